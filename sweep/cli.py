@@ -1,0 +1,531 @@
+"""The command line: parse, call one function, render. The only place that prints or exits."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sweep import __version__
+from sweep.errors import InputError, SweepError
+
+if TYPE_CHECKING:
+    import optuna
+    from rich.console import Console
+
+    from sweep.locations import Location
+    from sweep.progress import Progress
+    from sweep.report.summary import Summary
+    from sweep.study import StudyConfig
+
+app = typer.Typer(
+    name="sweep",
+    help=(
+        "Find the learning-rate schedule, peak rate and decay that train a PyTorch regression "
+        "model to the lowest validation error.\n\n"
+        "Start with: [bold]sweep run[/], then [bold]sweep report[/]."
+    ),
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run the command line; a SweepError ends it with its text and its exit code."""
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    try:
+        app(args=[argument for argument in arguments if argument != "--debug"])
+    except SweepError as error:
+        if debug:
+            raise
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except Exception as error:
+        if debug:
+            raise
+        _fail(f"unexpected {type(error).__name__}: {error}\nsee where with --debug", 1)
+
+
+def _fail(text: str, exit_code: int) -> None:
+    from rich.text import Text
+
+    word = "interrupted" if exit_code == 130 else "error"
+    body = text.removeprefix("interrupted; ").removeprefix("interrupted")
+    _console(stderr=True).print(Text(f"{word}: ", style="bold red").append(body, style="default"))
+    sys.exit(exit_code)
+
+
+def _console(stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr, soft_wrap=True, highlight=False)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"sweep {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    pass
+
+
+def _complete_study(incomplete: str) -> list[str]:
+    from sweep.locations import shipped_studies
+
+    names = {*shipped_studies(), *(path.stem for path in Path("studies").glob("*.toml"))}
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def _complete_results(incomplete: str) -> list[str]:
+    names = (path.parent.name for path in Path("studies").glob("*/study.toml"))
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def _complete_scheduler(incomplete: str) -> list[str]:
+    from sweep.schedules import SHAPES
+
+    return [name for name in SHAPES if name.startswith(incomplete)]
+
+
+ResultsArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[STUDY]",
+        help="A study's name or results folder; the study that was run last if left out.",
+        autocompletion=_complete_results,
+    ),
+]
+StorageOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Where the trials are kept, if not where study.toml says: an Optuna storage URL or "
+        "the path of a journal.",
+    ),
+]
+
+
+@app.command()
+def run(
+    study: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[STUDY]",
+            help="A study's name, a study file, or a results folder to continue. "
+            "The default study if left out.",
+            autocompletion=_complete_study,
+        ),
+    ] = None,
+    scheduler: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A schedule to try; give it several times.",
+            autocompletion=_complete_scheduler,
+            rich_help_panel="Search",
+        ),
+    ] = None,
+    lr: Annotated[
+        str | None,
+        typer.Option(metavar="RANGE", help="Peak rate: 1e-3:1:log", rich_help_panel="Search"),
+    ] = None,
+    decay: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RANGE", help="Final rate / peak rate: 1e-4:1:log", rich_help_panel="Search"
+        ),
+    ] = None,
+    warmup: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RANGE", help="Share of warm-up steps: 0:0.2", rich_help_panel="Search"
+        ),
+    ] = None,
+    momentum: Annotated[
+        str | None,
+        typer.Option(metavar="RANGE", help="SGD's momentum: 0:0.95", rich_help_panel="Search"),
+    ] = None,
+    weight_decay: Annotated[
+        str | None,
+        typer.Option(metavar="RANGE", help="Weight decay: 1e-6:1e-2:log", rich_help_panel="Search"),
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(help="Trials in all, earlier runs included.", rich_help_panel="Search"),
+    ] = None,
+    timeout: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Start no trial after this time: 90, 10m, 2h.",
+            rich_help_panel="Search",
+        ),
+    ] = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="tpe, random, grid, qmc, cmaes or gp.", rich_help_panel="Search"
+        ),
+    ] = None,
+    pruner: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="auto, median, percentile, asha, hyperband, patient, threshold or none.",
+            rich_help_panel="Search",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="What split, weights, order of rows and sampler derive from.",
+            rich_help_panel="Search",
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="behaviour-log, diabetes, a CSV or Parquet file, or module:function.",
+            rich_help_panel="Training",
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The column to predict.", rich_help_panel="Training"),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="order-pre, mlp, linear, or module:Class.",
+            rich_help_panel="Training",
+        ),
+    ] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="sgd, adam or adamw.", rich_help_panel="Training"),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs of each trial.", rich_help_panel="Training")
+    ] = None,
+    batch_size: Annotated[
+        str | None,
+        typer.Option(metavar="N|full", help="Rows a step.", rich_help_panel="Training"),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Worker processes; one a core if left out.", rich_help_panel="Training"),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="auto, cpu, cuda or cuda:<i>.", rich_help_panel="Training"
+        ),
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any other setting of the study file: --set data.log1p=true",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where the results go.")
+    ] = None,
+    storage: StorageOption = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Throw the study's earlier trials away first.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors alone.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the report as JSON, and nothing else.")
+    ] = False,
+) -> None:
+    """Search for the best schedule: train trials, prune, save the best.
+
+    A single value fixes a parameter: --lr 0.05. Running a study again continues it up to its
+    total number of trials.
+
+    Examples:
+
+      sweep run
+
+      sweep run diabetes --scheduler cosine --scheduler step --lr 1e-3:1:log --trials 200
+
+      sweep run --data houses.csv --target price
+    """
+    from sweep.locations import locate_study
+
+    location = locate_study(study, out, data)
+    overrides = {
+        "space.scheduler": scheduler,
+        "space.lr": lr,
+        "space.decay": decay,
+        "space.warmup": warmup,
+        "space.momentum": momentum,
+        "space.weight_decay": weight_decay,
+        "trials": trials,
+        "timeout": timeout if timeout is None or not timeout.isdigit() else int(timeout),
+        "sampler.name": sampler,
+        "pruner.name": pruner,
+        "seed": seed,
+        "data.source": data,
+        "data.target": target,
+        "model.name": model,
+        "optimizer.name": optimizer,
+        "epochs": epochs,
+        "optimizer.batch_size": _number_or_word(batch_size),
+        "workers": workers,
+        "device": device,
+        "storage": storage,
+        **dict(_read_setting(text) for text in setting or []),
+    }
+    given = {key: value for key, value in overrides.items() if value is not None and value != []}
+    _run(location, given, fresh=fresh, yes=yes, quiet=quiet, as_json=as_json)
+
+
+def _run(
+    location: Location,
+    overrides: dict[str, Any],
+    *,
+    fresh: bool,
+    yes: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    from sweep.study import load_study
+    from sweep.workers import preload
+
+    config = load_study(location.file, overrides)
+    preload()
+    from sweep.run import discard, run_sweep
+
+    if fresh:
+        _confirm_fresh(location, config, yes)
+        discard(location, config)
+    console = _console(stderr=as_json)
+    with _progress(console, quiet or as_json) as progress:
+        study = run_sweep(location, config, progress)
+    summary = _summarise(study, config, location.folder)
+    if as_json:
+        typer.echo(json.dumps(summary.to_dict(), indent=2))
+    elif not quiet:
+        from sweep.report.tables import run_ending
+
+        console.print(run_ending(summary, location.folder, console.width), soft_wrap=False)
+
+
+def _number_or_word(text: str | None) -> int | str | None:
+    return int(text) if text is not None and text.isdigit() else text
+
+
+def _read_setting(text: str) -> tuple[str, Any]:
+    """Read `KEY=VALUE`; the value is TOML, or a text if it is no TOML."""
+    import tomllib
+
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"--set {text}: expected KEY=VALUE, such as data.log1p=true")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
+def _confirm_fresh(location: Location, config: StudyConfig, yes: bool) -> None:
+    from sweep.storage import storage_url, without_password
+
+    place = without_password(storage_url(config.storage, location.folder))
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise InputError("--fresh throws trials away: confirm it with --yes")
+    typer.confirm(f"Throw away all trials of {location.name!r} in {place}?", abort=True)
+
+
+def _progress(console: Console, quiet: bool) -> contextlib.AbstractContextManager[Any]:
+    from sweep.progress import LiveProgress, Progress
+    from sweep.run import Listener
+
+    if quiet:
+        return contextlib.nullcontext(Listener())
+    kind: type[Progress] = LiveProgress if console.is_terminal else Progress
+    return kind(console)
+
+
+def _summarise(study: optuna.Study, config: StudyConfig, folder: Path, top: int = 10) -> Summary:
+    from sweep.report.summary import summarise
+
+    return summarise(study, config, folder, top)
+
+
+def _open(study: str | None, storage: str | None) -> tuple[optuna.Study, StudyConfig, Path]:
+    """A study that has been run: its trials, its settings as run, its folder."""
+    from sweep.locations import SAVED_STUDY, locate_results
+    from sweep.storage import load_study, storage_url
+    from sweep.study import load_study as load_settings
+
+    folder = locate_results(study)
+    config = load_settings(folder / SAVED_STUDY)
+    url = storage_url(storage or config.storage, folder)
+    return load_study(folder.resolve().name, url), config, folder
+
+
+@app.command()
+def report(
+    study: ResultsArgument = None,
+    format: Annotated[
+        str, typer.Option("--format", "-f", metavar="FORMAT", help="text, json, csv or md.")
+    ] = "text",
+    top: Annotated[int, typer.Option(min=1, help="How many of the best trials to show.")] = 10,
+    storage: StorageOption = None,
+) -> None:
+    """Show what a study found: the best schedule, how it compares, and what mattered.
+
+    Examples:
+
+      sweep report
+
+      sweep report diabetes --format md --top 5
+    """
+    from sweep.report import tables
+
+    writers = {"json": tables.to_json, "csv": tables.to_csv, "md": tables.to_markdown}
+    if format != "text" and format not in writers:
+        raise InputError(f"--format {format}: expected text, json, csv or md")
+    opened, config, folder = _open(study, storage)
+    summary = _summarise(opened, config, folder, top)
+    if format == "text":
+        console = _console()
+        console.print(tables.full_report(summary, console.width), soft_wrap=False)
+    else:
+        typer.echo(writers[format](summary).rstrip("\n"))
+
+
+@app.command()
+def export(
+    study: ResultsArgument = None,
+    to: Annotated[str, typer.Option(metavar="FORMAT", help="python, json or csv.")] = "python",
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a file, not the screen.")
+    ] = None,
+) -> None:
+    """Take the best schedule home: torch code, JSON, or its rate at every step as CSV.
+
+    Example:
+
+      sweep export order_pre --to python > schedule.py
+    """
+    from sweep.files import write_whole
+    from sweep.locations import locate_results
+    from sweep.results import export_best
+
+    content = export_best(locate_results(study), to)
+    if out is None:
+        typer.echo(content.rstrip("\n"))
+    else:
+        write_whole(out, content)
+
+
+@app.command()
+def init(
+    table: Annotated[str, typer.Argument(metavar="CSV", help="A CSV or Parquet file.")],
+    target: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The column to predict.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The study file; studies/<name>.toml if left out."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file.")] = False,
+) -> None:
+    """Write a commented study file for a table.
+
+    Example:
+
+      sweep init houses.csv --target price
+    """
+    from sweep.template import write_study_file
+
+    path = write_study_file(Path(table), target, out, force)
+    typer.echo(f"wrote {path}; run it with: sweep run {path}")
+
+
+@app.command()
+def dashboard(
+    study: ResultsArgument = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="On 127.0.0.1.")] = 8080,
+    storage: StorageOption = None,
+) -> None:
+    """Look at a study in the browser with optuna-dashboard; Ctrl-C ends it.
+
+    Example:
+
+      sweep dashboard order_pre --port 8081
+    """
+    from sweep.dashboard import serve
+
+    opened, _, _ = _open(study, storage)
+    serve(opened, port, lambda url: typer.echo(f"optuna-dashboard at {url} (Ctrl-C ends it)"))
+
+
+@app.command()
+def schedules(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]",
+            help="One schedule, to see it large.",
+            autocompletion=_complete_scheduler,
+        ),
+    ] = None,
+    lr: Annotated[float, typer.Option(help="Peak rate.")] = 0.1,
+    decay: Annotated[float | None, typer.Option(help="Final rate / peak rate.")] = None,
+    warmup: Annotated[float, typer.Option(help="Share of warm-up steps.")] = 0.0,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="One of its own parameters: drops=3"),
+    ] = None,
+) -> None:
+    """List the schedules, or draw one.
+
+    Examples:
+
+      sweep schedules
+
+      sweep schedules cosine --lr 0.1 --decay 0.01
+    """
+    from sweep.report.gallery import schedule_detail, schedule_list
+    from sweep.schedules import Schedule
+
+    console = _console()
+    if name is None:
+        console.print(schedule_list(), soft_wrap=False)
+        return
+    params = dict(_read_setting(text) for text in param or [])
+    given = {} if decay is None else {"decay": decay}
+    drawn = Schedule(name, lr=lr, warmup=warmup, params=params, **given)
+    console.print(schedule_detail(drawn), soft_wrap=False)

@@ -1,0 +1,171 @@
+"""The data of a study: read, prepared and split."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.errors import DataError
+from sweep.preparation import Preparation, Rows, log1p, target_name, target_values
+from sweep.sources import SOURCES, Table, listed, read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sweep.study import DataConfig
+
+__all__ = ["SOURCES", "Dataset", "load_dataset"]
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Rows to train on, to choose by and to test with.
+
+    Args:
+        x_train: Features, float32, shape (rows, features); x_validation and x_test likewise.
+        y_train: The target, float32, shape (rows,), less `target_mean` and divided by
+            `target_scale`; y_validation and y_test likewise.
+        target_mean: Mean of the training target in units of `unit`; 0 without scaling.
+        target_scale: Standard deviation of the training target; 1 without scaling.
+        features: The names of the prepared columns.
+        target: The target's column.
+        unit: What an error is measured in once scaled back: the target, or `log(1 + target)`.
+        notes: What happened to the table on the way, a sentence each.
+        fingerprint: Changes when any value in the arrays does.
+    """
+
+    x_train: Array
+    x_validation: Array
+    x_test: Array
+    y_train: Array
+    y_validation: Array
+    y_test: Array
+    target_mean: float
+    target_scale: float
+    features: tuple[str, ...]
+    target: str
+    unit: str
+    notes: tuple[str, ...]
+    fingerprint: str
+
+
+def load_dataset(config: DataConfig, seed: int, folders: tuple[Path, ...] = ()) -> Dataset:
+    """Read the table, split its rows by the seed, and prepare them.
+
+    All that is learnt from the table (medians, scales, categories, and which columns vary) is
+    learnt from the training rows alone.
+
+    Args:
+        config: The study's data settings.
+        seed: What the split derives from. The test rows stay the same when only the share of
+            validation rows changes.
+        folders: Where relative paths and modules are looked for, in this order: the study
+            file's folder, the working folder.
+
+    Raises:
+        DataError: The table cannot be read, or cannot be learnt from as the settings say.
+    """
+    table = read_table(config, folders)
+    target = target_name(table, config)
+    table, y = _with_target(table, target)
+    preparation = Preparation(table, target, config)
+    logs = _logs(config, target, preparation.numbers)
+    preparation.take_logs(name for name in logs if name != target)
+    if target in logs:
+        y = log1p(y, table.place)
+    train, validation, test = _split_rows(table.place, len(y), config, seed)
+    _refuse_constant(y.iloc[train], table.place)
+    mean = float(y.iloc[train].mean()) if config.scale else 0.0
+    scale = float(y.iloc[train].std(ddof=0)) if config.scale else 1.0
+    values = ((y.to_numpy() - mean) / scale)[:, None]  # (rows, 1)
+    targets = _as_float32(values, (target,), table.place)[:, 0]
+    prepared = preparation.fit(train)
+    inputs = _as_float32(prepared, preparation.names, table.place)
+    return Dataset(
+        x_train=inputs[train],
+        x_validation=inputs[validation],
+        x_test=inputs[test],
+        y_train=targets[train],
+        y_validation=targets[validation],
+        y_test=targets[test],
+        target_mean=mean,
+        target_scale=scale,
+        features=preparation.names,
+        target=target,
+        unit=f"log(1 + {target})" if target in logs else target,
+        notes=(*table.notes, *preparation.notes),
+        fingerprint=_fingerprint(
+            *(array[rows] for array in (inputs, targets) for rows in (train, validation, test))
+        ),
+    )
+
+
+def _logs(config: DataConfig, target: str, numbers: list[str]) -> list[str]:
+    """The columns that are replaced by their logarithm."""
+    if isinstance(config.log1p, list):
+        return config.log1p
+    return [target, *numbers] if config.log1p else []
+
+
+def _with_target(table: Table, target: str) -> tuple[Table, pd.Series[Any]]:
+    """The rows that have a target, and their targets."""
+    y = target_values(table, target)
+    missing = int(y.isna().sum())
+    if missing == len(y):
+        raise DataError(f"{table.place}: data.target = {target!r} is missing in every row")
+    if not missing:
+        return table, y
+    note = f"{missing} of {len(y)} rows left out: no {target!r}"
+    kept = table.frame[y.notna()]
+    return replace(table, frame=kept, notes=(*table.notes, note)), y.dropna()
+
+
+def _split_rows(place: str, rows: int, config: DataConfig, seed: int) -> tuple[Rows, Rows, Rows]:
+    """Positions of the rows to train on, for validation and for the test."""
+    test = round(rows * config.test)
+    validation = max(1, round(rows * config.validation))
+    train = rows - test - validation
+    if train < 2:
+        raise DataError(
+            f"{place}: too few rows: of {rows} with a target, data.validation = "
+            f"{config.validation:g} takes {validation} and data.test = {config.test:g} takes "
+            f"{test}, but training needs at least 2"
+        )
+    order = np.random.default_rng(seed).permutation(rows)
+    return order[test + validation :], order[test : test + validation], order[:test]
+
+
+def _refuse_constant(y: pd.Series[Any], place: str) -> None:
+    if y.nunique() == 1:
+        raise DataError(
+            f"{place}: data.target = {y.name!r} is {y.iloc[0]:g} in all {len(y)} training rows; "
+            "there is nothing to learn"
+        )
+
+
+def _as_float32(values: npt.NDArray[np.float64], names: tuple[str, ...], place: str) -> Array:
+    """The columns as float32, which holds values up to 3.4e38."""
+    with np.errstate(over="ignore"):
+        narrow = values.astype(np.float32)
+    wrong = [names[column] for column in np.flatnonzero(~np.isfinite(narrow).all(axis=0))]
+    if wrong:
+        raise DataError(
+            f"{place}: values too large for 32-bit numbers in {listed(map(repr, wrong))}; "
+            "divide them by a constant, or take their logarithm with data.log1p"
+        )
+    return narrow
+
+
+def _fingerprint(*arrays: Array) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(str(array.shape).encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,80 @@
+"""The user's own objects, named as `module:attribute`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sweep.errors import InputError, did_you_mean
+
+
+def is_reference(name: str) -> bool:
+    """Whether a name has the form `module:attribute`, which no built-in name has."""
+    module, colon, attribute = name.partition(":")
+    return bool(colon and module and attribute.isidentifier())
+
+
+def load_object(
+    reference: str, folders: tuple[Path, ...] = (), error: type[InputError] = InputError
+) -> Any:
+    """Import `module:attribute` or `path/to/file.py:attribute`.
+
+    Args:
+        reference: A dotted module name, or a path ending in `.py`, then a colon and the name
+            of an attribute.
+        folders: Where to look before the installed packages, in this order: the study file's
+            folder, the working folder. They stay on `sys.path`, so that a module's own imports
+            and unpickling in a worker find their neighbours.
+        error: The class of error to raise, so that the message names the right concern.
+
+    Raises:
+        InputError: The module cannot be found or raises on import, or lacks the attribute.
+    """
+    module_name, _, attribute = reference.rpartition(":")
+    if not is_reference(reference) and not (module_name.endswith(".py") and attribute):
+        raise error(f"{reference!r}: expected 'module:name', such as 'my_model:Net'")
+    for folder in reversed(folders):
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+    module = _load_module(module_name, folders, reference, error)
+    if not hasattr(module, attribute):
+        near = did_you_mean(attribute, vars(module))
+        raise error(f"{reference!r}: module {module_name!r} has no {attribute!r}{near}")
+    return getattr(module, attribute)
+
+
+def _load_module(
+    name: str, folders: tuple[Path, ...], reference: str, error: type[InputError]
+) -> ModuleType:
+    try:
+        if name.endswith(".py"):
+            return _load_file(name, folders)
+        return importlib.import_module(name)
+    except (ModuleNotFoundError, FileNotFoundError) as missing:
+        if isinstance(missing, ModuleNotFoundError) and missing.name != name.partition(".")[0]:
+            raise error(f"{reference!r}: importing it failed: {missing}") from missing
+        places = ", ".join(str(folder) for folder in folders) or "the installed packages"
+        raise error(f"{reference!r}: no module {name!r} found (looked in {places})") from missing
+    except Exception as broken:
+        kind = type(broken).__name__
+        raise error(f"{reference!r}: importing it failed: {kind}: {broken}") from broken
+
+
+def _load_file(name: str, folders: tuple[Path, ...]) -> ModuleType:
+    path = next((f / name for f in (*folders, Path()) if (f / name).is_file()), None)
+    if path is None:
+        raise FileNotFoundError(name)
+    module_name = path.stem
+    known = sys.modules.get(module_name)
+    if known is not None and getattr(known, "__file__", None) == str(path.resolve()):
+        return known
+    spec = importlib.util.spec_from_file_location(module_name, path.resolve())
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    spec.loader.exec_module(module)
+    return module

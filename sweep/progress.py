@@ -1,0 +1,159 @@
+"""What a run shows while it trains: a live display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from sweep.coordinator import Status
+from sweep.data import Dataset
+from sweep.locations import Location
+from sweep.results import schedule_of
+from sweep.run import Listener
+from sweep.study import StudyConfig
+
+_PLAIN_EVERY_SECS = 5.0
+
+
+def duration(secs: float) -> str:
+    """A time as people say it: 48 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(secs)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+class Progress(Listener):
+    """Writes what happens to a console, a line for each thing worth one."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._config: StudyConfig | None = None
+        self._said = time.monotonic()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the console as it was."""
+
+    def on_start(self, location: Location, config: StudyConfig, data: Dataset) -> None:
+        """Say what is trained on what, and what became of the table."""
+        self._config = config
+        rows = " / ".join(str(len(y)) for y in (data.y_train, data.y_validation, data.y_test))
+        schedulers = config.space.scheduler
+        what = ", ".join(schedulers) if len(schedulers) < 9 else f"{len(schedulers)} schedulers"
+        lines = [
+            f"[bold]{escape(location.name)}[/]: {config.trials} trials of {config.epochs} epochs, "
+            f"{escape(config.model.name)} with {config.optimizer.name}",
+            f"  {rows} rows to train / validate / test on, {len(data.features)} features, "
+            f"target {escape(data.target)}",
+            f"  {escape(what)}; lr {config.space.lr}, decay {config.space.decay}, "
+            f"warmup {config.space.warmup}",
+        ]
+        for line in lines:
+            self._console.print(line, highlight=False)
+        for note in data.notes:
+            self.on_note(note)
+
+    def on_note(self, text: str) -> None:
+        """Say it."""
+        self._console.print(f"  [dim]note:[/] {escape(text)}", highlight=False)
+
+    def on_finished(self, trial: FrozenTrial, status: Status) -> None:
+        """Say each new best, each failure, and now and then how far the sweep is."""
+        is_best = status.best is not None and status.best.number == trial.number
+        quiet_for = time.monotonic() - self._said
+        last = status.finished >= status.total
+        failed = trial.state == TrialState.FAIL
+        if not (is_best or failed or last or quiet_for > _PLAIN_EVERY_SECS):
+            return
+        self._said = time.monotonic()
+        line = f"[{status.finished}/{status.total}] "
+        if is_best:
+            line += f"best so far: {self._describe(trial)}"
+        elif failed:
+            line += f"trial {trial.number} failed: {trial.user_attrs.get('reason', '')}"
+        else:
+            best = "none yet" if status.best is None else f"{status.best.value:.4g}"
+            line += f"{status.pruned} pruned, {status.failed} failed, best {best}"
+            if status.remaining_secs is not None and not last:
+                line += f", {duration(status.remaining_secs)} left"
+        self._console.print(Text(line), highlight=False)
+
+    def _describe(self, trial: FrozenTrial) -> str:
+        assert self._config is not None
+        schedule = schedule_of(trial, self._config.search_space)
+        return f"validation MSE {trial.value:.4g} by trial {trial.number}: {schedule.describe()}"
+
+
+class LiveProgress(Progress):
+    """The same on a terminal: notes scroll by above a display that is kept current."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._live = Live(console=console, refresh_per_second=5, transient=True)
+        self._status: Status | None = None
+
+    def __enter__(self) -> LiveProgress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take the display away."""
+        self._live.stop()
+
+    def on_start(self, location: Location, config: StudyConfig, data: Dataset) -> None:
+        """Say what is trained on what, then start the display."""
+        super().on_start(location, config, data)
+        self._live.start()
+        self._live.update(Text("starting workers ..."))
+
+    def on_finished(self, trial: FrozenTrial, status: Status) -> None:
+        """Say failures; the display shows the rest."""
+        if trial.state == TrialState.FAIL:
+            super().on_finished(trial, status)
+        self.on_tick(status)
+
+    def on_tick(self, status: Status) -> None:
+        """Redraw."""
+        self._live.update(self._draw(status))
+
+    def _draw(self, status: Status) -> Group:
+        bar = Table.grid(padding=(0, 1))
+        bar.add_column(no_wrap=True)
+        bar.add_column(no_wrap=True)
+        left = status.remaining_secs
+        bar.add_row(
+            ProgressBar(total=status.total, completed=status.finished, width=30),
+            Text(
+                f"{status.finished}/{status.total} trials"
+                + (f", {duration(left)} left" if left is not None else "")
+            ),
+        )
+        rate = status.epochs / status.elapsed_secs if status.elapsed_secs > 0 else 0.0
+        counts = Text(
+            f"{status.completed} completed  {status.pruned} pruned  {status.failed} failed  "
+            f"{status.running} running  {rate:.1f} epochs/s"
+        )
+        best = "none completed yet" if status.best is None else self._describe(status.best)
+        return Group(bar, counts, Text("best: ", style="bold").append(best, style="green"))

@@ -1,0 +1,101 @@
+"""What a trial leaves in the storage: its attributes and its whole course."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from sweep.training.engine import EpochResult
+
+_CURVE = "sweep:curve"
+CURVE_COLUMNS = ("lr_first", "lr_last", "train_mse", "val_mse", "grad_norm", "seconds")
+"""What is kept of each epoch, in this order."""
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A trial's course and how it ended.
+
+    Args:
+        seed: What it was trained from.
+        curve: A row an epoch, from epoch 1, in the order of CURVE_COLUMNS.
+        reason: Why it ended early or failed; empty for a completed trial.
+    """
+
+    seed: int
+    curve: tuple[tuple[float, ...], ...]
+    reason: str = ""
+
+    @classmethod
+    def from_curve(cls, seed: int, curve: list[EpochResult], reason: str) -> TrialRecord:
+        """From an engine's results."""
+        rows = (tuple(getattr(result, name) for name in CURVE_COLUMNS) for result in curve)
+        return cls(seed, tuple(rows), reason)
+
+    def column(self, name: str) -> list[float]:
+        """One of CURVE_COLUMNS over the epochs."""
+        return [row[CURVE_COLUMNS.index(name)] for row in self.curve]
+
+    def best_epoch(self, objective: Literal["best", "final"]) -> int | None:
+        """The epoch, from 1, whose validation MSE counts; None if no epoch has a finite one."""
+        courses = [value if math.isfinite(value) else math.inf for value in self.column("val_mse")]
+        if not courses or min(courses) == math.inf:
+            return None
+        return len(courses) if objective == "final" else courses.index(min(courses)) + 1
+
+    def val_mse(self, objective: Literal["best", "final"]) -> float | None:
+        """The validation MSE that counts."""
+        epoch = self.best_epoch(objective)
+        return None if epoch is None else self.column("val_mse")[epoch - 1]
+
+    def user_attributes(
+        self, objective: Literal["best", "final"], variance: float
+    ) -> dict[str, Any]:
+        """What Optuna and its dashboard show with a trial.
+
+        Args:
+            objective: Which epoch counts.
+            variance: Of the validation target, in the unit of the MSE, for R².
+        """
+        epoch = self.best_epoch(objective)
+        attributes: dict[str, Any] = {"seed": self.seed, "epochs_run": len(self.curve)}
+        if self.curve:
+            attributes["lr_final"] = self.column("lr_last")[-1]
+        if epoch is not None:
+            attributes["best_epoch"] = epoch
+            attributes["final_val_mse"] = self.column("val_mse")[-1]
+            attributes["train_mse"] = self.column("train_mse")[epoch - 1]
+            attributes["r2"] = 1.0 - self.column("val_mse")[epoch - 1] / variance
+        if self.reason:
+            attributes["reason"] = self.reason
+        return attributes
+
+
+def write_record(
+    trial: optuna.Trial,
+    record: TrialRecord,
+    objective: Literal["best", "final"],
+    variance: float,
+) -> None:
+    """Keep a record with a trial that is about to be told."""
+    for name, value in record.user_attributes(objective, variance).items():
+        trial.set_user_attr(name, value)
+    rows = [[_json_number(value) for value in row] for row in record.curve]
+    trial.storage.set_trial_system_attr(trial._trial_id, _CURVE, rows)
+
+
+def read_record(trial: FrozenTrial) -> TrialRecord:
+    """The record of a trial that has ended; an empty one if it has none."""
+    rows = trial.system_attrs.get(_CURVE, [])
+    curve = tuple(tuple(math.nan if v is None else float(v) for v in row) for row in rows)
+    attributes = trial.user_attrs
+    return TrialRecord(attributes.get("seed", 0), curve, attributes.get("reason", ""))
+
+
+def _json_number(value: float) -> float | None:
+    """JSON has no infinities; PostgreSQL's refuses them."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,247 @@
+"""What a study leaves on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.data import Dataset
+from sweep.errors import InputError, did_you_mean
+from sweep.files import write_whole
+from sweep.records import CURVE_COLUMNS, read_record
+from sweep.schedules import Schedule
+from sweep.space import Space, Suggestion
+from sweep.study import StudyConfig
+
+RESULTS = "results.csv"
+EPOCHS = "epochs.csv"
+BEST_SCHEDULE = "best_schedule.json"
+BEST_CODE = "best_schedule.py"
+BEST_MODEL = "best_model.pt"
+PREDICTIONS = "predictions.csv"
+
+
+def suggestion_of(trial: FrozenTrial, space: Space) -> Suggestion:
+    """What a trial was trained with; fixed parameters are the space's."""
+    fixed = {n: d.points(1)[0] for n, d in space.dimensions().items() if d.fixed}
+    return space.suggestion({**fixed, **trial.params})
+
+
+def schedule_of(trial: FrozenTrial, space: Space) -> Schedule:
+    """The schedule that a trial was trained with."""
+    return suggestion_of(trial, space).schedule
+
+
+def results_frame(
+    trials: Sequence[FrozenTrial], config: StudyConfig, steps_per_epoch: int
+) -> pd.DataFrame:
+    """A row for each trial that has ended.
+
+    Args:
+        trials: Of the study.
+        config: Its settings.
+        steps_per_epoch: Optimizer steps in an epoch, for the torch class's arguments.
+
+    Returns:
+        number, state, scheduler, lr, decay, warmup, the schedules' own parameters, momentum and
+        weight_decay where searched, val_mse, val_r2, best_epoch, final_val_mse, train_mse,
+        epochs_run, reason, lr_final, seed, started, finished, duration (seconds) and torch, the
+        torch class and its arguments as JSON.
+    """
+    space = config.search_space
+    horizon = steps_per_epoch * config.epochs
+    ended = [trial for trial in trials if trial.state.is_finished()]
+    rows = [_row(trial, config, space, horizon) for trial in ended]
+    searched = [name for name in ("momentum", "weight_decay") if name in space.shared]
+    columns = [
+        *("number", "state", "scheduler", "lr", "decay", "warmup", *space.own, *searched),
+        *("val_mse", "val_r2", "best_epoch", "final_val_mse", "train_mse", "epochs_run"),
+        *("reason", "lr_final", "seed", "started", "finished", "duration", "torch"),
+    ]
+    frame = pd.DataFrame(rows, columns=columns)
+    integers = ["best_epoch"] + [n for n, d in space.own.items() if getattr(d, "integer", False)]
+    return frame.astype({name: "Int64" for name in integers})
+
+
+def _row(trial: FrozenTrial, config: StudyConfig, space: Space, horizon: int) -> dict[str, Any]:
+    record = read_record(trial)
+    attributes = trial.user_attrs
+    suggestion = suggestion_of(trial, space)
+    schedule = suggestion.schedule
+    return {
+        "number": trial.number,
+        "state": trial.state.name,
+        "scheduler": schedule.scheduler,
+        "lr": schedule.lr,
+        "decay": schedule.decay,
+        "warmup": schedule.warmup,
+        **{f"{schedule.scheduler}.{name}": value for name, value in schedule.params.items()},
+        "momentum": suggestion.momentum,
+        "weight_decay": suggestion.weight_decay,
+        "val_mse": record.val_mse(config.objective),
+        "val_r2": attributes.get("r2"),
+        "best_epoch": attributes.get("best_epoch"),
+        "final_val_mse": attributes.get("final_val_mse"),
+        "train_mse": attributes.get("train_mse"),
+        "epochs_run": len(record.curve),
+        "reason": record.reason,
+        "lr_final": attributes.get("lr_final"),
+        "seed": record.seed,
+        "started": trial.datetime_start,
+        "finished": trial.datetime_complete,
+        "duration": trial.duration.total_seconds() if trial.duration else None,
+        "torch": json.dumps(schedule.torch_spec(horizon)),
+    }
+
+
+def epochs_frame(trials: Sequence[FrozenTrial]) -> pd.DataFrame:
+    """A row for each epoch, from 1, of each trial that has ended."""
+    rows = [
+        (trial.number, epoch, *values)
+        for trial in trials
+        if trial.state.is_finished()
+        for epoch, values in enumerate(read_record(trial).curve, start=1)
+    ]
+    return pd.DataFrame(rows, columns=["number", "epoch", *CURVE_COLUMNS])
+
+
+def read_results(folder: Path) -> pd.DataFrame:
+    """`results.csv` with its types: times as datetimes, whole numbers as whole numbers."""
+    frame = pd.read_csv(folder / RESULTS, parse_dates=["started", "finished"])
+    return frame.astype({"best_epoch": "Int64", "reason": "str"})
+
+
+def write_tables(
+    folder: Path, trials: Sequence[FrozenTrial], config: StudyConfig, steps_per_epoch: int
+) -> None:
+    """Rewrite `results.csv` and `epochs.csv` from the storage's trials."""
+    results = results_frame(trials, config, steps_per_epoch)
+    write_whole(folder / RESULTS, results.to_csv(index=False))
+    write_whole(folder / EPOCHS, epochs_frame(trials).to_csv(index=False))
+
+
+@dataclass(frozen=True)
+class HeldOutScore:
+    """How the best model does on rows that nothing else has looked at.
+
+    Args:
+        rows: How many.
+        mse: In the unit of the validation MSE.
+        r2: Against the mean of these rows.
+    """
+
+    rows: int
+    mse: float
+    r2: float
+
+
+def write_predictions(
+    folder: Path, data: Dataset, prediction: npt.NDArray[np.float32]
+) -> HeldOutScore:
+    """Write `predictions.csv`, a row for each test row, and score it.
+
+    Args:
+        folder: The results folder.
+        data: The study's data.
+        prediction: For the test rows, standardised, (rows,).
+
+    Returns:
+        The score in the unit of the validation MSE; the file has the target's own unit, also
+        where the study takes its logarithm.
+    """
+    truth = data.y_test.astype(np.float64) * data.target_scale + data.target_mean
+    predicted = prediction.astype(np.float64) * data.target_scale + data.target_mean
+    mse = float(np.mean((truth - predicted) ** 2))
+    variance = float(np.var(truth))
+    if data.unit != data.target:
+        truth, predicted = np.expm1(truth), np.expm1(predicted)
+    frame = pd.DataFrame({"y": truth, "prediction": predicted})
+    write_whole(folder / PREDICTIONS, frame.to_csv(index=False, float_format="%.9g"))
+    return HeldOutScore(len(truth), mse, 1.0 - mse / variance if variance else float("nan"))
+
+
+def completed(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials trained to their last epoch, best first."""
+    done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    return sorted(done, key=lambda trial: (trial.values[0], trial.number))
+
+
+def write_best(
+    folder: Path,
+    name: str,
+    trials: Sequence[FrozenTrial],
+    config: StudyConfig,
+    steps_per_epoch: int,
+    unit: str,
+    test: HeldOutScore | None,
+) -> None:
+    """Write `best_schedule.json` and `best_schedule.py` for the best completed trial."""
+    best, space = completed(trials)[0], config.search_space
+    schedule = schedule_of(best, space)
+    constant = [t for t in completed(trials) if schedule_of(t, space).scheduler == "constant"]
+    described = {
+        "schedule": schedule.to_dict(),
+        "study": name,
+        "trial": best.number,
+        "val_mse": best.value,
+        "val_r2": best.user_attrs.get("r2"),
+        "unit": unit,
+        "best_epoch": best.user_attrs.get("best_epoch"),
+        "objective": config.objective,
+        "epochs": config.epochs,
+        "steps_per_epoch": steps_per_epoch,
+        "total_steps": steps_per_epoch * config.epochs,
+        "optimizer": config.optimizer.model_dump(mode="json", exclude_none=True)
+        | {n: best.params[n] for n in ("momentum", "weight_decay") if n in best.params},
+        "torch": schedule.torch_spec(steps_per_epoch * config.epochs),
+        "best_constant_val_mse": constant[0].value if constant else None,
+        "test": None if test is None else vars(test),
+    }
+    write_whole(folder / BEST_SCHEDULE, json.dumps(described, indent=2) + "\n")
+    write_whole(folder / BEST_CODE, best_code(name, best, schedule, steps_per_epoch, config))
+
+
+def best_code(
+    name: str, best: FrozenTrial, schedule: Schedule, steps_per_epoch: int, config: StudyConfig
+) -> str:
+    """The schedule as Python that needs torch alone, with where it comes from."""
+    return (
+        f"# Study {name}, trial {best.number}: {schedule.describe()}\n"
+        f"# Validation MSE {best.value:.6g} with {config.optimizer.name} over {config.epochs} "
+        f"epochs of {steps_per_epoch} steps: total_steps = {config.epochs * steps_per_epoch}\n\n"
+        f"{schedule.to_code()}"
+    )
+
+
+def export_best(folder: Path, to: str) -> str:
+    """The best schedule of a study that has been run.
+
+    Args:
+        folder: The results folder.
+        to: `python` for torch code, `json` for `best_schedule.json`, `csv` for the rate that
+            each step of the study's horizon is taken with.
+
+    Raises:
+        InputError: `to` is something else, or the study has no best schedule yet, or (csv) its
+            rates follow the validation MSE.
+    """
+    names = {"python": BEST_CODE, "json": BEST_SCHEDULE, "csv": BEST_SCHEDULE}
+    if to not in names:
+        raise InputError(f"--to {to}: expected {', '.join(names)}{did_you_mean(to, names)}")
+    path = folder / names[to]
+    if not path.is_file():
+        raise InputError(f"{path}: no best schedule yet; run the study to its end: sweep run")
+    content = path.read_text(encoding="utf-8")
+    if to != "csv":
+        return content
+    rates = Schedule.load(path).rates(json.loads(content)["total_steps"])
+    frame = pd.DataFrame({"step": range(1, len(rates) + 1), "lr": rates})
+    return frame.to_csv(index=False)

@@ -1,0 +1,286 @@
+"""One sweep, from settings to results."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep import results
+from sweep.coordinator import Coordinator, Status
+from sweep.data import Dataset, load_dataset
+from sweep.errors import InterruptedSweep, StudyChangedError, TrainingError
+from sweep.files import write_whole
+from sweep.locations import SAVED_STUDY, Location
+from sweep.pruners import build_pruner
+from sweep.samplers import build_sampler, grid_points
+from sweep.storage import (
+    METRIC,
+    hold,
+    open_study,
+    owner_of,
+    repair_journal,
+    storage_url,
+    without_password,
+)
+from sweep.study import StudyConfig
+from sweep.winner import Sweep, save_order, write_winner
+from sweep.workers import WorkerPool, WorkerSetup, preload
+
+_SETTINGS = "settings"
+
+
+class Listener:
+    """Hears how a sweep goes; each method does nothing unless it is overridden."""
+
+    def on_start(self, location: Location, config: StudyConfig, data: Dataset) -> None:
+        """The settings are valid and the data is prepared; workers are starting."""
+
+    def on_note(self, text: str) -> None:
+        """Something that a user should read."""
+
+    def on_finished(self, trial: FrozenTrial, status: Status) -> None:
+        """A trial has ended."""
+
+    def on_tick(self, status: Status) -> None:
+        """Some time has passed, at most a fifth of a second."""
+
+
+def run_sweep(location: Location, config: StudyConfig, listener: Listener) -> optuna.Study:
+    """Train until the study has its total of trials, then write its results.
+
+    Args:
+        location: The study's name, file and results folder.
+        config: Its settings, flags included.
+        listener: Hears how it goes.
+
+    Returns:
+        The Optuna study.
+
+    Raises:
+        SweepError: Wrong input, a storage that cannot be used, workers that cannot train.
+        InterruptedSweep: SIGINT or SIGTERM; finished trials are saved, and the same call goes
+            on with the rest.
+    """
+    preload()
+    url = storage_url(config.storage, location.folder)
+    sampler = build_sampler(config.sampler, config.seed, 0)
+    pruner = build_pruner(config.pruner, config.epochs)
+    data = load_dataset(config.data, config.seed, location.code_folders)
+    with hold(location.folder, url):
+        if "://" not in url:
+            for repair in repair_journal(Path(url)):
+                listener.on_note(repair)
+        study = open_study(location.name, url, sampler, pruner)
+        _check_settings(study, config, data)
+        study.sampler = build_sampler(config.sampler, config.seed, len(study.get_trials(False)))
+        _describe(study, config, data)
+        _save_settings(location, config, url)
+        listener.on_start(location, config, data)
+        sweep = Sweep(location, config, data, study, listener.on_note)
+        interrupted = _train(sweep, url, listener)
+        _write_tables(sweep)
+        if interrupted:
+            raise InterruptedSweep(
+                f"interrupted; finished trials are in {location.folder}. "
+                "The same command goes on with the rest."
+            )
+        if not results.completed(sweep.trials):
+            raise TrainingError(_why_nothing_completed(sweep))
+        write_winner(sweep)
+    return study
+
+
+def discard(location: Location, config: StudyConfig) -> None:
+    """Throw a study's trials and results away, so that it starts afresh.
+
+    Raises:
+        StudyBusyError: It is being run.
+        StorageError: The storage cannot be reached.
+    """
+    url = storage_url(config.storage, location.folder)
+    with hold(location.folder, url):
+        if "://" in url:
+            study = open_study(
+                location.name, url, optuna.samplers.RandomSampler(), optuna.pruners.NopPruner()
+            )
+            optuna.delete_study(study_name=location.name, storage=study._storage)
+        else:
+            Path(url).unlink(missing_ok=True)
+        own_names = (
+            results.RESULTS,
+            results.EPOCHS,
+            results.BEST_SCHEDULE,
+            results.BEST_CODE,
+            results.BEST_MODEL,
+            results.PREDICTIONS,
+        )
+        for name in own_names:
+            (location.folder / name).unlink(missing_ok=True)
+
+
+def _check_settings(study: optuna.Study, config: StudyConfig, data: Dataset) -> None:
+    """Refuse to mix trials that cannot be compared."""
+    now = {**config.comparable(), "data (its rows)": data.fingerprint}
+    before: dict[str, Any] | None = study.user_attrs.get(_SETTINGS)
+    if before is None:
+        study.set_user_attr(_SETTINGS, now)
+        return
+    if before == now or not study.get_trials(deepcopy=False):
+        study.set_user_attr(_SETTINGS, now)
+        return
+    changed = [
+        f"  {key}: was {before.get(key)!r}, now {now.get(key)!r}"
+        for key in sorted({*before, *now})
+        if before.get(key) != now.get(key)
+    ]
+    raise StudyChangedError(
+        "\n".join(
+            [
+                f"study {study.study_name!r} has trials with other settings:",
+                *changed,
+                "Go on with the old settings, keep both with --out FOLDER, "
+                "or throw the old trials away with --fresh.",
+            ]
+        )
+    )
+
+
+def _describe(study: optuna.Study, config: StudyConfig, data: Dataset) -> None:
+    """What optuna-dashboard shows of a study without being told."""
+    if not study.metric_names:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([METRIC])
+    if study.user_attrs.get("unit") != data.unit:
+        study.set_user_attr("unit", data.unit)
+
+
+def _save_settings(location: Location, config: StudyConfig, url: str) -> None:
+    storage = None if config.storage is None else without_password(url)
+    saved = config.model_copy(update={"storage": storage})
+    write_whole(location.folder / SAVED_STUDY, saved.to_toml())
+
+
+def _train(sweep: Sweep, url: str, listener: Listener) -> bool:
+    """Run the trials that are still wanted; whether it was interrupted."""
+    config, study = sweep.config, sweep.study
+    writer = _TableWriter(sweep)
+
+    def on_finished(trial: FrozenTrial, status: Status) -> None:
+        writer.trial_finished()
+        listener.on_finished(trial, status)
+
+    coordinator = Coordinator(
+        study,
+        config,
+        owner=owner_of(sweep.location.folder),
+        shared="://" in url,
+        trials=_enqueue_grid(sweep),
+        variance=float(sweep.data.y_validation.var()) * sweep.data.target_scale**2,
+        weights=lambda trial: save_order(sweep, trial),
+        on_finished=on_finished,
+        on_tick=listener.on_tick,
+        on_note=listener.on_note,
+    )
+    if not coordinator.has_work():
+        return False
+    workers = config.workers or default_workers()
+    setup = WorkerSetup(sweep.data, config.model, sweep.location.code_folders, sweep.settings)
+    with _stopping_on_signals(coordinator) as interrupted:
+        pool = WorkerPool(setup, min(workers, config.trials))
+        try:
+            coordinator.run(pool)
+        finally:
+            pool.close()
+    return interrupted.is_set()
+
+
+def default_workers() -> int:
+    """One worker a core that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def _stopping_on_signals(coordinator: Coordinator) -> Iterator[threading.Event]:
+    """Let SIGINT and SIGTERM stop a coordinator; a second one ends the process at once."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+    handled = (signal.SIGINT, signal.SIGTERM)
+
+    def stop(number: int, frame: Any) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+        coordinator.stop()
+
+    before = [signal.signal(number, stop) for number in handled]
+    try:
+        yield interrupted
+    finally:
+        for number, handler in zip(handled, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _enqueue_grid(sweep: Sweep) -> int:
+    """The total of trials; for the grid sampler, enqueue the points up to it."""
+    config = sweep.config
+    if config.sampler.name != "grid":
+        return config.trials
+    grid = config.search_space.grid(grid_points(config.sampler))
+    total = min(config.trials, len(grid))
+    for point in grid[len(sweep.trials) : total]:
+        sweep.study.enqueue_trial(point)
+    if total < config.trials:
+        sweep.note(f"the grid has {len(grid)} points: {total} trials are run")
+    return total
+
+
+class _TableWriter:
+    """Rewrites the tables as trials end, but spends little of the time on it."""
+
+    _SHARE = 0.02
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._sweep = sweep
+        self._next = time.monotonic()
+
+    def trial_finished(self) -> None:
+        started = time.monotonic()
+        if started < self._next:
+            return
+        _write_tables(self._sweep)
+        ended = time.monotonic()
+        self._next = ended + max(1.0, (ended - started) / self._SHARE)
+
+
+def _write_tables(sweep: Sweep) -> None:
+    results.write_tables(sweep.location.folder, sweep.trials, sweep.config, sweep.steps_per_epoch)
+
+
+def _why_nothing_completed(sweep: Sweep) -> str:
+    ended = [trial for trial in sweep.trials if trial.state.is_finished()]
+    failed = [trial for trial in ended if trial.state == TrialState.FAIL]
+    reasons = [str(trial.user_attrs.get("reason", "")) for trial in (failed or ended)]
+    most = max(set(reasons), key=reasons.count, default="no trial has ended")
+    if failed:
+        advice = "mend what raises, then run it again with --fresh"
+    else:
+        advice = "give lower rates (--lr), more --trials, or --pruner none"
+    return (
+        f"no trial has completed ({len(ended)} ended, {len(failed)} of them failed); "
+        f"most often: {most}; {advice}"
+    )

@@ -1,0 +1,74 @@
+"""Samplers by name: how the next trial's parameters are chosen."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler
+
+from sweep.arguments import build
+from sweep.errors import StudyFileError
+from sweep.study import SamplerConfig
+
+GRID_POINTS = 3
+"""Values a dimension in a grid, unless the study file says otherwise."""
+
+_SAMPLERS: dict[str, tuple[type[BaseSampler], dict[str, Any]]] = {
+    "tpe": (
+        optuna.samplers.TPESampler,
+        {"multivariate": True, "group": True, "constant_liar": True},
+    ),
+    "random": (optuna.samplers.RandomSampler, {}),
+    "qmc": (
+        optuna.samplers.QMCSampler,
+        {"scramble": True, "warn_independent_sampling": False},
+    ),
+    "cmaes": (optuna.samplers.CmaEsSampler, {"warn_independent_sampling": False}),
+    "gp": (optuna.samplers.GPSampler, {"warn_independent_sampling": False}),
+}
+
+
+def build_sampler(config: SamplerConfig, seed: int, trials_before: int) -> BaseSampler:
+    """Optuna's sampler of a name.
+
+    `grid` has none: its points are enqueued when the study is created, and the sampler that
+    this returns for it is never asked.
+
+    Args:
+        config: The name, and arguments for Optuna's class.
+        seed: The study's.
+        trials_before: Trials that the study already has. A continued study must not draw its
+            first trials again, so this counts into the seed; but for qmc, whose sequence is
+            one and whose position is in the storage.
+
+    Raises:
+        StudyFileError: An argument is unknown or refused.
+    """
+    if config.name == "grid":
+        grid_points(config)
+        return optuna.samplers.RandomSampler(seed=seed)
+    kind, defaults = _SAMPLERS[config.name]
+    own_seed = seed if config.name == "qmc" else seed + trials_before
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler: BaseSampler = build(
+            kind, "sampler", {**defaults, "seed": own_seed}, config.arguments
+        )
+    return sampler
+
+
+def grid_points(config: SamplerConfig) -> int:
+    """How many values a dimension the grid sampler takes.
+
+    Raises:
+        StudyFileError: `points` is no whole number above 0, or there are other arguments.
+    """
+    arguments = config.arguments
+    points = arguments.pop("points", GRID_POINTS)
+    if arguments:
+        raise StudyFileError(f"sampler.{next(iter(arguments))}: the grid has one argument: points")
+    if not isinstance(points, int) or points < 1:
+        raise StudyFileError(f"sampler.points: expected a whole number of at least 1, got {points}")
+    return points

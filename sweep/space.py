@@ -1,0 +1,266 @@
+"""The search space: ranges, what Optuna is asked for, and the grid."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from sweep.schedules import SHAPES, Schedule
+
+Value = float | int | str
+"""A parameter's value."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`, both included.
+
+    Args:
+        low: The least value.
+        high: The greatest value; equal to `low` for a parameter that is fixed.
+        log: Whether equal ratios, rather than equal differences, are equally likely.
+        integer: Whether only whole numbers are meant.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    integer: bool = False
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.low) and math.isfinite(self.high)):
+            raise ValueError(f"both ends must be finite numbers, but got {self}")
+        if self.low > self.high:
+            swapped = Range(self.high, self.low, self.log and self.high > 0, self.integer)
+            raise ValueError(f"low must be at most high: write '{swapped}'")
+        if self.log and self.low <= 0:
+            raise ValueError("a :log range must start above 0")
+        if self.integer and not (self.low == int(self.low) and self.high == int(self.high)):
+            raise ValueError(f"whole numbers are expected, but got '{self}'")
+
+    @classmethod
+    def parse(cls, text: Any, integer: bool = False) -> Range:
+        """Read `LOW:HIGH`, `LOW:HIGH:log` or a single number, which fixes the parameter."""
+        if isinstance(text, Range):
+            return cls(text.low, text.high, text.log, integer)
+        if isinstance(text, bool) or not isinstance(text, int | float | str):
+            raise ValueError("expected 'LOW:HIGH', 'LOW:HIGH:log' or one number")
+        ends = str(text).split(":")
+        log = len(ends) == 3 and ends.pop() == "log"
+        try:
+            numbers = [float(end) for end in ends]
+        except ValueError:
+            numbers = []
+        if len(numbers) not in (1, 2) or (log and len(numbers) != 2):
+            raise ValueError("expected 'LOW:HIGH', 'LOW:HIGH:log' or one number")
+        return cls(numbers[0], numbers[-1], log, integer)
+
+    def __str__(self) -> str:
+        if self.low == self.high:
+            return f"{self.low:g}"
+        return f"{self.low:g}:{self.high:g}{':log' if self.log else ''}"
+
+    @property
+    def fixed(self) -> bool:
+        """Whether there is nothing to search."""
+        return self.low == self.high
+
+    @property
+    def distribution(self) -> BaseDistribution:
+        """Optuna's form of this range."""
+        if self.integer:
+            return IntDistribution(int(self.low), int(self.high), log=self.log)
+        return FloatDistribution(self.low, self.high, log=self.log)
+
+    def points(self, count: int) -> list[Value]:
+        """At most `count` values from low to high, evenly spaced on the range's own scale."""
+        if self.fixed:
+            return [self.value(self.low)]
+        spaced = np.geomspace if self.log else np.linspace
+        values = spaced(self.low, self.high, count) if count > 1 else [self.middle]
+        return list(dict.fromkeys(self.value(min(max(v, self.low), self.high)) for v in values))
+
+    @property
+    def middle(self) -> float:
+        """The middle on the range's own scale."""
+        return math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
+
+    def value(self, number: float) -> Value:
+        """The number as this range's type."""
+        return round(number) if self.integer else float(number)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several words."""
+
+    options: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, value: Any, allowed: tuple[str, ...]) -> Choice:
+        """Read a word or a list of words, each of them one of `allowed`."""
+        options = (value,) if isinstance(value, str) else tuple(value)
+        wrong = [option for option in options if option not in allowed]
+        if wrong or not options:
+            raise ValueError(f"expected some of {', '.join(allowed)}, but got {value!r}")
+        return cls(options)
+
+    def __str__(self) -> str:
+        return ", ".join(self.options)
+
+    @property
+    def fixed(self) -> bool:
+        """Whether there is nothing to search."""
+        return len(self.options) == 1
+
+    @property
+    def distribution(self) -> BaseDistribution:
+        """Optuna's form of this choice."""
+        return CategoricalDistribution(self.options)
+
+    def points(self, count: int) -> list[Value]:
+        """Every option, however many are asked for."""
+        return list(self.options)
+
+
+Dimension = Range | Choice
+"""What one parameter may be."""
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What one trial is to train with.
+
+    Args:
+        schedule: The learning-rate schedule.
+        momentum: SGD's momentum, where the space ranges over it.
+        weight_decay: The optimizer's weight decay, where the space ranges over it.
+    """
+
+    schedule: Schedule
+    momentum: float | None = None
+    weight_decay: float | None = None
+
+
+@dataclass(frozen=True)
+class Space:
+    """Everything a study searches over.
+
+    Args:
+        schedulers: Names from the schedule registry or of custom schedules.
+        shared: The dimensions that every trial has: lr, decay, warmup and, where the study
+            searches them, momentum and weight_decay. All schedules share them, so that the
+            sampler can learn from one schedule about another.
+        own: The dimensions of one schedule alone, by `<scheduler>.<param>`.
+        factories: `module:function` of each custom schedule, by its name.
+    """
+
+    schedulers: tuple[str, ...]
+    shared: Mapping[str, Range]
+    own: Mapping[str, Dimension] = field(default_factory=dict)
+    factories: Mapping[str, str] = field(default_factory=dict)
+
+    def suggest(self, trial: optuna.trial.BaseTrial) -> Suggestion:
+        """Ask Optuna for the parameters that are not fixed; return what to train with."""
+
+        def ask(name: str, dimension: Dimension) -> Value:
+            if dimension.fixed:
+                return dimension.points(1)[0]
+            if isinstance(dimension, Choice):
+                return str(trial.suggest_categorical(name, dimension.options))
+            if dimension.integer:
+                return trial.suggest_int(
+                    name, int(dimension.low), int(dimension.high), log=dimension.log
+                )
+            return trial.suggest_float(name, dimension.low, dimension.high, log=dimension.log)
+
+        scheduler = str(ask("scheduler", Choice(self.schedulers)))
+        values = {name: ask(name, dimension) for name, dimension in self.shared.items()}
+        own = self._own_of(scheduler)
+        values |= {name: ask(name, dimension) for name, dimension in own.items()}
+        return self.suggestion({"scheduler": scheduler, **values})
+
+    def suggestion(self, values: Mapping[str, Value]) -> Suggestion:
+        """What to train with, from the value of each parameter."""
+        scheduler = str(values["scheduler"])
+        shape = SHAPES.get(scheduler)
+        schedule = Schedule(
+            scheduler=scheduler,
+            lr=float(values["lr"]),
+            decay=1.0 if shape and not shape.uses_decay else float(values["decay"]),
+            warmup=0.0 if shape and not shape.uses_warmup else float(values["warmup"]),
+            params={name.partition(".")[2]: values[name] for name in self._own_of(scheduler)},
+            factory=self.factories.get(scheduler),
+        )
+        momentum, weight_decay = values.get("momentum"), values.get("weight_decay")
+        return Suggestion(
+            schedule,
+            None if momentum is None else float(momentum),
+            None if weight_decay is None else float(weight_decay),
+        )
+
+    def dimensions(self) -> dict[str, Dimension]:
+        """Every dimension by name, the scheduler's first."""
+        return {"scheduler": Choice(self.schedulers), **self.shared, **self.own}
+
+    def grid(self, points: int) -> list[dict[str, Value]]:
+        """Every combination of at most `points` values a dimension.
+
+        A schedule is combined with its own parameters only, and with neither decay nor warm-up
+        where it has none. The schedules take turns, so that the start of the list is fair.
+
+        Returns:
+            The parameters that Optuna would be asked for, one dict a trial.
+        """
+        families = [self._grid_of(scheduler, points) for scheduler in self.schedulers]
+        turns = itertools.zip_longest(*families)
+        return [point for turn in turns for point in turn if point is not None]
+
+    def _grid_of(self, scheduler: str, points: int) -> list[dict[str, Value]]:
+        shape = SHAPES.get(scheduler)
+        unused = set()
+        if shape and not shape.uses_decay:
+            unused.add("decay")
+        if shape and not shape.uses_warmup:
+            unused.add("warmup")
+        axes: dict[str, list[Value]] = {"scheduler": [scheduler]}
+        for name, dimension in {**self.shared, **self._own_of(scheduler)}.items():
+            axes[name] = dimension.points(points)[: 1 if name in unused else None]
+        fixed = {name for name, dimension in self.dimensions().items() if dimension.fixed}
+        names = [name for name in axes if name not in fixed]
+        return [
+            dict(zip(names, combination, strict=True))
+            for combination in itertools.product(*(axes[name] for name in names))
+        ]
+
+    def _own_of(self, scheduler: str) -> dict[str, Dimension]:
+        return {n: d for n, d in self.own.items() if n.partition(".")[0] == scheduler}
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON form, equal for equal spaces."""
+        described: dict[str, Any] = {n: str(d) for n, d in self.dimensions().items()}
+        return described | {f"{n}.factory": f for n, f in self.factories.items()}
+
+
+def default_own_dimensions(scheduler: str) -> dict[str, Dimension]:
+    """The ranges that the registry suggests for a schedule's own parameters."""
+    dimensions: dict[str, Dimension] = {}
+    for param in SHAPES[scheduler].params if scheduler in SHAPES else ():
+        name = f"{scheduler}.{param.name}"
+        if param.kind == "choice":
+            dimensions[name] = Choice(tuple(param.choices))
+        else:
+            dimensions[name] = Range(param.low, param.high, param.log, param.kind == "int")
+    return dimensions

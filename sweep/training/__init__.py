@@ -1,0 +1,1 @@
+"""What trains trials; knows nothing of Optuna, files or terminals."""

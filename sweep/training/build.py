@@ -1,0 +1,63 @@
+"""From a study's data and settings to an engine that is ready to train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from sweep.data import Dataset
+from sweep.errors import InputError
+from sweep.models import build_model, check_model
+from sweep.study import ModelConfig
+from sweep.training.engine import Engine, TrainingData, TrainingSettings
+from sweep.training.sequential import SequentialEngine
+
+
+def resolve_device(name: str) -> torch.device:
+    """A device by name; `auto` is the first CUDA device if there is one, else the CPU.
+
+    Raises:
+        InputError: There is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise InputError(
+            f"device {name!r}: this machine has {count} CUDA devices; use --device cpu or auto"
+        )
+    return device
+
+
+def training_data(data: Dataset, device: torch.device) -> TrainingData:
+    """The training and validation rows on the device."""
+    return TrainingData(
+        x_train=torch.from_numpy(data.x_train).to(device),
+        y_train=torch.from_numpy(data.y_train).to(device),
+        x_validation=torch.from_numpy(data.x_validation).to(device),
+        y_validation=torch.from_numpy(data.y_validation).to(device),
+        target_scale=data.target_scale,
+    )
+
+
+def build_engine(
+    data: Dataset, model: ModelConfig, folders: tuple[Path, ...], settings: TrainingSettings
+) -> Engine:
+    """An engine for the study's model, once a trial step has shown that it can be trained.
+
+    Raises:
+        ModelError: The model cannot be built, called or trained.
+        InputError: The device is not there.
+    """
+    tensors = training_data(data, resolve_device(settings.device))
+    features = tensors.x_train.shape[1]
+    check_model(
+        build_model(model, features, 0, folders).to(tensors.x_train.device),
+        tensors.x_train,
+        tensors.y_train,
+    )
+    return SequentialEngine(
+        tensors, lambda seed: build_model(model, features, seed, folders), settings
+    )

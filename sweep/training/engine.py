@@ -1,0 +1,167 @@
+"""The contract of everything that trains trials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from sweep.schedules import Schedule
+
+if TYPE_CHECKING:  # a coordinator imports this module, and has no need of torch
+    from torch import Tensor, nn
+
+VALIDATION_CHUNK = 65_536
+"""Rows predicted at once in validation, so that memory stays bounded."""
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """An optimizer without its rate.
+
+    Args:
+        name: `sgd`, `adam` or `adamw`.
+        momentum: Of SGD.
+        nesterov: Of SGD.
+        weight_decay: As torch's class takes it: an L2 gradient for sgd and adam, decoupled for
+            adamw.
+        betas: Of Adam and AdamW.
+        eps: Of Adam and AdamW.
+    """
+
+    name: str = "sgd"
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """Everything that a trial's course depends on, beside the study's data and settings.
+
+    Args:
+        number: The trial's number in its study.
+        seed: What its weights, order of rows and dropout masks derive from.
+        schedule: The course of its learning rate.
+        optimizer: What takes its steps.
+    """
+
+    number: int
+    seed: int
+    schedule: Schedule
+    optimizer: OptimizerSettings
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """One trial's epoch.
+
+    Args:
+        number: The trial's.
+        epoch: From 1.
+        val_mse: Validation MSE after the epoch, in squared target units.
+        train_mse: Mean loss over the epoch's rows as they were trained on (dropout on, weights
+            in motion), in squared target units.
+        lr_first: The rate that the epoch's first step was taken with.
+        lr_last: The rate that its last step was taken with.
+        grad_norm: Mean over the epoch's steps of the gradient's L2 norm before clipping; the
+            gradient is that of the loss on the standardised target.
+        seconds: Wall time of the epoch, validation included.
+    """
+
+    number: int
+    epoch: int
+    val_mse: float
+    train_mse: float
+    lr_first: float
+    lr_last: float
+    grad_norm: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrialError:
+    """One trial raised; it has left the engine.
+
+    Args:
+        number: The trial's.
+        epoch: The epoch it was in, from 1.
+        error: The exception's type and text.
+    """
+
+    number: int
+    epoch: int
+    error: str
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """What all trials of a study share.
+
+    Args:
+        epochs: Passes over the training rows.
+        batch_size: Rows a step; None for all of them.
+        clip: The gradient's greatest L2 norm; None for no clipping.
+        objective: Which epoch's weights are a trial's product: the `best` or the `final` one.
+        device: A torch device.
+    """
+
+    epochs: int
+    batch_size: int | None = 64
+    clip: float | None = None
+    objective: Literal["best", "final"] = "best"
+    device: str = "cpu"
+
+    def steps_per_epoch(self, rows: int) -> int:
+        """Optimizer steps in one pass over `rows` training rows; the last may be smaller."""
+        return -(-rows // (self.batch_size or rows))
+
+    def horizon(self, rows: int) -> int:
+        """Optimizer steps of a whole trial."""
+        return self.epochs * self.steps_per_epoch(rows)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Training and validation rows on their device, targets standardised.
+
+    Args:
+        x_train: (rows, features) float32.
+        y_train: (rows,) float32.
+        x_validation: (rows, features) float32.
+        y_validation: (rows,) float32.
+        target_scale: Target units in one standardised unit.
+    """
+
+    x_train: Tensor
+    y_train: Tensor
+    x_validation: Tensor
+    y_validation: Tensor
+    target_scale: float
+
+    @property
+    def mse_scale(self) -> float:
+        """Squared target units in one squared standardised unit."""
+        return self.target_scale**2
+
+
+ModelBuilder = Callable[[int], "nn.Module"]
+"""Builds the study's model with the initial weights of a seed."""
+
+
+class Engine(Protocol):
+    """Trains trials side by side, one epoch at a time; each has its own horizon."""
+
+    def add(self, spec: TrialSpec) -> None:
+        """Take a trial in; it starts with the next epoch."""
+
+    def remove(self, number: int) -> None:
+        """Let a trial go, finished or not."""
+
+    def train_epoch(self) -> list[EpochResult | TrialError]:
+        """Train every trial for one epoch of its own; the order is that of `add`."""
+
+    def weights(self, number: int) -> dict[str, Tensor]:
+        """The product of a trial that is still here: the weights that the objective asks for."""

@@ -1,0 +1,23 @@
+"""Numbers from which everything random derives."""
+
+from __future__ import annotations
+
+_MASK = 0xFFFFFFFF
+
+
+def mix(*numbers: int) -> int:
+    """One 32-bit number from several, different for almost all different inputs."""
+    mixed = 0
+    for number in numbers:
+        mixed = (mixed ^ (number & _MASK)) * 0x9E3779B1 & _MASK
+        mixed = _finalise(mixed ^ (number >> 32 & _MASK))
+    return mixed
+
+
+def _finalise(x: int) -> int:
+    """The integer hash lowbias32 (C. Wellons, "Prospecting for Hash Functions", 2018)."""
+    x ^= x >> 16
+    x = x * 0x7FEB352D & _MASK
+    x ^= x >> 15
+    x = x * 0x846CA68B & _MASK
+    return x ^ x >> 16

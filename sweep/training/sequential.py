@@ -1,0 +1,186 @@
+"""One plain torch loop per trial: slow, obvious, and the twin that faster engines must match."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from sweep.models import predict
+from sweep.training.engine import (
+    VALIDATION_CHUNK,
+    EpochResult,
+    ModelBuilder,
+    OptimizerSettings,
+    TrainingData,
+    TrainingSettings,
+    TrialError,
+    TrialSpec,
+)
+from sweep.training.randomness import SeededDropout, row_order
+from sweep.training.seeds import mix
+
+
+def build_optimizer(
+    model: nn.Module, settings: OptimizerSettings, lr: float
+) -> torch.optim.Optimizer:
+    """Torch's own optimizer over the model's trainable parameters."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if settings.name == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            lr=lr,
+            momentum=settings.momentum,
+            nesterov=settings.nesterov,
+            weight_decay=settings.weight_decay,
+        )
+    adam = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
+    return adam(
+        parameters,
+        lr=lr,
+        betas=settings.betas,
+        eps=settings.eps,
+        weight_decay=settings.weight_decay,
+    )
+
+
+@dataclass
+class _Lane:
+    """A trial in training."""
+
+    spec: TrialSpec
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: LRScheduler
+    dropout: SeededDropout
+    epoch: int = 0
+    step: int = 0
+    best_val_mse: float = math.inf
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+
+
+class SequentialEngine:
+    """Trains its trials one after the other, each with torch's own optimizer and scheduler."""
+
+    def __init__(
+        self, data: TrainingData, build_model: ModelBuilder, settings: TrainingSettings
+    ) -> None:
+        self._data = data
+        self._build_model = build_model
+        self._settings = settings
+        self._lanes: dict[int, _Lane] = {}
+
+    def add(self, spec: TrialSpec) -> None:
+        """Take a trial in; it starts with the next epoch."""
+        model = self._build_model(spec.seed).to(self._data.x_train.device)
+        optimizer = build_optimizer(model, spec.optimizer, spec.schedule.lr)
+        horizon = self._settings.horizon(len(self._data.x_train))
+        scheduler = spec.schedule.attach(optimizer, total_steps=horizon)
+        self._lanes[spec.number] = _Lane(
+            spec, model, optimizer, scheduler, SeededDropout(spec.seed)
+        )
+
+    def remove(self, number: int) -> None:
+        """Let a trial go, finished or not."""
+        self._lanes.pop(number, None)
+
+    def weights(self, number: int) -> dict[str, Tensor]:
+        """The product of a trial that is still here: the weights that the objective asks for."""
+        lane = self._lanes[number]
+        if self._settings.objective == "best" and lane.best_weights:
+            return lane.best_weights
+        return _copy_of_weights(lane.model)
+
+    def train_epoch(self) -> list[EpochResult | TrialError]:
+        """Train every trial for one epoch of its own; a trial that raises leaves."""
+        results: list[EpochResult | TrialError] = []
+        for lane in list(self._lanes.values()):
+            try:
+                results.append(self._train_lane(lane))
+            except Exception as error:
+                number = lane.spec.number
+                text = f"{type(error).__name__}: {error}"
+                results.append(TrialError(number, lane.epoch, text))
+                self.remove(number)
+        return results
+
+    def _train_lane(self, lane: _Lane) -> EpochResult:
+        started = time.perf_counter()
+        lane.epoch += 1
+        device = self._data.x_train.device
+        rows = len(self._data.x_train)
+        batch_size = self._settings.batch_size or rows
+        torch.manual_seed(mix(lane.spec.seed, 3, lane.epoch))
+        order = row_order(lane.spec.seed, lane.epoch, rows).to(device)
+        squared_error = torch.zeros((), device=device)
+        grad_norm = torch.zeros((), device=device)
+        rates: list[float] = []
+        lane.model.train()
+        with lane.dropout:
+            for batch in torch.split(order, batch_size):
+                rates.append(float(lane.optimizer.param_groups[0]["lr"]))
+                loss, norm = self._train_step(lane, batch)
+                squared_error += loss * len(batch)
+                grad_norm += norm
+        val_mse = self._validate(lane.model)
+        if isinstance(lane.scheduler, ReduceLROnPlateau):
+            lane.scheduler.step(val_mse)
+        if val_mse < lane.best_val_mse:
+            lane.best_val_mse = val_mse
+            lane.best_weights = _copy_of_weights(lane.model)
+        return EpochResult(
+            number=lane.spec.number,
+            epoch=lane.epoch,
+            val_mse=val_mse,
+            train_mse=squared_error.item() / rows * self._data.mse_scale,
+            lr_first=rates[0],
+            lr_last=rates[-1],
+            grad_norm=grad_norm.item() / len(rates),
+            seconds=time.perf_counter() - started,
+        )
+
+    def _train_step(self, lane: _Lane, batch: Tensor) -> tuple[Tensor, Tensor]:
+        """One optimizer step.
+
+        Args:
+            lane: The trial.
+            batch: Row indices, (batch,) int64.
+
+        Returns:
+            The loss and the gradient's L2 norm before clipping, both scalars.
+        """
+        lane.dropout.start_step(lane.step)
+        lane.optimizer.zero_grad()
+        prediction = predict(lane.model, self._data.x_train[batch])  # (batch,)
+        loss = nn.functional.mse_loss(prediction, self._data.y_train[batch])
+        loss.backward()  # type: ignore[no-untyped-call]
+        parameters = [p for p in lane.model.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if self._settings.clip is not None:
+            nn.utils.clip_grads_with_norm_(parameters, self._settings.clip, norm)
+        lane.optimizer.step()
+        lane.scheduler.step()
+        lane.step += 1
+        return loss.detach(), norm
+
+    @torch.no_grad()
+    def _validate(self, model: nn.Module) -> float:
+        """Validation MSE in squared target units."""
+        model.eval()
+        squared_error = 0.0
+        chunks = zip(
+            torch.split(self._data.x_validation, VALIDATION_CHUNK),
+            torch.split(self._data.y_validation, VALIDATION_CHUNK),
+            strict=True,
+        )
+        for x, y in chunks:
+            squared_error += nn.functional.mse_loss(predict(model, x), y, reduction="sum").item()
+        return squared_error / len(self._data.y_validation) * self._data.mse_scale
+
+
+def _copy_of_weights(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}

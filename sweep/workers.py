@@ -1,0 +1,233 @@
+"""Engines in local processes: one coordinator gives orders, workers train and answer."""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import multiprocessing.connection
+import multiprocessing.forkserver
+import os
+import signal
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweep.data import Dataset
+from sweep.errors import SweepError, TrainingError
+from sweep.files import write_whole
+from sweep.study import ModelConfig
+from sweep.training.engine import EpochResult, TrainingSettings, TrialError, TrialSpec
+
+if TYPE_CHECKING:  # the coordinator's side starts without torch
+    from sweep.training.engine import Engine
+
+_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+_CONTEXT: Any = multiprocessing.get_context(_METHOD)
+
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """What a worker needs to build its engine.
+
+    Args:
+        data: The prepared data.
+        model: The model's settings.
+        folders: Where the user's own modules are.
+        settings: What all trials share.
+    """
+
+    data: Dataset
+    model: ModelConfig
+    folders: tuple[Path, ...]
+    settings: TrainingSettings
+
+
+@dataclass(frozen=True)
+class Save:
+    """Write a trial's weights to a file that `torch.load(weights_only=True)` reads.
+
+    Args:
+        number: The trial's; it must still be with the worker.
+        path: The file.
+        about: What else the file says, beside `state_dict`.
+    """
+
+    number: int
+    path: Path
+    about: Mapping[str, Any]
+
+
+@dataclass
+class Orders:
+    """What a worker does before it trains its next epoch: saves, then removals, then additions."""
+
+    save: list[Save] = field(default_factory=list)
+    remove: list[int] = field(default_factory=list)
+    add: list[TrialSpec] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.save or self.remove or self.add)
+
+
+Answer = list[EpochResult | TrialError]
+"""What a worker sends after each of its orders, and once, empty, when it is ready."""
+
+
+@dataclass(frozen=True)
+class Died:
+    """A worker's process has ended without being asked to.
+
+    Args:
+        reason: Its exit code or signal, in words.
+    """
+
+    reason: str
+
+
+def preload() -> None:
+    """Start loading torch for the workers, while the caller reads files and settings."""
+    if _METHOD == "forkserver":
+        _CONTEXT.set_forkserver_preload(["sweep.training.sequential", "sweep.models"])
+        multiprocessing.forkserver.ensure_running()
+
+
+class WorkerPool:
+    """Worker processes, addressed by an index that a replacement keeps."""
+
+    def __init__(self, setup: WorkerSetup, count: int) -> None:
+        self._setup = setup
+        self._processes: list[BaseProcess] = []
+        self._connections: list[Connection] = []
+        preload()
+        for _ in range(count):
+            process, connection = self._start()
+            self._processes.append(process)
+            self._connections.append(connection)
+
+    def __len__(self) -> int:
+        return len(self._processes)
+
+    def _start(self) -> tuple[BaseProcess, Connection]:
+        ours, theirs = _CONTEXT.Pipe()
+        process = _CONTEXT.Process(target=_work, args=(theirs, self._setup), daemon=True)
+        process.start()
+        theirs.close()
+        return process, ours
+
+    def send(self, index: int, orders: Orders) -> None:
+        """Give a worker its orders; if it is dead, `wait` will say so."""
+        try:
+            self._connections[index].send(orders)
+        except OSError:
+            pass
+
+    def wait(self, timeout: float) -> list[tuple[int, Answer | Died]]:
+        """What workers have to say within `timeout` seconds; empty if nothing.
+
+        Raises:
+            SweepError: A worker cannot build its engine; the text says why.
+        """
+        heard = multiprocessing.connection.wait(self._connections, timeout)
+        messages: list[tuple[int, Answer | Died]] = []
+        for index, connection in enumerate(self._connections):
+            if connection not in heard:
+                continue
+            try:
+                message = connection.recv()
+            except (EOFError, OSError):
+                message = self._obituary(index)
+            if isinstance(message, SweepError):
+                raise message
+            messages.append((index, message))
+        return messages
+
+    def _obituary(self, index: int) -> Died:
+        process = self._processes[index]
+        process.join(timeout=5)
+        code = process.exitcode
+        if code is not None and code < 0:
+            return Died(f"killed by {signal.Signals(-code).name}")
+        return Died(f"ended with exit code {code}")
+
+    def replace(self, index: int) -> None:
+        """Start a fresh process in a dead one's place."""
+        self._connections[index].close()
+        self._processes[index], self._connections[index] = self._start()
+
+    def close(self) -> None:
+        """End all workers, whatever they are at."""
+        for process in self._processes:
+            process.terminate()
+        for process, connection in zip(self._processes, self._connections, strict=True):
+            process.join(timeout=2)
+            if process.is_alive():
+                process.kill()
+                process.join()
+            connection.close()
+
+
+def _work(connection: Connection, setup: WorkerSetup) -> None:
+    """A worker's life: answer each of the coordinator's orders; end when it is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        engine = _build_engine(setup)
+    except SweepError as error:
+        connection.send(error)
+        return
+    except Exception as error:
+        connection.send(TrainingError(f"a worker cannot start: {type(error).__name__}: {error}"))
+        return
+    answer: Answer = []
+    while True:
+        try:
+            connection.send(answer)
+            orders = connection.recv()
+        except (EOFError, OSError):
+            return
+        answer = _carry_out(orders, engine)
+
+
+def _carry_out(orders: Orders, engine: Engine) -> Answer:
+    for save in orders.save:
+        save_weights(save.path, engine.weights(save.number), save.about)
+    for number in orders.remove:
+        engine.remove(number)
+    refused: Answer = []
+    for spec in orders.add:
+        try:
+            engine.add(spec)
+        except Exception as error:
+            refused.append(TrialError(spec.number, 0, f"{type(error).__name__}: {error}"))
+    return refused + engine.train_epoch()
+
+
+def save_weights(path: Path, weights: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    """Write `{"state_dict": weights, **about}` for `torch.load(path, weights_only=True)`."""
+    import torch
+
+    buffer = io.BytesIO()
+    on_cpu = {name: value.cpu() for name, value in weights.items()}
+    torch.save({"state_dict": on_cpu, **about}, buffer)
+    write_whole(path, buffer.getvalue())
+
+
+def _build_engine(setup: WorkerSetup) -> Engine:
+    import torch
+
+    from sweep.training.build import build_engine
+
+    torch.set_num_threads(1)
+    return build_engine(setup.data, setup.model, setup.folders, setup.settings)
+
+
+def _end_with_parent() -> None:
+    """End this process when the coordinator's has ended, even by kill -9."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
