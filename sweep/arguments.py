@@ -21,7 +21,7 @@ def build(kind: type, section: str, defaults: Mapping[str, Any], given: Mapping[
     Raises:
         StudyFileError: An argument is unknown, or the class refuses its value.
     """
-    known = [name for name in inspect.signature(kind.__init__).parameters if name != "self"]
+    known = list(inspect.signature(kind).parameters)
     for name in given:
         if name not in known:
             raise StudyFileError(

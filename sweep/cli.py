@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sweep.locations import Location
     from sweep.progress import Progress
     from sweep.report.summary import Summary
-    from sweep.study import StudyConfig
+    from sweep.settings import StudyConfig
 
 app = typer.Typer(
     name="sweep",
@@ -278,48 +278,52 @@ def run(
       sweep run --data houses.csv --target price
     """
     from sweep.locations import locate_study
+    from sweep.study import load_study
 
     location = locate_study(study, out, data)
-    overrides = {
-        "space.scheduler": scheduler,
-        "space.lr": lr,
-        "space.decay": decay,
-        "space.warmup": warmup,
-        "space.momentum": momentum,
-        "space.weight_decay": weight_decay,
-        "trials": trials,
-        "timeout": timeout if timeout is None or not timeout.isdigit() else int(timeout),
-        "sampler.name": sampler,
-        "pruner.name": pruner,
-        "seed": seed,
-        "data.source": data,
-        "data.target": target,
-        "model.name": model,
-        "optimizer.name": optimizer,
-        "epochs": epochs,
-        "optimizer.batch_size": _number_or_word(batch_size),
-        "workers": workers,
-        "device": device,
-        "storage": storage,
-        **dict(_read_setting(text) for text in setting or []),
+    given = {
+        "--scheduler": ("space.scheduler", scheduler or None),
+        "--lr": ("space.lr", lr),
+        "--decay": ("space.decay", decay),
+        "--warmup": ("space.warmup", warmup),
+        "--momentum": ("space.momentum", momentum),
+        "--weight-decay": ("space.weight_decay", weight_decay),
+        "--trials": ("trials", trials),
+        "--timeout": ("timeout", _number_or_word(timeout)),
+        "--sampler": ("sampler.name", sampler),
+        "--pruner": ("pruner.name", pruner),
+        "--seed": ("seed", seed),
+        "--data": ("data.source", data),
+        "--target": ("data.target", target),
+        "--model": ("model.name", model),
+        "--optimizer": ("optimizer.name", optimizer),
+        "--epochs": ("epochs", epochs),
+        "--batch-size": ("optimizer.batch_size", _number_or_word(batch_size)),
+        "--workers": ("workers", workers),
+        "--device": ("device", device),
+        "--storage": ("storage", storage),
     }
-    given = {key: value for key, value in overrides.items() if value is not None and value != []}
-    _run(location, given, fresh=fresh, yes=yes, quiet=quiet, as_json=as_json)
+    overrides = {key: value for key, value in given.values() if value is not None}
+    flags = {key: flag for flag, (key, _) in given.items()}
+    for text in setting or []:
+        key, value = _read_setting(text)
+        overrides[key] = value
+        flags[key] = f"--set {key}"
+    config = load_study(location.file, overrides, {key: flags[key] for key in overrides})
+    _run(location, config, fresh=fresh, yes=yes, quiet=quiet, as_json=as_json)
 
 
 def _run(
     location: Location,
-    overrides: dict[str, Any],
+    config: StudyConfig,
     *,
     fresh: bool,
     yes: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
-    from sweep.study import load_study
     from sweep.workers import preload
 
-    config = load_study(location.file, overrides)
     preload()
     from sweep.run import discard, run_sweep
 
@@ -329,10 +333,12 @@ def _run(
     console = _console(stderr=as_json)
     with _progress(console, quiet or as_json) as progress:
         study = run_sweep(location, config, progress)
+    if quiet and not as_json:
+        return
     summary = _summarise(study, config, location.folder)
     if as_json:
         typer.echo(json.dumps(summary.to_dict(), indent=2))
-    elif not quiet:
+    else:
         from sweep.report.tables import run_ending
 
         console.print(run_ending(summary, location.folder, console.width), soft_wrap=False)
@@ -526,6 +532,6 @@ def schedules(
         console.print(schedule_list(), soft_wrap=False)
         return
     params = dict(_read_setting(text) for text in param or [])
-    given = {} if decay is None else {"decay": decay}
-    drawn = Schedule(name, lr=lr, warmup=warmup, params=params, **given)
+    settings: dict[str, Any] = {"scheduler": name, "lr": lr, "warmup": warmup, "params": params}
+    drawn = Schedule(**settings if decay is None else {**settings, "decay": decay})
     console.print(schedule_detail(drawn), soft_wrap=False)

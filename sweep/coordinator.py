@@ -14,9 +14,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.errors import TrainingError
 from sweep.records import TrialRecord, write_record
+from sweep.settings import StudyConfig
 from sweep.space import Suggestion
 from sweep.storage import abandoned_trials, claim
-from sweep.study import StudyConfig
 from sweep.training.engine import EpochResult, OptimizerSettings, TrialError, TrialSpec
 from sweep.training.seeds import mix
 from sweep.workers import Died, Orders, Save, WorkerPool

@@ -17,7 +17,7 @@ from sweep.sources import SOURCES, Table, listed, read_table
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sweep.study import DataConfig
+    from sweep.settings import DataConfig
 
 __all__ = ["SOURCES", "Dataset", "load_dataset"]
 

@@ -16,7 +16,7 @@ from sweep.errors import ModelError, did_you_mean
 from sweep.imports import load_object
 
 if TYPE_CHECKING:
-    from sweep.study import ModelConfig
+    from sweep.settings import ModelConfig
 
 # Names under which a user's class may take its number of inputs.
 FEATURE_ARGUMENTS = (
@@ -281,15 +281,13 @@ def check_model(model: nn.Module, x: Tensor, y: Tensor) -> None:
 
 
 def _copied(model: nn.Module, name: str) -> nn.Module:
-    """A copy in training mode and without gradients."""
+    """A copy in training mode; gradients are not copied."""
     if lazy := [n for n, p in model.named_parameters() if nn.parameter.is_lazy(p)]:
         raise ModelError(f"model {name!r}: give its lazy layers their size: {', '.join(lazy)}")
     try:
-        probe = copy.deepcopy(model)
+        return copy.deepcopy(model).train()
     except (RuntimeError, TypeError) as error:
         raise ModelError(f"model {name!r} cannot be copied: {error}") from error
-    probe.zero_grad(set_to_none=True)
-    return probe.train()
 
 
 def _checked_output(model: nn.Module, x: Tensor, name: str) -> Tensor:

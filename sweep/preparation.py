@@ -18,7 +18,7 @@ from sweep.errors import DataError
 from sweep.sources import Table, listed, no_such_column, raise_together
 
 if TYPE_CHECKING:
-    from sweep.study import DataConfig
+    from sweep.settings import DataConfig
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]

@@ -18,7 +18,7 @@ from sweep.data import Dataset
 from sweep.locations import Location
 from sweep.results import schedule_of
 from sweep.run import Listener
-from sweep.study import StudyConfig
+from sweep.settings import StudyConfig
 
 _PLAIN_EVERY_SECS = 5.0
 

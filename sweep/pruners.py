@@ -11,7 +11,7 @@ from optuna.pruners import BasePruner
 
 from sweep.arguments import build
 from sweep.errors import StudyFileError
-from sweep.study import PrunerConfig
+from sweep.settings import PrunerConfig
 
 
 def build_pruner(config: PrunerConfig, epochs: int) -> BasePruner:

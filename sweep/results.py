@@ -18,8 +18,8 @@ from sweep.errors import InputError, did_you_mean
 from sweep.files import write_whole
 from sweep.records import CURVE_COLUMNS, read_record
 from sweep.schedules import Schedule
+from sweep.settings import StudyConfig
 from sweep.space import Space, Suggestion
-from sweep.study import StudyConfig
 
 RESULTS = "results.csv"
 EPOCHS = "epochs.csv"

@@ -23,6 +23,7 @@ from sweep.files import write_whole
 from sweep.locations import SAVED_STUDY, Location
 from sweep.pruners import build_pruner
 from sweep.samplers import build_sampler, grid_points
+from sweep.settings import StudyConfig
 from sweep.storage import (
     METRIC,
     hold,
@@ -32,7 +33,6 @@ from sweep.storage import (
     storage_url,
     without_password,
 )
-from sweep.study import StudyConfig
 from sweep.winner import Sweep, save_order, write_winner
 from sweep.workers import WorkerPool, WorkerSetup, preload
 

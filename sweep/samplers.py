@@ -10,7 +10,7 @@ from optuna.samplers import BaseSampler
 
 from sweep.arguments import build
 from sweep.errors import StudyFileError
-from sweep.study import SamplerConfig
+from sweep.settings import SamplerConfig
 
 GRID_POINTS = 3
 """Values a dimension in a grid, unless the study file says otherwise."""

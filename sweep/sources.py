@@ -16,7 +16,7 @@ from sweep.errors import DataError, did_you_mean
 from sweep.imports import is_reference, load_object
 
 if TYPE_CHECKING:
-    from sweep.study import DataConfig
+    from sweep.settings import DataConfig, PivotConfig
 
 ENDINGS = (".csv", ".csv.gz", ".parquet")
 MAX_CODES = 1000
@@ -98,9 +98,16 @@ def read_table(config: DataConfig, folders: tuple[Path, ...] = ()) -> Table:
             f"({', '.join(SOURCES)}, a path ending in {_either(ENDINGS)}, or 'module:function')"
         )
     _refuse_duplicates(table)
-    if config.pivot is None:
-        return table
-    keys = config.pivot.index, config.pivot.columns
+    if config.pivot is not None:
+        table = _pivot(table, config.pivot)
+    if len(table.frame) == 0:
+        raise DataError(f"{table.place}: has no rows")
+    return table
+
+
+def _pivot(table: Table, pivot: PivotConfig) -> Table:
+    """The table of counts of a table of events."""
+    keys = pivot.index, pivot.columns
     problems = [
         f"data.pivot.{part} = {column!r}: {no_such_column(column, table)}"
         for part, column in zip(("index", "columns"), keys, strict=True)
@@ -191,8 +198,6 @@ def _read_file(path: Path, name: str, columns: list[str] | None) -> Table:
         kind = "Parquet" if parquet else "CSV"
         text = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")
         raise DataError(f"{name}: cannot be read as {kind}: {text}") from error
-    if frame.empty:
-        raise DataError(f"{name}: has no rows")
     if columns is None:
         numbers = [title for title in frame.columns if _is_number(title)]
         return Table(frame, name, hint=NO_HEADER_HINT if numbers and not parquet else "")

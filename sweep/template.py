@@ -8,7 +8,7 @@ from pathlib import Path
 from sweep.data import load_dataset
 from sweep.errors import InputError
 from sweep.files import write_whole
-from sweep.study import DataConfig
+from sweep.settings import DataConfig
 
 _TEMPLATE = """\
 # {rows} rows; columns: {columns}

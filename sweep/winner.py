@@ -15,7 +15,7 @@ from sweep import results
 from sweep.coordinator import trial_spec
 from sweep.data import Dataset
 from sweep.locations import Location
-from sweep.study import StudyConfig
+from sweep.settings import StudyConfig
 from sweep.training.engine import TrainingSettings
 from sweep.workers import Save, save_weights
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.data import Dataset
 from sweep.errors import SweepError, TrainingError
 from sweep.files import write_whole
-from sweep.study import ModelConfig
+from sweep.settings import ModelConfig
 from sweep.training.engine import EpochResult, TrainingSettings, TrialError, TrialSpec
 
 if TYPE_CHECKING:  # the coordinator's side starts without torch

@@ -9,7 +9,7 @@ import torch
 from sweep.data import Dataset
 from sweep.errors import InputError
 from sweep.models import build_model, check_model
-from sweep.study import ModelConfig
+from sweep.settings import ModelConfig
 from sweep.training.engine import Engine, TrainingData, TrainingSettings
 from sweep.training.sequential import SequentialEngine
 

@@ -1,0 +1,183 @@
+"""What is wrong with a study file, in words that say where and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from sweep.errors import ScheduleError, StudyFileError, did_you_mean
+from sweep.imports import is_reference
+from sweep.pruners import build_pruner
+from sweep.samplers import build_sampler
+from sweep.schedules import SHAPES, Schedule
+from sweep.settings import StudyConfig
+from sweep.space import Range, default_own_dimensions
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong.
+
+    Args:
+        key: Dotted, as in the study file.
+        value: What stands there; None for a key that should not or does not exist.
+        text: What was expected, and the nearest valid name.
+    """
+
+    key: str
+    value: Any
+    text: str
+
+    def shown(self, flags: Mapping[str, str]) -> str:
+        """In one line; `flags` are the command-line flags that keys were given by."""
+        value = "" if self.value is None or isinstance(self.value, dict) else repr(self.value)
+        if self.key in flags:
+            return f"{flags[self.key]} {value}".rstrip() + f": {self.text}"
+        return f"{self.key}{f' = {value}' if value else ''}: {self.text}"
+
+
+def space_problems(config: StudyConfig) -> Iterator[Problem]:
+    """What pydantic cannot see: names and ranges that only make sense together."""
+    space = config.space
+    names = (*SHAPES, *config.custom)
+    for name in space.scheduler:
+        if name not in names:
+            near = did_you_mean(name, names)
+            yield Problem("space.scheduler", name, f"unknown scheduler{near} ({', '.join(names)})")
+        elif space.scheduler.count(name) > 1:
+            yield Problem("space.scheduler", name, "named more than once")
+    for name, custom in config.custom.items():
+        if name in SHAPES:
+            yield Problem(
+                f"custom.{name}", name, "a built-in scheduler has this name; choose another"
+            )
+        if not is_reference(custom.factory) and ".py:" not in custom.factory:
+            yield Problem(f"custom.{name}.factory", custom.factory, "expected 'module:function'")
+    if space.momentum and config.optimizer.name != "sgd":
+        optimizer = config.optimizer.name
+        yield Problem(
+            "space.momentum", str(space.momentum), f"{optimizer} has no momentum; sgd has"
+        )
+    for key, limit in (("momentum", 1.0), ("weight_decay", float("inf"))):
+        bounds: Range | None = getattr(space, key)
+        if bounds and not (bounds.low >= 0 and bounds.high < limit):
+            yield Problem(f"space.{key}", str(bounds), f"must be at least 0 and below {limit:g}")
+    known = [name for name in space.scheduler if name in names]
+    own_names = {name for s in known for name in default_own_dimensions(s)}
+    own_names |= {f"{n}.{p}" for n, c in config.custom.items() for p in c.params}
+    for name, value in space.own.items():
+        if name not in own_names:
+            offered = f" ({', '.join(sorted(own_names))})" if own_names else ""
+            near = did_you_mean(name, own_names)
+            yield Problem(
+                f"space.{name}", value, f"no scheduler of this study has it{near}{offered}"
+            )
+    yield from _range_problems(config, known, own_names)
+    yield from _argument_problems(config)
+
+
+def _argument_problems(config: StudyConfig) -> Iterator[Problem]:
+    """What Optuna's samplers and pruners refuse."""
+    for build in (
+        lambda: build_sampler(config.sampler, config.seed, 0),
+        lambda: build_pruner(config.pruner, config.epochs),
+    ):
+        try:
+            build()
+        except StudyFileError as problem:
+            key, _, text = str(problem).partition(": ")
+            yield Problem(key, None, text)
+
+
+def _range_problems(
+    config: StudyConfig, schedulers: list[str], own_names: set[str]
+) -> Iterator[Problem]:
+    """Both ends of every range must make a schedule."""
+    space = config.space
+    for key in ("lr", "decay", "warmup"):
+        bounds: Range = getattr(space, key)
+        for number in (bounds.low, bounds.high):
+            try:
+                Schedule.from_dict({"scheduler": "linear", "lr": 1.0, key: number})
+            except ScheduleError as problem:
+                yield Problem(f"space.{key}", str(bounds), str(problem))
+                break
+    for name, value in space.own.items():
+        scheduler, _, param = name.partition(".")
+        if name not in own_names:
+            continue
+        try:
+            trial_space = config.model_copy(
+                update={"space": space.model_copy(update={"own": {name: value}})}
+            ).search_space
+            for end in trial_space.own[name].points(2):
+                if scheduler in SHAPES:
+                    Schedule(scheduler, lr=1.0, params={param: end})
+        except (ScheduleError, ValueError, TypeError) as problem:
+            yield Problem(f"space.{name}", value, str(problem))
+
+
+_TYPES = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "string_type": "a text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "list_type": "a list",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "too_short": "at least one entry",
+}
+
+
+def explain(detail: ErrorDetails) -> Problem:
+    """One of pydantic's errors in our words."""
+    location = key_of(detail)
+    if location == ["optimizer", "batch_size"]:
+        expected = 'a whole number of at least 1, or "full"'
+        return Problem(".".join(location), detail["input"], f"expected {expected}")
+    key = ".".join(location)
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        near = did_you_mean(location[-1], _keys_beside(location))
+        return Problem(key, None, f"unknown key{near}")
+    if kind == "missing":
+        return Problem(key, None, "missing")
+    if kind in _TYPES:
+        return Problem(key, detail["input"], f"expected {_TYPES[kind]}")
+    text = detail["msg"].removeprefix("Value error, ")
+    text = text.removeprefix("Input should be ")
+    if kind != "value_error":
+        text = f"must be {text}" if kind.startswith(("greater", "less")) else f"expected {text}"
+        text = text.replace("greater than or equal to", "at least").replace(
+            "less than or equal to", "at most"
+        )
+    if kind == "string_pattern_mismatch":
+        text = "expected auto, cpu, cuda or cuda:<number>"
+    return Problem(key, detail["input"], text)
+
+
+def key_of(detail: ErrorDetails) -> list[str]:
+    """The keys that lead to what one of pydantic's errors is about."""
+    location = [str(part) for part in detail["loc"]]
+    if location[:2] == ["optimizer", "batch_size"]:
+        return location[:2]
+    return [part for part in location if not part.startswith(("list[", "function-", "bool"))]
+
+
+def _keys_beside(location: list[str]) -> list[str]:
+    """The keys that the section of a wrong key knows."""
+    model: type[BaseModel] = StudyConfig
+    for part in location[:-1]:
+        found = model.model_fields.get(part)
+        if found is None or not isinstance(found.default, BaseModel):
+            break
+        model = type(found.default)
+    return [name for name in model.model_fields if name != "own"]

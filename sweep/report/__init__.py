@@ -1,0 +1,1 @@
+"""What a study found, as facts, tables and drawings; nothing here prints."""

@@ -1,0 +1,120 @@
+"""Whether the best trial lies at the end of a range, and which way to widen it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+from sweep.report.numbers import number
+from sweep.schedules import SHAPES, Schedule
+from sweep.space import Range, Space, Value
+
+_NEAR = 0.05
+"""Share of a range, on its own scale, that counts as its end."""
+_LIMITS = {
+    "lr": "(0, inf)",
+    "decay": "(0, 1]",
+    "warmup": "[0, 1)",
+    "momentum": "[0, 1)",
+    "weight_decay": "[0, inf)",
+}
+_FLAGS = ("lr", "decay", "warmup")
+
+
+def edge_advice(schedule: Schedule, values: Mapping[str, Value], space: Space) -> tuple[str, ...]:
+    """A sentence for each range that the best trial lies at the end of.
+
+    Args:
+        schedule: The best trial's.
+        values: Its parameters by the name of their dimension.
+        space: The study's.
+
+    Returns:
+        Nothing for a parameter that the schedule does not use, or whose range ends at the limit
+        of what is valid.
+    """
+    shape = schedule.shape
+    unused = set()
+    if shape and not shape.uses_decay:
+        unused.add("decay")
+    if shape and not shape.uses_warmup:
+        unused.add("warmup")
+    sentences = []
+    for name, bounds in space.dimensions().items():
+        value = values.get(name)
+        if not isinstance(bounds, Range) or name in unused or isinstance(value, str | None):
+            continue
+        end = nearest_end(float(value), bounds)
+        wider = widened(bounds, end, _limits(name)) if end else None
+        if end and wider:
+            sentences.append(
+                f"{name} {number(value)} is at the {end} end of its range {bounds}; "
+                f"try {_setting(name, wider)}"
+            )
+    return tuple(sentences)
+
+
+def nearest_end(value: float, bounds: Range) -> Literal["lower", "upper"] | None:
+    """The end of a range that a value is near to, on the range's own scale."""
+    if bounds.fixed:
+        return None
+    if bounds.log:
+        low, high, at = (math.log(x) for x in (bounds.low, bounds.high, value))
+    else:
+        low, high, at = bounds.low, bounds.high, value
+    position = (at - low) / (high - low)
+    if position <= _NEAR:
+        return "lower"
+    return "upper" if position >= 1 - _NEAR else None
+
+
+def widened(bounds: Range, end: Literal["lower", "upper"], limits: str) -> Range | None:
+    """The range with one end moved out by a decade, or by its own width on a linear scale.
+
+    Args:
+        bounds: The range.
+        end: Which end to move.
+        limits: The interval of valid values, such as `(0, 1]`. Where the move would leave it,
+            it ends at a limit that is valid, and half-way to one that is not.
+
+    Returns:
+        None if there is no room.
+    """
+    low_limit, high_limit = (float(text) for text in limits[1:-1].split(","))
+    width = bounds.high - bounds.low
+    if end == "upper":
+        moved = bounds.high * 10 if bounds.log else bounds.high + width
+        moved = _within(moved, bounds.high, high_limit, closed=limits[-1] == "]")
+        wider = Range(bounds.low, moved, bounds.log) if moved > bounds.high else None
+    else:
+        moved = bounds.low / 10 if bounds.log else bounds.low - width
+        moved = _within(moved, bounds.low, low_limit, closed=limits[0] == "[")
+        log = bounds.log and moved > 0
+        wider = Range(moved, bounds.high, log) if moved < bounds.low else None
+    if wider is None or not bounds.integer:
+        return wider
+    whole = Range(math.ceil(wider.low), math.floor(wider.high), wider.log, integer=True)
+    return None if (whole.low, whole.high) == (bounds.low, bounds.high) else whole
+
+
+def _within(moved: float, before: float, limit: float, *, closed: bool) -> float:
+    beyond = moved >= limit if limit > before else moved <= limit
+    if not (beyond or limit == before):
+        return float(f"{moved:.6g}")
+    return limit if closed else float(f"{(before + limit) / 2:.3g}")
+
+
+def _limits(name: str) -> str:
+    """What is valid for a dimension; a custom schedule's parameters know no limits."""
+    scheduler, _, param = name.partition(".")
+    if scheduler in SHAPES and param:
+        return next(p.valid for p in SHAPES[scheduler].params if p.name == param)
+    return _LIMITS.get(name, "(-inf, inf)")
+
+
+def _setting(name: str, bounds: Range) -> str:
+    if name in _FLAGS:
+        return f"--{name} {bounds}"
+    key = f'"{name}"' if "." in name else name
+    return f'space.{key} = "{bounds}" in the study file'

@@ -1,0 +1,294 @@
+"""A study's settings: the sections of a study file, with their types and defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+import tomlkit
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    model_validator,
+)
+
+from sweep.errors import did_you_mean
+from sweep.space import Choice, Dimension, Range, Space, default_own_dimensions
+
+DATA_SOURCES = ("behaviour-log", "diabetes")
+MODELS = ("order-pre", "mlp", "linear")
+OPTIMIZERS = ("sgd", "adam", "adamw")
+SAMPLERS = ("tpe", "random", "grid", "qmc", "cmaes", "gp")
+PRUNERS = (
+    "auto", "median", "percentile", "asha", "hyperband", "patient", "threshold", "none",
+)  # fmt: skip
+
+
+def _known(names: tuple[str, ...], kind: str, also: str = "") -> BeforeValidator:
+    """A check that a word is one of `names`."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, str) and value in names:
+            return value
+        listed = ", ".join(names)
+        raise ValueError(f"unknown {kind}{did_you_mean(str(value), names)} ({listed}{also})")
+
+    return BeforeValidator(check)
+
+
+def _model_name(value: Any) -> Any:
+    """Check that a word is a built-in model or a reference to the user's own."""
+    if isinstance(value, str) and (value in MODELS or ":" in value):
+        return value
+    near = did_you_mean(str(value), MODELS)
+    raise ValueError(f"unknown model{near} ({', '.join(MODELS)}, or 'module:Class')")
+
+
+def _seconds(value: Any) -> Any:
+    """Read 90, "90s", "10m" or "2h" as seconds."""
+    units = {"s": 1, "m": 60, "h": 3600}
+    if isinstance(value, str) and value[-1:] in units:
+        try:
+            return float(value[:-1]) * units[value[-1]]
+        except ValueError:
+            raise ValueError("expected seconds, or a number with s, m or h: '10m'") from None
+    return value
+
+
+SearchRange = Annotated[
+    Range,
+    BeforeValidator(Range.parse),
+    PlainSerializer(lambda r: r.low if r.fixed else str(r), return_type=float | str),
+]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class PivotConfig(_Section):
+    """An event log becomes a table of counts: a row per `index`, a column per code."""
+
+    index: str
+    columns: str
+
+
+class DataConfig(_Section):
+    """Where the table comes from, what is learnt from it, and how it is prepared and split."""
+
+    source: str = "behaviour-log"
+    target: str | None = None
+    features: list[str] | None = None
+    drop: list[str] = []
+    columns: list[str] | None = None
+    pivot: PivotConfig | None = None
+    log1p: bool | list[str] = False
+    scale: bool = True
+    users: int = Field(2000, ge=10, le=20_000)
+    validation: float = Field(0.2, gt=0, lt=1)
+    test: float = Field(0.1, ge=0, lt=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_target(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("target"), int):
+            return {**values, "target": str(values["target"])}
+        return values
+
+    @model_validator(mode="after")
+    def _check(self) -> DataConfig:
+        if self.validation + self.test >= 1:
+            raise ValueError(
+                "validation and test together must leave rows to train on: "
+                f"{self.validation:g} + {self.test:g} is not below 1"
+            )
+        return self
+
+
+class ModelConfig(_Section):
+    """A built-in model or `module:Class`, and what it is built with."""
+
+    name: Annotated[str, BeforeValidator(_model_name)] = "order-pre"
+    hidden: list[Annotated[int, Field(ge=1)]] = [64, 64]
+    dropout: float = Field(0.0, ge=0, lt=1)
+    args: dict[str, Any] = {}
+
+
+class OptimizerConfig(_Section):
+    """The optimizer, but its rate: that is the schedule's."""
+
+    name: Annotated[str, _known(OPTIMIZERS, "optimizer")] = "sgd"
+    momentum: float = Field(0.0, ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float | None = Field(None, ge=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = Field(1e-8, gt=0)
+    batch_size: Annotated[int, Field(ge=1)] | Literal["full"] = 64
+    clip: float | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> OptimizerConfig:
+        if self.name != "sgd" and (self.momentum or self.nesterov):
+            raise ValueError(f"momentum and nesterov belong to sgd, but name is {self.name!r}")
+        return self
+
+
+class CustomConfig(_Section):
+    """A schedule of the user's own: a factory, and ranges for its parameters."""
+
+    factory: str
+    params: dict[str, SearchRange] = {}
+
+
+def _read_own(values: Any) -> Any:
+    """Gather `step.drops` and nested `step = {drops = ...}` under the key `own`."""
+    if not isinstance(values, dict):
+        return values
+    own: dict[str, Any] = {}
+    rest: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict) and key != "own":
+            own |= {f"{key}.{param}": ends for param, ends in value.items()}
+        elif "." in key:
+            own[key] = value
+        else:
+            rest[key] = value
+    return {**rest, "own": own | rest.get("own", {})} if own else rest
+
+
+class SpaceConfig(_Section):
+    """What is searched; a single value fixes a parameter."""
+
+    scheduler: Annotated[
+        list[str], BeforeValidator(lambda v: [v] if isinstance(v, str) else v), Field(min_length=1)
+    ] = ["constant", "step", "exponential", "linear", "cosine", "onecycle", "wsd"]
+    lr: SearchRange = Range(1e-3, 1.0, log=True)
+    decay: SearchRange = Range(1e-4, 1.0, log=True)
+    warmup: SearchRange = Range(0.0, 0.2)
+    momentum: SearchRange | None = None
+    weight_decay: SearchRange | None = None
+    own: dict[str, Any] = {}
+
+    _gather = model_validator(mode="before")(_read_own)
+
+
+class _Named(_Section):
+    """A sampler or a pruner: its name, and arguments of Optuna's class."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_word(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the study file says beside the name."""
+        return dict(self.model_extra or {})
+
+
+class SamplerConfig(_Named):
+    """How the next trial's parameters are chosen."""
+
+    name: Annotated[str, _known(SAMPLERS, "sampler")] = "tpe"
+
+
+class PrunerConfig(_Named):
+    """When an unpromising trial is stopped."""
+
+    name: Annotated[str, _known(PRUNERS, "pruner")] = "auto"
+
+
+class StudyConfig(_Section):
+    """One study's settings, checked.
+
+    Args:
+        epochs: Passes over the training rows in each trial.
+        trials: How many trials the study has in all, earlier runs included.
+        seed: What the split, the weights, the order of rows and the sampler derive from.
+        objective: `best`, the lowest validation MSE over the epochs, or `final`, the last one.
+        trial_seeds: `shared` trains all trials from the same weights and order of rows;
+            `fresh` gives each its own.
+        timeout: Seconds after which no further trial is started; running ones end as usual.
+        workers: Worker processes; None for one a core.
+        device: `auto`, `cpu`, `cuda` or `cuda:<i>`.
+        storage: An Optuna storage URL or a journal's path; None for a journal in the results
+            folder.
+    """
+
+    epochs: int = Field(30, ge=1)
+    trials: int = Field(100, ge=1)
+    seed: int = Field(0, ge=0, lt=2**31)
+    objective: Literal["best", "final"] = "best"
+    trial_seeds: Literal["shared", "fresh"] = "shared"
+    timeout: Annotated[float | None, BeforeValidator(_seconds), Field(gt=0)] = None
+    workers: int | None = Field(None, ge=1, le=256)
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    storage: str | None = None
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    space: SpaceConfig = SpaceConfig()
+    sampler: SamplerConfig = SamplerConfig()
+    pruner: PrunerConfig = PrunerConfig()
+    custom: dict[str, CustomConfig] = {}
+
+    @property
+    def search_space(self) -> Space:
+        """The space that trials are drawn from."""
+        return _build_space(self)
+
+    def comparable(self) -> dict[str, Any]:
+        """The settings that must stay as they are for two trials to be compared, flat."""
+        kept = self.model_dump(
+            mode="json",
+            exclude={"trials", "timeout", "workers", "device", "storage", "sampler", "space"},
+        )
+        return dict(_flatten(kept)) | {
+            f"space.{name}": text for name, text in self.search_space.to_dict().items()
+        }
+
+    def to_toml(self) -> str:
+        """The settings as a study file."""
+        values = self.model_dump(mode="json", exclude_none=True)
+        values["space"] |= values["space"].pop("own")
+        return tomlkit.dumps(values)
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _build_space(config: StudyConfig) -> Space:
+    """The search space of a study; problems in it are ValueErrors that start with the key."""
+    space = config.space
+    own: dict[str, Dimension] = {}
+    for name in space.scheduler:
+        own |= default_own_dimensions(name)
+        if name in config.custom:
+            own |= {f"{name}.{p}": r for p, r in config.custom[name].params.items()}
+    for name, value in space.own.items():
+        default = own.get(name)
+        if isinstance(default, Choice):
+            own[name] = Choice.parse(value, default.options)
+        elif default is not None:
+            own[name] = Range.parse(value, default.integer)
+    shared = {"lr": space.lr, "decay": space.decay, "warmup": space.warmup}
+    if space.momentum is not None:
+        shared["momentum"] = space.momentum
+    if space.weight_decay is not None:
+        shared["weight_decay"] = space.weight_decay
+    return Space(
+        schedulers=tuple(space.scheduler),
+        shared=shared,
+        own=own,
+        factories={n: c.factory for n, c in config.custom.items() if n in space.scheduler},
+    )

@@ -1,0 +1,333 @@
+"""Reading of tables: files, event logs, the user's own functions."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sweep.behaviour_log import behaviour_log
+from sweep.data import Dataset, load_dataset
+from sweep.errors import DataError
+from sweep.settings import DataConfig
+from sweep.sources import pivot_counts
+
+LOG = """\
+ann,pv,1
+ann,pv,2
+ann,buy,3
+bob,fav,1
+bob,pv,5
+cid,pv,6
+cid,cart,7
+cid,buy,8
+cid,buy,9
+"""
+LOG_COLUMNS = ["user", "behaviour", "time"]
+PIVOT = {"index": "user", "columns": "behaviour"}
+
+
+@pytest.fixture(autouse=True)
+def own_search_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+
+def table(rows: int = 20) -> pd.DataFrame:
+    """A small table of two features and a price."""
+    places = np.arange(rows)
+    return pd.DataFrame(
+        {"area": 10.0 + places, "rooms": 1 + places % 4, "price": 100.0 + 3 * places % 7}
+    )
+
+
+def write(folder: Path, frame: pd.DataFrame, name: str = "homes.csv") -> None:
+    frame.to_csv(folder / name, index=False)
+
+
+def load(folder: Path, seed: int = 0, **settings: Any) -> Dataset:
+    settings = {"source": "homes.csv", "target": "price"} | settings
+    return load_dataset(DataConfig(**settings), seed, (folder,))
+
+
+def error(folder: Path, **settings: Any) -> str:
+    with pytest.raises(DataError) as raised:
+        load(folder, **settings)
+    return str(raised.value)
+
+
+def raw_targets(data: Dataset) -> np.ndarray[Any, Any]:
+    """The targets of all rows in their own unit."""
+    parts = [data.y_train, data.y_validation, data.y_test]
+    return np.concatenate(parts) * data.target_scale + data.target_mean
+
+
+class TestFiles:
+    @pytest.mark.parametrize("name", ["homes.csv", "homes.csv.gz", "homes.parquet"])
+    def test_reads_every_ending(self, tmp_path: Path, name: str) -> None:
+        if name.endswith("parquet"):
+            table().to_parquet(tmp_path / name)
+        else:
+            write(tmp_path, table(), name)
+        data = load(tmp_path, source=name)
+        assert data.features == ("area", "rooms")
+        assert np.sort(raw_targets(data)) == pytest.approx(np.sort(table()["price"]))
+
+    def test_looks_into_the_folders_in_order(self, tmp_path: Path) -> None:
+        for name in ("study", "working"):
+            (tmp_path / name).mkdir()
+        write(tmp_path / "working", table())
+        folders = (tmp_path / "study", tmp_path / "working")
+        config = DataConfig(source="homes.csv", target="price")
+        assert len(load_dataset(config, 0, folders).x_train) == 14
+        write(tmp_path / "study", table(10))
+        assert len(load_dataset(config, 0, folders).x_train) == 7
+
+    def test_file_without_a_header(self, tmp_path: Path) -> None:
+        table().to_csv(tmp_path / "homes.csv", index=False, header=False)
+        data = load(tmp_path, columns=["area", "rooms", "price"])
+        assert len(raw_targets(data)) == 20
+        assert error(tmp_path, columns=["area", "price"]) == (
+            "homes.csv: data.columns has 2 names, but the file has 3 columns; "
+            "its first row is 10.0, 1, 100.0"
+        )
+        assert error(tmp_path) == (
+            "homes.csv: data.target = 'price': no such column (columns: 10.0, 1, 100.0); "
+            "if the file has no header, name its columns with data.columns"
+        )
+
+    def test_named_index_of_a_parquet_file_is_a_column(self, tmp_path: Path) -> None:
+        table().set_index("area").to_parquet(tmp_path / "homes.parquet")
+        assert load(tmp_path, source="homes.parquet").features == ("area", "rooms")
+
+    def test_missing_file(self, tmp_path: Path) -> None:
+        write(tmp_path, table())
+        assert error(tmp_path, source="home.csv") == (
+            f"home.csv: no such file (looked in {tmp_path}); did you mean 'homes.csv'?"
+        )
+
+    def test_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "homes.csv").mkdir()
+        assert error(tmp_path) == (
+            "homes.csv: is a folder; expected a file ending in .csv, .csv.gz or .parquet"
+        )
+
+    def test_unsupported_ending(self, tmp_path: Path) -> None:
+        (tmp_path / "homes.xlsx").touch()
+        assert error(tmp_path, source="homes.xlsx") == (
+            "homes.xlsx: unsupported ending; expected .csv, .csv.gz or .parquet"
+        )
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("", "homes.csv: is empty"),
+            ("area,price\n", "homes.csv: has no rows"),
+            (
+                "area,price\n1,2\n3,4,5\n",
+                "homes.csv: cannot be read as CSV: Expected 2 fields in line 3, saw 3",
+            ),
+            (
+                "area,price\n1,2,3\n",
+                "homes.csv: cannot be read as CSV: Length of header or names does not match "
+                "length of data. This leads to a loss of data with index_col=False.",
+            ),
+            ("area,price,area\n1,2,3\n", "homes.csv: more than one column is named 'area'"),
+        ],
+    )
+    def test_broken_csv(self, tmp_path: Path, text: str, expected: str) -> None:
+        (tmp_path / "homes.csv").write_text(text)
+        assert error(tmp_path) == expected
+
+    def test_file_that_is_not_what_its_ending_says(self, tmp_path: Path) -> None:
+        (tmp_path / "homes.parquet").write_text("area,price\n1,2\n")
+        (tmp_path / "homes.csv.gz").write_bytes(gzip.compress(b"area,price\n1,2\n" * 99)[:-20])
+        (tmp_path / "homes.csv").write_bytes(b"\xff\xfe\x00")
+        for name, kind in (("parquet", "Parquet"), ("csv.gz", "CSV"), ("csv", "CSV")):
+            text = error(tmp_path, source=f"homes.{name}")
+            assert text.startswith(f"homes.{name}: cannot be read as {kind}: ")
+
+    def test_unknown_source(self, tmp_path: Path) -> None:
+        assert error(tmp_path, source="behavior-log") == (
+            "data.source = 'behavior-log': unknown source; did you mean 'behaviour-log'? "
+            "(behaviour-log, diabetes, a path ending in .csv, .csv.gz or .parquet, "
+            "or 'module:function')"
+        )
+
+    def test_settings_of_a_file_do_not_fit_a_built_in_source(self, tmp_path: Path) -> None:
+        assert error(tmp_path, source="behaviour-log", target="buy", pivot=PIVOT) == (
+            "data.pivot does not fit data.source = 'behaviour-log': "
+            "the built-in source 'behaviour-log' is a table already"
+        )
+
+    def test_parquet_files_name_their_own_columns(self, tmp_path: Path) -> None:
+        table().to_parquet(tmp_path / "homes.parquet")
+        assert error(tmp_path, source="homes.parquet", columns=["a"]) == (
+            "homes.parquet: data.columns names the columns of a CSV file without a header"
+        )
+
+
+class TestPivot:
+    def test_counts_events_in_sorted_columns(self) -> None:
+        events = pd.DataFrame([line.split(",") for line in LOG.split()], columns=LOG_COLUMNS)
+        counts, notes = pivot_counts(events, "user", "behaviour")
+        expected = pd.DataFrame(
+            [[1, 0, 0, 2], [0, 0, 1, 1], [2, 1, 0, 1]], columns=["buy", "cart", "fav", "pv"]
+        )
+        pd.testing.assert_frame_equal(counts, expected)
+        assert notes == ()
+
+    def test_numbers_as_codes_sort_as_numbers(self) -> None:
+        events = pd.DataFrame({"user": [1, 1, 2, 2], "code": [10.0, 2.0, 2.0, np.nan]})
+        counts, notes = pivot_counts(events, "user", "code")
+        assert list(counts.columns) == ["2", "10"]
+        assert counts.to_numpy().tolist() == [[1, 1], [1, 0]]
+        assert notes == ("1 of 4 events left out: no 'user' or no 'code'",)
+
+    def test_log_without_a_header_becomes_a_data_set(self, tmp_path: Path) -> None:
+        (tmp_path / "log.csv").write_text(LOG)
+        log: dict[str, Any] = {
+            "source": "log.csv",
+            "columns": LOG_COLUMNS,
+            "pivot": PIVOT,
+            "scale": False,
+        }
+        data = load(tmp_path, **log, target="buy", validation=0.3, features=["pv"], test=0)
+        assert (data.features, data.target) == (("pv",), "buy")
+        rows = np.concatenate([data.x_train, data.x_validation])[:, 0]
+        targets = np.concatenate([data.y_train, data.y_validation])
+        assert sorted(zip(rows, targets, strict=True)) == [(1, 0), (1, 2), (2, 1)]
+
+    def test_target_is_the_code_as_text(self, tmp_path: Path) -> None:
+        events = behaviour_log(40)
+        write(tmp_path, events, "log.csv")
+        pivot = {"index": "user_id", "columns": "behavior_type"}
+        data = load(tmp_path, source="log.csv", target=4, pivot=pivot)
+        assert data.features == ("1", "2", "3")
+        built_in = load_dataset(DataConfig(users=40), 0)
+        assert (data.x_train == built_in.x_train).all()
+        assert data.fingerprint == built_in.fingerprint
+
+    def test_keys_that_are_not_there(self, tmp_path: Path) -> None:
+        (tmp_path / "log.csv").write_text("user,behaviour\n" + "a,pv\n")
+        pivot = {"index": "usr", "columns": "action"}
+        assert error(tmp_path, source="log.csv", pivot=pivot) == (
+            "log.csv: 2 problems\n"
+            "  data.pivot.index = 'usr': no such column; did you mean 'user'? "
+            "(columns: user, behaviour)\n"
+            "  data.pivot.columns = 'action': no such column (columns: user, behaviour)"
+        )
+
+    def test_columns_that_hold_no_codes(self, tmp_path: Path) -> None:
+        write(tmp_path, pd.DataFrame({"user": 1, "item": range(1001)}), "log.csv")
+        pivot = {"index": "user", "columns": "item"}
+        assert error(tmp_path, source="log.csv", pivot=pivot) == (
+            "log.csv: data.pivot.columns = 'item': 1001 different codes would become as many "
+            "columns (at most 1000); name the column that says what happened"
+        )
+        assert error(tmp_path, source="log.csv", pivot={"index": "user", "columns": "user"}) == (
+            "log.csv: data.pivot: index and columns are both 'user'; name two columns"
+        )
+
+
+class TestOwnFunction:
+    def write(self, folder: Path, name: str, code: str) -> str:
+        (folder / f"{name}.py").write_text(f"import numpy as np\nimport pandas as pd\n{code}\n")
+        return f"{name}:make"
+
+    def test_frame_is_treated_as_a_table(self, tmp_path: Path) -> None:
+        code = "def make(): return pd.DataFrame({'a': range(9), 'price': range(9), 3: 1})"
+        data = load(tmp_path, source=self.write(tmp_path, "own_frame", code))
+        assert data.features == ("a",)
+        assert data.notes == ("column '3' left out: one value in all training rows",)
+
+    def test_frame_is_treated_as_a_log(self, tmp_path: Path) -> None:
+        code = "def make(): return pd.DataFrame({'user': [1, 1, 2, 3], 'behaviour': list('abba')})"
+        source = self.write(tmp_path, "own_log", code)
+        assert "3 with a target" in error(
+            tmp_path, source=source, pivot=PIVOT, target="a", validation=0.5
+        )
+
+    @pytest.mark.parametrize("shape", ["(9,)", "(9, 1)"])
+    def test_pair_of_arrays(self, tmp_path: Path, shape: str) -> None:
+        name = f"own_arrays_{len(shape)}"
+        code = f"def make(): return np.arange(9), np.arange(9.0).reshape({shape})"
+        data = load(tmp_path, source=self.write(tmp_path, name, code), target=None)
+        assert (data.features, data.target) == (("x0",), "y")
+        assert np.sort(raw_targets(data)) == pytest.approx(np.arange(9))
+
+    def test_pair_of_tensors(self, tmp_path: Path) -> None:
+        code = (
+            "import torch\n"
+            "def make(): return torch.eye(8, 2, requires_grad=True), torch.arange(8).bfloat16()"
+        )
+        data = load(tmp_path, source=self.write(tmp_path, "own_tensors", code), scale=False)
+        assert (data.features, data.target) == (("x0", "x1"), "price")
+        assert np.sort(raw_targets(data)) == pytest.approx(np.arange(8))
+
+    def test_pair_of_pandas(self, tmp_path: Path) -> None:
+        code = (
+            "def make():\n"
+            "    frame = pd.DataFrame({'a': range(9), 'price': range(9)}, index=range(5, 14))\n"
+            "    return frame[['a']], frame['price']"
+        )
+        data = load(tmp_path, source=self.write(tmp_path, "own_pandas", code))
+        assert data.features == ("a",)
+        assert len(raw_targets(data)) == 9
+
+    @pytest.mark.parametrize(
+        ("name", "code", "expected"),
+        [
+            (
+                "own_shapes",
+                "def make(): return np.ones((4, 2)), np.ones((4, 3))",
+                "'own_shapes:make' returned x of shape (4, 2) and y of shape (4, 3); "
+                "expected (rows, features) or (rows,) and (rows,) or (rows, 1)",
+            ),
+            (
+                "own_lengths",
+                "def make(): return np.ones((4, 2)), np.ones(3)",
+                "'own_lengths:make' returned x of shape (4, 2) and y of shape (3,); "
+                "expected (rows, features) or (rows,) and (rows,) or (rows, 1)",
+            ),
+            (
+                "own_ragged",
+                "def make(): return [[1, 2], [3]], [1, 2]",
+                "'own_ragged:make' returned a pair, but not of arrays: setting an array element "
+                "with a sequence. The requested array has an inhomogeneous shape after 1 "
+                "dimensions. The detected shape was (2,) + inhomogeneous part.",
+            ),
+            (
+                "own_empty",
+                "def make(): return pd.DataFrame({'area': [], 'price': []})",
+                "own_empty:make: has no rows",
+            ),
+            (
+                "own_raises",
+                "def make(): return 1 / 0",
+                "'own_raises:make': calling it failed: ZeroDivisionError: division by zero",
+            ),
+            (
+                "own_other",
+                "def make(): return {}",
+                "'own_other:make' returned an object of type dict; "
+                "expected a pandas DataFrame or a pair (x, y) of arrays or tensors",
+            ),
+            (
+                "own_value",
+                "make = 3",
+                "'own_value:make' is of type int; expected a function without arguments",
+            ),
+            (
+                "own_typo",
+                "def mak(): ...",
+                "'own_typo:make': module 'own_typo' has no 'make'; did you mean 'mak'?",
+            ),
+        ],
+    )
+    def test_wrong_functions(self, tmp_path: Path, name: str, code: str, expected: str) -> None:
+        assert error(tmp_path, source=self.write(tmp_path, name, code)) == expected
