@@ -417,10 +417,10 @@ def report(
 
       sweep report diabetes --format md --top 5
     """
-    from sweep.report import tables
+    from sweep.report import tables, writers
 
-    writers = {"json": tables.to_json, "csv": tables.to_csv, "md": tables.to_markdown}
-    if format != "text" and format not in writers:
+    formats = {"json": writers.to_json, "csv": writers.to_csv, "md": writers.to_markdown}
+    if format != "text" and format not in formats:
         raise InputError(f"--format {format}: expected text, json, csv or md")
     opened, config, folder = _open(study, storage)
     summary = _summarise(opened, config, folder, top)
@@ -428,7 +428,7 @@ def report(
         console = _console()
         console.print(tables.full_report(summary, console.width), soft_wrap=False)
     else:
-        typer.echo(writers[format](summary).rstrip("\n"))
+        typer.echo(formats[format](summary).rstrip("\n"))
 
 
 @app.command()

@@ -60,11 +60,16 @@ class Status:
 
 @dataclass
 class _Running:
-    """A trial that a worker has."""
+    """A trial that a worker has.
+
+    `reported` is the last epoch that an interrupted run has reported already: up to there the
+    trial has been judged, and Optuna takes no second report.
+    """
 
     trial: optuna.Trial
     spec: TrialSpec
     tries: int = 1
+    reported: int = 0
     curve: list[EpochResult] = field(default_factory=list)
 
 
@@ -122,13 +127,7 @@ class Coordinator:
 
     def has_work(self) -> bool:
         """Whether the study wants any training at all."""
-        states = [trial.state for trial in self._study.get_trials(deepcopy=False)]
-        ended = sum(state.is_finished() for state in states)
-        return (
-            self._resume_abandoned()
-            or ended < min(self._total, len(states))
-            or (len(states) < self._total)
-        )
+        return self._resume_abandoned() or self._wants_more()
 
     def run(self, pool: WorkerPool) -> None:
         """Train until the total is reached, the time is up, or `stop` is called.
@@ -192,15 +191,18 @@ class Coordinator:
         timeout = self._config.timeout
         if timeout is not None and time.monotonic() - self._started > timeout:
             return None
+        return self._prepare(self._study.ask()) if self._wants_more() else None
+
+    def _wants_more(self) -> bool:
         trials = self._study.get_trials(deepcopy=False)
-        if sum(trial.state != TrialState.WAITING for trial in trials) >= self._total:
-            return None
-        return self._prepare(self._study.ask())
+        return sum(trial.state != TrialState.WAITING for trial in trials) < self._total
 
     def _prepare(self, trial: optuna.Trial) -> _Running:
         claim(trial, self._owner)
         suggestion = self._space.suggest(trial)
-        return _Running(trial, trial_spec(self._config, trial.number, suggestion))
+        before = trial.storage.get_trial(trial._trial_id).intermediate_values
+        spec = trial_spec(self._config, trial.number, suggestion)
+        return _Running(trial, spec, reported=max(before, default=0))
 
     def _handle(self, index: int, results: list[EpochResult | TrialError]) -> Orders:
         """Report a worker's results, end the trials that are over, and say what to do next."""
@@ -230,10 +232,12 @@ class Coordinator:
         diverged = _what_diverged(result)
         if diverged:
             return TrialState.PRUNED, f"diverged at epoch {result.epoch}: {diverged}"
-        running.trial.report(result.val_mse, result.epoch)
+        is_new = result.epoch > running.reported
+        if is_new:
+            running.trial.report(result.val_mse, result.epoch)
         if result.epoch >= self._config.epochs:
             return TrialState.COMPLETE, ""
-        if running.trial.should_prune():
+        if is_new and running.trial.should_prune():
             name = self._config.pruner.name
             return TrialState.PRUNED, f"pruned at epoch {result.epoch} by {name}"
         return None
@@ -263,7 +267,8 @@ class Coordinator:
                 continue
             self._on_note(f"the worker of trial {number} was {died.reason}; the trial is retried")
             del self._running[index][number]
-            self._waiting.append(_Running(running.trial, running.spec, running.tries + 1))
+            reported = max(running.reported, len(running.curve))
+            self._waiting.append(_Running(running.trial, running.spec, running.tries + 1, reported))
 
     def status(self) -> Status:
         """Where the sweep stands."""

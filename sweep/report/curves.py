@@ -23,7 +23,7 @@ _BRAILLE = 0x2800
 _DOTS = ((0x40, 0x80), (0x04, 0x20), (0x02, 0x10), (0x01, 0x08))
 """Bits of a braille character by row from the bottom and column."""
 _STYLES = ("cyan", "yellow", "magenta", "green")
-_DOTTED_EVERY = 4
+_DOTTED_EVERY = 2
 
 
 def sparkline(values: Sequence[float] | Floats, width: int) -> str:
@@ -215,7 +215,9 @@ def _axis(
     if high - low < 1e-9 * max(abs(low), abs(high), 1e-300):
         room = 0.5 if log else abs(high) / 2 or 0.5
         low, high = low - room, high + room
-    candidates = _log_ticks(low, high) if log else _round_ticks(low, high, max(2, height // 2))
+    candidates = (
+        _log_ticks(low, high) if log else _round_ticks(low, high, max(2, round(0.6 * height)))
+    )
     ticks = {value: label for value, label in candidates.items() if low <= value <= high}
     return low, high, ticks or {low: _label(10**low if log else low)}
 

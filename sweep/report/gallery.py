@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from sweep.errors import ScheduleError
 from sweep.report.curves import draw_rates, sparkline
-from sweep.report.numbers import number
+from sweep.report.numbers import counted, number
 from sweep.schedules import SHAPES, Schedule, Shape, ShapeParam
 
 _SPARK_WIDTH = 16
 _SPARK_STEPS = 160
-_SPARK_DECAY = 0.02
+_SPARK_DECAY = 0.05
 
 
 def schedule_list() -> RenderableType:
@@ -32,9 +35,7 @@ def schedule_list() -> RenderableType:
     return Group(table, "", note)
 
 
-def schedule_detail(
-    schedule: Schedule, total_steps: int = 1000, width: int = 78
-) -> RenderableType:
+def schedule_detail(schedule: Schedule, total_steps: int = 1000, width: int = 78) -> RenderableType:
     """One schedule drawn large, its parameters, and the torch class that it becomes.
 
     Args:
@@ -52,18 +53,19 @@ def schedule_detail(
     return Group(*parts)
 
 
-def torch_call(spec: dict[str, object]) -> str:
-    """`ExponentialLR(gamma=0.9965), after 8 warm-up steps`, from `Schedule.torch_spec`."""
-    given = spec["args"]
-    assert isinstance(given, dict)
-    arguments = ", ".join(f"{name}={_argument(value)}" for name, value in given.items())
-    before = [
-        f"{spec[key]} {name}"
-        for key, name in (("warmup_steps", "warm-up steps"), ("hold_steps", "steps at the peak"))
-        if spec[key]
-    ]
-    after = f", after {' and '.join(before)}" if before else ""
-    return f"{spec['class']}({arguments}){after}"
+def torch_call(spec: Mapping[str, Any]) -> str:
+    """`ExponentialLR(gamma=0.9965) after 8 warm-up steps`, from `Schedule.torch_spec`."""
+    args = dict(spec["args"])
+    formula = args.pop("lr_lambda", None)
+    numbers = ", ".join(f"{name}={_argument(value)}" for name, value in args.items())
+    call = f"{spec['class']}({numbers})"
+    if formula is not None:
+        call = f"{spec['class']} of lr times {formula}, with {numbers}"
+    waits = ((spec["warmup_steps"], "warm-up step"), (spec["hold_steps"], "step"))
+    before = [counted(steps, noun) for steps, noun in waits if steps]
+    if spec["hold_steps"]:
+        before[-1] += " at the peak"
+    return f"{call} after {' and '.join(before)}" if before else call
 
 
 def _argument(value: object) -> str:
@@ -75,12 +77,8 @@ def _argument(value: object) -> str:
 def _course(shape: Shape) -> Text:
     if shape.per_epoch:
         return Text("as training goes", style="dim")
-    schedule = Schedule(shape.name, lr=1.0, **_fields(shape))
+    schedule = Schedule(shape.name, lr=1.0, decay=_SPARK_DECAY if shape.uses_decay else 1.0)
     return Text(sparkline(schedule.rates(_SPARK_STEPS), _SPARK_WIDTH), style="cyan")
-
-
-def _fields(shape: Shape) -> dict[str, float]:
-    return {"decay": _SPARK_DECAY} if shape.uses_decay else {}
 
 
 def _about(shape: Shape) -> Text:

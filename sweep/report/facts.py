@@ -1,0 +1,248 @@
+"""What a report says of a study: facts, and sentences about them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from sweep.report.importance import Importance
+from sweep.report.numbers import counted, number, percent
+from sweep.results import HeldOutScore
+from sweep.schedules import Schedule
+
+BASELINE = "constant"
+NO_BASELINE = 'no constant-rate trial to compare with; add "constant" to space.scheduler'
+_TOO_CLOSE = 0.01
+"""A distance below this share may well turn with another seed."""
+_FEW = 5
+"""Completed trials below which a baseline has hardly been searched."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How the trials stand; those that have ended are one of completed to failed.
+
+    Args:
+        asked: Trials that the study is to have in all.
+        completed: Trained to their last epoch.
+        pruned: Stopped by the pruner.
+        diverged: Stopped because a loss or gradient was not finite.
+        failed: Raised.
+        running: In training, or left there by a run that was interrupted.
+    """
+
+    asked: int
+    completed: int
+    pruned: int
+    diverged: int
+    failed: int
+    running: int
+
+    @property
+    def ended(self) -> int:
+        """Trials that have ended, in whatever way."""
+        return self.completed + self.pruned + self.diverged + self.failed
+
+
+@dataclass(frozen=True)
+class TrialFacts:
+    """One completed trial.
+
+    Args:
+        number: Its number in the study.
+        schedule: What it was trained with.
+        val_mse: Its value.
+        r2: On the validation rows.
+        best_epoch: The epoch, from 1, whose validation MSE counts.
+    """
+
+    number: int
+    schedule: Schedule
+    val_mse: float
+    r2: float | None
+    best_epoch: int | None
+
+
+@dataclass(frozen=True)
+class Best(TrialFacts):
+    """The best trial.
+
+    Args:
+        epochs: How many it was trained for.
+        torch: Its torch class and arguments; None while the horizon is unknown.
+        total_steps: The horizon in optimizer steps; None while it is unknown.
+        curve: Rate and MSE over its epochs: lr_first, lr_last, train_mse and val_mse.
+        edges: What to widen, a sentence for each range that it lies at the end of.
+    """
+
+    epochs: int
+    torch: dict[str, Any] | None
+    total_steps: int | None
+    curve: dict[str, list[float]]
+    edges: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A trial that the best one is measured against.
+
+    Args:
+        trial: The trial.
+        behind: (its MSE - the best MSE) / its MSE: how much lower the best one is; None if its
+            MSE is 0.
+    """
+
+    trial: TrialFacts
+    behind: float | None
+
+
+@dataclass(frozen=True)
+class SchedulerFacts:
+    """What one scheduler came to.
+
+    Args:
+        name: The scheduler.
+        trials: All of them, running ones included.
+        completed: Trained to their last epoch.
+        pruned: Stopped by the pruner.
+        diverged: Stopped because a loss or gradient was not finite.
+        failed: Raised.
+        best: Its best trial, if any has completed.
+        median_val_mse: Over its completed trials.
+    """
+
+    name: str
+    trials: int
+    completed: int
+    pruned: int
+    diverged: int
+    failed: int
+    best: TrialFacts | None
+    median_val_mse: float | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a study found.
+
+    Args:
+        study: Its name.
+        folder: Its results.
+        unit: Of the target; the MSE is in its square.
+        epochs: Of a whole trial.
+        counts: How the trials stand.
+        epochs_trained: By the trials that have ended.
+        epochs_saved: Share of those trials' epochs that pruning and divergence cut off.
+        worker_secs: Time the workers spent on `epochs_trained`.
+        best: The best trial; None if none has completed.
+        constant: The best trial with a constant rate; None if none has completed.
+        runner_up: The best trial of any other scheduler than the best one's.
+        schedulers: What each scheduler came to, the best first.
+        top: The best trials, the best first.
+        importance: Which parameters mattered.
+        test: How the best model does on rows that nothing else has looked at.
+        failure: Why trials failed, most often; empty if none has.
+    """
+
+    study: str
+    folder: Path
+    unit: str
+    epochs: int
+    counts: Counts
+    epochs_trained: int
+    epochs_saved: float
+    worker_secs: float
+    best: Best | None
+    constant: Rival | None
+    runner_up: Rival | None
+    schedulers: tuple[SchedulerFacts, ...]
+    top: tuple[TrialFacts, ...]
+    importance: Importance
+    test: HeldOutScore | None
+    failure: str
+
+    @property
+    def mse_unit(self) -> str:
+        """The unit of the MSE, squared: `buy²`, `(log(1 + buy))²`."""
+        unit = self.unit
+        if not unit:
+            return ""
+        return f"{unit}²" if unit.isidentifier() else f"({unit})²"
+
+    @property
+    def headline(self) -> str:
+        """The result in a sentence."""
+        if self.best is None:
+            return f"no trial has completed yet ({self.counts.ended} have ended)"
+        best = self.best
+        r2 = "" if best.r2 is None else f" (R² {number(best.r2)})"
+        after = "" if best.best_epoch is None else f" after {best.best_epoch} of {self.epochs}"
+        epochs = f"{after} epochs" if after else ""
+        reached = f"reaches validation MSE {number(best.val_mse)}{r2}{epochs}"
+        return f"{best.schedule.describe()} {reached}."
+
+    @property
+    def gain(self) -> str:
+        """The best schedule against a constant rate, in a sentence."""
+        if self.best is None or self.constant is None:
+            return NO_BASELINE
+        rival = self.constant.trial
+        if rival.number == self.best.number:
+            return "a constant rate is the best that was found"
+        if self.constant.behind is None:
+            return "a constant rate is as good"
+        return (
+            f"{percent(self.constant.behind)} lower MSE than the best constant rate "
+            f"(lr {number(rival.schedule.lr)}: {number(rival.val_mse)})"
+        )
+
+    @property
+    def rivalry(self) -> str:
+        """The best schedule against the best one of another scheduler, in a sentence."""
+        if self.runner_up is None:
+            return "no other scheduler has completed a trial"
+        behind = self.runner_up.behind
+        distance = f"{percent(behind)} behind" if behind else "as good"
+        return f"{self.runner_up.trial.schedule.describe()}: {distance}"
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What to mind about the comparisons, a sentence each."""
+        leader = self.best.number if self.best else None
+        rivals = [r for r in (self.constant, self.runner_up) if r and r.trial.number != leader]
+        notes = []
+        if any((rival.behind or 0) < _TOO_CLOSE for rival in rivals):
+            notes.append(f"a lead below {percent(_TOO_CLOSE)} may turn with another seed")
+        searched = {row.name: row.completed for row in self.schedulers}
+        few = searched.get(BASELINE, 0)
+        if self.best and self.constant and few < min(_FEW, searched[self.best.schedule.scheduler]):
+            trials = counted(few, "completed trial")
+            more = searched[self.best.schedule.scheduler]
+            name = self.best.schedule.scheduler
+            notes.append(f"the constant rate is the best of only {trials}, {name} of {more}")
+        return tuple(notes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able, with the sentences; what is not a finite number is None."""
+        names = ("headline", "gain", "cautions", "mse_unit")
+        sentences = {name: getattr(self, name) for name in names}
+        described: dict[str, Any] = _jsonable(self) | sentences
+        return described
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Schedule):
+        return value.to_dict()
+    if is_dataclass(value):
+        return {field.name: _jsonable(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, dict):
+        return {key: _jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,281 @@
+"""A summary for the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from sweep.report.curves import draw, draw_rate_curve, draw_rates
+from sweep.report.facts import Best, Summary, TrialFacts
+from sweep.report.fitting import Column, FittingTable
+from sweep.report.gallery import torch_call
+from sweep.report.numbers import aligned, counted, duration, number, percent
+from sweep.report.writers import to_csv, to_json, to_markdown
+from sweep.results import BEST_CODE
+
+__all__ = [
+    "best_panel",
+    "full_report",
+    "importance_bars",
+    "next_steps",
+    "run_ending",
+    "scheduler_table",
+    "to_csv",
+    "to_json",
+    "to_markdown",
+    "top_table",
+]
+
+_WIDEST_CHART = 100
+_BAR = 24
+_GAP = 2
+_NOMINAL_STEPS = 1000
+
+
+def full_report(summary: Summary, width: int = 80) -> Group:
+    """Everything that is known of a study.
+
+    Args:
+        summary: What it found.
+        width: Of the terminal, in characters.
+    """
+    parts: list[RenderableType] = [best_panel(summary), Text()]
+    if summary.best:
+        chart = min(width, _WIDEST_CHART)
+        parts += [winner_rates(summary.best, chart), Text()]
+        parts += [learning_curve(summary, chart), Text()]
+    parts += [scheduler_table(summary), Text()]
+    if summary.top:
+        parts += [top_table(summary), Text()]
+    parts += [importance_bars(summary), Text()]
+    if summary.best and summary.best.edges:
+        parts += [edge_list(summary.best), Text()]
+    parts.append(next_steps(summary, summary.folder, reported=True))
+    return Group(*parts)
+
+
+def run_ending(summary: Summary, folder: Path, width: int = 80) -> Group:
+    """What a sweep says when it ends: the winner, how the schedulers compare, what is next."""
+    parts: list[RenderableType] = [best_panel(summary), Text(), scheduler_table(summary), Text()]
+    if summary.best and summary.best.edges:
+        parts += [edge_list(summary.best), Text()]
+    parts.append(next_steps(summary, folder))
+    return Group(*parts)
+
+
+def best_panel(summary: Summary) -> Panel:
+    """The winner, what it is measured against, and what the search cost."""
+    facts = Table.grid(padding=(0, 2, 0, 0))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column(overflow="fold")
+    for name, text in _facts(summary):
+        facts.add_row(name, Text(text))
+    best = summary.best
+    headline = Text(summary.headline)
+    if best:
+        headline.stylize("bold", 0, len(best.schedule.describe()))
+    title = Text(f" {summary.study} ", style="bold")
+    return Panel(
+        Group(headline, Text(), facts), title=title, title_align="left", border_style="dim"
+    )
+
+
+def _facts(summary: Summary) -> list[tuple[str, str]]:
+    best, rows = summary.best, [("trials", _spent(summary))]
+    if summary.failure:
+        rows.append(("failed with", summary.failure))
+    if best is None:
+        return rows
+    compared = [("constant rate", summary.gain)]
+    if summary.runner_up:
+        compared.append(("next best", summary.rivalry))
+    compared += [("note" if i == 0 else "", text) for i, text in enumerate(summary.cautions)]
+    if summary.test:
+        score = summary.test
+        value = f"MSE {number(score.mse)}, R² {number(score.r2)} on {counted(score.rows, 'row')}"
+        compared.append(("test", f"{value} that the search never saw"))
+    if summary.mse_unit:
+        compared.append(("MSE in", summary.mse_unit))
+    if best.torch:
+        compared.append(("torch", torch_call(best.torch)))
+    return compared + rows
+
+
+def _spent(summary: Summary) -> str:
+    counts = summary.counts
+    named = ("completed", "pruned", "diverged", "failed", "running")
+    parts = [f"{getattr(counts, name)} {name}" for name in named if getattr(counts, name)]
+    ended = f"{', '.join(parts) or 'none'} of {counts.asked}"
+    if not summary.epochs_trained:
+        return ended
+    worked = f"{counted(summary.epochs_trained, 'epoch')} in {duration(summary.worker_secs)}"
+    saved = summary.epochs_saved
+    stops = f"; early stops saved {percent(saved)}" if saved else ""
+    return f"{ended}; {worked} of worker time{stops}"
+
+
+def scheduler_table(summary: Summary) -> FittingTable:
+    """What each scheduler came to, the best first."""
+    rows = summary.schedulers
+    bests = [row.best for row in rows]
+
+    def counts(name: str) -> list[str]:
+        return [str(getattr(row, name)) for row in rows]
+
+    return FittingTable(
+        "Schedulers",
+        (
+            Column("scheduler", [row.name for row in rows], justify="left"),
+            Column("best MSE", [aligned(best.val_mse if best else None) for best in bests]),
+            Column("behind", [_behind(summary, best) for best in bests], rank=6),
+            Column("median", [aligned(row.median_val_mse) for row in rows], rank=7),
+            Column("best lr", [_lr(best) for best in bests], 1, "left"),
+            Column("decay", [_decay(best) for best in bests], 2, "left"),
+            Column("trials", counts("trials"), rank=3),
+            Column("completed", counts("completed"), rank=4),
+            Column("pruned", counts("pruned"), rank=8),
+            Column("diverged", counts("diverged"), rank=5),
+            Column("failed", counts("failed"), rank=5),
+        ),
+        highlight_first=summary.best is not None,
+    )
+
+
+def _behind(summary: Summary, trial: TrialFacts | None) -> str:
+    if trial is None or summary.best is None or not trial.val_mse:
+        return ""
+    if trial.number == summary.best.number:
+        return ""
+    return percent((trial.val_mse - summary.best.val_mse) / trial.val_mse)
+
+
+def _lr(trial: TrialFacts | None) -> str:
+    return number(trial.schedule.lr if trial else None)
+
+
+def _decay(trial: TrialFacts | None) -> str:
+    if trial is None:
+        return number(None)
+    shape = trial.schedule.shape
+    return number(trial.schedule.decay if shape is None or shape.uses_decay else None)
+
+
+def top_table(summary: Summary) -> FittingTable:
+    """The best trials."""
+    top = summary.top
+    schedules = [trial.schedule for trial in top]
+    epochs = ["" if trial.best_epoch is None else str(trial.best_epoch) for trial in top]
+    return FittingTable(
+        "Best trials",
+        (
+            Column("trial", [str(trial.number) for trial in top]),
+            Column("scheduler", [schedule.scheduler for schedule in schedules], justify="left"),
+            Column("val MSE", [aligned(trial.val_mse) for trial in top]),
+            Column("R²", [aligned(trial.r2) for trial in top], 6),
+            Column("epoch", epochs, 7),
+            Column("lr", [number(schedule.lr) for schedule in schedules], 1, "left"),
+            Column("decay", [_decay(trial) for trial in top], 2, "left"),
+            Column("warm-up", [_warmup(trial) for trial in top], 4),
+            Column("parameters", [own_parameters(trial) for trial in top], 5, "left"),
+        ),
+    )
+
+
+def _warmup(trial: TrialFacts) -> str:
+    return percent(trial.schedule.warmup) if trial.schedule.warmup else number(None)
+
+
+def own_parameters(trial: TrialFacts) -> str:
+    """A schedule's own parameters: `cycles 3, t_mult 1`."""
+    return ", ".join(
+        f"{name} {number(value) if isinstance(value, float) else value}"
+        for name, value in trial.schedule.params.items()
+    )
+
+
+def importance_bars(summary: Summary) -> RenderableType:
+    """A bar for each parameter that was searched, or why there is none."""
+    found = summary.importance
+    title = Text("What mattered", style="bold")
+    if not found.shares:
+        return Group(title, Text(found.note, style="dim"))
+    bars = Table.grid(padding=(0, 2, 0, 0))
+    bars.add_column(no_wrap=True)
+    bars.add_column(justify="right", no_wrap=True)
+    bars.add_column(no_wrap=True)
+    for name, share in found.shares.items():
+        bars.add_row(Text(name), f"{100 * share:.0f} %", Text("█" * round(_BAR * share), "cyan"))
+    return Group(title.append(f" {found.note}", style="not bold dim"), bars)
+
+
+def winner_rates(best: Best, width: int) -> Text:
+    """The rate over the best trial's epochs.
+
+    Drawn step by step where the schedule says it; else from the first and the last rate of each
+    epoch, as the trial recorded them.
+    """
+    epochs = (0.0, float(best.epochs))
+    shape = best.schedule.shape
+    if shape and not shape.per_epoch:
+        steps = best.total_steps or _NOMINAL_STEPS
+        return draw_rates(best.schedule, steps, width=width, x_label="epochs", x_range=epochs)
+    curve = best.curve
+    recorded = [
+        rate for pair in zip(curve["lr_first"], curve["lr_last"], strict=True) for rate in pair
+    ]
+    return draw_rate_curve(recorded, width=width, x_label="epochs", x_range=epochs)
+
+
+def learning_curve(summary: Summary, width: int) -> Text:
+    """The validation and training MSE after each epoch of the best trial."""
+    best = summary.best
+    assert best is not None
+    series = {"validation": best.curve["val_mse"], "training": best.curve["train_mse"]}
+    values = sorted(v for column in series.values() for v in column if v > 0)
+    log = bool(values) and values[-1] > 5 * values[len(values) // 2]
+    title = f"MSE of trial {best.number}{' (log scale)' if log else ''}"
+    return draw(series, width=width, height=8, title=title, x_label="epoch", log=log)
+
+
+def edge_list(best: Best) -> RenderableType:
+    """The ranges to widen."""
+    lines = Table.grid(padding=(0, 1, 0, 0))
+    for sentence in best.edges:
+        lines.add_row("-", Text(sentence))
+    return Group(Text("The best trial lies at the end of a range", style="bold"), lines)
+
+
+def next_steps(summary: Summary, folder: Path, *, reported: bool = False) -> RenderableType:
+    """The commands that a user is likely to want now.
+
+    Args:
+        summary: What the study found.
+        folder: Its results.
+        reported: Whether the whole report is what the user is reading.
+    """
+    counts = summary.counts
+    place = _quoted(str(folder))
+    steps = []
+    if counts.ended < counts.asked:
+        left = counted(counts.asked - counts.ended, "more trial")
+        steps.append((left, f"sweep run {place}"))
+    if summary.best:
+        if not reported:
+            steps.append(("the whole report", f"sweep report {place}"))
+        steps.append(("every trial in a browser", f"sweep dashboard {place}"))
+        if (folder / BEST_CODE).exists():
+            steps.append(("the schedule as torch code", _quoted(str(folder / BEST_CODE))))
+    margin = max((len(purpose) for purpose, _ in steps), default=0) + _GAP
+    lines = [  # a command is never wrapped, so that it can be copied
+        Text.assemble((f"{purpose:<{margin}}", "dim"), command, no_wrap=True, overflow="ignore")
+        for purpose, command in steps
+    ]
+    return Group(Text("Next", style="bold"), *lines)
+
+
+def _quoted(path: str) -> str:
+    return f'"{path}"' if " " in path else path

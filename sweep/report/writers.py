@@ -1,0 +1,154 @@
+"""A summary as text for other programs: Markdown, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Sequence
+
+from sweep.report.facts import SchedulerFacts, Summary, TrialFacts
+from sweep.report.numbers import counted, duration, number, percent
+
+
+def to_json(summary: Summary) -> str:
+    """Everything in the summary, in full precision; what is not a finite number is null."""
+    return json.dumps(summary.to_dict(), indent=2, allow_nan=False)
+
+
+def to_csv(summary: Summary) -> str:
+    """A row for each of the best trials, in full precision, the best first.
+
+    Columns: number, scheduler, lr, decay, warmup, the schedules' own parameters as
+    `<scheduler>.<param>`, val_mse, val_r2, best_epoch: those of `results.csv`.
+    """
+    own = sorted({name for trial in summary.top for name in _own(trial)})
+    columns = ("number", "scheduler", "lr", "decay", "warmup", *own)
+    text = io.StringIO()
+    writer = csv.DictWriter(
+        text, (*columns, "val_mse", "val_r2", "best_epoch"), restval="", lineterminator="\n"
+    )
+    writer.writeheader()
+    for trial in summary.top:
+        schedule = trial.schedule
+        writer.writerow(
+            {
+                "number": trial.number,
+                "scheduler": schedule.scheduler,
+                "lr": schedule.lr,
+                "decay": schedule.decay,
+                "warmup": schedule.warmup,
+                **_own(trial),
+                "val_mse": trial.val_mse,
+                "val_r2": trial.r2,
+                "best_epoch": trial.best_epoch,
+            }
+        )
+    return text.getvalue()
+
+
+def to_markdown(summary: Summary) -> str:
+    """The report in GitHub's Markdown."""
+    parts = [f"# {_escaped(summary.study)}", _escaped(summary.headline)]
+    if summary.best:
+        parts.append("\n".join(f"- {_escaped(line)}" for line in _facts(summary)))
+    parts += ["## Schedulers", _scheduler_rows(summary.schedulers)]
+    if summary.top:
+        parts += ["## Best trials", _trial_rows(summary.top)]
+    parts += ["## What mattered", _importance(summary)]
+    if summary.best and summary.best.edges:
+        advice = [f"- {_escaped(sentence)}" for sentence in summary.best.edges]
+        parts += ["## Ranges to widen", "\n".join(advice)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _facts(summary: Summary) -> list[str]:
+    counts = summary.counts
+    lines = [f"Against a constant rate: {summary.gain}"]
+    if summary.runner_up:
+        lines.append(f"Next best: {summary.rivalry}")
+    lines += [f"Note: {caution}" for caution in summary.cautions]
+    if summary.test:
+        score = summary.test
+        r2, rows = number(score.r2), counted(score.rows, "row")
+        lines.append(f"Test: MSE {number(score.mse)}, R² {r2} on {rows}")
+    if summary.mse_unit:
+        lines.append(f"MSE in {summary.mse_unit}")
+    lines.append(
+        f"Trials: {counts.completed} completed, {counts.pruned} pruned, {counts.diverged} "
+        f"diverged, {counts.failed} failed, {counts.running} running of {counts.asked}"
+    )
+    lines.append(
+        f"Cost: {counted(summary.epochs_trained, 'epoch')} in {duration(summary.worker_secs)} of "
+        f"worker time; early stops saved {percent(summary.epochs_saved)}"
+    )
+    if summary.failure:
+        lines.append(f"Failed with: {summary.failure}")
+    return lines
+
+
+def _scheduler_rows(schedulers: Sequence[SchedulerFacts]) -> str:
+    rows = [
+        [
+            row.name,
+            number(row.best.val_mse if row.best else None),
+            number(row.median_val_mse),
+            number(row.best.schedule.lr if row.best else None),
+            number(row.best.schedule.decay if row.best else None),
+            *(str(n) for n in (row.trials, row.completed, row.pruned, row.diverged, row.failed)),
+        ]
+        for row in schedulers
+    ]
+    counts = ("trials", "completed", "pruned", "diverged", "failed")
+    return _table(["scheduler", "best MSE", "median MSE", "best lr", "decay", *counts], rows)
+
+
+def _trial_rows(trials: Sequence[TrialFacts]) -> str:
+    rows = [
+        [
+            str(trial.number),
+            trial.schedule.scheduler,
+            number(trial.schedule.lr),
+            number(trial.schedule.decay),
+            number(trial.schedule.warmup),
+            ", ".join(f"{name} {_plain(v)}" for name, v in trial.schedule.params.items()),
+            number(trial.val_mse),
+            number(trial.r2),
+            number(trial.best_epoch),
+        ]
+        for trial in trials
+    ]
+    header = ["trial", "scheduler", "lr", "decay", "warmup", "parameters", "val MSE", "R²", "epoch"]
+    return _table(header, rows)
+
+
+def _importance(summary: Summary) -> str:
+    found = summary.importance
+    if not found.shares:
+        return _escaped(found.note)
+    rows = [[name, f"{100 * share:.0f} %"] for name, share in found.shares.items()]
+    return f"{_table(['parameter', 'importance'], rows)}\n\n{_escaped(found.note)}"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """All but words stand to the right."""
+    words = ("scheduler", "parameters", "parameter")
+    lines = [header, ["---" if name in words else "---:" for name in header]]
+    lines += [[_escaped(cell) for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown takes literally, in a table too."""
+    text = re.sub(r"([\\|*`<\[]|(?<!\w)_|_(?!\w))", r"\\\1", text)
+    return text.replace("\n", " ")
+
+
+def _own(trial: TrialFacts) -> dict[str, object]:
+    scheduler = trial.schedule.scheduler
+    return {f"{scheduler}.{name}": value for name, value in trial.schedule.params.items()}
+
+
+def _plain(value: float | int | str) -> str:
+    return number(value) if isinstance(value, float) else str(value)

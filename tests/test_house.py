@@ -1,0 +1,101 @@
+"""The layout of the code: imports run downwards, and heavy packages stay where they belong."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent.parent / "sweep"
+
+FLOORS = [
+    {"errors"},
+    {"files", "imports", "shapes", "behaviour_log", "arguments"},
+    {"schedule_code", "schedules"},
+    {"space"},
+    {"settings", "locations"},
+    {"samplers", "pruners", "sources", "models", "storage"},
+    {"preparation", "problems"},
+    {"data", "study"},
+    {"training", "template"},
+    {"workers", "records"},
+    {"coordinator", "results"},
+    {"winner"},
+    {"run", "report", "dashboard"},
+    {"progress"},
+    {"cli"},
+    {"__main__", "__init__"},
+]
+"""Each module imports from its own floor or the floors above it in this list."""
+
+HEAVY = {
+    "torch": {"schedules", "schedule_code", "data", "sources", "models", "training"}
+    | {"workers", "winner", "engine"},
+    "optuna": {"space", "samplers", "pruners", "storage", "records", "results", "coordinator"}
+    | {"winner", "run", "report", "progress", "dashboard", "cli"},
+    "typer": {"cli"},
+    "rich": {"cli", "progress", "report"},
+    "optuna_dashboard": {"dashboard"},
+}
+
+
+def modules() -> dict[Path, str]:
+    """Every file of the package, and the name that the floors call it by."""
+    return {
+        path: path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        for path in PACKAGE.rglob("*.py")
+    }
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names that a file imports, wherever in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            if node.module == "sweep":
+                names |= {f"sweep.{alias.name}" for alias in node.names}
+    return names
+
+
+def test_imports_run_downwards() -> None:
+    floor_of = {name: height for height, names in enumerate(FLOORS) for name in names}
+    upwards = []
+    for path, name in modules().items():
+        for target in imported(path):
+            if target.startswith("sweep."):
+                other = target.split(".")[1]
+                if other in floor_of and floor_of[other] > floor_of[name]:
+                    upwards.append(f"{path.relative_to(PACKAGE)} imports {other}")
+    assert not upwards
+    assert set(floor_of) == set(modules().values())
+
+
+def test_heavy_packages_stay_where_they_belong() -> None:
+    astray = []
+    for path, name in modules().items():
+        for target in imported(path):
+            package = target.partition(".")[0]
+            if package in HEAVY and name not in HEAVY[package]:
+                astray.append(f"{path.relative_to(PACKAGE)} imports {package}")
+    assert not astray
+
+
+def test_only_the_command_line_prints_and_exits() -> None:
+    loud = []
+    for path, name in modules().items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or name == "cli":
+                continue
+            called = ast.unparse(node.func)
+            if called in ("print", "sys.exit", "typer.echo", "exit"):
+                loud.append(f"{path.relative_to(PACKAGE)}:{node.lineno} {called}")
+    assert not loud
+
+
+def test_a_coordinator_starts_without_torch() -> None:
+    code = "import sys, sweep.run, sweep.progress; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

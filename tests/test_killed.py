@@ -1,0 +1,206 @@
+"""Sweeps that are killed: real processes, real signals, a real journal."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import pytest
+from optuna.trial import TrialState
+
+from sweep.storage import load_study
+
+pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads processes from /proc")
+
+TRIALS = 400
+KILLS = 20
+
+
+def start(folder: Path, *more: str) -> subprocess.Popen[str]:
+    """`sweep run` in a session of its own, so that what it leaves behind can be found."""
+    command = [sys.executable, "-m", "sweep", "run", "diabetes", "--epochs", "10"]
+    return subprocess.Popen(
+        [*command, "--workers", "2", *more],
+        cwd=folder,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def session(leader: int) -> dict[int, int]:
+    """Process and parent of everything alive in a session."""
+    members = {}
+    for entry in Path("/proc").iterdir():
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except (OSError, IndexError):
+            continue
+        state, parent, sid = fields[0], int(fields[1]), int(fields[3])
+        if sid == leader and state != "Z":
+            members[int(entry.name)] = parent
+    return members
+
+
+def workers(leader: int) -> list[int]:
+    """The processes that train: grandchildren of the command."""
+    members = session(leader)
+    return [pid for pid, parent in members.items() if members.get(parent) == leader]
+
+
+def wait_until_gone(leader: int, secs: float = 5.0) -> None:
+    deadline = time.monotonic() + secs
+    while session(leader):
+        assert time.monotonic() < deadline, f"still running: {session(leader)}"
+        time.sleep(0.02)
+
+
+def wait_for_reports(journal: Path, start_size: int, secs: float = 60.0) -> float:
+    """Seconds until a trial reports an epoch, as seen in the journal's new part."""
+    begun = time.monotonic()
+    while time.monotonic() < begun + secs:
+        if journal.exists() and journal.stat().st_size > start_size:
+            with open(journal, "rb") as file:
+                file.seek(start_size)
+                if b'"op_code":7' in file.read():
+                    return time.monotonic() - begun
+        time.sleep(0.02)
+    raise AssertionError("nothing was trained")
+
+
+def finished(journal: Path) -> dict[int, float | None]:
+    study = load_study("diabetes", str(journal))
+    return {t.number: t.value for t in study.get_trials(deepcopy=False) if t.state.is_finished()}
+
+
+def kill(process: subprocess.Popen[str], target: str, chance: random.Random) -> bool:
+    """Kill -9 one worker, the command alone, or everything; whether the command is gone."""
+    if target == "worker":
+        alive = workers(process.pid)
+        if alive:
+            os.kill(chance.choice(alive), signal.SIGKILL)
+        return False
+    if target == "all":
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.communicate()
+    wait_until_gone(process.pid)
+    return True
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    yield tmp_path
+
+
+@pytest.mark.timeout(300)
+def test_twenty_kills_lose_nothing(folder: Path) -> None:
+    chance = random.Random(0)
+    journal = folder / "studies" / "diabetes" / "study.journal"
+    targets = ["coordinator", "worker", "worker", "all", "worker"] * (KILLS // 5)
+    process = start(folder, "--trials", str(TRIALS))
+    first_start = wait_for_reports(journal, 0)
+    slowest = 0.0
+    done: dict[int, float | None] = {}
+    for target in targets:
+        time.sleep(chance.uniform(0.0, 0.5))
+        if not kill(process, target, chance):
+            continue
+        if chance.random() < 0.5:
+            with open(journal, "ab") as file:
+                file.write(b'{"op_code":7,"worker_id":"x","trial_')
+        if chance.random() < 0.5:
+            Path(f"{journal}.lock").unlink(missing_ok=True)
+            os.symlink(journal, f"{journal}.lock")
+        size = journal.stat().st_size
+        process = start(folder, "--trials", str(TRIALS))
+        slowest = max(slowest, wait_for_reports(journal, size - 40))
+        now = finished(journal)
+        assert done.items() <= now.items(), "a finished trial was lost or changed"
+        done = now
+    assert process.poll() is None, "more trials are needed for as many kills"
+    output, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, output
+    wait_until_gone(process.pid)
+    assert slowest < first_start + 3.0
+
+    study = load_study("diabetes", str(journal))
+    trials = study.get_trials(deepcopy=False)
+    assert done.items() <= {t.number: t.value for t in trials}.items()
+    assert [t.number for t in trials] == list(range(TRIALS))
+    assert all(t.state.is_finished() for t in trials)
+    results = pd.read_csv(journal.parent / "results.csv")
+    assert sorted(results["number"]) == list(range(TRIALS))
+    failed = [t for t in trials if t.state == TrialState.FAIL]
+    assert all("its worker was killed by SIGKILL" in t.user_attrs["reason"] for t in failed)
+    for line in journal.read_text().splitlines():
+        json.loads(line)
+
+
+def test_a_dead_worker_costs_one_retry(folder: Path) -> None:
+    process = start(folder, "--trials", "60")
+    journal = folder / "studies" / "diabetes" / "study.journal"
+    wait_for_reports(journal, 0)
+    os.kill(workers(process.pid)[0], signal.SIGKILL)
+    output, _ = process.communicate(timeout=100)
+    assert process.returncode == 0, output
+    assert "was killed by SIGKILL; the trial is retried" in output
+    results = pd.read_csv(journal.parent / "results.csv")
+    assert len(results) == 60
+    assert "FAIL" not in set(results["state"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sweep_says_so_and_goes_on(folder: Path, number: signal.Signals) -> None:
+    process = start(folder, "--trials", "300")
+    journal = folder / "studies" / "diabetes" / "study.journal"
+    wait_for_reports(journal, 0)
+    time.sleep(0.5)
+    os.killpg(process.pid, number)  # as a terminal does: to every process of the group
+    begun = time.monotonic()
+    output, _ = process.communicate(timeout=20)
+    assert time.monotonic() - begun < 5.0
+    assert process.returncode == 130, output
+    assert "The same command goes on with the rest" in output
+    assert "Traceback" not in output
+    wait_until_gone(process.pid)
+    saved = pd.read_csv(journal.parent / "results.csv")
+    assert set(saved["number"]) == set(finished(journal))
+
+    total = len(saved) + 6
+    process = start(folder, "--trials", str(total))
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    results = pd.read_csv(journal.parent / "results.csv")
+    assert sorted(results["number"]) == list(range(total))
+    both = saved.merge(results, on="number", suffixes=("", "_now"))
+    pd.testing.assert_series_equal(both["val_mse"], both["val_mse_now"], check_names=False)
+
+
+def test_a_second_run_leaves_the_first_alone(folder: Path) -> None:
+    first = start(folder, "--trials", "200")
+    journal = folder / "studies" / "diabetes" / "study.journal"
+    wait_for_reports(journal, 0)
+    second = start(folder, "--trials", "200")
+    output, _ = second.communicate(timeout=30)
+    assert second.returncode == 1
+    assert output.strip() == (
+        "error: studies/diabetes: this study is being run by another process; "
+        "wait for it, stop it, or give --out another folder"
+    )
+    assert first.poll() is None
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    wait_until_gone(first.pid)
