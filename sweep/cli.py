@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,6 +40,9 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; a SweepError ends it with its text and its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # curves and R² on a terminal without Unicode
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     try:
@@ -310,6 +315,8 @@ def run(
         overrides[key] = value
         flags[key] = f"--set {key}"
     config = load_study(location.file, overrides, {key: flags[key] for key in overrides})
+    if config.name:
+        location = replace(location, name=config.name)
     _run(location, config, fresh=fresh, yes=yes, quiet=quiet, as_json=as_json)
 
 
@@ -397,7 +404,7 @@ def _open(study: str | None, storage: str | None) -> tuple[optuna.Study, StudyCo
     folder = locate_results(study)
     config = load_settings(folder / SAVED_STUDY)
     url = storage_url(storage or config.storage, folder)
-    return load_study(folder.resolve().name, url), config, folder
+    return load_study(config.name or folder.resolve().name, url), config, folder
 
 
 @app.command()

@@ -68,13 +68,20 @@ def _load_file(name: str, folders: tuple[Path, ...]) -> ModuleType:
     path = next((f / name for f in (*folders, Path()) if (f / name).is_file()), None)
     if path is None:
         raise FileNotFoundError(name)
-    module_name = path.stem
-    known = sys.modules.get(module_name)
-    if known is not None and getattr(known, "__file__", None) == str(path.resolve()):
-        return known
-    spec = importlib.util.spec_from_file_location(module_name, path.resolve())
+    path = path.resolve()
+    for module_name in (path.stem, str(path)):  # another module may have the short name
+        known = sys.modules.get(module_name)
+        if known is None:
+            break
+        if getattr(known, "__file__", None) == str(path):
+            return known
+    spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[module_name]
+        raise
     return module

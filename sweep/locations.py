@@ -10,6 +10,7 @@ from sweep.errors import InputError, did_you_mean
 
 DEFAULT_STUDY = "order_pre"
 SAVED_STUDY = "study.toml"
+_TRACES = (".lock", "study.journal", "results.csv")
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def locate_study(study: str | None, out: Path | None = None, data: str | None = 
         return Location(name, None, out or Path("studies") / name)
     study = study or DEFAULT_STUDY
     folder = Path(study) if Path(study).name != SAVED_STUDY else Path(study).parent
-    if (folder / SAVED_STUDY).is_file():
+    if (folder / SAVED_STUDY).is_file() and _has_run(folder):
         return Location(folder.resolve().name, folder / SAVED_STUDY, out or folder)
     if study.endswith(".toml"):
         file = Path(study)
@@ -85,8 +86,8 @@ def locate_study(study: str | None, out: Path | None = None, data: str | None = 
 def locate_results(study: str | None) -> Path:
     """The results folder that `sweep report STUDY` means.
 
-    A folder, a study file, or a name, for `studies/<name>`; nothing is the study that was run
-    last under the working folder.
+    A folder, a file in it, a study file, or a name, for `studies/<name>`; nothing is the study
+    that was run last under the working folder.
 
     Raises:
         InputError: There are no results there.
@@ -97,16 +98,24 @@ def locate_results(study: str | None) -> Path:
             raise InputError("no results in studies/ here; run a study first: sweep run")
         return runs[-1].parent
     path = Path(study)
-    candidates = (path, path.parent, path.with_suffix(""), Path("studies") / study)
+    candidates = [path, Path("studies") / study]
+    if path.suffix == ".toml":
+        candidates.append(path.with_suffix(""))
+    if path.is_file() and (path.name == SAVED_STUDY or path.suffix != ".toml"):
+        candidates.append(path.parent)
     for folder in candidates:
-        if folder.is_dir() and (folder / SAVED_STUDY).is_file():
-            if folder != path.parent or (path.is_file() and path.suffix != ".toml"):
-                return folder
+        if (folder / SAVED_STUDY).is_file():
+            return folder
     known = [p.parent.name for p in Path("studies").glob(f"*/{SAVED_STUDY}")]
     listed = f" (here: {', '.join(sorted(known))})" if known else ""
     raise InputError(
         f"{study}: no results{did_you_mean(study, known)}{listed}; run it first: sweep run {study}"
     )
+
+
+def _has_run(folder: Path) -> bool:
+    """Whether a folder with a `study.toml` holds results, and not a user's file of that name."""
+    return any((folder / trace).exists() for trace in _TRACES)
 
 
 def _near_file(file: Path) -> str:

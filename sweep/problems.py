@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -35,6 +35,8 @@ class Problem:
     def shown(self, flags: Mapping[str, str]) -> str:
         """In one line; `flags` are the command-line flags that keys were given by."""
         value = "" if self.value is None or isinstance(self.value, dict) else repr(self.value)
+        if isinstance(self.value, bool):
+            value = value.lower()  # as TOML writes it
         if self.key in flags:
             return f"{flags[self.key]} {value}".rstrip() + f": {self.text}"
         return f"{self.key}{f' = {value}' if value else ''}: {self.text}"
@@ -55,6 +57,8 @@ def space_problems(config: StudyConfig) -> Iterator[Problem]:
             yield Problem(
                 f"custom.{name}", name, "a built-in scheduler has this name; choose another"
             )
+        elif "." in name:
+            yield Problem(f"custom.{name}", name, "a scheduler's name has no dot")
         if not is_reference(custom.factory) and ".py:" not in custom.factory:
             yield Problem(f"custom.{name}.factory", custom.factory, "expected 'module:function'")
     if space.momentum and config.optimizer.name != "sgd":
@@ -62,10 +66,13 @@ def space_problems(config: StudyConfig) -> Iterator[Problem]:
         yield Problem(
             "space.momentum", str(space.momentum), f"{optimizer} has no momentum; sgd has"
         )
-    for key, limit in (("momentum", 1.0), ("weight_decay", float("inf"))):
-        bounds: Range | None = getattr(space, key)
-        if bounds and not (bounds.low >= 0 and bounds.high < limit):
-            yield Problem(f"space.{key}", str(bounds), f"must be at least 0 and below {limit:g}")
+    if space.momentum and not (space.momentum.low >= 0 and space.momentum.high < 1):
+        yield Problem("space.momentum", str(space.momentum), "must be at least 0 and below 1")
+    if space.weight_decay and space.weight_decay.low < 0:
+        yield Problem("space.weight_decay", str(space.weight_decay), "must be at least 0")
+    momentum = space.momentum.low if space.momentum else config.optimizer.momentum
+    if config.optimizer.nesterov and momentum <= 0:
+        yield Problem("optimizer.nesterov", True, "needs a momentum above 0")
     known = [name for name in space.scheduler if name in names]
     own_names = {name for s in known for name in default_own_dimensions(s)}
     own_names |= {f"{n}.{p}" for n, c in config.custom.items() for p in c.params}
@@ -123,27 +130,33 @@ def _range_problems(
 
 _TYPES = {
     "int_type": "a whole number",
-    "int_parsing": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
-    "float_parsing": "a number",
     "string_type": "a text",
     "bool_type": "true or false",
-    "bool_parsing": "true or false",
     "list_type": "a list",
     "dict_type": "a table",
     "model_type": "a table",
     "too_short": "at least one entry",
 }
+_EXPECTED = {
+    "optimizer.batch_size": 'a whole number of at least 1, or "full"',
+    "optimizer.betas": "two numbers of at least 0 and below 1",
+    "data.log1p": "true, false or a list of columns",
+    "sampler": "a name or a table",
+    "pruner": "a name or a table",
+}
+"""Keys whose values take several forms; pydantic has an error for each of them."""
 
 
 def explain(detail: ErrorDetails) -> Problem:
     """One of pydantic's errors in our words."""
     location = key_of(detail)
-    if location == ["optimizer", "batch_size"]:
-        expected = 'a whole number of at least 1, or "full"'
-        return Problem(".".join(location), detail["input"], f"expected {expected}")
     key = ".".join(location)
+    if key in _EXPECTED:
+        inside = any(isinstance(part, int) for part in detail["loc"])  # an entry of a list
+        given = None if inside else detail["input"]
+        return Problem(key, given, f"expected {_EXPECTED[key]}")
     kind = detail["type"]
     if kind == "extra_forbidden":
         near = did_you_mean(location[-1], _keys_beside(location))
@@ -167,17 +180,21 @@ def explain(detail: ErrorDetails) -> Problem:
 def key_of(detail: ErrorDetails) -> list[str]:
     """The keys that lead to what one of pydantic's errors is about."""
     location = [str(part) for part in detail["loc"]]
-    if location[:2] == ["optimizer", "batch_size"]:
-        return location[:2]
-    return [part for part in location if not part.startswith(("list[", "function-", "bool"))]
+    whole = ".".join(location[:2])
+    return location[:2] if whole in _EXPECTED else location
 
 
 def _keys_beside(location: list[str]) -> list[str]:
     """The keys that the section of a wrong key knows."""
     model: type[BaseModel] = StudyConfig
     for part in location[:-1]:
-        found = model.model_fields.get(part)
-        if found is None or not isinstance(found.default, BaseModel):
-            break
-        model = type(found.default)
+        if part in model.model_fields:
+            model = _section_in(model.model_fields[part].annotation) or model
     return [name for name in model.model_fields if name != "own"]
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    """The section that a field is, may be, or holds by name."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_section_in, get_args(annotation))), None)

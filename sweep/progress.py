@@ -56,24 +56,23 @@ class Progress(Listener):
         """Say what is trained on what, and what became of the table."""
         self._config = config
         rows = " / ".join(str(len(y)) for y in (data.y_train, data.y_validation, data.y_test))
-        schedulers = config.space.scheduler
-        what = ", ".join(schedulers) if len(schedulers) < 9 else f"{len(schedulers)} schedulers"
+        schedulers = ", ".join(config.space.scheduler)
         lines = [
             f"[bold]{escape(location.name)}[/]: {config.trials} trials of {config.epochs} epochs, "
             f"{escape(config.model.name)} with {config.optimizer.name}",
             f"  {rows} rows to train / validate / test on, {len(data.features)} features, "
             f"target {escape(data.target)}",
-            f"  {escape(what)}; lr {config.space.lr}, decay {config.space.decay}, "
-            f"warmup {config.space.warmup}",
+            f"  {escape(schedulers)}",
+            f"  lr {config.space.lr}, decay {config.space.decay}, warmup {config.space.warmup}",
         ]
         for line in lines:
-            self._console.print(line, highlight=False)
+            self._console.print(line, soft_wrap=False)
         for note in data.notes:
             self.on_note(note)
 
     def on_note(self, text: str) -> None:
         """Say it."""
-        self._console.print(f"  [dim]note:[/] {escape(text)}", highlight=False)
+        self._console.print(f"  [dim]note:[/] {escape(text)}")
 
     def on_finished(self, trial: FrozenTrial, status: Status) -> None:
         """Say each new best, each failure, and now and then how far the sweep is."""
@@ -94,7 +93,7 @@ class Progress(Listener):
             line += f"{status.pruned} pruned, {status.failed} failed, best {best}"
             if status.remaining_secs is not None and not last:
                 line += f", {duration(status.remaining_secs)} left"
-        self._console.print(Text(line), highlight=False)
+        self._console.print(Text(line))
 
     def _describe(self, trial: FrozenTrial) -> str:
         assert self._config is not None

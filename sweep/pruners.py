@@ -8,6 +8,7 @@ from typing import Any
 
 import optuna
 from optuna.pruners import BasePruner
+from pydantic import ValidationError
 
 from sweep.arguments import build
 from sweep.errors import StudyFileError
@@ -57,8 +58,9 @@ def _kinds(epochs: int) -> dict[str, tuple[type[BasePruner], dict[str, Any]]]:
 def _named(wrapped: Any) -> PrunerConfig:
     try:
         return PrunerConfig.model_validate(wrapped)
-    except ValueError as problem:
-        raise StudyFileError(f"pruner.wrapped = {wrapped!r}: {problem}") from None
+    except ValidationError as error:
+        text = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise StudyFileError(f"pruner.wrapped: {text}, got {wrapped!r}") from None
 
 
 def _build(kind: type[BasePruner], given: dict[str, Any], **defaults: Any) -> BasePruner:

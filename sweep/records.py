@@ -59,7 +59,8 @@ class TrialRecord:
 
         Args:
             objective: Which epoch counts.
-            variance: Of the validation target, in the unit of the MSE, for R².
+            variance: Of the validation target, in the unit of the MSE, for R²; there is no R²
+                where it is 0.
         """
         epoch = self.best_epoch(objective)
         attributes: dict[str, Any] = {"seed": self.seed, "epochs_run": len(self.curve)}
@@ -67,9 +68,10 @@ class TrialRecord:
             attributes["lr_final"] = self.column("lr_last")[-1]
         if epoch is not None:
             attributes["best_epoch"] = epoch
-            attributes["final_val_mse"] = self.column("val_mse")[-1]
-            attributes["train_mse"] = self.column("train_mse")[epoch - 1]
-            attributes["r2"] = 1.0 - self.column("val_mse")[epoch - 1] / variance
+            attributes["final_val_mse"] = _json_number(self.column("val_mse")[-1])
+            attributes["train_mse"] = _json_number(self.column("train_mse")[epoch - 1])
+            if variance:
+                attributes["r2"] = 1.0 - self.column("val_mse")[epoch - 1] / variance
         if self.reason:
             attributes["reason"] = self.reason
         return attributes

@@ -24,6 +24,7 @@ from sweep.locations import SAVED_STUDY, Location
 from sweep.pruners import build_pruner
 from sweep.samplers import build_sampler, grid_points
 from sweep.settings import StudyConfig
+from sweep.space import Value
 from sweep.storage import (
     METRIC,
     hold,
@@ -83,10 +84,10 @@ def run_sweep(location: Location, config: StudyConfig, listener: Listener) -> op
         study = open_study(location.name, url, sampler, pruner)
         _check_settings(study, config, data)
         study.sampler = build_sampler(config.sampler, config.seed, len(study.get_trials(False)))
-        _describe(study, config, data)
+        sweep = Sweep(location, config, data, study, listener.on_note)
+        _describe(study, data, sweep.steps_per_epoch)
         _save_settings(location, config, url)
         listener.on_start(location, config, data)
-        sweep = Sweep(location, config, data, study, listener.on_note)
         interrupted = _train(sweep, url, listener)
         _write_tables(sweep)
         if interrupted:
@@ -155,19 +156,20 @@ def _check_settings(study: optuna.Study, config: StudyConfig, data: Dataset) -> 
     )
 
 
-def _describe(study: optuna.Study, config: StudyConfig, data: Dataset) -> None:
+def _describe(study: optuna.Study, data: Dataset, steps_per_epoch: int) -> None:
     """What optuna-dashboard shows of a study without being told."""
     if not study.metric_names:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names([METRIC])
-    if study.user_attrs.get("unit") != data.unit:
-        study.set_user_attr("unit", data.unit)
+    for name, value in (("unit", data.unit), ("steps_per_epoch", steps_per_epoch)):
+        if study.user_attrs.get(name) != value:
+            study.set_user_attr(name, value)
 
 
 def _save_settings(location: Location, config: StudyConfig, url: str) -> None:
     storage = None if config.storage is None else without_password(url)
-    saved = config.model_copy(update={"storage": storage})
+    saved = config.model_copy(update={"name": location.name, "storage": storage})
     write_whole(location.folder / SAVED_STUDY, saved.to_toml())
 
 
@@ -185,7 +187,7 @@ def _train(sweep: Sweep, url: str, listener: Listener) -> bool:
         config,
         owner=owner_of(sweep.location.folder),
         shared="://" in url,
-        trials=_enqueue_grid(sweep),
+        trials=_enqueue_first(sweep),
         variance=float(sweep.data.y_validation.var()) * sweep.data.target_scale**2,
         weights=lambda trial: save_order(sweep, trial),
         on_finished=on_finished,
@@ -235,17 +237,27 @@ def _stopping_on_signals(coordinator: Coordinator) -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _enqueue_grid(sweep: Sweep) -> int:
-    """The total of trials; for the grid sampler, enqueue the points up to it."""
-    config = sweep.config
-    if config.sampler.name != "grid":
-        return config.trials
-    grid = config.search_space.grid(grid_points(config.sampler))
-    total = min(config.trials, len(grid))
-    for point in grid[len(sweep.trials) : total]:
-        sweep.study.enqueue_trial(point)
-    if total < config.trials:
-        sweep.note(f"the grid has {len(grid)} points: {total} trials are run")
+def _enqueue_first(sweep: Sweep) -> int:
+    """Enqueue what the sampler must not decide; the total of trials.
+
+    The grid is a list of trials. Other samplers soon favour what did well by luck, so every
+    schedule first gets its share of a quarter of the trials, the constant rate too, which the
+    others are compared with.
+    """
+    config, space, trials = sweep.config, sweep.config.search_space, sweep.trials
+    total = config.trials
+    first: list[dict[str, Value]] = []
+    if config.sampler.name == "grid":
+        grid = space.grid(grid_points(config.sampler))
+        first = grid[len(trials) : total]
+        total = min(total, len(grid))
+        if total < config.trials:
+            sweep.note(f"the grid has {len(grid)} points: {total} trials are run")
+    elif not trials and len(space.schedulers) > 1:
+        rounds = max(1, total // (4 * len(space.schedulers)))
+        first += [{"scheduler": name} for name in (space.schedulers * rounds)[:total]]
+    for parameters in first:
+        sweep.study.enqueue_trial(parameters)
     return total
 
 

@@ -50,12 +50,12 @@ def build_sampler(config: SamplerConfig, seed: int, trials_before: int) -> BaseS
         grid_points(config)
         return optuna.samplers.RandomSampler(seed=seed)
     kind, defaults = _SAMPLERS[config.name]
-    own_seed = seed if config.name == "qmc" else seed + trials_before
+    arguments = {"seed": seed} | config.arguments
+    if config.name != "qmc" and isinstance(arguments["seed"], int):
+        arguments["seed"] += trials_before
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler: BaseSampler = build(
-            kind, "sampler", {**defaults, "seed": own_seed}, config.arguments
-        )
+        sampler: BaseSampler = build(kind, "sampler", defaults, arguments)
     return sampler
 
 
@@ -69,6 +69,8 @@ def grid_points(config: SamplerConfig) -> int:
     points = arguments.pop("points", GRID_POINTS)
     if arguments:
         raise StudyFileError(f"sampler.{next(iter(arguments))}: the grid has one argument: points")
-    if not isinstance(points, int) or points < 1:
-        raise StudyFileError(f"sampler.points: expected a whole number of at least 1, got {points}")
+    if type(points) is not int or points < 1:
+        raise StudyFileError(
+            f"sampler.points: expected a whole number of at least 1, got {points!r}"
+        )
     return points

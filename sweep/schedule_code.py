@@ -208,7 +208,6 @@ else:
         max_lr=peaks,
         step_size_up=(steps - 1) / (2 * cycles),
         mode=MODE,
-        gamma=DECAY ** (1 / (steps - 1)),  # of the mode exp_range
         cycle_momentum=False,
     )
 """,

@@ -49,13 +49,14 @@ def _model_name(value: Any) -> Any:
 
 def _seconds(value: Any) -> Any:
     """Read 90, "90s", "10m" or "2h" as seconds."""
+    if not isinstance(value, str):
+        return value
     units = {"s": 1, "m": 60, "h": 3600}
-    if isinstance(value, str) and value[-1:] in units:
-        try:
-            return float(value[:-1]) * units[value[-1]]
-        except ValueError:
-            raise ValueError("expected seconds, or a number with s, m or h: '10m'") from None
-    return value
+    number = value[:-1] if value[-1:] in units else value
+    try:
+        return float(number) * units.get(value[-1:], 1)
+    except ValueError:
+        raise ValueError("expected seconds, or a number with s, m or h: '10m'") from None
 
 
 SearchRange = Annotated[
@@ -66,7 +67,9 @@ SearchRange = Annotated[
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True
+    )
 
 
 class PivotConfig(_Section):
@@ -94,7 +97,7 @@ class DataConfig(_Section):
     @model_validator(mode="before")
     @classmethod
     def _read_target(cls, values: Any) -> Any:
-        if isinstance(values, dict) and isinstance(values.get("target"), int):
+        if isinstance(values, dict) and type(values.get("target")) is int:
             return {**values, "target": str(values["target"])}
         return values
 
@@ -117,6 +120,9 @@ class ModelConfig(_Section):
     args: dict[str, Any] = {}
 
 
+_Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
 class OptimizerConfig(_Section):
     """The optimizer, but its rate: that is the schedule's."""
 
@@ -124,7 +130,7 @@ class OptimizerConfig(_Section):
     momentum: float = Field(0.0, ge=0, lt=1)
     nesterov: bool = False
     weight_decay: float | None = Field(None, ge=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: Annotated[tuple[_Beta, _Beta], Field(strict=False)] = (0.9, 0.999)
     eps: float = Field(1e-8, gt=0)
     batch_size: Annotated[int, Field(ge=1)] | Literal["full"] = 64
     clip: float | None = Field(None, gt=0)
@@ -203,10 +209,15 @@ class PrunerConfig(_Named):
     name: Annotated[str, _known(PRUNERS, "pruner")] = "auto"
 
 
+_FREE = {"name", "trials", "timeout", "workers", "device", "storage", "sampler", "pruner"}
+"""Settings of a study that may change between two runs of it."""
+
+
 class StudyConfig(_Section):
     """One study's settings, checked.
 
     Args:
+        name: The study's name in its storage; the study file's name if None.
         epochs: Passes over the training rows in each trial.
         trials: How many trials the study has in all, earlier runs included.
         seed: What the split, the weights, the order of rows and the sampler derive from.
@@ -220,6 +231,7 @@ class StudyConfig(_Section):
             folder.
     """
 
+    name: Annotated[str | None, Field(min_length=1)] = None
     epochs: int = Field(30, ge=1)
     trials: int = Field(100, ge=1)
     seed: int = Field(0, ge=0, lt=2**31)
@@ -246,7 +258,7 @@ class StudyConfig(_Section):
         """The settings that must stay as they are for two trials to be compared, flat."""
         kept = self.model_dump(
             mode="json",
-            exclude={"trials", "timeout", "workers", "device", "storage", "sampler", "space"},
+            exclude={*_FREE, "space"},
         )
         return dict(_flatten(kept)) | {
             f"space.{name}": text for name, text in self.search_space.to_dict().items()

@@ -195,8 +195,7 @@ def _cyclic_args(steps: int, decay: float, params: Params) -> dict[str, Any]:
     cycles = max(1, min(params["cycles"], (steps - 1) // 2))
     half = (steps - 1) / (2 * cycles)
     args = {"base_lr": decay, "max_lr": 1.0, "step_size_up": half, "step_size_down": half}
-    gamma = {"gamma": decay ** (1 / (steps - 1))} if params["mode"] == "exp_range" else {}
-    return {**args, "mode": params["mode"], **gamma, "cycle_momentum": False}
+    return {**args, "mode": params["mode"], "cycle_momentum": False}
 
 
 def _cyclic_curve(steps: int, decay: float, params: Params) -> Rates:
@@ -205,8 +204,6 @@ def _cyclic_curve(steps: int, decay: float, params: Params) -> Rates:
     height: Rates = 1 - np.abs(2 * (position - cycle) - 1)
     if params["mode"] == "triangular2":
         height = height / 2**cycle
-    elif params["mode"] == "exp_range":
-        height = height * decay ** _progress(steps)
     return decay + (1 - decay) * height
 
 
@@ -267,7 +264,7 @@ def _formula(text: str) -> Callable[[int, float, Params], dict[str, Any]]:
     return args
 
 
-_CYCLE_MODES = ("triangular", "triangular2", "exp_range")
+_CYCLE_MODES = ("triangular", "triangular2")
 _DROPS = ShapeParam("drops", "int", 3, 1, 5, help="how often the rate drops")
 
 _SHAPES = (
@@ -351,7 +348,7 @@ _SHAPES = (
                 "choice",
                 "triangular",
                 choices=_CYCLE_MODES,
-                help="equal peaks, halved from cycle to cycle, or shrinking exponentially",
+                help="equal peaks, or each half as high as the one before",
             ),
         ),
         curve=_cyclic_curve,

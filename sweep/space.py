@@ -58,19 +58,19 @@ class Range:
         if isinstance(text, bool) or not isinstance(text, int | float | str):
             raise ValueError("expected 'LOW:HIGH', 'LOW:HIGH:log' or one number")
         ends = str(text).split(":")
-        log = len(ends) == 3 and ends.pop() == "log"
+        log = len(ends) == 3 and ends[-1] == "log"
         try:
-            numbers = [float(end) for end in ends]
+            numbers = [float(end) for end in ends[: 2 if log else None]]
         except ValueError:
             numbers = []
-        if len(numbers) not in (1, 2) or (log and len(numbers) != 2):
+        if len(numbers) not in (1, 2):
             raise ValueError("expected 'LOW:HIGH', 'LOW:HIGH:log' or one number")
         return cls(numbers[0], numbers[-1], log, integer)
 
     def __str__(self) -> str:
         if self.low == self.high:
-            return f"{self.low:g}"
-        return f"{self.low:g}:{self.high:g}{':log' if self.log else ''}"
+            return _shortest(self.low)
+        return f"{_shortest(self.low)}:{_shortest(self.high)}{':log' if self.log else ''}"
 
     @property
     def fixed(self) -> bool:
@@ -102,6 +102,12 @@ class Range:
         return round(number) if self.integer else float(number)
 
 
+def _shortest(number: float) -> str:
+    """The number in few characters, but none of its digits lost: it is read back."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(float(number))
+
+
 @dataclass(frozen=True)
 class Choice:
     """One of several words."""
@@ -111,11 +117,10 @@ class Choice:
     @classmethod
     def parse(cls, value: Any, allowed: tuple[str, ...]) -> Choice:
         """Read a word or a list of words, each of them one of `allowed`."""
-        options = (value,) if isinstance(value, str) else tuple(value)
-        wrong = [option for option in options if option not in allowed]
-        if wrong or not options:
-            raise ValueError(f"expected some of {', '.join(allowed)}, but got {value!r}")
-        return cls(options)
+        options = value if isinstance(value, list | tuple) else [value]
+        if not options or any(option not in allowed for option in options):
+            raise ValueError(f"expected some of {', '.join(allowed)}")
+        return cls(tuple(dict.fromkeys(options)))
 
     def __str__(self) -> str:
         return ", ".join(self.options)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import unquote
 
 import optuna
 from filelock import FileLock, Timeout
@@ -27,6 +28,8 @@ _OWNER = "sweep:owner"
 _STALE_AFTER_SECS = 1.0
 _UNCLAIMED_AFTER_SECS = 5.0
 _GRACE_PERIOD_SECS = 5
+_RECORD_START = b'{"op_code"'
+"""How Optuna starts each line of a journal."""
 
 
 def storage_url(storage: str | None, folder: Path) -> str:
@@ -46,9 +49,25 @@ def storage_url(storage: str | None, folder: Path) -> str:
 
 
 def without_password(text: str) -> str:
-    """A URL, or a text with URLs in it, that may be shown and saved."""
-    text = re.sub(r"(://[^:/?#@\s]*):[^/\s]*@", r"\1@", text)
-    return re.sub(r"(?i)([?&](?:password|passwd|pwd)=)[^&\s]*", r"\1***", text)
+    """A URL, or a text with a URL in it, that may be shown and saved.
+
+    SQLAlchemy takes everything up to the first `@` as the password, `/` and blanks included. What
+    lies between further `@`s of an unescaped password goes too.
+    """
+    text = re.sub(r"(://[^:/?#@\s]*):[^@]*@(?:[^/?#\s]*@)?", r"\1@", text)
+    parameter = r"(?i)([?&])(?:\w*password|passwd|pwd)=[^&\s]*(&?)"
+    return re.sub(parameter, lambda found: found[1] if found[2] else "", text)
+
+
+def _reason(problem: Exception, url: str) -> str:
+    """The first line of a problem's text, without the password of the URL that it is about."""
+    lines = without_password(str(problem)).strip().splitlines() or [type(problem).__name__]
+    reason = lines[0]
+    authority = url.partition("://")[2].partition("@")[0]
+    password = authority.partition(":")[2]
+    for secret in {password, unquote(password)} - {""}:
+        reason = reason.replace(secret, "***")
+    return reason
 
 
 @contextmanager
@@ -59,15 +78,15 @@ def hold(folder: Path, url: str) -> Iterator[None]:
 
     Raises:
         StudyBusyError: Another `sweep run` holds it.
+        StorageError: The folder cannot be made.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / ".lock"]
     if "://" not in url:
-        Path(url).parent.mkdir(parents=True, exist_ok=True)
         paths.append(Path(f"{url}.sweep-lock"))
     locks = [FileLock(path) for path in paths]
     try:
-        for lock in locks:
+        for lock, path in zip(locks, paths, strict=True):
+            _make_folder(path.parent)
             lock.acquire(timeout=0)
         yield
     except Timeout as busy:
@@ -80,6 +99,13 @@ def hold(folder: Path, url: str) -> Iterator[None]:
             lock.release()
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise StorageError(f"{folder}: cannot be made a folder: {problem.strerror}") from None
+
+
 def open_storage(url: str) -> BaseStorage:
     """Open a storage for reading or writing.
 
@@ -87,18 +113,18 @@ def open_storage(url: str) -> BaseStorage:
         StorageError: It cannot be reached or read; no password is in the text.
     """
     shown = without_password(url)
+    if re.match(r"[^:]+://[^/?#]*@[^/?#]*@", url):
+        raise StorageError(f"{shown}: write '@' in a user's name or password as %40")
     try:
         if "://" not in url:
             return JournalStorage(JournalFileBackend(url, _journal_lock(url)))
         return RDBStorage(url)
-    except ModuleNotFoundError as missing:
-        raise StorageError(
-            f"{shown}: this storage needs the Python package {missing.name!r}: "
-            f"pip install {'psycopg[binary]' if 'psycopg' in str(missing.name) else missing.name}"
-        ) from None
+    except ImportError as missing:
+        driver = getattr(missing.__cause__ or missing.__context__ or missing, "name", None)
+        remedy = ": pip install 'psycopg[binary]'" if driver == "psycopg" else ""
+        raise StorageError(f"{shown}: this storage needs the module {driver!r}{remedy}") from None
     except Exception as problem:
-        text = without_password(str(problem)).strip().splitlines()
-        reason = text[0] if text else type(problem).__name__
+        reason = _reason(problem, url)
         raise StorageError(f"{shown}: the storage cannot be opened: {reason}") from None
 
 
@@ -111,8 +137,8 @@ def _journal_lock(path: str) -> JournalFileSymlinkLock | JournalFileOpenLock:
 def repair_journal(path: Path) -> list[str]:
     """Make a journal that a killed writer left readable again; call it under `hold`.
 
-    Removes a lock file that nobody releases, and takes out lines that are no JSON: a torn last
-    line, or one that another writer has appended to.
+    Removes a lock file that nobody releases, and takes out what is half-written: a torn last
+    line, or the start of a line that another writer has appended its own record to.
 
     Returns:
         What was done, one sentence each.
@@ -125,34 +151,41 @@ def repair_journal(path: Path) -> list[str]:
     done = []
     if _remove_stale_lock(path):
         done.append(f"removed the lock that a killed process left on {path.name}")
-    with open(path, "rb") as file:
-        lines = file.readlines()
-    good = [line for line in lines if _is_record(line)]
-    if len(good) == len(lines):
-        return done
-    if lines and not good and len(lines) > 1:
-        raise StorageError(f"{path}: not an Optuna journal; name another --storage or --out")
     lock = _journal_lock(str(path))
     lock.acquire()
     try:
-        with open(path, "rb+") as file:
-            lines = file.readlines()
-            kept = b"".join(line for line in lines if _is_record(line))
-            torn = b"".join(line for line in lines if not _is_record(line))
+        content = path.read_bytes()
+        records = [_record_in(line) for line in content.splitlines(keepends=True)]
+        start = content[: len(_RECORD_START)]
+        if not any(records) and not _RECORD_START.startswith(start):
+            raise StorageError(f"{path}: not an Optuna journal; name another --storage or --out")
+        kept = b"".join(records)
+        if kept != content:
             write_whole(path, kept)
     finally:
         lock.release()
-    done.append(f"cut {len(torn)} bytes that a killed process left half-written in {path.name}")
+    torn = len(content) - len(kept)
+    if torn:
+        done.append(f"cut {torn} bytes that a killed process left half-written in {path.name}")
     return done
+
+
+def _record_in(line: bytes) -> bytes:
+    """The whole record that a line is, or that it ends with after a torn one; else nothing."""
+    for start in (0, line.rfind(_RECORD_START)):
+        if start >= 0 and _is_record(line[start:]):
+            return line[start:]
+    return b""
 
 
 def _is_record(line: bytes) -> bool:
     if not line.endswith(b"\n"):
         return False
     try:
-        return isinstance(json.loads(line), dict)
+        record = json.loads(line)
     except ValueError:
         return False
+    return isinstance(record, dict) and "op_code" in record
 
 
 def _remove_stale_lock(path: Path) -> bool:
@@ -202,7 +235,7 @@ def open_study(
             break
         except Exception as problem:  # two processes that create it at once: one must look again
             if attempt == 2:
-                reason = without_password(str(problem)).strip().splitlines()[0]
+                reason = _reason(problem, url)
                 raise StorageError(f"{without_password(url)}: {reason}") from None
             time.sleep(0.2)
     if study.directions != [optuna.study.StudyDirection.MINIMIZE]:
@@ -223,6 +256,10 @@ def load_study(name: str, url: str) -> optuna.Study:
         return optuna.load_study(study_name=name, storage=open_storage(url))
     except KeyError:
         raise StorageError(f"{without_password(url)}: no study named {name!r} in it") from None
+    except ValueError:
+        raise StorageError(
+            f"{url}: a killed process left a half-written line; mend it with: sweep run {name}"
+        ) from None
 
 
 def owner_of(folder: Path) -> str:

@@ -39,8 +39,11 @@ def load_study(
             config = StudyConfig.model_validate(values)
             break
         except ValidationError as error:
+            taken_out = {problem.key for problem in found}
             for detail in error.errors():
-                found.append(explain(detail))
+                problem = explain(detail)
+                if problem.key not in taken_out:  # else it is missing because we took it out
+                    found.append(problem)
                 _take_out(values, key_of(detail))
     found += space_problems(config)
     if found:
@@ -58,12 +61,12 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _put(values: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key; a word that stands for a table (`sampler = "tpe"`) makes way."""
+    """Set a dotted key; a word that stands for a table (`sampler = "tpe"`) becomes one."""
     *sections, last = key.split(".", 1) if key.startswith("space.") else key.split(".")
     for section in sections:
         inner = values.setdefault(section, {})
         if not isinstance(inner, dict):
-            inner = values[section] = {}
+            inner = values[section] = {"name": inner} if isinstance(inner, str) else {}
         values = inner
     values[last] = value
 

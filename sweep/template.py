@@ -18,7 +18,7 @@ seed = 0
 objective = "best"            # lowest validation MSE over the epochs; or "final"
 
 [data]
-source = {source}             # relative to this file
+source = {source}             # or a path relative to this file
 target = {target}
 # features = [...]            # only these columns; all others are used if left out
 # drop = [...]                # not these
@@ -79,7 +79,7 @@ def write_study_file(table: Path, target: str | None, out: Path | None, force: b
         columns=_one_line(", ".join((*data.features, data.target))),
         source=json.dumps(str(table.resolve()), ensure_ascii=False),
         target=json.dumps(data.target, ensure_ascii=False),
-    ).replace("relative to this file", "or a path relative to this file")
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, content)
     return path

@@ -27,7 +27,7 @@ CORNERS: dict[str, dict[str, tuple[Any, ...]]] = {
     "multistep": {"drops": (1, 5)},
     "polynomial": {"power": (0.5, 4.0)},
     "cosine_restarts": {"cycles": (1, 5), "t_mult": (1, 2)},
-    "cyclic": {"cycles": (1, 5), "mode": ("triangular", "triangular2", "exp_range")},
+    "cyclic": {"cycles": (1, 5), "mode": ("triangular", "triangular2")},
     "onecycle": {"pct_start": (0.01, 0.3, 0.99)},
     "plateau": {"factor": (0.1, 0.7), "patience": (1, 10)},
     "wsd": {"cooldown": (0.1, 1.0)},
@@ -416,7 +416,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"scheduler": "cyclic", "params": {"mode": "triangle"}},
-        "mode must be one of triangular, triangular2, exp_range, but got mode='triangle'; did you "
+        "mode must be one of triangular, triangular2, but got mode='triangle'; did you "
         "mean 'triangular'?",
     ),
     ({"params": [1]}, "params must be a table of names and values, but got params=[1]"),

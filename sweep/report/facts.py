@@ -13,7 +13,6 @@ from sweep.results import HeldOutScore
 from sweep.schedules import Schedule
 
 BASELINE = "constant"
-NO_BASELINE = 'no constant-rate trial to compare with; add "constant" to space.scheduler'
 _TOO_CLOSE = 0.01
 """A distance below this share may well turn with another seed."""
 _FEW = 5
@@ -187,7 +186,10 @@ class Summary:
     def gain(self) -> str:
         """The best schedule against a constant rate, in a sentence."""
         if self.best is None or self.constant is None:
-            return NO_BASELINE
+            tried = [facts for facts in self.schedulers if facts.name == BASELINE]
+            if tried and tried[0].trials:
+                return f"none of {counted(tried[0].trials, 'trial')} with a constant rate completed"
+            return 'no constant-rate trial to compare with; add "constant" to space.scheduler'
         rival = self.constant.trial
         if rival.number == self.best.number:
             return "a constant rate is the best that was found"
@@ -217,17 +219,17 @@ class Summary:
             notes.append(f"a lead below {percent(_TOO_CLOSE)} may turn with another seed")
         searched = {row.name: row.completed for row in self.schedulers}
         few = searched.get(BASELINE, 0)
-        if self.best and self.constant and few < min(_FEW, searched[self.best.schedule.scheduler]):
-            trials = counted(few, "completed trial")
-            more = searched[self.best.schedule.scheduler]
+        if self.best and self.constant and few < _FEW:
             name = self.best.schedule.scheduler
-            notes.append(f"the constant rate is the best of only {trials}, {name} of {more}")
+            if few < searched[name]:
+                trials = counted(few, "completed trial")
+                notes.append(f"a constant rate had only {trials}, {name} had {searched[name]}")
         return tuple(notes)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, with the sentences; what is not a finite number is None."""
         names = ("headline", "gain", "cautions", "mse_unit")
-        sentences = {name: getattr(self, name) for name in names}
+        sentences = {name: _jsonable(getattr(self, name)) for name in names}
         described: dict[str, Any] = _jsonable(self) | sentences
         return described
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import statistics
 from collections import Counter
 from collections.abc import Sequence
@@ -134,12 +135,12 @@ def _has_diverged(trial: FrozenTrial) -> bool:
 
 def _failure(trials: Sequence[FrozenTrial]) -> str:
     """The most frequent reason of failed trials, on one line, without the epoch it came in."""
-    reasons = [
-        str(trial.user_attrs.get("reason", "")).partition(": ")[2]
+    reasons = Counter(
+        re.sub(r"^(epoch \d+|start): ", "", str(trial.user_attrs["reason"]))
         for trial in trials
-        if trial.state == TrialState.FAIL
-    ]
-    most, _ = Counter(filter(None, reasons)).most_common(1)[0] if any(reasons) else ("", 0)
+        if trial.state == TrialState.FAIL and trial.user_attrs.get("reason")
+    )
+    most = reasons.most_common(1)[0][0] if reasons else ""
     text = " ".join(most.split())
     return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]} ..."
 

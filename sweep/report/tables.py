@@ -14,21 +14,7 @@ from sweep.report.facts import Best, Summary, TrialFacts
 from sweep.report.fitting import Column, FittingTable
 from sweep.report.gallery import torch_call
 from sweep.report.numbers import aligned, counted, duration, number, percent
-from sweep.report.writers import to_csv, to_json, to_markdown
 from sweep.results import BEST_CODE
-
-__all__ = [
-    "best_panel",
-    "full_report",
-    "importance_bars",
-    "next_steps",
-    "run_ending",
-    "scheduler_table",
-    "to_csv",
-    "to_json",
-    "to_markdown",
-    "top_table",
-]
 
 _WIDEST_CHART = 100
 _BAR = 24
@@ -54,7 +40,7 @@ def full_report(summary: Summary, width: int = 80) -> Group:
     parts += [importance_bars(summary), Text()]
     if summary.best and summary.best.edges:
         parts += [edge_list(summary.best), Text()]
-    parts.append(next_steps(summary, summary.folder, reported=True))
+    parts.append(next_steps(summary, summary.folder, width, reported=True))
     return Group(*parts)
 
 
@@ -63,7 +49,7 @@ def run_ending(summary: Summary, folder: Path, width: int = 80) -> Group:
     parts: list[RenderableType] = [best_panel(summary), Text(), scheduler_table(summary), Text()]
     if summary.best and summary.best.edges:
         parts += [edge_list(summary.best), Text()]
-    parts.append(next_steps(summary, folder))
+    parts.append(next_steps(summary, folder, width))
     return Group(*parts)
 
 
@@ -249,12 +235,15 @@ def edge_list(best: Best) -> RenderableType:
     return Group(Text("The best trial lies at the end of a range", style="bold"), lines)
 
 
-def next_steps(summary: Summary, folder: Path, *, reported: bool = False) -> RenderableType:
+def next_steps(
+    summary: Summary, folder: Path, width: int = 80, *, reported: bool = False
+) -> RenderableType:
     """The commands that a user is likely to want now.
 
     Args:
         summary: What the study found.
         folder: Its results.
+        width: Of the terminal; a command that does not fit has a line of its own.
         reported: Whether the whole report is what the user is reading.
     """
     counts = summary.counts
@@ -270,8 +259,9 @@ def next_steps(summary: Summary, folder: Path, *, reported: bool = False) -> Ren
         if (folder / BEST_CODE).exists():
             steps.append(("the schedule as torch code", _quoted(str(folder / BEST_CODE))))
     margin = max((len(purpose) for purpose, _ in steps), default=0) + _GAP
-    lines = [  # a command is never wrapped, so that it can be copied
-        Text.assemble((f"{purpose:<{margin}}", "dim"), command, no_wrap=True, overflow="ignore")
+    fits = margin + max((len(command) for _, command in steps), default=0) <= width
+    lines = [
+        Text.assemble((f"{purpose:<{margin}}" if fits else f"{purpose}\n", "dim"), command)
         for purpose, command in steps
     ]
     return Group(Text("Next", style="bold"), *lines)

@@ -1,0 +1,96 @@
+"""What several test files share: a PostgreSQL server and a small study that has been run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+PASSWORD = "s3c/r@t:w rd"
+"""Every character that a URL must escape, and that a careless pattern trips over."""
+
+
+@dataclass(frozen=True)
+class PostgreSQL:
+    """A server of our own on 127.0.0.1."""
+
+    port: int
+
+    def url(self, database: str) -> str:
+        return f"postgresql://sweep:{quote(PASSWORD, safe='')}@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self, name: str) -> str:
+        """Create a database; its URL, password included."""
+        import psycopg
+
+        place = {"host": "127.0.0.1", "port": self.port, "user": "sweep", "password": PASSWORD}
+        with psycopg.connect(dbname="postgres", autocommit=True, **place) as connection:  # type: ignore[arg-type]
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return self.url(name)
+
+
+def _postgresql_binaries() -> Path | None:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if found:
+        return found[-1].parent
+    on_path = shutil.which("initdb")
+    return Path(on_path).parent if on_path else None
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A throw-away PostgreSQL server with the user `sweep`."""
+    binaries = _postgresql_binaries()
+    if binaries is None:
+        pytest.skip("no PostgreSQL here: initdb is neither on PATH nor in /usr/lib/postgresql")
+    folder = Path(tempfile.mkdtemp(prefix="postgresql-"))
+    as_user = []
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        shutil.chown(folder, "postgres")
+        as_user = ["runuser", "-u", "postgres", "--"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def call(program: str, *arguments: str) -> None:
+        command = [*as_user, str(binaries / program), "-D", str(folder / "data"), *arguments]
+        with open(folder / f"{program}.log", "a+") as log:
+            done = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
+            log.seek(0)
+            assert done.returncode == 0, log.read()
+
+    (folder / "password").write_text(PASSWORD)
+    (folder / "password").chmod(0o644)
+    call("initdb", "-U", "sweep", "-A", "scram-sha-256", "-N", f"--pwfile={folder}/password")
+    options = f"-p {port} -h 127.0.0.1 -k {folder} -c fsync=off"
+    try:
+        call("pg_ctl", "-w", "-l", str(folder / "data" / "server.log"), "-o", options, "start")
+        yield PostgreSQL(port)
+    finally:
+        call("pg_ctl", "-m", "immediate", "stop")
+        shutil.rmtree(folder)
+
+
+def sweep(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    command = [sys.executable, "-m", "sweep", *map(str, arguments)]
+    environment = os.environ | {"COLUMNS": "100"}
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment)
+
+
+@pytest.fixture(scope="session")
+def tiny_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results folder of a real sweep: `diabetes`, 3 trials of 2 epochs."""
+    folder = tmp_path_factory.mktemp("tiny")
+    done = sweep("run", "diabetes", "--trials", "3", "--epochs", "2", "--workers", "1", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "studies" / "diabetes"

@@ -1,0 +1,102 @@
+"""The real optuna-dashboard on a real study, asked over HTTP."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def served(*command: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ask(port: int, path: str, secs: float = 30.0) -> Any:
+    """What the dashboard answers, once it is up."""
+    deadline = time.monotonic() + secs
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+                body = answer.read()
+                return json.loads(body) if path.startswith("/api/") else body.decode()
+        except urllib.error.URLError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def check_study(port: int, folder: Path) -> None:
+    """The study, its metric, its learning curves and its attributes are as in the tables."""
+    (study,) = ask(port, "/api/studies")["study_summaries"]
+    assert study["study_name"] == "diabetes"
+    detail = ask(port, f"/api/studies/{study['study_id']}")
+    assert detail["directions"] == ["minimize"]
+    assert detail["metric_names"] == ["validation MSE"]
+    results = pd.read_csv(folder / "results.csv", index_col="number")
+    epochs = pd.read_csv(folder / "epochs.csv")
+    assert len(detail["trials"]) == len(results)
+    for trial in detail["trials"]:
+        row = results.loc[trial["number"]]
+        curve = epochs[epochs["number"] == trial["number"]]
+        shown = {point["step"]: point["value"] for point in trial["intermediate_values"]}
+        assert shown == dict(zip(curve["epoch"], curve["val_mse"], strict=True))
+        attributes = {entry["key"]: entry["value"] for entry in trial["user_attrs"]}
+        assert json.loads(attributes["best_epoch"]) == row["best_epoch"]
+        assert json.loads(attributes["r2"]) == pytest.approx(row["val_r2"])
+        assert json.loads(attributes["lr_final"]) == pytest.approx(row["lr_final"])
+
+
+def test_optuna_dashboard_shows_a_journal(tiny_study: Path) -> None:
+    port = free_port()
+    program = str(Path(sys.executable).with_name("optuna-dashboard"))
+    journal = str(tiny_study / "study.journal")
+    with served(program, journal, "--port", str(port), cwd=tiny_study):
+        check_study(port, tiny_study)
+
+
+def test_sweep_dashboard_serves_until_it_is_interrupted(tiny_study: Path) -> None:
+    command = (sys.executable, "-m", "sweep", "dashboard", str(tiny_study), "--port", "0")
+    with served(*command, cwd=tiny_study) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        assert said.startswith("optuna-dashboard at http://127.0.0.1:")
+        port = int(said.split(":")[2].split("/")[0])
+        page = ask(port, "/dashboard/")
+        assert "<title>Optuna Dashboard</title>" in page
+        check_study(port, tiny_study)
+
+        second = (*command[:-1], str(port))
+        refused = subprocess.run(second, capture_output=True, text=True, check=False)
+        assert refused.returncode == 2
+        assert refused.stderr == (
+            f"error: --port {port}: Address already in use; give another port\n"
+        )
+
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) == 0

@@ -1,0 +1,250 @@
+"""The sections of a study file."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from sweep.settings import MODELS, OPTIMIZERS, PRUNERS, SAMPLERS, StudyConfig
+from sweep.space import Choice, Range
+
+EVERYTHING: dict[str, Any] = {
+    "epochs": 7,
+    "trials": 12,
+    "seed": 5,
+    "objective": "final",
+    "trial_seeds": "fresh",
+    "timeout": "10m",
+    "workers": 3,
+    "device": "cuda:1",
+    "storage": "trials.db",
+    "data": {
+        "source": "shop logs/öl.csv",
+        "target": "buy",
+        "features": ["fav", "cart"],
+        "drop": ["id"],
+        "columns": ["user", "what"],
+        "pivot": {"index": "user", "columns": "what"},
+        "log1p": ["fav"],
+        "scale": False,
+        "users": 50,
+        "validation": 0.25,
+        "test": 0,
+    },
+    "model": {"name": "nets:Deep", "hidden": [8, 4], "dropout": 0.5, "args": {"bias": False}},
+    "optimizer": {
+        "name": "sgd",
+        "momentum": 0.9,
+        "nesterov": True,
+        "weight_decay": 1e-5,
+        "betas": [0.8, 0.99],
+        "eps": 1e-7,
+        "batch_size": "full",
+        "clip": 2,
+    },
+    "space": {
+        "scheduler": ["step", "cyclic", "mine"],
+        "lr": "1.23456789e-3:0.1:log",
+        "decay": 0.123456789,
+        "warmup": "0:0.1",
+        "momentum": "0.5:0.99",
+        "weight_decay": "1e-6:1e-2:log",
+        "step": {"drops": "2:3"},
+        "cyclic.mode": ["triangular", "triangular2"],
+        "mine.bend": "2:5",
+    },
+    "sampler": {"name": "tpe", "n_startup_trials": 4},
+    "pruner": {"name": "patient", "patience": 2, "wrapped": {"name": "median"}},
+    "custom": {"mine": {"factory": "shapes:bent", "params": {"bend": "1:9", "k": 2}}},
+}
+"""A study file that gives every setting a value other than its default."""
+
+
+def config(**values: Any) -> StudyConfig:
+    return StudyConfig.model_validate(values)
+
+
+def problem(**values: Any) -> str:
+    with pytest.raises(ValidationError) as raised:
+        config(**values)
+    return "; ".join(detail["msg"] for detail in raised.value.errors())
+
+
+def keys(values: Any) -> set[str]:
+    """The keys of nested sections, dotted."""
+    found = set()
+    for key, value in values.items():
+        inner = keys(value) if isinstance(value, dict) else set()
+        found |= {f"{key}.{name}" for name in inner} or {key}
+    return found
+
+
+class TestToToml:
+    def test_everything_is_read_back(self) -> None:
+        before = config(**EVERYTHING)
+        assert config(**tomllib.loads(before.to_toml())) == before
+
+    def test_everything_differs_from_the_defaults(self) -> None:
+        """So that the test above would notice a setting that is not written."""
+        default, given = (c.model_dump(mode="json") for c in (config(), config(**EVERYTHING)))
+        alike = [
+            f"{section}.{name}"
+            for section in ("data", "model", "optimizer", "space")
+            for name, value in given[section].items()
+            if value == default[section][name]
+        ]
+        alike += [name for name, value in given.items() if value == default[name]]
+        assert alike == ["optimizer.name"]  # sgd: the others have no momentum
+
+    def test_the_defaults_are_read_back(self) -> None:
+        assert config(**tomllib.loads(config().to_toml())) == config()
+
+    def test_leaves_out_what_is_not_set(self) -> None:
+        written = keys(tomllib.loads(config().to_toml()))
+        assert not written & {"timeout", "workers", "storage", "data.target", "optimizer.clip"}
+        assert {"epochs", "data.source", "space.lr", "sampler.name"} <= written
+
+    def test_writes_ranges_as_they_are_given(self) -> None:
+        written = tomllib.loads(config(**EVERYTHING).to_toml())["space"]
+        assert written["lr"] == "0.00123456789:0.1:log"
+        assert written["decay"] == 0.123456789
+        assert written["step.drops"] == "2:3"
+
+
+class TestTimeout:
+    @pytest.mark.parametrize(
+        ("given", "secs"),
+        [(90, 90), (1.5, 1.5), ("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200)],
+    )
+    def test_units(self, given: Any, secs: float) -> None:
+        assert config(timeout=given).timeout == secs
+
+    @pytest.mark.parametrize("given", ["10x", "m", "", "ten"])
+    def test_refuses_other_words(self, given: str) -> None:
+        expected = "Value error, expected seconds, or a number with s, m or h: '10m'"
+        assert problem(timeout=given) == expected
+
+    def test_must_be_positive(self) -> None:
+        assert problem(timeout="0s") == "Input should be greater than 0"
+
+
+class TestTypes:
+    @pytest.mark.parametrize(
+        "values",
+        [
+            {"epochs": True},
+            {"epochs": "30"},
+            {"epochs": 3.0},
+            {"seed": 2**31},
+            {"data": {"scale": 1}},
+            {"data": {"target": True}},
+            {"data": {"validation": "0.2"}},
+            {"optimizer": {"nesterov": "yes"}},
+            {"optimizer": {"batch_size": 2.0}},
+            {"model": {"hidden": ["8"]}},
+        ],
+    )
+    def test_nothing_is_quietly_turned_into_another(self, values: Any) -> None:
+        assert "Input should be" in problem(**values)
+
+    def test_a_whole_number_will_do_for_a_number(self) -> None:
+        assert config(optimizer={"clip": 2, "momentum": 0}).optimizer.clip == 2.0
+
+    def test_a_column_without_a_header_is_named_by_its_place(self) -> None:
+        assert config(data={"target": 4}).data.target == "4"
+
+    def test_settings_cannot_be_changed(self) -> None:
+        with pytest.raises(ValidationError, match="frozen"):
+            config().epochs = 3
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("section", "names"),
+        [
+            ("model", MODELS),
+            ("optimizer", OPTIMIZERS),
+            ("sampler", SAMPLERS),
+            ("pruner", PRUNERS),
+        ],
+    )
+    def test_every_name_is_accepted_and_nothing_else(
+        self, section: str, names: tuple[str, ...]
+    ) -> None:
+        for name in names:
+            assert getattr(config(**{section: {"name": name}}), section).name == name
+        listed = ", ".join(names)
+        assert f"unknown {section}" in problem(**{section: {"name": "nothing"}})
+        assert listed in problem(**{section: {"name": "nothing"}})
+
+    @pytest.mark.parametrize("section", ["sampler", "pruner"])
+    def test_a_word_stands_for_a_section(self, section: str) -> None:
+        name = "random" if section == "sampler" else "asha"
+        assert config(**{section: name}) == config(**{section: {"name": name}})
+
+    def test_arguments_are_what_stands_beside_the_name(self) -> None:
+        assert config(sampler={"name": "grid", "points": 4}).sampler.arguments == {"points": 4}
+        assert config(sampler="grid").sampler.arguments == {}
+
+
+class TestSearchSpace:
+    def test_shared_dimensions(self) -> None:
+        shared = config(**EVERYTHING).search_space.shared
+        assert list(shared) == ["lr", "decay", "warmup", "momentum", "weight_decay"]
+        assert shared["lr"] == Range(1.23456789e-3, 0.1, log=True)
+        assert list(config().search_space.shared) == ["lr", "decay", "warmup"]
+
+    def test_own_dimensions_are_defaults_that_the_file_narrows(self) -> None:
+        space = config(**EVERYTHING).search_space
+        assert space.own["step.drops"] == Range(2, 3, integer=True)
+        assert space.own["cyclic.mode"] == Choice(("triangular", "triangular2"))
+        assert space.own["mine.bend"] == Range(2, 5)
+        assert space.own["mine.k"] == Range(2, 2)
+        assert space.own["cyclic.cycles"].fixed is False  # as the registry suggests
+        assert space.factories == {"mine": "shapes:bent"}
+
+    def test_custom_schedules_that_are_not_searched_stay_out(self) -> None:
+        space = config(**{**EVERYTHING, "space": {"scheduler": "cosine"}}).search_space
+        assert (space.own, space.factories) == ({}, {})
+
+
+class TestComparable:
+    """What may change while a study goes on, and what may not."""
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"trials": 500},
+            {"timeout": 60},
+            {"workers": 1},
+            {"device": "cpu"},
+            {"storage": "other.db"},
+            {"sampler": "random"},
+        ],
+    )
+    def test_how_trials_are_run_may_change(self, change: Any) -> None:
+        assert config(**{**EVERYTHING, **change}).comparable() == config(**EVERYTHING).comparable()
+
+    @pytest.mark.parametrize(
+        ("change", "key"),
+        [
+            ({"epochs": 8}, "epochs"),
+            ({"objective": "best"}, "objective"),
+            ({"pruner": "none"}, "pruner.name"),
+            ({"model": {"name": "mlp"}}, "model.name"),
+            ({"optimizer": {"batch_size": 8}}, "optimizer.batch_size"),
+            ({"space": {"lr": "1e-3:2:log"}}, "space.lr"),
+            ({"space": {"scheduler": ["step", "wsd"]}}, "space.scheduler"),
+        ],
+    )
+    def test_what_trials_are_may_not(self, change: Any, key: str) -> None:
+        before = config(**EVERYTHING).comparable()
+        after = config(**{**EVERYTHING, **change}).comparable()
+        assert before[key] != after.get(key)
+
+    def test_tells_near_ranges_apart(self) -> None:
+        near = [config(space={"lr": f"0.{digits}:1"}) for digits in ("12345678", "12345679")]
+        assert near[0].comparable() != near[1].comparable()
