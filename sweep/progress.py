@@ -98,7 +98,7 @@ class Progress(Listener):
     def _describe(self, trial: FrozenTrial) -> str:
         assert self._config is not None
         schedule = schedule_of(trial, self._config.search_space)
-        return f"validation MSE {trial.value:.4g} by trial {trial.number}: {schedule.describe()}"
+        return f"MSE {trial.value:.4g} by trial {trial.number}, {schedule.describe()}"
 
 
 class LiveProgress(Progress):

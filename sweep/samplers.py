@@ -48,7 +48,7 @@ def build_sampler(config: SamplerConfig, seed: int, trials_before: int) -> BaseS
     """
     if config.name == "grid":
         grid_points(config)
-        return optuna.samplers.RandomSampler(seed=seed)
+        return optuna.samplers.RandomSampler(seed=seed + trials_before)
     kind, defaults = _SAMPLERS[config.name]
     arguments = {"seed": seed} | config.arguments
     if config.name != "qmc" and isinstance(arguments["seed"], int):

@@ -39,11 +39,10 @@ def load_study(
             config = StudyConfig.model_validate(values)
             break
         except ValidationError as error:
-            taken_out = {problem.key for problem in found}
             for detail in error.errors():
                 problem = explain(detail)
-                if problem.key not in taken_out:  # else it is missing because we took it out
-                    found.append(problem)
+                if problem.key not in {earlier.key for earlier in found}:
+                    found.append(problem)  # else missing for being taken out, or said already
                 _take_out(values, key_of(detail))
     found += space_problems(config)
     if found:

@@ -12,6 +12,7 @@ from sweep.settings import MODELS, OPTIMIZERS, PRUNERS, SAMPLERS, StudyConfig
 from sweep.space import Choice, Range
 
 EVERYTHING: dict[str, Any] = {
+    "name": "order",
     "epochs": 7,
     "trials": 12,
     "seed": 5,
@@ -104,7 +105,7 @@ class TestToToml:
 
     def test_leaves_out_what_is_not_set(self) -> None:
         written = keys(tomllib.loads(config().to_toml()))
-        assert not written & {"timeout", "workers", "storage", "data.target", "optimizer.clip"}
+        assert not written & {"name", "timeout", "workers", "storage", "data.target", "optimizer.clip"}
         assert {"epochs", "data.source", "space.lr", "sampler.name"} <= written
 
     def test_writes_ranges_as_they_are_given(self) -> None:
@@ -223,6 +224,8 @@ class TestComparable:
             {"device": "cpu"},
             {"storage": "other.db"},
             {"sampler": "random"},
+            {"pruner": "none"},
+            {"name": "other"},
         ],
     )
     def test_how_trials_are_run_may_change(self, change: Any) -> None:
@@ -233,7 +236,6 @@ class TestComparable:
         [
             ({"epochs": 8}, "epochs"),
             ({"objective": "best"}, "objective"),
-            ({"pruner": "none"}, "pruner.name"),
             ({"model": {"name": "mlp"}}, "model.name"),
             ({"optimizer": {"batch_size": 8}}, "optimizer.batch_size"),
             ({"space": {"lr": "1e-3:2:log"}}, "space.lr"),

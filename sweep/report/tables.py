@@ -46,7 +46,10 @@ def full_report(summary: Summary, width: int = 80) -> Group:
 
 def run_ending(summary: Summary, folder: Path, width: int = 80) -> Group:
     """What a sweep says when it ends: the winner, how the schedulers compare, what is next."""
-    parts: list[RenderableType] = [best_panel(summary), Text(), scheduler_table(summary), Text()]
+    parts: list[RenderableType] = [best_panel(summary), Text()]
+    if summary.best:
+        parts += [winner_rates(summary.best, min(width, _WIDEST_CHART)), Text()]
+    parts += [scheduler_table(summary), Text()]
     if summary.best and summary.best.edges:
         parts += [edge_list(summary.best), Text()]
     parts.append(next_steps(summary, folder, width))
