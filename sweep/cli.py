@@ -459,6 +459,8 @@ def export(
     content = export_best(locate_results(study), to)
     if out is None:
         typer.echo(content.rstrip("\n"))
+    elif not out.parent.is_dir():
+        raise InputError(f"{out}: there is no folder {out.parent}")
     else:
         write_whole(out, content)
 

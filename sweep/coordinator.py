@@ -16,7 +16,7 @@ from sweep.errors import TrainingError
 from sweep.records import TrialRecord, write_record
 from sweep.settings import StudyConfig
 from sweep.space import Suggestion
-from sweep.storage import abandoned_trials, claim
+from sweep.storage import abandoned_trials, claim, flush, turn_to_ask
 from sweep.training.engine import EpochResult, OptimizerSettings, TrialError, TrialSpec
 from sweep.training.seeds import mix
 from sweep.workers import Died, Orders, Save, WorkerPool
@@ -139,6 +139,7 @@ class Coordinator:
         self._started = time.monotonic()
         idle: set[int] = set()
         deaths_in_a_row = 0
+        flushed = time.monotonic()
         while not self._stop.is_set():
             for index, message in pool.wait(_WAIT_SECS):
                 if isinstance(message, Died):
@@ -155,6 +156,9 @@ class Coordinator:
                 self._give(pool, index, orders, idle)
             for index in sorted(idle):
                 self._give(pool, index, Orders(), idle)
+            if time.monotonic() - flushed > _WAIT_SECS:
+                flush(self._study)
+                flushed = time.monotonic()
             self._on_tick(self.status())
             if len(idle) == len(pool) and not self._resume_abandoned():
                 return
@@ -191,7 +195,9 @@ class Coordinator:
         timeout = self._config.timeout
         if timeout is not None and time.monotonic() - self._started > timeout:
             return None
-        return self._prepare(self._study.ask()) if self._wants_more() else None
+        with turn_to_ask(self._study):
+            trial = self._study.ask() if self._wants_more() else None
+        return None if trial is None else self._prepare(trial)
 
     def _wants_more(self) -> bool:
         trials = self._study.get_trials(deepcopy=False)

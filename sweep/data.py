@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sweep.dataset import Array, Dataset
 from sweep.errors import DataError
 from sweep.preparation import Preparation, Rows, log1p, target_name, target_values
 from sweep.sources import SOURCES, Table, listed, read_table
@@ -19,41 +20,7 @@ if TYPE_CHECKING:
 
     from sweep.settings import DataConfig
 
-__all__ = ["SOURCES", "Dataset", "load_dataset"]
-
-Array = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Rows to train on, to choose by and to test with.
-
-    Args:
-        x_train: Features, float32, shape (rows, features); x_validation and x_test likewise.
-        y_train: The target, float32, shape (rows,), less `target_mean` and divided by
-            `target_scale`; y_validation and y_test likewise.
-        target_mean: Mean of the training target in units of `unit`; 0 without scaling.
-        target_scale: Standard deviation of the training target; 1 without scaling.
-        features: The names of the prepared columns.
-        target: The target's column.
-        unit: What an error is measured in once scaled back: the target, or `log(1 + target)`.
-        notes: What happened to the table on the way, a sentence each.
-        fingerprint: Changes when any value in the arrays does.
-    """
-
-    x_train: Array
-    x_validation: Array
-    x_test: Array
-    y_train: Array
-    y_validation: Array
-    y_test: Array
-    target_mean: float
-    target_scale: float
-    features: tuple[str, ...]
-    target: str
-    unit: str
-    notes: tuple[str, ...]
-    fingerprint: str
+__all__ = ["SOURCES", "load_dataset"]
 
 
 def load_dataset(config: DataConfig, seed: int, folders: tuple[Path, ...] = ()) -> Dataset:

@@ -54,12 +54,12 @@ def _load_module(
         if name.endswith(".py"):
             return _load_file(name, folders)
         return importlib.import_module(name)
-    except (ModuleNotFoundError, FileNotFoundError) as missing:
-        if isinstance(missing, ModuleNotFoundError) and missing.name != name.partition(".")[0]:
+    except ModuleNotFoundError as missing:
+        if missing.name not in (name, name.partition(".")[0]):
             raise error(f"{reference!r}: importing it failed: {missing}") from missing
         places = ", ".join(str(folder) for folder in folders) or "the installed packages"
         raise error(f"{reference!r}: no module {name!r} found (looked in {places})") from missing
-    except Exception as broken:
+    except (Exception, SystemExit) as broken:
         kind = type(broken).__name__
         raise error(f"{reference!r}: importing it failed: {kind}: {broken}") from broken
 
@@ -67,7 +67,7 @@ def _load_module(
 def _load_file(name: str, folders: tuple[Path, ...]) -> ModuleType:
     path = next((f / name for f in (*folders, Path()) if (f / name).is_file()), None)
     if path is None:
-        raise FileNotFoundError(name)
+        raise ModuleNotFoundError(name=name)
     path = path.resolve()
     for module_name in (path.stem, str(path)):  # another module may have the short name
         known = sys.modules.get(module_name)

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweep.coordinator import Status
-from sweep.data import Dataset
+from sweep.dataset import Dataset
 from sweep.locations import Location
 from sweep.results import schedule_of
 from sweep.run import Listener

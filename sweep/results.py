@@ -13,13 +13,13 @@ import numpy.typing as npt
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.data import Dataset
+from sweep.dataset import Dataset
 from sweep.errors import InputError, did_you_mean
 from sweep.files import write_whole
 from sweep.records import CURVE_COLUMNS, read_record
 from sweep.schedules import Schedule
 from sweep.settings import StudyConfig
-from sweep.space import Space, Suggestion
+from sweep.space import Space, Suggestion, default_own_dimensions
 
 RESULTS = "results.csv"
 EPOCHS = "epochs.csv"
@@ -116,7 +116,11 @@ def epochs_frame(trials: Sequence[FrozenTrial]) -> pd.DataFrame:
 def read_results(folder: Path) -> pd.DataFrame:
     """`results.csv` with its types: times as datetimes, whole numbers as whole numbers."""
     frame = pd.read_csv(folder / RESULTS, parse_dates=["started", "finished"])
-    return frame.astype({"best_epoch": "Int64", "reason": "str"})
+    names = [str(name) for name in frame]
+    own = {name: default_own_dimensions(name.partition(".")[0]).get(name) for name in names}
+    whole = ["best_epoch", *(name for name, d in own.items() if getattr(d, "integer", False))]
+    frame["reason"] = frame["reason"].astype("str").fillna("")
+    return frame.astype(dict.fromkeys(whole, "Int64"))
 
 
 def write_tables(

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +18,31 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep import results
 from sweep.coordinator import Coordinator, Status
-from sweep.data import Dataset, load_dataset
+from sweep.data import load_dataset
+from sweep.dataset import Dataset
 from sweep.errors import InterruptedSweep, StudyChangedError, TrainingError
 from sweep.files import write_whole
+from sweep.journal import repair_journal
 from sweep.locations import SAVED_STUDY, Location
 from sweep.pruners import build_pruner
 from sweep.samplers import build_sampler, grid_points
-from sweep.settings import StudyConfig
+from sweep.settings import DataConfig, StudyConfig
 from sweep.space import Value
 from sweep.storage import (
     METRIC,
+    flush,
     hold,
     open_study,
     owner_of,
-    repair_journal,
     storage_url,
+    turn_to_ask,
     without_password,
 )
 from sweep.winner import Sweep, save_order, write_winner
 from sweep.workers import WorkerPool, WorkerSetup, preload
 
 _SETTINGS = "settings"
+_MOST_ROUNDS = 5
 
 
 class Listener:
@@ -169,8 +174,20 @@ def _describe(study: optuna.Study, data: Dataset, steps_per_epoch: int) -> None:
 
 def _save_settings(location: Location, config: StudyConfig, url: str) -> None:
     storage = None if config.storage is None else without_password(url)
-    saved = config.model_copy(update={"name": location.name, "storage": storage})
+    saved = config.model_copy(
+        update={"name": location.name, "storage": storage, "data": _found_from(location, config)}
+    )
     write_whole(location.folder / SAVED_STUDY, saved.to_toml())
+
+
+def _found_from(location: Location, config: StudyConfig) -> DataConfig:
+    """The data's settings with a path that is found from the results folder too."""
+    saved_at = replace(location, file=location.folder / SAVED_STUDY)
+    for folder in location.code_folders:
+        path = folder / config.data.source
+        if path.is_file() and folder not in saved_at.code_folders[:-1]:
+            return config.data.model_copy(update={"source": str(path.resolve())})
+    return config.data
 
 
 def _train(sweep: Sweep, url: str, listener: Listener) -> bool:
@@ -182,12 +199,14 @@ def _train(sweep: Sweep, url: str, listener: Listener) -> bool:
         writer.trial_finished()
         listener.on_finished(trial, status)
 
+    with turn_to_ask(study):
+        total = _enqueue_first(sweep)
     coordinator = Coordinator(
         study,
         config,
         owner=owner_of(sweep.location.folder),
         shared="://" in url,
-        trials=_enqueue_first(sweep),
+        trials=total,
         variance=float(sweep.data.y_validation.var()) * sweep.data.target_scale**2,
         weights=lambda trial: save_order(sweep, trial),
         on_finished=on_finished,
@@ -204,6 +223,7 @@ def _train(sweep: Sweep, url: str, listener: Listener) -> bool:
             coordinator.run(pool)
         finally:
             pool.close()
+            flush(study)
     return interrupted.is_set()
 
 
@@ -241,8 +261,8 @@ def _enqueue_first(sweep: Sweep) -> int:
     """Enqueue what the sampler must not decide; the total of trials.
 
     The grid is a list of trials. Other samplers soon favour what did well by luck, so every
-    schedule first gets its share of a quarter of the trials, the constant rate too, which the
-    others are compared with.
+    schedule first gets its share of a quarter of the trials (at most _MOST_ROUNDS), the constant
+    rate too, which the others are compared with.
     """
     config, space, trials = sweep.config, sweep.config.search_space, sweep.trials
     total = config.trials
@@ -254,7 +274,7 @@ def _enqueue_first(sweep: Sweep) -> int:
         if total < config.trials:
             sweep.note(f"the grid has {len(grid)} points: {total} trials are run")
     elif not trials and len(space.schedulers) > 1:
-        rounds = max(1, total // (4 * len(space.schedulers)))
+        rounds = min(max(1, total // (4 * len(space.schedulers))), _MOST_ROUNDS)
         first += [{"scheduler": name} for name in (space.schedulers * rounds)[:total]]
     for parameters in first:
         sweep.study.enqueue_trial(parameters)

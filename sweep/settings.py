@@ -256,13 +256,9 @@ class StudyConfig(_Section):
 
     def comparable(self) -> dict[str, Any]:
         """The settings that must stay as they are for two trials to be compared, flat."""
-        kept = self.model_dump(
-            mode="json",
-            exclude={*_FREE, "space"},
-        )
-        return dict(_flatten(kept)) | {
-            f"space.{name}": text for name, text in self.search_space.to_dict().items()
-        }
+        kept = dict(_flatten(self.model_dump(mode="json", exclude={*_FREE, "space"})))
+        del kept["data.source"]  # a file may move; its rows are compared by their fingerprint
+        return kept | {f"space.{n}": text for n, text in self.search_space.to_dict().items()}
 
     def to_toml(self) -> str:
         """The settings as a study file."""

@@ -6,18 +6,14 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 
 from sweep.schedules import SHAPES, Schedule
+
+if TYPE_CHECKING:  # a worker reads settings, and has no need of optuna
+    from optuna.trial import BaseTrial
 
 Value = float | int | str
 """A parameter's value."""
@@ -77,20 +73,13 @@ class Range:
         """Whether there is nothing to search."""
         return self.low == self.high
 
-    @property
-    def distribution(self) -> BaseDistribution:
-        """Optuna's form of this range."""
-        if self.integer:
-            return IntDistribution(int(self.low), int(self.high), log=self.log)
-        return FloatDistribution(self.low, self.high, log=self.log)
-
     def points(self, count: int) -> list[Value]:
         """At most `count` values from low to high, evenly spaced on the range's own scale."""
         if self.fixed:
             return [self.value(self.low)]
         spaced = np.geomspace if self.log else np.linspace
         values = spaced(self.low, self.high, count) if count > 1 else [self.middle]
-        return list(dict.fromkeys(self.value(min(max(v, self.low), self.high)) for v in values))
+        return list(dict.fromkeys(self.value(v) for v in values))
 
     @property
     def middle(self) -> float:
@@ -129,11 +118,6 @@ class Choice:
     def fixed(self) -> bool:
         """Whether there is nothing to search."""
         return len(self.options) == 1
-
-    @property
-    def distribution(self) -> BaseDistribution:
-        """Optuna's form of this choice."""
-        return CategoricalDistribution(self.options)
 
     def points(self, count: int) -> list[Value]:
         """Every option, however many are asked for."""
@@ -177,7 +161,7 @@ class Space:
     own: Mapping[str, Dimension] = field(default_factory=dict)
     factories: Mapping[str, str] = field(default_factory=dict)
 
-    def suggest(self, trial: optuna.trial.BaseTrial) -> Suggestion:
+    def suggest(self, trial: BaseTrial) -> Suggestion:
         """Ask Optuna for the parameters that are not fixed; return what to train with."""
 
         def ask(name: str, dimension: Dimension) -> Value:

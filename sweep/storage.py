@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import socket
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import optuna
 from filelock import FileLock, Timeout
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalFileSymlinkLock
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import text
 
 from sweep.errors import StorageError, StudyBusyError
-from sweep.files import write_whole
+from sweep.journal import BatchedJournal, journal_lock
 
 JOURNAL = "study.journal"
 METRIC = "validation MSE"
 _OWNER = "sweep:owner"
-_STALE_AFTER_SECS = 1.0
 _UNCLAIMED_AFTER_SECS = 5.0
-_GRACE_PERIOD_SECS = 5
-_RECORD_START = b'{"op_code"'
+_TRIES = 4
 """How Optuna starts each line of a journal."""
 
 
@@ -48,23 +48,27 @@ def storage_url(storage: str | None, folder: Path) -> str:
     return f"sqlite:///{path}" if path.suffix in (".db", ".sqlite", ".sqlite3") else str(path)
 
 
-def without_password(text: str) -> str:
+def without_password(shown: str) -> str:
     """A URL, or a text with a URL in it, that may be shown and saved.
 
     SQLAlchemy takes everything up to the first `@` as the password, `/` and blanks included. What
-    lies between further `@`s of an unescaped password goes too.
+    lies between further `@`s of an unescaped password goes too, and so does a port that is none.
     """
-    text = re.sub(r"(://[^:/?#@\s]*):[^@]*@(?:[^/?#\s]*@)?", r"\1@", text)
+    shown = re.sub(r"(://[^:/?#@\s]*):[^@]*@(?:[^/?#\s]*@)?", r"\1@", shown)
+    shown = re.sub(r"(://(?!\[)[^:/?#@\s]*):(?!\d*(?:\W|$))[^/?#@\s]*", r"\1", shown)
     parameter = r"(?i)([?&])(?:\w*password|passwd|pwd)=[^&\s]*(&?)"
-    return re.sub(parameter, lambda found: found[1] if found[2] else "", text)
+    return re.sub(parameter, lambda found: found[1] if found[2] else "", shown)
 
 
 def _reason(problem: Exception, url: str) -> str:
     """The first line of a problem's text, without the password of the URL that it is about."""
     lines = without_password(str(problem)).strip().splitlines() or [type(problem).__name__]
     reason = lines[0]
-    authority = url.partition("://")[2].partition("@")[0]
-    password = authority.partition(":")[2]
+    user, at, _ = url.partition("://")[2].partition("@")
+    password = user.partition(":")[2]
+    if not at:  # a host and a port, or a password and no host
+        password = re.split("[/?#]", password)[0]
+        password = "" if password.isdigit() else password
     for secret in {password, unquote(password)} - {""}:
         reason = reason.replace(secret, "***")
     return reason
@@ -106,8 +110,12 @@ def _make_folder(folder: Path) -> None:
         raise StorageError(f"{folder}: cannot be made a folder: {problem.strerror}") from None
 
 
-def open_storage(url: str) -> BaseStorage:
+def open_storage(url: str, batched: bool = False) -> BaseStorage:
     """Open a storage for reading or writing.
+
+    Args:
+        url: As `storage_url` gives it.
+        batched: Whether what is written to a journal may wait for a `flush`.
 
     Raises:
         StorageError: It cannot be reached or read; no password is in the text.
@@ -117,99 +125,21 @@ def open_storage(url: str) -> BaseStorage:
         raise StorageError(f"{shown}: write '@' in a user's name or password as %40")
     try:
         if "://" not in url:
-            return JournalStorage(JournalFileBackend(url, _journal_lock(url)))
+            path = Path(url)
+            file = BatchedJournal(path) if batched else JournalFileBackend(url, journal_lock(path))
+            return JournalStorage(file)
         return RDBStorage(url)
     except ImportError as missing:
         driver = getattr(missing.__cause__ or missing.__context__ or missing, "name", None)
         remedy = ": pip install 'psycopg[binary]'" if driver == "psycopg" else ""
         raise StorageError(f"{shown}: this storage needs the module {driver!r}{remedy}") from None
+    except json.JSONDecodeError:
+        raise StorageError(
+            f"{url}: a killed process left a half-written line; running the study mends it"
+        ) from None
     except Exception as problem:
         reason = _reason(problem, url)
         raise StorageError(f"{shown}: the storage cannot be opened: {reason}") from None
-
-
-def _journal_lock(path: str) -> JournalFileSymlinkLock | JournalFileOpenLock:
-    """Optuna's own lock, so that optuna-dashboard may write notes meanwhile."""
-    kind = JournalFileOpenLock if os.name == "nt" else JournalFileSymlinkLock
-    return kind(path, grace_period=_GRACE_PERIOD_SECS)
-
-
-def repair_journal(path: Path) -> list[str]:
-    """Make a journal that a killed writer left readable again; call it under `hold`.
-
-    Removes a lock file that nobody releases, and takes out what is half-written: a torn last
-    line, or the start of a line that another writer has appended its own record to.
-
-    Returns:
-        What was done, one sentence each.
-
-    Raises:
-        StorageError: The file is no journal at all.
-    """
-    if not path.exists():
-        return []
-    done = []
-    if _remove_stale_lock(path):
-        done.append(f"removed the lock that a killed process left on {path.name}")
-    lock = _journal_lock(str(path))
-    lock.acquire()
-    try:
-        content = path.read_bytes()
-        records = [_record_in(line) for line in content.splitlines(keepends=True)]
-        start = content[: len(_RECORD_START)]
-        if not any(records) and not _RECORD_START.startswith(start):
-            raise StorageError(f"{path}: not an Optuna journal; name another --storage or --out")
-        kept = b"".join(records)
-        if kept != content:
-            write_whole(path, kept)
-    finally:
-        lock.release()
-    torn = len(content) - len(kept)
-    if torn:
-        done.append(f"cut {torn} bytes that a killed process left half-written in {path.name}")
-    return done
-
-
-def _record_in(line: bytes) -> bytes:
-    """The whole record that a line is, or that it ends with after a torn one; else nothing."""
-    for start in (0, line.rfind(_RECORD_START)):
-        if start >= 0 and _is_record(line[start:]):
-            return line[start:]
-    return b""
-
-
-def _is_record(line: bytes) -> bool:
-    if not line.endswith(b"\n"):
-        return False
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return False
-    return isinstance(record, dict) and "op_code" in record
-
-
-def _remove_stale_lock(path: Path) -> bool:
-    """Remove Optuna's lock file if it stays the same for longer than any live holder needs it."""
-    lock = Path(f"{path}.lock")
-
-    def identity() -> tuple[int, int] | None:
-        try:
-            status = os.lstat(lock)
-        except FileNotFoundError:
-            return None
-        return status.st_ino, status.st_mtime_ns
-
-    first = identity()
-    deadline = time.monotonic() + _STALE_AFTER_SECS
-    while first is not None and time.monotonic() < deadline:
-        time.sleep(0.05)
-        if identity() != first:
-            first = identity()
-            deadline = time.monotonic() + _STALE_AFTER_SECS
-    if first is None:
-        return False
-    lock.unlink(missing_ok=True)
-    return True
 
 
 def open_study(
@@ -221,11 +151,10 @@ def open_study(
         StorageError: The storage cannot be reached, or the study's direction is not `minimize`.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = open_storage(url)
-    for attempt in range(3):
+    for attempt in range(_TRIES):
         try:
             study = optuna.create_study(
-                storage=storage,
+                storage=open_storage(url, batched=True),
                 study_name=name,
                 sampler=sampler,
                 pruner=pruner,
@@ -233,14 +162,23 @@ def open_study(
                 load_if_exists=True,
             )
             break
-        except Exception as problem:  # two processes that create it at once: one must look again
-            if attempt == 2:
+        except Exception as problem:  # others may create its tables or the study at this moment
+            if attempt == _TRIES - 1:
+                if isinstance(problem, StorageError):
+                    raise
                 reason = _reason(problem, url)
                 raise StorageError(f"{without_password(url)}: {reason}") from None
             time.sleep(0.2)
     if study.directions != [optuna.study.StudyDirection.MINIMIZE]:
         raise StorageError(f"{without_password(url)}: study {name!r} was made by another program")
     return study
+
+
+def flush(study: optuna.Study) -> None:
+    """Write down what waits in memory."""
+    backend = getattr(study._storage, "_backend", None)
+    if isinstance(backend, BatchedJournal):
+        backend.flush()
 
 
 def load_study(name: str, url: str) -> optuna.Study:
@@ -256,10 +194,35 @@ def load_study(name: str, url: str) -> optuna.Study:
         return optuna.load_study(study_name=name, storage=open_storage(url))
     except KeyError:
         raise StorageError(f"{without_password(url)}: no study named {name!r} in it") from None
-    except ValueError:
-        raise StorageError(
-            f"{url}: a killed process left a half-written line; mend it with: sweep run {name}"
-        ) from None
+
+
+@contextmanager
+def turn_to_ask(study: optuna.Study) -> Iterator[None]:
+    """Keep the other coordinators of a database from asking for a trial meanwhile.
+
+    Between counting a study's trials and asking for one more, another could ask too, and the
+    study would end with more than its total. A journal needs no lock: `hold` sees to that. The
+    lock ends with its connection or its process; it cannot be taken twice by one process.
+    """
+    engine: Any = getattr(getattr(study._storage, "_backend", None), "engine", None)
+    dialect = None if engine is None else engine.dialect.name
+    key = zlib.crc32(study.study_name.encode())
+    if dialect == "postgresql":
+        with engine.connect() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+            yield
+    elif dialect == "mysql":
+        with engine.connect() as connection:
+            connection.execute(text("SELECT GET_LOCK(:key, 60)"), {"key": f"sweep-{key}"})
+            try:
+                yield
+            finally:
+                connection.execute(text("SELECT RELEASE_LOCK(:key)"), {"key": f"sweep-{key}"})
+    elif dialect == "sqlite" and engine.url.database:
+        with FileLock(f"{engine.url.database}.sweep-lock"):
+            yield
+    else:
+        yield
 
 
 def owner_of(folder: Path) -> str:

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 
 from sweep import results
 from sweep.coordinator import trial_spec
-from sweep.data import Dataset
+from sweep.dataset import Dataset
 from sweep.locations import Location
 from sweep.settings import StudyConfig
 from sweep.training.engine import TrainingSettings

@@ -16,7 +16,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.data import Dataset
+from sweep.dataset import Dataset
 from sweep.errors import SweepError, TrainingError
 from sweep.files import write_whole
 from sweep.settings import ModelConfig
@@ -91,7 +91,7 @@ class Died:
 def preload() -> None:
     """Start loading torch for the workers, while the caller reads files and settings."""
     if _METHOD == "forkserver":
-        _CONTEXT.set_forkserver_preload(["sweep.training.sequential", "sweep.models"])
+        _CONTEXT.set_forkserver_preload(["sweep.workers", "sweep.training.build"])
         multiprocessing.forkserver.ensure_running()
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sweep.data import SOURCES, Dataset, load_dataset
+from sweep.data import SOURCES, load_dataset
+from sweep.dataset import Dataset
 from sweep.errors import DataError
 from sweep.settings import DATA_SOURCES, DataConfig
 

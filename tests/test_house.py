@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).parent.parent / "sweep"
 
 FLOORS = [
     {"errors"},
-    {"files", "imports", "shapes", "behaviour_log", "arguments"},
-    {"schedule_code", "schedules"},
+    {"files", "imports", "shapes", "behaviour_log", "arguments", "dataset"},
+    {"schedule_code", "schedules", "journal"},
     {"space"},
     {"settings", "locations"},
     {"samplers", "pruners", "sources", "models", "storage"},
@@ -32,7 +32,16 @@ FLOORS = [
 HEAVY = {
     "torch": {"schedules", "schedule_code", "data", "sources", "models", "training"}
     | {"workers", "winner", "engine"},
-    "optuna": {"space", "samplers", "pruners", "storage", "records", "results", "coordinator"}
+    "optuna": {
+        "space",
+        "journal",
+        "samplers",
+        "pruners",
+        "storage",
+        "records",
+        "results",
+        "coordinator",
+    }
     | {"winner", "run", "report", "progress", "dashboard", "cli"},
     "typer": {"cli"},
     "rich": {"cli", "progress", "report"},

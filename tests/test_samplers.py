@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import optuna
@@ -51,10 +52,13 @@ def run(study: optuna.Study, trials: int) -> list[Params]:
 
 @pytest.mark.parametrize("name", SAMPLERS)
 class TestEverySampler:
-    def test_runs_over_a_space_with_conditional_parameters(self, name: str) -> None:
-        """pytest turns warnings into errors: none of them speaks up in the middle of a sweep."""
+    def test_runs_over_a_space_with_conditional_parameters(
+        self, name: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """None of them speaks up in the middle of a sweep; pytest turns warnings into errors."""
         study = optuna.create_study(sampler=build_sampler(config(name), 0, 0))
         params = run(study, TRIALS)
+        assert [r.message for r in caplog.records if r.levelno >= logging.WARNING] == []
         assert len({str(p) for p in params}) == TRIALS
         assert len({p["scheduler"] for p in params}) > 1
 
@@ -132,8 +136,8 @@ class TestArguments:
             (
                 "qmc",
                 {"qmc_type": "sobl"},
-                "sampler: QMCSampler refuses {'seed': 0, 'qmc_type': 'sobl'}: `qmc_type='sobl'` is "
-                "invalid. Choose either `halton` or `sobol`.",
+                "sampler: QMCSampler refuses {'seed': 0, 'qmc_type': 'sobl'}: The "
+                "`qmc_type='sobl'` is invalid. Choose either `halton` or `sobol`.",
             ),
         ],
     )

@@ -105,7 +105,14 @@ class TestToToml:
 
     def test_leaves_out_what_is_not_set(self) -> None:
         written = keys(tomllib.loads(config().to_toml()))
-        assert not written & {"name", "timeout", "workers", "storage", "data.target", "optimizer.clip"}
+        assert not written & {
+            "name",
+            "timeout",
+            "workers",
+            "storage",
+            "data.target",
+            "optimizer.clip",
+        }
         assert {"epochs", "data.source", "space.lr", "sampler.name"} <= written
 
     def test_writes_ranges_as_they_are_given(self) -> None:
@@ -159,7 +166,7 @@ class TestTypes:
 
     def test_settings_cannot_be_changed(self) -> None:
         with pytest.raises(ValidationError, match="frozen"):
-            config().epochs = 3
+            config().epochs = 3  # type: ignore[misc]
 
 
 class TestNames:

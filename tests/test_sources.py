@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from sweep.behaviour_log import behaviour_log
-from sweep.data import Dataset, load_dataset
+from sweep.data import load_dataset
+from sweep.dataset import Dataset
 from sweep.errors import DataError
 from sweep.settings import DataConfig
 from sweep.sources import pivot_counts

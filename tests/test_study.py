@@ -150,7 +150,9 @@ class TestOverrides:
         with pytest.raises(StudyFileError) as raised:
             load_study(file, {"trials": 0}, {"trials": "--trials"})
         assert str(raised.value) == (
-            f"{file}: 2 problems\n  epochs = 0: must be at least 1\n  --trials 0: must be at least 1"
+            f"{file}: 2 problems\n"
+            "  epochs = 0: must be at least 1\n"
+            "  --trials 0: must be at least 1"
         )
 
 
@@ -373,8 +375,8 @@ class TestProblems:
                 "custom.mine.params.k = '2:1': low must be at most high: write '1:2'",
             ),
             (
-                "[custom.mine]\nfactory = 'a:b'\nparams = {k = '1:2'}\n[space]\nscheduler = 'mine'\n"
-                "mine.k = '2:1'",
+                "[custom.mine]\nfactory = 'a:b'\nparams = {k = '1:2'}\n"
+                "[space]\nscheduler = 'mine'\nmine.k = '2:1'",
                 "space.mine.k = '2:1': low must be at most high: write '1:2'",
             ),
         ],

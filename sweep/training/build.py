@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from sweep.data import Dataset
+from sweep.dataset import Dataset
 from sweep.errors import InputError
 from sweep.models import build_model, check_model
 from sweep.settings import ModelConfig

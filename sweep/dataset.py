@@ -1,0 +1,42 @@
+"""Rows that are ready to be learnt from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Rows to train on, to choose by and to test with.
+
+    Args:
+        x_train: Features, float32, shape (rows, features); x_validation and x_test likewise.
+        y_train: The target, float32, shape (rows,), less `target_mean` and divided by
+            `target_scale`; y_validation and y_test likewise.
+        target_mean: Mean of the training target in units of `unit`; 0 without scaling.
+        target_scale: Standard deviation of the training target; 1 without scaling.
+        features: The names of the prepared columns.
+        target: The target's column.
+        unit: What an error is measured in once scaled back: the target, or `log(1 + target)`.
+        notes: What happened to the table on the way, a sentence each.
+        fingerprint: Changes when any value in the arrays does.
+    """
+
+    x_train: Array
+    x_validation: Array
+    x_test: Array
+    y_train: Array
+    y_validation: Array
+    y_test: Array
+    target_mean: float
+    target_scale: float
+    features: tuple[str, ...]
+    target: str
+    unit: str
+    notes: tuple[str, ...]
+    fingerprint: str

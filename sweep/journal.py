@@ -1,0 +1,182 @@
+"""Optuna's journal file: written in few, larger appends, and repaired after a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from optuna.storages.journal import BaseJournalBackend, JournalFileOpenLock, JournalFileSymlinkLock
+
+from sweep.errors import StorageError
+from sweep.files import write_whole
+
+JournalLock = JournalFileSymlinkLock | JournalFileOpenLock
+
+_GRACE_PERIOD_SECS = 5
+_STALE_AFTER_SECS = 1.0
+_RECORD_START = b'{"op_code"'
+_CAN_WAIT = frozenset({5, 7, 8, 9})
+"""Operations that may reach the file a little later than the ones after them: a trial's
+parameters, reports and attributes. What creates or ends a trial or a study never waits."""
+
+
+def journal_lock(path: Path) -> JournalLock:
+    """Optuna's own lock, so that optuna-dashboard may write notes meanwhile."""
+    kind = JournalFileOpenLock if os.name == "nt" else JournalFileSymlinkLock
+    return kind(str(path), grace_period=_GRACE_PERIOD_SECS)
+
+
+class BatchedJournal(BaseJournalBackend):
+    """A journal file whose writer gathers reports until it flushes.
+
+    Optuna's file backend locks, appends and syncs once a call; an epoch of many lanes is many
+    calls. This one keeps what can wait in memory, hands it to its own reader at once, and appends
+    it with the next operation that cannot wait, or on `flush`. What another process has appended
+    meanwhile is handed out too, though perhaps after operations that come later in the file;
+    only operations whose order does not matter are ever kept.
+
+    Args:
+        path: The journal; created if it is not there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.touch()
+        self._path = path
+        self._lock = journal_lock(path)
+        self._offset = 0
+        self._handed_out = 0
+        self._unread: deque[dict[str, Any]] = deque()
+        self._unwritten: list[dict[str, Any]] = []
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        """Hand out every operation once, in an order that is the same for this process."""
+        if log_number_from != self._handed_out:
+            raise ValueError(f"logs are handed out once, but got {log_number_from=}")
+        self._read_file()
+        while self._unread:
+            self._handed_out += 1
+            yield self._unread.popleft()
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Keep operations that can wait; append others at once, after those."""
+        self._unwritten += logs
+        if all(log["op_code"] in _CAN_WAIT for log in logs):
+            self._unread += logs
+        else:
+            self._write(logs)
+
+    def flush(self) -> None:
+        """Append what has waited."""
+        if self._unwritten:
+            self._write([])
+
+    def _write(self, new: list[dict[str, Any]]) -> None:
+        self._lock.acquire()
+        try:
+            self._read_file()
+            lines = (json.dumps(log, separators=(",", ":")) + "\n" for log in self._unwritten)
+            data = "".join(lines).encode()
+            with open(self._path, "ab") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            self._offset += len(data)
+            self._unread += new
+            self._unwritten = []
+        finally:
+            self._lock.release()
+
+    def _read_file(self) -> None:
+        """Take in the whole lines that others have appended."""
+        if os.stat(self._path).st_size == self._offset:
+            return
+        with open(self._path, "rb") as file:
+            file.seek(self._offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                self._unread.append(json.loads(line))
+                self._offset += len(line)
+
+
+def repair_journal(path: Path) -> list[str]:
+    """Make a journal that a killed writer left readable again; call it under `hold`.
+
+    Removes a lock file that nobody releases, and takes out what is half-written: a torn last
+    line, or the start of a line that another writer has appended its own record to.
+
+    Returns:
+        What was done, one sentence each.
+
+    Raises:
+        StorageError: The file is no journal at all.
+    """
+    if not path.exists():
+        return []
+    done = []
+    if _remove_stale_lock(path):
+        done.append(f"removed the lock that a killed process left on {path.name}")
+    lock = journal_lock(path)
+    lock.acquire()
+    try:
+        content = path.read_bytes()
+        records = [_record_in(line) for line in content.splitlines(keepends=True)]
+        start = content[: len(_RECORD_START)]
+        if not any(records) and not _RECORD_START.startswith(start):
+            raise StorageError(f"{path}: not an Optuna journal; name another --storage or --out")
+        kept = b"".join(records)
+        if kept != content:
+            write_whole(path, kept)
+    finally:
+        lock.release()
+    torn = len(content) - len(kept)
+    if torn:
+        done.append(f"cut {torn} bytes that a killed process left half-written in {path.name}")
+    return done
+
+
+def _record_in(line: bytes) -> bytes:
+    """The whole record that a line is, or that it ends with after a torn one; else nothing."""
+    for start in (0, line.rfind(_RECORD_START)):
+        if start >= 0 and _is_record(line[start:]):
+            return line[start:]
+    return b""
+
+
+def _is_record(line: bytes) -> bool:
+    if not line.endswith(b"\n"):
+        return False
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(record, dict) and "op_code" in record
+
+
+def _remove_stale_lock(path: Path) -> bool:
+    """Remove Optuna's lock file if it stays the same for longer than any live holder needs it."""
+    lock = Path(f"{path}.lock")
+
+    def identity() -> tuple[int, int] | None:
+        try:
+            status = os.lstat(lock)
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_mtime_ns
+
+    first = identity()
+    deadline = time.monotonic() + _STALE_AFTER_SECS
+    while first is not None and time.monotonic() < deadline:
+        time.sleep(0.05)
+        if identity() != first:
+            first = identity()
+            deadline = time.monotonic() + _STALE_AFTER_SECS
+    if first is None:
+        return False
+    lock.unlink(missing_ok=True)
+    return True

@@ -1,0 +1,94 @@
+"""The batched journal against Optuna's own file backend, on real files."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from sweep.journal import BatchedJournal
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def optunas(path: Path) -> JournalStorage:
+    return JournalStorage(JournalFileBackend(str(path)))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "study.journal"
+
+
+def test_reports_wait_for_a_flush_and_are_seen_here_at_once(path: Path) -> None:
+    journal = BatchedJournal(path)
+    study = optuna.create_study(study_name="s", storage=JournalStorage(journal))
+    trial = study.ask()
+    trial.suggest_float("x", 0, 1)
+    size = path.stat().st_size
+    for step in range(5):
+        trial.report(float(step), step)
+    trial.set_user_attr("a", 1)
+    assert path.stat().st_size == size
+    assert study.trials[0].intermediate_values == {step: float(step) for step in range(5)}
+    journal.flush()
+    (read,) = optuna.load_study(study_name="s", storage=optunas(path)).trials
+    assert read == study.trials[0]
+
+
+def test_the_end_of_a_trial_takes_along_what_waited(path: Path) -> None:
+    study = optuna.create_study(study_name="s", storage=JournalStorage(BatchedJournal(path)))
+    for number in range(3):
+        trial = study.ask()
+        trial.suggest_categorical("c", ["a", "b"])
+        trial.report(0.5, 1)
+        study.tell(trial, float(number))
+    assert optuna.load_study(study_name="s", storage=optunas(path)).trials == study.trials
+
+
+def test_what_others_write_meanwhile_is_read(path: Path) -> None:
+    journal = BatchedJournal(path)
+    study = optuna.create_study(study_name="s", storage=JournalStorage(journal))
+    other = optuna.load_study(study_name="s", storage=optunas(path))
+    trial = study.ask()
+    trial.report(1.0, 1)
+    other.set_user_attr("note", "from elsewhere")
+    trial.report(2.0, 2)
+    second = other.ask()
+    journal.flush()
+    assert study.user_attrs == {"note": "from elsewhere"}
+    third = study.ask()
+    assert (trial.number, second.number, third.number) == (0, 1, 2)
+    other.tell(second, 7.0)
+    study.tell(trial, 3.0)
+    study.tell(third, 4.0)
+    again = optuna.load_study(study_name="s", storage=optunas(path))
+    assert [t.value for t in again.trials] == [t.value for t in study.trials] == [3.0, 7.0, 4.0]
+    assert again.trials[0].intermediate_values == {1: 1.0, 2: 2.0}
+
+
+def test_a_half_written_line_is_left_to_its_writer(path: Path) -> None:
+    study = optuna.create_study(study_name="s", storage=JournalStorage(BatchedJournal(path)))
+    with open(path, "ab") as file:
+        file.write(b'{"op_code":2,"worker_id":"w","study_id":0,')
+        file.flush()
+        assert study.user_attrs == {}
+        file.write(b'"user_attr":{"k":1}}\n')
+    assert study.user_attrs == {"k": 1}
+
+
+def test_it_is_quicker_than_an_append_a_call(path: Path) -> None:
+    def seconds(storage: JournalStorage) -> float:
+        study = optuna.create_study(storage=storage)
+        trial = study.ask()
+        begun = time.perf_counter()
+        for step in range(300):
+            trial.report(1.0, step)
+        return time.perf_counter() - begun
+
+    batched = seconds(JournalStorage(BatchedJournal(path)))
+    assert batched < seconds(optunas(path.with_suffix(".other"))) / 2

@@ -1,0 +1,273 @@
+"""Whole sweeps in this process, with real workers: how trials end, and what is left of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+import torch
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.coordinator import Status
+from sweep.data import load_dataset
+from sweep.errors import ModelError, StudyChangedError, TrainingError
+from sweep.locations import Location
+from sweep.models import build_model, predict
+from sweep.results import BEST_MODEL, read_results
+from sweep.run import Listener, discard, run_sweep
+from sweep.settings import StudyConfig
+from sweep.study import load_study
+
+MODELS = '''
+import os
+import torch
+from torch import nn
+
+class Raises(nn.Module):
+    """Raises in the second epoch."""
+    def __init__(self, features):
+        super().__init__()
+        self.layer = nn.Linear(features, 1)
+        self.steps = 0
+    def forward(self, x):
+        self.steps += self.training
+        if self.steps > 3:
+            raise RuntimeError("out of patience")
+        return self.layer(x)
+
+class Dies(Raises):
+    """Takes its whole process along."""
+    def forward(self, x):
+        self.steps += self.training
+        if self.steps > 3:
+            os._exit(7)
+        return self.layer(x)
+
+class Wide(nn.Module):
+    def __init__(self, features):
+        super().__init__()
+        self.layer = nn.Linear(features, 2)
+    def forward(self, x):
+        return self.layer(x)
+'''
+
+
+class Notes(Listener):
+    """Remembers what it hears."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.last: Status | None = None
+
+    def on_note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def on_finished(self, trial: FrozenTrial, status: Status) -> None:
+        self.last = status
+
+
+def sweep(
+    folder: Path, listener: Listener | None = None, **overrides: Any
+) -> tuple[optuna.Study, StudyConfig, Location]:
+    """Run a small study; keyword `optimizer__name` stands for the key `optimizer.name`."""
+    settings: dict[str, Any] = {
+        "data.source": "diabetes",
+        "model.name": "linear",
+        "epochs": 3,
+        "trials": 4,
+        "workers": 2,
+        "space.lr": "1e-3:0.1:log",
+    }
+    settings |= {key.replace("__", "."): value for key, value in overrides.items()}
+    (folder / "models.py").write_text(MODELS)
+    location = Location("small", folder / "small.toml", folder / "small")
+    config = load_study(None, settings)
+    return run_sweep(location, config, listener or Listener()), config, location
+
+
+def states(study: optuna.Study) -> list[str]:
+    return [trial.state.name for trial in study.get_trials(deepcopy=False)]
+
+
+def test_a_course_is_the_same_with_any_number_of_workers(tmp_path: Path) -> None:
+    tables = []
+    for workers in (1, 2):
+        folder = tmp_path / str(workers)
+        folder.mkdir()
+        sweep(folder, model__name="order-pre", sampler__name="qmc", trials=6, workers=workers)
+        epochs = pd.read_csv(folder / "small" / "epochs.csv")
+        tables.append(epochs.drop(columns="seconds").sort_values(["number", "epoch"]))
+    first, second = (table.reset_index(drop=True) for table in tables)
+    pd.testing.assert_frame_equal(first, second, rtol=1e-9)
+
+
+def test_seeds_are_shared_or_fresh(tmp_path: Path) -> None:
+    for kind, count in (("shared", 1), ("fresh", 4)):
+        study, *_ = sweep(tmp_path, trial_seeds=kind)
+        assert len({t.user_attrs["seed"] for t in study.trials}) == count
+        discard(*_[::-1])
+
+
+def test_a_trial_that_diverges_is_pruned_with_its_reason(tmp_path: Path) -> None:
+    listener = Notes()
+    study, _, location = sweep(
+        tmp_path, listener, space__lr="0.01:1e30:log", sampler__name="random", trials=8, epochs=5
+    )
+    diverged = [t for t in study.trials if t.user_attrs.get("reason", "").startswith("diverged")]
+    assert diverged
+    assert all(t.state == TrialState.PRUNED for t in diverged)
+    assert diverged[0].user_attrs["reason"].startswith("diverged at epoch")
+    assert all(np.isfinite(list(t.intermediate_values.values())).all() for t in study.trials)
+    results = read_results(location.folder)
+    assert list(results["number"]) == list(range(8))
+    assert listener.last is not None
+    assert (listener.last.finished, listener.last.total) == (8, 8)
+
+
+def test_when_nothing_completes_the_error_says_why(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError) as raised:
+        sweep(tmp_path, space__lr=1e30, trials=2)
+    assert str(raised.value) == (
+        "no trial has completed (2 ended, 0 of them failed); most often: diverged at epoch 1: "
+        "validation MSE is nan, training MSE is nan, gradient norm is nan; "
+        "give lower rates (--lr), more --trials, or --pruner none"
+    )
+    assert len(read_results(tmp_path / "small")) == 2
+
+
+def test_a_model_that_raises_fails_its_trials_and_no_more(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"mend what raises") as raised:
+        sweep(tmp_path, model__name="models:Raises", optimizer__batch_size=128, trials=3)
+    assert "epoch 2: RuntimeError: out of patience" in str(raised.value)
+    results = read_results(tmp_path / "small")
+    assert list(results["state"]) == ["FAIL"] * 3
+    assert list(results["epochs_run"]) == [1] * 3
+
+
+def test_a_trial_that_kills_its_worker_is_retried_once(tmp_path: Path) -> None:
+    listener = Notes()
+    with pytest.raises(TrainingError):
+        sweep(tmp_path, listener, model__name="models:Dies", optimizer__batch_size=128, trials=2)
+    results = read_results(tmp_path / "small")
+    assert list(results["reason"]) == ["its worker was ended with exit code 7, 2 times"] * 2
+    retried = [note for note in listener.notes if "is retried" in note]
+    assert len(retried) == 2
+
+
+def test_a_model_that_cannot_be_trained_stops_the_sweep_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"\(32, 2\)"):
+        sweep(tmp_path, model__name="models:Wide")
+
+
+def test_the_pruner_saves_epochs(tmp_path: Path) -> None:
+    study, _, location = sweep(
+        tmp_path, space__lr="1e-6:0.1:log", trials=24, epochs=9, pruner__name="median"
+    )
+    assert "PRUNED" in states(study)
+    results = read_results(location.folder)
+    pruned = results[results["state"] == "PRUNED"]
+    assert pruned["reason"].str.fullmatch(r"pruned at epoch \d by median").all()
+    assert (pruned["epochs_run"] < 9).all()
+    assert (results.loc[results["state"] == "COMPLETE", "epochs_run"] == 9).all()
+
+
+@pytest.mark.parametrize("objective", ["best", "final"])
+def test_the_best_model_is_what_was_measured(tmp_path: Path, objective: str) -> None:
+    study, config, location = sweep(
+        tmp_path, objective=objective, model__name="mlp", space__lr="0.05:0.5:log", epochs=8
+    )
+    best = study.best_trial
+    curve = pd.read_csv(location.folder / "epochs.csv").query("number == @best.number")
+    values = curve.set_index("epoch")["val_mse"]
+    assert best.value == (values.min() if objective == "best" else values.iloc[-1])
+    saved = torch.load(location.folder / BEST_MODEL, weights_only=True)
+    data = load_dataset(config.data, config.seed)
+    model = build_model(config.model, len(data.features), 0)
+    model.load_state_dict(saved["state_dict"])
+    model.eval()
+    with torch.no_grad():
+        predicted = predict(model, torch.from_numpy(data.x_validation)).numpy()
+    mse = np.mean((predicted - data.y_validation) ** 2) * data.target_scale**2
+    assert mse == pytest.approx(best.value, rel=1e-5)
+
+    described = json.loads((location.folder / "best_schedule.json").read_text())
+    table = pd.read_csv(location.folder / "predictions.csv")
+    assert list(table.columns) == ["y", "prediction"]
+    test_mse = ((table["y"] - table["prediction"]) ** 2).mean()
+    assert described["test"]["mse"] == pytest.approx(test_mse, rel=1e-6)
+    assert described["test"]["rows"] == len(table)
+
+
+def test_lost_weights_are_trained_again_to_the_same_numbers(tmp_path: Path) -> None:
+    _, _, location = sweep(tmp_path, model__name="order-pre")
+    path = location.folder / BEST_MODEL
+    before = torch.load(path, weights_only=True)
+    path.unlink()
+    listener = Notes()
+    study, *_ = sweep(tmp_path, listener, model__name="order-pre")
+    assert f"training trial {study.best_trial.number} once more, for its weights" in listener.notes
+    after = torch.load(path, weights_only=True)
+    assert before["trial"] == after["trial"]
+    for name, weight in before["state_dict"].items():
+        torch.testing.assert_close(after["state_dict"][name], weight)
+
+
+def test_continuing_runs_only_what_is_missing(tmp_path: Path) -> None:
+    study, *_ = sweep(tmp_path, trials=3)
+    before = {t.number: t.datetime_complete for t in study.trials}
+    study, *_ = sweep(tmp_path, trials=5)
+    after = {t.number: t.datetime_complete for t in study.trials}
+    assert len(after) == 5
+    assert before.items() <= after.items()
+    study, *_ = sweep(tmp_path, trials=5)
+    assert len(study.trials) == 5
+
+
+def test_settings_that_make_trials_incomparable_are_refused(tmp_path: Path) -> None:
+    sweep(tmp_path, trials=2)
+    with pytest.raises(StudyChangedError) as raised:
+        sweep(tmp_path, trials=2, epochs=4, space__lr="1e-2:0.1:log", data__validation=0.25)
+    lines = str(raised.value).splitlines()
+    assert lines[0] == "study 'small' has trials with other settings:"
+    assert "  epochs: was 3, now 4" in lines
+    assert "  space.lr: was '0.001:0.1:log', now '0.01:0.1:log'" in lines
+    assert "  data.validation: was 0.2, now 0.25" in lines
+    assert "--fresh" in lines[-1] and "--out" in lines[-1]
+    study, *_ = sweep(tmp_path, trials=3, sampler__name="random", pruner__name="none", workers=1)
+    assert len(study.trials) == 3
+
+
+def test_the_grid_is_run_whole_and_once(tmp_path: Path) -> None:
+    listener = Notes()
+    grid = {
+        "sampler.name": "grid",
+        "sampler.points": 2,
+        "space.scheduler": ["constant", "cosine"],
+        "space.warmup": 0,
+        "pruner.name": "none",
+    }
+    study, *_ = sweep(tmp_path, listener, trials=4, **grid)
+    study, *_ = sweep(tmp_path, listener, trials=50, **grid)
+    assert "the grid has 6 points: 6 trials are run" in listener.notes
+    points = {(t.params["scheduler"], t.params["lr"], t.params["decay"]) for t in study.trials}
+    assert len(study.trials) == len(points) == 6
+
+
+def test_every_scheduler_gets_a_share_of_the_first_trials(tmp_path: Path) -> None:
+    names = ["constant", "cosine", "linear"]
+    study, *_ = sweep(tmp_path, trials=24, epochs=1, space__scheduler=names)
+    first = [t.params["scheduler"] for t in study.trials[:6]]
+    assert first == names * 2
+
+
+def test_a_timeout_starts_no_further_trial(tmp_path: Path) -> None:
+    study, *_ = sweep(tmp_path, trials=10_000, epochs=1, timeout=1.5)
+    assert study.best_trials
+    assert sum(trial.state.is_finished() for trial in study.trials) < 10_000
+    states = {trial.state for trial in study.trials}
+    assert TrialState.RUNNING not in states

@@ -1,0 +1,556 @@
+"""Opening a study's storage, and repairing what a killed run left in it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from urllib.parse import quote
+
+import optuna
+import pandas as pd
+import pytest
+from conftest import PASSWORD, PostgreSQL, sweep
+from optuna.trial import TrialState
+
+from sweep.errors import StorageError, StudyBusyError
+from sweep.journal import repair_journal
+from sweep.storage import (
+    JOURNAL,
+    abandoned_trials,
+    claim,
+    hold,
+    load_study,
+    open_storage,
+    open_study,
+    owner_of,
+    storage_url,
+    turn_to_ask,
+    without_password,
+)
+
+TRICKY = quote(PASSWORD, safe="")
+
+
+def new_study(url: str, name: str = "mine") -> optuna.Study:
+    return open_study(name, url, optuna.samplers.RandomSampler(), optuna.pruners.NopPruner())
+
+
+@contextlib.contextmanager
+def closed_later(study: optuna.Study) -> Iterator[optuna.Study]:
+    """Close a study's connections to its server at the end, as the end of a process does."""
+    try:
+        yield study
+    finally:
+        storage = study._storage
+        assert isinstance(storage, optuna.storages._CachedStorage)
+        storage.remove_session()
+        storage._backend.engine.dispose()
+
+
+def finished_trials(study: optuna.Study, count: int) -> None:
+    for _ in range(count):
+        trial = study.ask()
+        study.tell(trial, trial.suggest_float("lr", 0, 1))
+
+
+@contextlib.contextmanager
+def other_process(code: str, *arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """Another Python that has got as far as printing a line; killed at the end."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline()
+            yield process
+        finally:
+            process.kill()
+
+
+class TestStorageUrl:
+    @pytest.mark.parametrize(
+        ("storage", "expected"),
+        [
+            (None, f"runs/mine/{JOURNAL}"),
+            ("postgresql://user:word@host/db", "postgresql://user:word@host/db"),
+            ("trials.journal", "{here}/trials.journal"),
+            ("/far/trials.log", "/far/trials.log"),
+            ("trials.db", "sqlite:///{here}/trials.db"),
+            ("trials.sqlite3", "sqlite:///{here}/trials.sqlite3"),
+        ],
+    )
+    def test_paths_and_urls(self, storage: str | None, expected: str) -> None:
+        url = storage_url(storage, Path("runs/mine"))
+        assert url == expected.format(here=Path.cwd())
+
+
+class TestWithoutPassword:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("postgresql://user:word@host:5432/db", "postgresql://user@host:5432/db"),
+            (f"postgresql://user:{TRICKY}@host/db", "postgresql://user@host/db"),
+            ("mysql+pymysql://user:a:b@host/db", "mysql+pymysql://user@host/db"),
+            ("postgresql://user:a/b@host/db", "postgresql://user@host/db"),
+            ("postgresql://user:a@b@host/db", "postgresql://user@host/db"),
+            ("postgresql://user:a b@host/db", "postgresql://user@host/db"),
+            ("postgresql://user:a#b?c@host/db", "postgresql://user@host/db"),
+            ("postgresql://:word@host/db", "postgresql://@host/db"),
+            ("postgresql://host/db?user=me&password=word", "postgresql://host/db?user=me"),
+            ("postgresql://host/db?password=word&user=me", "postgresql://host/db?user=me"),
+            ("postgresql://user:word/db", "postgresql://user/db"),
+            ("postgresql://host/db?PASSWORD=word", "postgresql://host/db"),
+            ("postgresql://host/db?sslpassword=word", "postgresql://host/db"),
+            (
+                "cannot reach postgresql://user:word@host/db: refused",
+                "cannot reach postgresql://user@host/db: refused",
+            ),
+        ],
+    )
+    def test_takes_it_out(self, text: str, expected: str) -> None:
+        assert without_password(text) == expected
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "postgresql://user@host:5432/db?sslmode=require",
+            "postgresql://host:5432/db",
+            "postgresql://user@[::1]:5432/db",
+            "postgresql://[::1]:5432/db",
+            "connected to 'postgresql://host:5432'",
+            "sqlite:////home/me/a:b@c/trials.db",
+            "studies/mine/study.journal",
+            "is this text? yes & no, at 10:30",
+        ],
+    )
+    def test_leaves_everything_else(self, text: str) -> None:
+        assert without_password(text) == text
+
+
+class TestOpenStorage:
+    """What is wrong is said, but never the password."""
+
+    @pytest.mark.parametrize(
+        ("url", "expected"),
+        [
+            (
+                f"postgresql://user:{TRICKY}@127.0.0.1:1/db",
+                "postgresql://user@127.0.0.1:1/db: the storage cannot be opened: "
+                "(psycopg.OperationalError) connection failed: connection to server at "
+                '"127.0.0.1", port 1 failed: Connection refused',
+            ),
+            (
+                "postgresql://user:sec@ret@127.0.0.1:1/db",
+                "postgresql://user@127.0.0.1:1/db: write '@' in a user's name or password as %40",
+            ),
+            (
+                "nosql://user:secret@host/db",
+                "nosql://user@host/db: the storage cannot be opened: "
+                "Can't load plugin: sqlalchemy.dialects:nosql",
+            ),
+            (
+                "oracle+cx_oracle://user:secret@host/db",
+                "oracle+cx_oracle://user@host/db: this storage needs the module 'cx_Oracle'",
+            ),
+            (
+                "sqlite:////nowhere/at/all.db",
+                "sqlite:////nowhere/at/all.db: the storage cannot be opened: "
+                "(sqlite3.OperationalError) unable to open database file",
+            ),
+            ("/", "/: the storage cannot be opened: [Errno 21] Is a directory: '/'"),
+        ],
+    )
+    def test_problems(self, url: str, expected: str) -> None:
+        with pytest.raises(StorageError) as raised:
+            open_storage(url)
+        assert str(raised.value) == expected
+
+    def test_a_password_that_the_driver_repeats(self) -> None:
+        """Without a host, SQLAlchemy takes the password for a port and names it."""
+        with pytest.raises(StorageError) as raised:
+            open_storage("postgresql://user:hunter2/db")
+        assert str(raised.value).endswith("invalid literal for int() with base 10: '***'")
+        assert "hunter2" not in str(raised.value)
+
+    def test_a_missing_driver_comes_with_the_remedy(self, tmp_path: Path) -> None:
+        code = (
+            "import sys; sys.modules['psycopg'] = None\n"
+            "from sweep.errors import StorageError; from sweep.storage import open_storage\n"
+            "try: open_storage('postgresql+psycopg://user:secret@host/db')\n"
+            "except StorageError as problem: print(problem)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.stdout == (
+            "postgresql+psycopg://user@host/db: this storage needs the module 'psycopg': "
+            "pip install 'psycopg[binary]'\n"
+        )
+
+
+class TestHold:
+    CODE = (
+        "import sys, time; from pathlib import Path; from sweep.storage import hold\n"
+        "with hold(Path(sys.argv[1]), sys.argv[2]):\n"
+        "    print('held', flush=True)\n"
+        "    time.sleep(60)"
+    )
+
+    def test_another_process_is_busy_with_the_folder(self, tmp_path: Path) -> None:
+        url = str(tmp_path / "a.journal")
+        with other_process(self.CODE, tmp_path / "run", url):
+            with pytest.raises(StudyBusyError) as raised, hold(tmp_path / "run", f"{url}2"):
+                pass
+        assert str(raised.value) == (
+            f"{tmp_path / 'run'}: this study is being run by another process; "
+            "wait for it, stop it, or give --out another folder"
+        )
+
+    def test_another_process_is_busy_with_the_journal(self, tmp_path: Path) -> None:
+        url = str(tmp_path / "a.journal")
+        with other_process(self.CODE, tmp_path / "run", url):
+            with pytest.raises(StudyBusyError), hold(tmp_path / "other", url):
+                pass
+            with hold(tmp_path / "other", f"{url}2"):  # nothing is kept of the failed attempt
+                pass
+
+    def test_many_may_work_on_a_database(self, tmp_path: Path) -> None:
+        url = "postgresql://host/db"
+        with other_process(self.CODE, tmp_path / "run", url), hold(tmp_path / "other", url):
+            pass
+
+    def test_dies_with_its_process(self, tmp_path: Path) -> None:
+        url = str(tmp_path / "a.journal")
+        with other_process(self.CODE, tmp_path / "run", url) as process:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            with hold(tmp_path / "run", url):
+                pass
+
+    def test_can_be_taken_again(self, tmp_path: Path) -> None:
+        for _ in range(2):
+            with hold(tmp_path / "new" / "run", str(tmp_path / "far" / "a.journal")):
+                assert (tmp_path / "far").is_dir()
+
+    def test_a_folder_that_cannot_be_made(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(StorageError) as raised, hold(tmp_path / "file", "sqlite:///x.db"):
+            pass
+        assert str(raised.value) == f"{tmp_path / 'file'}: cannot be made a folder: File exists"
+
+
+class TestRepairJournal:
+    @pytest.fixture
+    def journal(self, tmp_path: Path) -> Path:
+        """A journal with three finished trials."""
+        path = tmp_path / JOURNAL
+        finished_trials(new_study(str(path)), 3)
+        return path
+
+    def trials(self, journal: Path) -> int:
+        return len(load_study("mine", str(journal)).get_trials(states=(TrialState.COMPLETE,)))
+
+    def test_leaves_a_whole_journal_alone(self, journal: Path) -> None:
+        before = journal.read_bytes()
+        assert repair_journal(journal) == []
+        assert journal.read_bytes() == before
+
+    def test_no_journal_and_an_empty_one(self, tmp_path: Path) -> None:
+        path = tmp_path / JOURNAL
+        assert repair_journal(path) == []
+        path.touch()
+        assert repair_journal(path) == []
+        finished_trials(new_study(str(path)), 1)
+        assert self.trials(path) == 1
+
+    @pytest.mark.parametrize("length", [1, 5, 12, 40])
+    def test_cuts_a_torn_last_line(self, journal: Path, length: int) -> None:
+        before = journal.read_bytes()
+        journal.write_bytes(before + before.splitlines()[-1][:length])
+        repairs = [f"cut {length} bytes that a killed process left half-written in study.journal"]
+        assert repair_journal(journal) == repairs
+        assert journal.read_bytes() == before
+        finished_trials(new_study(str(journal)), 1)
+        assert self.trials(journal) == 4
+
+    def test_a_line_without_its_end_is_torn(self, journal: Path) -> None:
+        before = journal.read_bytes()
+        journal.write_bytes(before[:-1])
+        assert len(repair_journal(journal)) == 1
+        assert journal.read_bytes() == b"".join(before.splitlines(keepends=True)[:-1])
+
+    def test_keeps_what_another_writer_appended_to_a_torn_line(self, journal: Path) -> None:
+        before = journal.read_bytes()
+        with open(journal, "ab") as file:
+            file.write(before.splitlines()[-1][:30])
+        note = b'{"op_code":2,"worker_id":"w","study_id":0,"user_attr":{"note":"{\\"op_code\\""}}\n'
+        with open(journal, "ab") as file:
+            file.write(note * 2)
+        with pytest.raises(StorageError, match="half-written line; running the study mends it"):
+            self.trials(journal)
+        assert repair_journal(journal) == [
+            "cut 30 bytes that a killed process left half-written in study.journal"
+        ]
+        assert journal.read_bytes() == before + note * 2
+        assert load_study("mine", str(journal)).user_attrs == {"note": '{"op_code"'}
+        assert self.trials(journal) == 3
+
+    def test_cuts_the_very_first_line(self, tmp_path: Path) -> None:
+        path = tmp_path / JOURNAL
+        path.write_bytes(b'{"op_co')
+        assert len(repair_journal(path)) == 1
+        assert path.read_bytes() == b""
+
+    @pytest.mark.parametrize(
+        "content",
+        [b"a,b\n1,2\n", b"one line", b"[1]\n", b'{"a": 1}\n', b"PAR1\x00\xff\n\x00", b"\n"],
+    )
+    def test_refuses_what_is_no_journal(self, tmp_path: Path, content: bytes) -> None:
+        path = tmp_path / "notes.txt"
+        path.write_bytes(content)
+        with pytest.raises(StorageError) as raised:
+            repair_journal(path)
+        assert str(raised.value) == (
+            f"{path}: not an Optuna journal; name another --storage or --out"
+        )
+        assert path.read_bytes() == content
+        assert os.listdir(tmp_path) == ["notes.txt"]
+
+    LOCK = (
+        "import sys, time; from pathlib import Path; from sweep.journal import journal_lock\n"
+        "lock = journal_lock(Path(sys.argv[1])); lock.acquire()\n"
+        "print('locked', flush=True)\n"
+        "time.sleep(float(sys.argv[2])); lock.release()\n"
+        "print('released', flush=True)"
+    )
+
+    def test_removes_the_lock_of_a_dead_process(self, journal: Path) -> None:
+        with other_process(self.LOCK, journal, "60") as process:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        lock = Path(f"{journal}.lock")
+        assert os.path.lexists(lock)
+        started = time.monotonic()
+        assert repair_journal(journal) == [
+            "removed the lock that a killed process left on study.journal"
+        ]
+        finished_trials(new_study(str(journal)), 1)
+        assert time.monotonic() - started < 2.5
+        assert not os.path.lexists(lock)
+        assert self.trials(journal) == 4
+
+    def test_waits_for_the_lock_of_a_live_process(self, journal: Path) -> None:
+        with other_process(self.LOCK, journal, "0.5") as process:
+            assert repair_journal(journal) == []
+            assert process.stdout is not None
+            assert process.stdout.readline() == "released\n"
+
+    def test_does_not_disturb_a_live_writer(self, journal: Path) -> None:
+        """The dashboard may write notes meanwhile: none of them is lost or torn."""
+        study, stop, written = load_study("mine", str(journal)), threading.Event(), 0
+
+        def write() -> None:
+            nonlocal written
+            while not stop.is_set():
+                study.set_user_attr("note", written)
+                written += 1
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            for _ in range(5):
+                assert repair_journal(journal) == []
+        finally:
+            stop.set()
+            writer.join()
+        lines = [json.loads(line) for line in journal.read_bytes().splitlines()]
+        notes = [line["user_attr"]["note"] for line in lines if "user_attr" in line]
+        assert notes == list(range(written))
+
+
+class TestOpenStudy:
+    @pytest.mark.parametrize("storage", ["a.journal", "a.db"])
+    def test_creates_it_once_and_loads_it_later(self, tmp_path: Path, storage: str) -> None:
+        url = storage_url(str(tmp_path / storage), tmp_path)
+        finished_trials(new_study(url), 2)
+        assert len(new_study(url).trials) == 2
+        assert len(new_study(url, "other").trials) == 0
+        assert len(load_study("mine", url).trials) == 2
+
+    def test_refuses_a_study_of_another_program(self, tmp_path: Path) -> None:
+        url = storage_url(str(tmp_path / "a.db"), tmp_path)
+        optuna.create_study(storage=url, study_name="mine", direction="maximize")
+        with pytest.raises(StorageError) as raised:
+            new_study(url)
+        assert str(raised.value) == f"{url}: study 'mine' was made by another program"
+
+    def test_many_processes_create_it_at_once(self, tmp_path: Path) -> None:
+        url = f"sqlite:///{tmp_path / 'a.db'}"
+        code = (
+            "import sys, time, optuna; from sweep.storage import open_study\n"
+            "time.sleep(max(0, float(sys.argv[2]) - time.time()))\n"
+            "study = open_study('mine', sys.argv[1], optuna.samplers.RandomSampler(),"
+            " optuna.pruners.NopPruner())\n"
+            "study.tell(study.ask(), 1.0)"
+        )
+        start = str(time.time() + 2.5)
+        command = [sys.executable, "-W", "error", "-c", code, url, start]
+        processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in "abc"]
+        for process in processes:
+            assert process.communicate()[1] == ""
+        assert len(load_study("mine", url).trials) == 3
+
+
+class TestLoadStudy:
+    def test_no_journal(self, tmp_path: Path) -> None:
+        path = tmp_path / JOURNAL
+        with pytest.raises(StorageError) as raised:
+            load_study("mine", str(path))
+        assert str(raised.value) == f"{path}: no such journal; run the study first: sweep run mine"
+        assert not path.exists()
+
+    def test_no_such_study(self, tmp_path: Path) -> None:
+        url = f"sqlite:///{tmp_path / 'a.db'}"
+        new_study(url)
+        with pytest.raises(StorageError) as raised:
+            load_study("other", url)
+        assert str(raised.value) == f"{url}: no study named 'other' in it"
+
+
+class TestAbandonedTrials:
+    OWNER = "here:/studies/mine"
+
+    def study(self) -> optuna.Study:
+        """Trials: 0 ours, 1 another's, old, 2 nobody's, new, 3 nobody's, old, 4 ours, ended."""
+        study = optuna.create_study()
+        ours, others, _, old, ended = [study.ask() for _ in range(5)]
+        claim(ours, self.OWNER)
+        claim(others, "there:/studies/mine")
+        claim(ended, self.OWNER)
+        study.tell(ended, 1.0)
+        storage = study._storage
+        assert isinstance(storage, optuna.storages.InMemoryStorage)
+        for trial in (others, old):
+            stored = storage._studies[study._study_id].trials[trial.number]
+            stored.datetime_start = datetime.now() - timedelta(seconds=30)
+        return study
+
+    def test_on_our_own_journal_all_that_run(self) -> None:
+        found = abandoned_trials(self.study(), self.OWNER, shared=False)
+        assert [trial.number for trial in found] == [0, 1, 2, 3]
+
+    def test_on_a_shared_storage_ours_and_those_that_nobody_claimed_in_time(self) -> None:
+        found = abandoned_trials(self.study(), self.OWNER, shared=True)
+        assert [trial.number for trial in found] == [0, 3]
+
+    def test_keep_their_parameters(self) -> None:
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        trial = study.ask()
+        rate = trial.suggest_float("lr", 0, 1)
+        study.sampler = optuna.samplers.RandomSampler(seed=1)
+        (again,) = abandoned_trials(study, self.OWNER, shared=False)
+        assert again.suggest_float("lr", 0, 1) == rate
+
+    def test_owners_differ_by_machine_and_folder(self, tmp_path: Path) -> None:
+        assert owner_of(tmp_path / "a") == owner_of(tmp_path / "b" / ".." / "a")
+        assert owner_of(tmp_path / "a") != owner_of(tmp_path / "b")
+
+
+ASK = (
+    "import sys, optuna; from sweep.storage import open_study, turn_to_ask\n"
+    "study = open_study('mine', sys.argv[1], optuna.samplers.RandomSampler(),"
+    " optuna.pruners.NopPruner())\n"
+    "print('ready', flush=True); sys.stdin.read(1)\n"
+    "while True:\n"
+    "    with turn_to_ask(study):\n"
+    "        if len(study.get_trials(deepcopy=False)) >= 40: break\n"
+    "        study.ask()"
+)
+
+
+def asked_by_three(url: str) -> int:
+    """How many trials three processes ask for in all, each of them up to 40."""
+    command = [sys.executable, "-c", ASK, url]
+    pipe = subprocess.PIPE
+    processes = [subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe) for _ in range(3)]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate()
+        assert process.returncode == 0
+    with closed_later(load_study("mine", url)) as study:
+        return len(study.trials)
+
+
+class TestTurnToAsk:
+    def test_sqlite(self, tmp_path: Path) -> None:
+        assert asked_by_three(f"sqlite:///{tmp_path / 'a.db'}") == 40
+
+    def test_a_journal_and_memory_need_none(self, tmp_path: Path) -> None:
+        for study in (new_study(str(tmp_path / JOURNAL)), optuna.create_study()):
+            with turn_to_ask(study):
+                assert study.ask().number == 0
+
+    def test_postgresql(self, postgresql: PostgreSQL) -> None:
+        assert asked_by_three(postgresql.new_database("turns")) == 40
+
+
+class TestPostgreSQL:
+    def test_creates_it_once_and_loads_it_later(self, postgresql: PostgreSQL) -> None:
+        url = postgresql.new_database("plain")
+        with closed_later(new_study(url)) as study:
+            finished_trials(study, 2)
+        with closed_later(new_study(url)) as study, closed_later(load_study("mine", url)) as read:
+            assert len(study.trials) == len(read.trials) == 2
+
+    def test_problems_never_show_the_password(self, postgresql: PostgreSQL) -> None:
+        wrong = postgresql.url("postgres").replace(TRICKY, "wr0ng")
+        for url in (postgresql.url("nowhere"), wrong):
+            with pytest.raises(StorageError) as raised:
+                new_study(url)
+            start = f"{without_password(url)}: the storage cannot be opened: (psycopg.Operational"
+            assert str(raised.value).startswith(start)
+            assert PASSWORD not in str(raised.value) and "wr0ng" not in str(raised.value)
+
+    def test_two_coordinators_share_a_study(self, postgresql: PostgreSQL, tmp_path: Path) -> None:
+        """Two machines, one total; and the password is nowhere to be found."""
+        url = postgresql.new_database("shared")
+        total = 8
+        command = ["run", "diabetes", "--trials", str(total), "--epochs", "2", "--workers", "1"]
+        command += ["--storage", url]
+        done: dict[str, subprocess.CompletedProcess[str]] = {}
+
+        def run(out: str) -> None:
+            done[out] = sweep(*command, "--out", out, cwd=tmp_path)
+
+        threads = [threading.Thread(target=run, args=(out,)) for out in ("a", "b")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for out, process in done.items():
+            assert process.returncode == 0, process.stderr
+            written = [file.read_bytes() for file in (tmp_path / out).rglob("*") if file.is_file()]
+            assert len(written) >= 7
+            for text in (process.stdout.encode(), process.stderr.encode(), *written):
+                assert PASSWORD.encode() not in text and TRICKY.encode() not in text
+            shown = without_password(url)
+            assert f'storage = "{shown}"' in (tmp_path / out / "study.toml").read_text()
+        with closed_later(load_study("diabetes", url)) as study:
+            trials = study.trials
+        assert [trial.number for trial in trials] == list(range(total))
+        assert {trial.state for trial in trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
+        owners = {trial.system_attrs["sweep:owner"] for trial in trials}
+        assert owners == {owner_of(tmp_path / "a"), owner_of(tmp_path / "b")}
+        assert len(pd.read_csv(tmp_path / "a" / "results.csv")) >= 1

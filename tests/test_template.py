@@ -1,0 +1,86 @@
+"""A commented study file for a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sweep.data import load_dataset
+from sweep.errors import DataError, InputError
+from sweep.locations import locate_study
+from sweep.settings import StudyConfig
+from sweep.study import load_study
+from sweep.template import write_study_file
+
+
+@pytest.fixture(autouse=True)
+def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    places = np.arange(30)
+    frame = pd.DataFrame({"area": 10.0 + places, 'rooms\n"4"': places % 4, "größe €": 3.0 * places})
+    frame.to_csv("houses.v2.csv", index=False)
+    frame.to_parquet("houses.parquet")
+
+
+def test_a_study_file_that_runs_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_study_file(Path("houses.v2.csv"), "größe €", None, False)
+    assert path == Path("studies/houses.toml")
+    config = load_study(path)
+    monkeypatch.chdir("/")
+    location = locate_study(str(tmp_path / path))
+    data = load_dataset(config.data, config.seed, location.code_folders)
+    assert (data.features, data.target) == (("area", 'rooms\n"4"'), "größe €")
+    assert path.as_posix() == "studies/houses.toml"
+
+
+@pytest.mark.parametrize("table", ["houses.v2.csv", "houses.parquet"])
+def test_says_what_is_in_the_table(table: str) -> None:
+    text = write_study_file(Path(table), "area", Path("mine.toml"), False).read_text()
+    assert text.splitlines()[0] == '# 30 rows; columns: rooms "4", größe €, area'
+    assert "\nsource = " in text and f"/{table}" in text
+
+
+def test_writes_the_defaults_but_for_what_it_names() -> None:
+    config = load_study(write_study_file(Path("houses.parquet"), "area", None, False))
+    default = StudyConfig()
+    assert (config.epochs, config.trials) == (default.epochs, default.trials)
+    assert (config.sampler, config.pruner) == (default.sampler, default.pruner)
+    assert config.space.scheduler == default.space.scheduler
+    assert (config.model.name, config.optimizer.momentum) == ("mlp", 0.9)
+
+
+def test_a_long_list_of_columns_is_cut() -> None:
+    names = [f"column_{number:03}" for number in range(100)]
+    pd.DataFrame(np.random.default_rng(0).normal(size=(30, 100)), columns=names).to_csv("wide.csv")
+    lines = write_study_file(Path("wide.csv"), "column_099", None, False).read_text().splitlines()
+    assert len(lines[0]) < 230 and lines[0].endswith(" ...")
+
+
+def test_writes_over_a_file_only_if_forced() -> None:
+    path = write_study_file(Path("houses.parquet"), "area", None, False)
+    path.write_text("mine")
+    with pytest.raises(InputError) as raised:
+        write_study_file(Path("houses.parquet"), "area", None, False)
+    assert str(raised.value) == (
+        "studies/houses.toml: there already; write over it with --force, or name another --out"
+    )
+    assert path.read_text() == "mine"
+    write_study_file(Path("houses.parquet"), "area", None, True)
+    assert path.read_text() != "mine"
+
+
+@pytest.mark.parametrize(("table", "target"), [("none.csv", "area"), ("houses.parquet", "aera")])
+def test_looks_at_the_table_before_it_writes(table: str, target: str) -> None:
+    with pytest.raises(DataError):
+        write_study_file(Path(table), target, Path("mine.toml"), False)
+    assert not Path("mine.toml").exists()
+
+
+def test_without_a_target_the_columns_are_listed() -> None:
+    with pytest.raises(DataError, match="größe €"):
+        write_study_file(Path("houses.parquet"), None, None, False)
