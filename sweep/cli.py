@@ -46,7 +46,7 @@ def main() -> None:
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     try:
-        app(args=[argument for argument in arguments if argument != "--debug"])
+        app(args=[a for a in arguments if a != "--debug"], prog_name="sweep")
     except SweepError as error:
         if debug:
             raise

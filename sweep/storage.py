@@ -150,7 +150,7 @@ def open_study(
     Raises:
         StorageError: The storage cannot be reached, or the study's direction is not `minimize`.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     for attempt in range(_TRIES):
         try:
             study = optuna.create_study(
@@ -187,7 +187,7 @@ def load_study(name: str, url: str) -> optuna.Study:
     Raises:
         StorageError: There is no such storage or study.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     if "://" not in url and not Path(url).exists():
         raise StorageError(f"{url}: no such journal; run the study first: sweep run {name}")
     try:

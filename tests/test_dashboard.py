@@ -57,7 +57,7 @@ def check_study(port: int, folder: Path) -> None:
     assert study["study_name"] == "diabetes"
     detail = ask(port, f"/api/studies/{study['study_id']}")
     assert detail["directions"] == ["minimize"]
-    assert detail["metric_names"] == ["validation MSE"]
+    assert detail["objective_names"] == ["validation MSE"]
     results = pd.read_csv(folder / "results.csv", index_col="number")
     epochs = pd.read_csv(folder / "epochs.csv")
     assert len(detail["trials"]) == len(results)

@@ -99,7 +99,14 @@ def test_a_course_is_the_same_with_any_number_of_workers(tmp_path: Path) -> None
     for workers in (1, 2):
         folder = tmp_path / str(workers)
         folder.mkdir()
-        sweep(folder, model__name="order-pre", sampler__name="qmc", trials=6, workers=workers)
+        sweep(
+            folder,
+            model__name="order-pre",
+            sampler__name="qmc",
+            pruner__name="none",
+            trials=6,
+            workers=workers,
+        )
         epochs = pd.read_csv(folder / "small" / "epochs.csv")
         tables.append(epochs.drop(columns="seconds").sort_values(["number", "epoch"]))
     first, second = (table.reset_index(drop=True) for table in tables)
