@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +57,10 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        if debug or error.filename is None:
+            raise
+        _fail(f"{error.filename}: {error.strerror}", 1)
     except Exception as error:
         if debug:
             raise
@@ -486,7 +491,7 @@ def init(
     from sweep.template import write_study_file
 
     path = write_study_file(Path(table), target, out, force)
-    typer.echo(f"wrote {path}; run it with: sweep run {path}")
+    typer.echo(f"wrote {path}; run it with: sweep run {shlex.quote(str(path))}")
 
 
 @app.command()

@@ -97,13 +97,14 @@ def _with_target(table: Table, target: str) -> tuple[Table, pd.Series[Any]]:
 def _split_rows(place: str, rows: int, config: DataConfig, seed: int) -> tuple[Rows, Rows, Rows]:
     """Positions of the rows to train on, for validation and for the test."""
     test = round(rows * config.test)
-    validation = max(1, round(rows * config.validation))
+    validation = round(rows * config.validation)
     train = rows - test - validation
-    if train < 2:
+    if train < 2 or validation < 2 or (config.test and not test):
         raise DataError(
             f"{place}: too few rows: of {rows} with a target, data.validation = "
             f"{config.validation:g} takes {validation} and data.test = {config.test:g} takes "
-            f"{test}, but training needs at least 2"
+            f"{test}, which leaves {train} to train on; training and validation need at least 2, "
+            "the test 1 unless data.test = 0"
         )
     order = np.random.default_rng(seed).permutation(rows)
     return order[test + validation :], order[test : test + validation], order[:test]

@@ -18,6 +18,13 @@ def is_reference(name: str) -> bool:
     return bool(colon and module and attribute.isidentifier())
 
 
+def look_in(folders: tuple[Path, ...]) -> None:
+    """Let this process import modules from folders, before the installed packages."""
+    for folder in reversed(folders):
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+
+
 def load_object(
     reference: str, folders: tuple[Path, ...] = (), error: type[InputError] = InputError
 ) -> Any:
@@ -37,9 +44,7 @@ def load_object(
     module_name, _, attribute = reference.rpartition(":")
     if not is_reference(reference) and not (module_name.endswith(".py") and attribute):
         raise error(f"{reference!r}: expected 'module:name', such as 'my_model:Net'")
-    for folder in reversed(folders):
-        if str(folder) not in sys.path:
-            sys.path.insert(0, str(folder))
+    look_in(folders)
     module = _load_module(module_name, folders, reference, error)
     if not hasattr(module, attribute):
         near = did_you_mean(attribute, vars(module))
@@ -65,7 +70,7 @@ def _load_module(
 
 
 def _load_file(name: str, folders: tuple[Path, ...]) -> ModuleType:
-    path = next((f / name for f in (*folders, Path()) if (f / name).is_file()), None)
+    path = next((f / name for f in (*folders, *map(Path, sys.path)) if (f / name).is_file()), None)
     if path is None:
         raise ModuleNotFoundError(name=name)
     path = path.resolve()

@@ -80,6 +80,10 @@ def space_problems(config: StudyConfig) -> Iterator[Problem]:
         if name not in own_names:
             offered = f" ({', '.join(sorted(own_names))})" if own_names else ""
             near = did_you_mean(name, own_names)
+            owner = name.partition(".")[0]
+            if owner in names and owner not in space.scheduler:
+                yield Problem(f"space.{name}", value, f"{owner} is not in space.scheduler")
+                continue
             yield Problem(
                 f"space.{name}", value, f"no scheduler of this study has it{near}{offered}"
             )

@@ -168,7 +168,7 @@ def write_predictions(
     if data.unit != data.target:
         truth, predicted = np.expm1(truth), np.expm1(predicted)
     frame = pd.DataFrame({"y": truth, "prediction": predicted})
-    write_whole(folder / PREDICTIONS, frame.to_csv(index=False, float_format="%.9g"))
+    write_whole(folder / PREDICTIONS, frame.to_csv(index=False, float_format="%.7g"))
     return HeldOutScore(len(truth), mse, 1.0 - mse / variance if variance else float("nan"))
 
 
@@ -242,7 +242,9 @@ def export_best(folder: Path, to: str) -> str:
         raise InputError(f"--to {to}: expected {', '.join(names)}{did_you_mean(to, names)}")
     path = folder / names[to]
     if not path.is_file():
-        raise InputError(f"{path}: no best schedule yet; run the study to its end: sweep run")
+        raise InputError(
+            f"{path}: no best schedule yet; run the study to its end: sweep run {folder}"
+        )
     content = path.read_text(encoding="utf-8")
     if to != "csv":
         return content

@@ -22,6 +22,7 @@ from sweep.data import load_dataset
 from sweep.dataset import Dataset
 from sweep.errors import InterruptedSweep, StudyChangedError, TrainingError
 from sweep.files import write_whole
+from sweep.imports import look_in
 from sweep.journal import repair_journal
 from sweep.locations import SAVED_STUDY, Location
 from sweep.pruners import build_pruner
@@ -38,6 +39,7 @@ from sweep.storage import (
     turn_to_ask,
     without_password,
 )
+from sweep.study import load_study
 from sweep.winner import Sweep, save_order, write_winner
 from sweep.workers import WorkerPool, WorkerSetup, preload
 
@@ -78,7 +80,9 @@ def run_sweep(location: Location, config: StudyConfig, listener: Listener) -> op
             on with the rest.
     """
     preload()
+    look_in(location.code_folders)
     url = storage_url(config.storage, location.folder)
+    _check_folder(location)
     sampler = build_sampler(config.sampler, config.seed, 0)
     pruner = build_pruner(config.pruner, config.epochs)
     data = load_dataset(config.data, config.seed, location.code_folders)
@@ -87,7 +91,10 @@ def run_sweep(location: Location, config: StudyConfig, listener: Listener) -> op
             for repair in repair_journal(Path(url)):
                 listener.on_note(repair)
         study = open_study(location.name, url, sampler, pruner)
-        _check_settings(study, config, data)
+        if not _settings_fit(study, config, data):  # nothing has been trained with the old ones
+            optuna.delete_study(study_name=location.name, storage=study._storage)
+            study = open_study(location.name, url, sampler, pruner)
+            _settings_fit(study, config, data)
         study.sampler = build_sampler(config.sampler, config.seed, len(study.get_trials(False)))
         sweep = Sweep(location, config, data, study, listener.on_note)
         _describe(study, data, sweep.steps_per_epoch)
@@ -134,16 +141,33 @@ def discard(location: Location, config: StudyConfig) -> None:
             (location.folder / name).unlink(missing_ok=True)
 
 
-def _check_settings(study: optuna.Study, config: StudyConfig, data: Dataset) -> None:
-    """Refuse to mix trials that cannot be compared."""
+def _check_folder(location: Location) -> None:
+    """Refuse to write one study's results over another's."""
+    saved = location.folder / SAVED_STUDY
+    name = load_study(saved).name if saved.is_file() else None
+    if name not in (None, location.name):
+        raise StudyChangedError(
+            f"{location.folder} holds the results of study {name!r}; give another --out"
+        )
+
+
+def _settings_fit(study: optuna.Study, config: StudyConfig, data: Dataset) -> bool:
+    """Whether new trials can stand beside the study's own; False if it has none yet.
+
+    Raises:
+        StudyChangedError: They cannot be compared with trials that there are.
+    """
     now = {**config.comparable(), "data (its rows)": data.fingerprint}
     before: dict[str, Any] | None = study.user_attrs.get(_SETTINGS)
-    if before is None:
+    trials = study.get_trials(deepcopy=False)
+    if before == now:
+        return True
+    if before is None and not trials:
         study.set_user_attr(_SETTINGS, now)
-        return
-    if before == now or not study.get_trials(deepcopy=False):
-        study.set_user_attr(_SETTINGS, now)
-        return
+        return True
+    if all(trial.state == TrialState.WAITING for trial in trials):
+        return False
+    before = before or {}
     changed = [
         f"  {key}: was {before.get(key)!r}, now {now.get(key)!r}"
         for key in sorted({*before, *now})
@@ -306,8 +330,10 @@ def _write_tables(sweep: Sweep) -> None:
 def _why_nothing_completed(sweep: Sweep) -> str:
     ended = [trial for trial in sweep.trials if trial.state.is_finished()]
     failed = [trial for trial in ended if trial.state == TrialState.FAIL]
+    if not ended:
+        return "no trial has ended: give a longer --timeout"
     reasons = [str(trial.user_attrs.get("reason", "")) for trial in (failed or ended)]
-    most = max(set(reasons), key=reasons.count, default="no trial has ended")
+    most = max(set(reasons), key=reasons.count)
     if failed:
         advice = "mend what raises, then run it again with --fresh"
     else:

@@ -223,14 +223,25 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     return _with_text_names(frame.reset_index(drop=frame.index.names == [None]))
 
 
+def _separator(path: Path) -> str:
+    """The one of comma, semicolon and tab that a plain file's first line has most of."""
+    if not path.name.lower().endswith(".csv"):
+        return ","
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return max(",;\t", key=file.readline().count)
+
+
 def _read_csv(path: Path, header: bool) -> pd.DataFrame:
+    separator = _separator(path)
     with warnings.catch_warnings():
         # pandas only warns when it cuts off the fields that a row has beyond the header's.
         warnings.simplefilter("error", pd.errors.ParserWarning)
         if not header:
-            return pd.read_csv(path, header=None, low_memory=False)
-        first = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False)
-        frame = pd.read_csv(path, index_col=False, low_memory=False)
+            return pd.read_csv(path, header=None, sep=separator, low_memory=False)
+        first = pd.read_csv(
+            path, header=None, nrows=1, sep=separator, dtype=str, keep_default_na=False
+        )
+        frame = pd.read_csv(path, index_col=False, sep=separator, low_memory=False)
     # pandas renames a column whose name occurs twice; the file's own names are kept.
     names = [name or f"Unnamed: {place}" for place, name in enumerate(first.iloc[0])]
     return frame.set_axis(names, axis="columns")

@@ -42,6 +42,9 @@ def storage_url(storage: str | None, folder: Path) -> str:
     """
     if storage is None:
         return str(folder / JOURNAL)
+    relative = re.fullmatch(r"sqlite:///([^/:?][^?]*)(\?.*)?", storage)
+    if relative:
+        return f"sqlite:///{Path(relative[1]).absolute()}{relative[2] or ''}"
     if "://" in storage:
         return storage
     path = Path(storage).absolute()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from sweep.data import load_dataset
@@ -18,7 +19,7 @@ seed = 0
 objective = "best"            # lowest validation MSE over the epochs; or "final"
 
 [data]
-source = {source}             # or a path relative to this file
+source = {source}             # relative to this file
 target = {target}
 # features = [...]            # only these columns; all others are used if left out
 # drop = [...]                # not these
@@ -77,12 +78,19 @@ def write_study_file(table: Path, target: str | None, out: Path | None, force: b
     content = _TEMPLATE.format(
         rows=rows,
         columns=_one_line(", ".join((*data.features, data.target))),
-        source=json.dumps(str(table.resolve()), ensure_ascii=False),
+        source=json.dumps(_source(table, path), ensure_ascii=False),
         target=json.dumps(data.target, ensure_ascii=False),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, content)
     return path
+
+
+def _source(table: Path, study_file: Path) -> str:
+    """The table's path, from the study file if it is in or below the working folder."""
+    if table.resolve().is_relative_to(Path.cwd()):
+        return os.path.relpath(table.resolve(), study_file.parent.resolve())
+    return str(table.resolve())
 
 
 def _one_line(text: str, limit: int = 200) -> str:

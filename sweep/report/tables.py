@@ -120,15 +120,15 @@ def scheduler_table(summary: Summary) -> FittingTable:
         (
             Column("scheduler", [row.name for row in rows], justify="left"),
             Column("best MSE", [aligned(best.val_mse if best else None) for best in bests]),
-            Column("behind", [_behind(summary, best) for best in bests], rank=6),
-            Column("median", [aligned(row.median_val_mse) for row in rows], rank=7),
+            Column("behind", [_behind(summary, best) for best in bests], rank=8),
+            Column("median", [aligned(row.median_val_mse) for row in rows], rank=4),
             Column("best lr", [_lr(best) for best in bests], 1, "left"),
             Column("decay", [_decay(best) for best in bests], 2, "left"),
             Column("trials", counts("trials"), rank=3),
-            Column("completed", counts("completed"), rank=4),
-            Column("pruned", counts("pruned"), rank=8),
-            Column("diverged", counts("diverged"), rank=5),
-            Column("failed", counts("failed"), rank=5),
+            Column("completed", counts("completed"), rank=7),
+            Column("pruned", counts("pruned"), rank=5),
+            Column("diverged", counts("diverged"), rank=6),
+            Column("failed", counts("failed"), rank=6),
         ),
         highlight_first=summary.best is not None,
     )
@@ -261,8 +261,10 @@ def next_steps(
         steps.append(("every trial in a browser", f"sweep dashboard {place}"))
         if (folder / BEST_CODE).exists():
             steps.append(("the schedule as torch code", _quoted(str(folder / BEST_CODE))))
-    margin = max((len(purpose) for purpose, _ in steps), default=0) + _GAP
-    fits = margin + max((len(command) for _, command in steps), default=0) <= width
+    if not steps:
+        return Text()
+    margin = max((len(purpose) for purpose, _ in steps)) + _GAP
+    fits = margin + max((len(command) for _, command in steps)) <= width
     lines = [
         Text.assemble((f"{purpose:<{margin}}" if fits else f"{purpose}\n", "dim"), command)
         for purpose, command in steps
