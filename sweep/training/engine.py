@@ -152,7 +152,13 @@ ModelBuilder = Callable[[int], "nn.Module"]
 
 
 class Engine(Protocol):
-    """Trains trials side by side, one epoch at a time; each has its own horizon."""
+    """Trains trials side by side, one epoch at a time; each has its own horizon.
+
+    Attributes:
+        lanes: How many trials it trains best at once.
+    """
+
+    lanes: int
 
     def add(self, spec: TrialSpec) -> None:
         """Take a trial in; it starts with the next epoch."""

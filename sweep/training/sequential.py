@@ -66,6 +66,8 @@ class _Lane:
 class SequentialEngine:
     """Trains its trials one after the other, each with torch's own optimizer and scheduler."""
 
+    lanes = 1
+
     def __init__(
         self, data: TrainingData, build_model: ModelBuilder, settings: TrainingSettings
     ) -> None:
