@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
@@ -27,6 +29,8 @@ from sweep.training.sequential import SequentialEngine
 from sweep.training.stackable import why_not_stackable
 from sweep.training.vectorized import VectorizedEngine
 
+Kernel = Literal["eager", "native"]
+KERNELS: tuple[Kernel, ...] = ("eager", "native") if shutil.which("cc") else ("eager",)
 RTOL = 1e-4
 ROWS, FEATURES, EPOCHS = 120, 3, 4
 SGD = OptimizerSettings()
@@ -43,6 +47,14 @@ CONFIGS = {
     "mlp": ModelConfig(name="mlp", hidden=[16, 20, 8], dropout=0.25),
     "linear": ModelConfig(name="linear"),
 }
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as a worker does
+    yield
+    torch.set_num_threads(threads)
 
 
 def make_data(rows: int = ROWS, features: int = FEATURES) -> TrainingData:
@@ -106,23 +118,27 @@ def assert_same_courses(
     data: TrainingData | None = None,
     departures: dict[int, list[int]] | None = None,
     lanes: int | None = None,
+    kernels: Iterable[Kernel] = ("eager",),
 ) -> None:
-    """Train specs that arrive and leave before given epochs with both engines, and compare."""
+    """Train specs that arrive and leave before given epochs with all engines, and compare."""
     data = data or make_data()
-    engine: Engine = VectorizedEngine(data, build, shared, lanes=lanes)
+    engines: list[Engine] = [
+        VectorizedEngine(data, build, shared, lanes=lanes, kernel=kernel) for kernel in kernels
+    ]
     twin: Engine = SequentialEngine(data, build, shared)
     ended: set[int] = set()
     for epoch in range(max(arrivals) + EPOCHS):
-        for each in (engine, twin):
+        for each in (*engines, twin):
             for number in ended | set((departures or {}).get(epoch, [])):
                 each.remove(number)
             for one in arrivals.get(epoch, []):
                 each.add(one)
-        results, expected = train(engine), train(twin)
-        assert_same(results, expected)
-        for result in results:
-            assert_same_weights(engine, twin, result.number)
-        ended = {result.number for result in results if result.epoch == EPOCHS}
+        expected = train(twin)
+        for engine in engines:
+            assert_same(train(engine), expected)
+            for result in expected:
+                assert_same_weights(engine, twin, result.number)
+        ended = {result.number for result in expected if result.epoch == EPOCHS}
 
 
 @pytest.mark.parametrize("scheduler", SHAPES)
@@ -134,7 +150,7 @@ def test_models_and_schedules(model: str, scheduler: str) -> None:
         spec(1, 3, Schedule(scheduler, 0.02, warmup=warmup)),
         spec(2, 4, Schedule("constant", 0.01)),
     ]
-    assert_same_courses(builder(CONFIGS[model]), {0: specs}, settings())
+    assert_same_courses(builder(CONFIGS[model]), {0: specs}, settings(), kernels=KERNELS)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -143,13 +159,15 @@ def test_models_and_optimizers(model: str, optimizer: str) -> None:
     settled = OPTIMIZERS[optimizer]
     other = replace(settled, momentum=settled.momentum / 2, weight_decay=0.05)
     specs = [spec(0, 3, None, settled), spec(1, 3, None, other), spec(2, 4, None, settled)]
-    assert_same_courses(builder(CONFIGS[model]), {0: specs}, settings(clip=0.7))
+    assert_same_courses(builder(CONFIGS[model]), {0: specs}, settings(clip=0.7), kernels=KERNELS)
 
 
 @pytest.mark.parametrize("batch_size", [7, 50, 150, 151, None])
 def test_batch_sizes(batch_size: int | None) -> None:
     specs = [spec(0), spec(1, 5)]
-    assert_same_courses(builder(CONFIGS["order-pre"]), {0: specs}, settings(batch_size))
+    assert_same_courses(
+        builder(CONFIGS["order-pre"]), {0: specs}, settings(batch_size), kernels=KERNELS
+    )
 
 
 @pytest.mark.parametrize("optimizer", ["nesterov", "adam"])
@@ -159,14 +177,20 @@ def test_lanes_come_and_go(optimizer: str) -> None:
     arrivals = {0: specs[:3], 1: specs[3:4], 2: specs[4:6], 3: specs[6:]}
     departures = {2: [0], 3: [3, 5]}
     assert_same_courses(
-        builder(CONFIGS["mlp"]), arrivals, settings(), departures=departures, lanes=2
+        builder(CONFIGS["mlp"]),
+        arrivals,
+        settings(),
+        departures=departures,
+        lanes=2,
+        kernels=KERNELS,
     )
 
 
-def test_a_trial_takes_the_same_course_alone_and_beside_others() -> None:
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_trial_takes_the_same_course_alone_and_beside_others(kernel: Kernel) -> None:
     build, data = builder(CONFIGS["order-pre"]), make_data()
-    alone = VectorizedEngine(data, build, settings())
-    among = VectorizedEngine(data, build, settings())
+    alone = VectorizedEngine(data, build, settings(), kernel=kernel)
+    among = VectorizedEngine(data, build, settings(), kernel=kernel)
     among.add(spec(0, 9, Schedule("constant", 0.01)))
     train(among)
     for engine in (alone, among):
@@ -178,9 +202,10 @@ def test_a_trial_takes_the_same_course_alone_and_beside_others() -> None:
         assert_same([r for r in among.train_epoch() if r.number == 1], expected)  # type: ignore[misc]
 
 
-def test_a_diverging_lane_stays_alone() -> None:
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_diverging_lane_stays_alone(kernel: Kernel) -> None:
     build, data = builder(CONFIGS["order-pre"]), make_data()
-    calm, beside = (VectorizedEngine(data, build, settings()) for _ in range(2))
+    calm, beside = (VectorizedEngine(data, build, settings(), kernel=kernel) for _ in range(2))
     calm.add(spec(1))
     beside.add(spec(0, 0, Schedule("constant", 1e6)))
     beside.add(spec(1))
@@ -198,11 +223,15 @@ def test_a_diverging_lane_stays_alone() -> None:
     assert_same(train(beside), train(fresh))
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("objective", ["best", "final"])
-def test_weights_are_those_of_the_objective(objective: str) -> None:
+def test_weights_are_those_of_the_objective(objective: str, kernel: Kernel) -> None:
     shared = replace(settings(), objective=objective)  # type: ignore[arg-type]
     build, data = builder(CONFIGS["linear"]), make_data()
-    engine, twin = VectorizedEngine(data, build, shared), SequentialEngine(data, build, shared)
+    engine, twin = (
+        VectorizedEngine(data, build, shared, kernel=kernel),
+        SequentialEngine(data, build, shared),
+    )
     for each in (engine, twin):
         each.add(spec(0, 0, Schedule("exponential", 1.1)))
         assert_same_weights(engine, twin, 0) if each is twin else None

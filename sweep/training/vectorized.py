@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from sweep.errors import TrainingError
+from sweep.training.chain import Layer, chain_of
 from sweep.training.eager import EagerTrainer, LaneTrainer
 from sweep.training.engine import (
     EpochResult,
@@ -19,6 +21,7 @@ from sweep.training.engine import (
     TrialSpec,
 )
 from sweep.training.lanes import Lane, LaneRates, LaneStack, plan_epoch
+from sweep.training.native import NativeTrainer
 from sweep.training.sequential import build_optimizer
 from sweep.training.stackable import Survey, survey
 from sweep.training.stacking import StackedModel
@@ -33,9 +36,11 @@ class VectorizedEngine:
         settings: What all trials share.
         lanes: How many trials it asks for; by default what suits model, batch and processor.
         known: What a survey of the model has shown, if there has been one.
+        kernel: What does the work: `eager` torch operations for any model, a `native` program for
+            a chain of layers on a CPU, or the faster one that is possible.
 
     Raises:
-        TrainingError: The model cannot be stacked.
+        TrainingError: The model cannot be stacked, or the kernel that was asked for is impossible.
     """
 
     def __init__(
@@ -46,6 +51,7 @@ class VectorizedEngine:
         *,
         lanes: int | None = None,
         known: Survey | None = None,
+        kernel: Literal["auto", "eager", "native"] = "auto",
     ) -> None:
         known = known or survey(build_model, data.x_train, data.y_train)
         if known.reason:
@@ -57,12 +63,32 @@ class VectorizedEngine:
         self._steps = settings.steps_per_epoch(len(data.x_train))
         self._dropout_calls = known.dropout_calls
         self._stacked = StackedModel(build_model(0).to(data.x_train.device))
-        self._trainer: LaneTrainer = EagerTrainer(
-            data, settings, self._stacked, known.floats_per_row
-        )
+        self._trainer = self._choose_trainer(known, kernel)
         self.lanes = lanes or 32
         self._stack: LaneStack | None = None
         self._lanes: dict[int, Lane] = {}
+
+    def _choose_trainer(self, known: Survey, kernel: str) -> LaneTrainer:
+        if kernel in ("auto", "native"):
+            try:
+                return self._native_trainer()
+            except TrainingError as error:
+                if kernel == "native":
+                    raise
+                if self._layers() is not None:
+                    self.notes.append(f"training is slower than it could be: {error}")
+        return EagerTrainer(self._data, self._settings, self._stacked, known.floats_per_row)
+
+    def _native_trainer(self) -> NativeTrainer:
+        layers = self._layers()
+        if layers is None:
+            raise TrainingError("the model is no plain chain of layers on a CPU")
+        return NativeTrainer(self._data, self._settings, layers)
+
+    def _layers(self) -> list[Layer] | None:
+        if self._data.x_train.device.type != "cpu":
+            return None
+        return chain_of(self._build_model(0), self._data.x_train.shape[1])
 
     def add(self, spec: TrialSpec) -> None:
         """Take a trial in; it starts with the next epoch."""
@@ -124,7 +150,9 @@ class VectorizedEngine:
         squared_errors, norms = self._trainer.train(self._stack, plan)
         validation = self._trainer.validate(self._stack, plan.lanes)
         train_mse, grad_norm, val_mse = (
-            torch.stack([squared_errors, norms, validation]).double().cpu().numpy()
+            torch.stack([squared_errors.double(), norms.double(), validation.double()])
+            .cpu()
+            .numpy()
         )
         train_mse *= self._data.mse_scale / rows
         val_mse *= self._data.mse_scale / len(self._data.y_validation)
