@@ -18,7 +18,7 @@ from torch import nn
 from sweep.errors import TrainingError
 from sweep.models import build_model
 from sweep.schedules import Schedule
-from sweep.study import ModelConfig
+from sweep.settings import ModelConfig
 from sweep.training.engine import OptimizerSettings, TrainingData, TrainingSettings, TrialSpec
 from sweep.training.sequential import SequentialEngine
 from sweep.training.vectorized import VectorizedEngine

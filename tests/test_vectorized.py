@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from sweep.errors import TrainingError
 from sweep.models import MODELS, build_model
 from sweep.schedules import SHAPES, Schedule
-from sweep.study import ModelConfig
+from sweep.settings import ModelConfig
 from sweep.training.engine import (
     Engine,
     EpochResult,

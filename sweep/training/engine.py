@@ -156,9 +156,11 @@ class Engine(Protocol):
 
     Attributes:
         lanes: How many trials it trains best at once.
+        notes: What a user should read about its choices, a sentence each.
     """
 
     lanes: int
+    notes: list[str]
 
     def add(self, spec: TrialSpec) -> None:
         """Take a trial in; it starts with the next epoch."""

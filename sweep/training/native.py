@@ -7,6 +7,7 @@ which torch's separate operations cannot. It needs a C compiler; what is compile
 from __future__ import annotations
 
 import ctypes
+import functools
 import hashlib
 import os
 import platform
@@ -185,6 +186,7 @@ def _processor() -> str:
     return "".join(sorted({line for line in lines if line.startswith(("flags", "Features"))}))
 
 
+@functools.cache
 def _library(source: str) -> ctypes.CDLL:
     """The compiled program, from the disk if it has been compiled before.
 

@@ -75,6 +75,7 @@ class SequentialEngine:
         self._build_model = build_model
         self._settings = settings
         self._lanes: dict[int, _Lane] = {}
+        self.notes: list[str] = []
 
     def add(self, spec: TrialSpec) -> None:
         """Take a trial in; it starts with the next epoch."""

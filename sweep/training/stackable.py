@@ -32,11 +32,13 @@ class Survey:
         reason: Why it cannot be stacked, in half a sentence; None if it can.
         dropout_calls: Calls of `dropout` in a training step.
         floats_per_row: Numbers that a row's forward pass leaves for the backward pass.
+        weights: Trainable numbers of the model.
     """
 
     reason: str | None
     dropout_calls: int = 0
     floats_per_row: int = 0
+    weights: int = 0
 
 
 def why_not_stackable(build_model: ModelBuilder, x: Tensor, y: Tensor) -> str | None:
@@ -63,7 +65,8 @@ def survey(build_model: ModelBuilder, x: Tensor, y: Tensor) -> Survey:
             return Survey(reason)
         alone = [_Alone(model, seed, x, y) for model, seed in zip(models, _SEEDS, strict=True)]
         reason = alone[0].reason or _compare(models, alone, x, y) or _mixes_rows(models[0], x)
-        return Survey(reason, alone[0].dropout_calls, alone[0].floats_per_row)
+        weights = alone[0].gradient.numel()
+        return Survey(reason, alone[0].dropout_calls, alone[0].floats_per_row, weights)
 
 
 def _batch_norm(model: nn.Module) -> str | None:

@@ -10,8 +10,6 @@ import torch
 from torch import Tensor
 
 from sweep.errors import TrainingError
-from sweep.training.chain import Layer, chain_of
-from sweep.training.eager import EagerTrainer, LaneTrainer
 from sweep.training.engine import (
     EpochResult,
     ModelBuilder,
@@ -21,10 +19,10 @@ from sweep.training.engine import (
     TrialSpec,
 )
 from sweep.training.lanes import Lane, LaneRates, LaneStack, plan_epoch
-from sweep.training.native import NativeTrainer
 from sweep.training.sequential import build_optimizer
 from sweep.training.stackable import Survey, survey
 from sweep.training.stacking import StackedModel
+from sweep.training.trainers import Kernel, choose_trainer, default_lanes
 
 
 class VectorizedEngine:
@@ -51,7 +49,7 @@ class VectorizedEngine:
         *,
         lanes: int | None = None,
         known: Survey | None = None,
-        kernel: Literal["auto", "eager", "native"] = "auto",
+        kernel: Literal["auto"] | Kernel = "auto",
     ) -> None:
         known = known or survey(build_model, data.x_train, data.y_train)
         if known.reason:
@@ -63,32 +61,12 @@ class VectorizedEngine:
         self._steps = settings.steps_per_epoch(len(data.x_train))
         self._dropout_calls = known.dropout_calls
         self._stacked = StackedModel(build_model(0).to(data.x_train.device))
-        self._trainer = self._choose_trainer(known, kernel)
-        self.lanes = lanes or 32
+        self._trainer, self.kernel = choose_trainer(
+            data, settings, build_model, self._stacked, known, kernel, self.notes.append
+        )
+        self.lanes = lanes or default_lanes(data, settings, known, self.kernel)
         self._stack: LaneStack | None = None
         self._lanes: dict[int, Lane] = {}
-
-    def _choose_trainer(self, known: Survey, kernel: str) -> LaneTrainer:
-        if kernel in ("auto", "native"):
-            try:
-                return self._native_trainer()
-            except TrainingError as error:
-                if kernel == "native":
-                    raise
-                if self._layers() is not None:
-                    self.notes.append(f"training is slower than it could be: {error}")
-        return EagerTrainer(self._data, self._settings, self._stacked, known.floats_per_row)
-
-    def _native_trainer(self) -> NativeTrainer:
-        layers = self._layers()
-        if layers is None:
-            raise TrainingError("the model is no plain chain of layers on a CPU")
-        return NativeTrainer(self._data, self._settings, layers)
-
-    def _layers(self) -> list[Layer] | None:
-        if self._data.x_train.device.type != "cpu":
-            return None
-        return chain_of(self._build_model(0), self._data.x_train.shape[1])
 
     def add(self, spec: TrialSpec) -> None:
         """Take a trial in; it starts with the next epoch."""
