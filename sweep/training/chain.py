@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import fx, nn
+from torch.nn import functional
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,14 @@ class Linear:
 @dataclass(frozen=True)
 class Relu:
     """Elementwise."""
+
+
+@dataclass(frozen=True)
+class Activation:
+    """Elementwise; `name` is a function in kernels.c, `number` what it is called with."""
+
+    name: str
+    number: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,18 @@ class LayerNorm:
     bias: int | None
 
 
-Layer = Linear | Relu | Dropout | LayerNorm
+Layer = Linear | Relu | Activation | Dropout | LayerNorm
+
+_FUNCTIONS: dict[object, Layer] = {
+    **dict.fromkeys((functional.relu, torch.relu, "relu"), Relu()),
+    **dict.fromkeys((functional.tanh, torch.tanh, "tanh"), Activation("tanh_")),
+    **dict.fromkeys((functional.sigmoid, torch.sigmoid, "sigmoid"), Activation("sigmoid")),
+    functional.silu: Activation("silu"),
+    functional.gelu: Activation("gelu"),
+    functional.leaky_relu: Activation("leaky_relu", 0.01),
+    functional.elu: Activation("elu", 1.0),
+}
+"""What functions and methods do that are called with one tensor."""
 
 
 def chain_of(model: nn.Module, features: int) -> list[Layer] | None:
@@ -56,22 +76,22 @@ def chain_of(model: nn.Module, features: int) -> list[Layer] | None:
     """
     if any(True for _ in model.buffers()) or not _all_trainable(model):
         return None
-    modules = _modules_in_order(model.eval())
-    if modules is None or modules != _modules_in_order(model.train()):
+    steps = _steps(model.eval())
+    if steps is None or steps != _steps(model.train()):
         return None
     places = _places(model)
-    used = [id(p) for module in modules for p in module.parameters()]
+    used = [id(p) for step in steps if isinstance(step, nn.Module) for p in step.parameters()]
     if sorted(used) != sorted(places):  # one is used twice, or outside of its module
         return None
     layers: list[Layer] = []
     width = features
-    for module in modules:
-        layer = _layer(module, width, places)
+    for step in steps:
+        layer = _layer(step, width, places)
         if layer is None:
             return None
         layers.append(layer)
         width = layer.outputs if isinstance(layer, Linear) else width
-    return layers if width == 1 and isinstance(layers[-1], Linear) else None
+    return layers if layers and width == 1 and isinstance(layers[-1], Linear) else None
 
 
 def _all_trainable(model: nn.Module) -> bool:
@@ -88,37 +108,50 @@ def _places(model: nn.Module) -> dict[int, int]:
     return places
 
 
-def _modules_in_order(model: nn.Module) -> list[nn.Module] | None:
-    """The modules that the input goes through, one after the other."""
+def _steps(model: nn.Module) -> list[nn.Module | Layer] | None:
+    """What the input goes through, one after the other."""
+    whole = nn.Sequential(model)  # lets the model itself be a layer
     try:
-        graph = fx.symbolic_trace(model).graph
+        graph = fx.symbolic_trace(whole).graph
     except Exception:  # anything may go wrong in a forward pass that cannot be traced
         return None
-    modules: list[nn.Module] = []
+    steps: list[nn.Module | Layer] = []
     previous: fx.Node | None = None
     for node in graph.nodes:
+        inplace_only = set(node.kwargs) <= {"inplace"}
         if node.op == "placeholder":
             if previous is not None:
                 return None
-        elif node.op == "call_module":
-            if node.args != (previous,) or node.kwargs:
-                return None
-            module = model.get_submodule(str(node.target))
-            idle = isinstance(module, nn.Identity) or (type(module) is nn.Dropout and not module.p)
-            modules += [] if idle else [module]
-        elif node.op == "call_method" and node.target == "squeeze":
-            if node.args not in ((previous, -1), (previous, 1)) or node.kwargs:
-                return None
-        elif node.op != "output" or node.args != (previous,):
+        elif node.op == "call_module" and node.args == (previous,) and not node.kwargs:
+            module = whole.get_submodule(str(node.target))
+            steps += [] if _is_idle(module) else [module]
+        elif node.target in _FUNCTIONS and node.args == (previous,) and inplace_only:
+            steps.append(_FUNCTIONS[node.target])
+        elif not _is_end(node, previous):
             return None
         previous = node
-    return modules
+    return steps
 
 
-def _layer(module: nn.Module, width: int, places: dict[int, int]) -> Layer | None:
+def _is_idle(module: nn.Module) -> bool:
+    return type(module) is nn.Identity or (type(module) is nn.Dropout and not module.p)
+
+
+def _is_end(node: fx.Node, previous: fx.Node | None) -> bool:
+    """Whether a node is the output, or makes (rows, 1) to (rows,) just before."""
+    if node.op == "output":
+        return node.args == (previous,)
+    squeezes = node.target in ("squeeze", torch.squeeze)
+    last = len(node.users) == 1 and next(iter(node.users)).op == "output"
+    return squeezes and last and node.args in ((previous, -1), (previous, 1)) and not node.kwargs
+
+
+def _layer(module: nn.Module | Layer, width: int, places: dict[int, int]) -> Layer | None:
     def place(parameter: nn.Parameter | None) -> int | None:
         return None if parameter is None else places[id(parameter)]
 
+    if not isinstance(module, nn.Module):
+        return module
     if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks:
         return None
     if type(module) is nn.Linear and module.in_features == width:
@@ -128,4 +161,18 @@ def _layer(module: nn.Module, width: int, places: dict[int, int]) -> Layer | Non
         return LayerNorm(width, module.eps, place(module.weight), place(module.bias))
     if type(module) is nn.Dropout and module.p < 1:
         return Dropout(module.p)
-    return Relu() if type(module) is nn.ReLU else None
+    return _activation(module)
+
+
+def _activation(module: nn.Module) -> Layer | None:
+    kind = type(module)
+    if kind is nn.ReLU:
+        return Relu()
+    if isinstance(module, nn.GELU) and kind is nn.GELU:
+        return Activation("gelu" if module.approximate == "none" else "gelu_tanh")
+    if isinstance(module, nn.LeakyReLU) and kind is nn.LeakyReLU:
+        return Activation("leaky_relu", module.negative_slope)
+    if isinstance(module, nn.ELU) and kind is nn.ELU:
+        return Activation("elu", module.alpha)
+    names = {nn.Tanh: "tanh_", nn.Sigmoid: "sigmoid", nn.SiLU: "silu"}
+    return Activation(names[kind]) if kind in names else None

@@ -185,6 +185,69 @@ INLINE void scale_by(int rows, int features, const float *mask, float *dy) {
         store(dy + i, load(dy + i) * load(mask + i));
 }
 
+/* exp as in Cephes: 2^n times a polynomial, to a unit in the last place. */
+INLINE vec exponential(vec x) {
+    x = choose(x < -87.0f, zero() - 87.0f, choose(x > 88.0f, zero() + 88.0f, x));
+    vec shifted = x * 1.44269504f + 12582912.0f; /* the lowest bits are x / ln 2, rounded */
+    vec n = shifted - 12582912.0f;
+    vec r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    vec p = ((((1.9875691500e-4f * r + 1.3981999507e-3f) * r + 8.3334519073e-3f) * r +
+              4.1665795894e-2f) * r + 1.6666665459e-1f) * r + 5.0000001201e-1f;
+    ints exponent = ((ints)shifted - 0x4B400000 + 127) << 23;
+    return (p * r * r + r + 1.0f) * (vec)exponent;
+}
+
+INLINE vec logistic(vec x) { return 1.0f / (1.0f + exponential(-x)); }
+
+INLINE vec hyperbolic_tangent(vec x) {
+    vec z = x * x;
+    vec near = ((((-5.70498872745e-3f * z + 2.06390887954e-2f) * z - 5.37397155531e-2f) * z +
+                 1.33314422036e-1f) * z - 3.33332819422e-1f) * z * x + x;
+    return choose(z < 0.39f, near, 1.0f - 2.0f / (exponential(2.0f * x) + 1.0f));
+}
+
+/* The normal distribution function by Abramowitz and Stegun 7.1.26, to 1e-7. */
+INLINE vec normal_below(vec x) {
+    vec size = choose(x < zero(), -x, x) * 0.70710678f;
+    vec t = 1.0f / (1.0f + 0.3275911f * size);
+    vec p = ((((1.061405429f * t - 1.453152027f) * t + 1.421413741f) * t - 0.284496736f) * t +
+             0.254829592f) * t;
+    vec beyond = 0.5f * p * exponential(-size * size);
+    return choose(x < zero(), beyond, 1.0f - beyond);
+}
+
+/* y = value and the derivative at x, each an expression of the vector v and the number c. */
+#define ACTIVATION(NAME, BEFORE, VALUE, SLOPE)                                                    \
+    INLINE void NAME(int rows, int features, float c, const float *x, float *y, float *slope) {   \
+        (void)c;                                                                                  \
+        for (int i = 0; i < rows * PAD(features); i += LANES) {                                   \
+            vec v = load(x + i);                                                                  \
+            BEFORE;                                                                               \
+            store(y + i, VALUE);                                                                  \
+            store(slope + i, SLOPE);                                                              \
+        }                                                                                         \
+        for (int r = 0; r < rows; r++)                                                            \
+            for (int i = features; i < PAD(features); i++) y[r * PAD(features) + i] = 0;          \
+    }
+
+ACTIVATION(tanh_, vec t = hyperbolic_tangent(v), t, 1.0f - t * t)
+ACTIVATION(sigmoid, vec t = logistic(v), t, t * (1.0f - t))
+ACTIVATION(silu, vec t = logistic(v), v * t, t * (1.0f + v * (1.0f - t)))
+ACTIVATION(gelu, vec t = normal_below(v), v * t,
+           t + v * 0.39894228f * exponential(-0.5f * v * v))
+ACTIVATION(gelu_tanh, vec t = hyperbolic_tangent(0.79788456f * (v + 0.044715f * v * v * v)),
+           0.5f * v * (1.0f + t),
+           0.5f * (1.0f + t) +
+               0.5f * v * (1.0f - t * t) * 0.79788456f * (1.0f + 0.134145f * v * v))
+ACTIVATION(leaky_relu, ints up = v > zero(), choose(up, v, v * c), choose(up, zero() + 1.0f, zero() + c))
+ACTIVATION(elu, vec e = c * exponential(v), choose(v > zero(), v, e - c),
+           choose(v > zero(), zero() + 1.0f, e))
+
+INLINE void scale_into(int rows, int features, const float *slope, const float *dy, float *dx) {
+    for (int i = 0; i < rows * PAD(features); i += LANES)
+        store(dx + i, load(dy + i) * load(slope + i));
+}
+
 INLINE void layer_norm(int rows, int features, float eps, const float *x, const float *weight,
                        const float *bias, float *normal, float *inverse, float *y) {
     for (int r = 0; r < rows; r++) {

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sweep.errors import TrainingError
-from sweep.training.chain import Dropout, Layer, LayerNorm, Linear
+from sweep.training.chain import Activation, Dropout, Layer, LayerNorm, Linear
 from sweep.training.engine import TrainingData, TrainingSettings
 from sweep.training.lanes import EpochPlan, LaneStack
 from sweep.training.optimizers import StepNumbers
@@ -117,6 +117,17 @@ class _Program:
             if self._trained:
                 self._backward.append(f"scale_by(rows, {width}, l->a + {mask}, l->d + {at});")
             self._calls += 1
+        elif isinstance(layer, Activation):
+            y, slope = self._buffer(padded(width)), self._buffer(padded(width))
+            self._forward.append(
+                f"{layer.name}(rows, {width}, {layer.number!r}f, l->a + {at}, l->a + {y}, "
+                f"l->a + {slope});"
+            )
+            if self._trained:
+                self._backward.append(
+                    f"scale_into(rows, {width}, l->a + {slope}, l->d + {y}, l->d + {at});"
+                )
+            self._at = y
         else:
             self._forward.append(f"relu(rows, {width}, l->a + {at});")
             if self._trained:
@@ -164,6 +175,11 @@ class _Program:
         self._at = y
 
 
+def program_source(layers: Sequence[Layer], features: int) -> str:
+    """The C program that trains a chain of layers."""
+    return _Program(layers, features).source()
+
+
 def _cache_folder() -> Path:
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "sweep-lr"
@@ -187,7 +203,7 @@ def _processor() -> str:
 
 
 @functools.cache
-def _library(source: str) -> ctypes.CDLL:
+def library(source: str) -> ctypes.CDLL:
     """The compiled program, from the disk if it has been compiled before.
 
     Raises:
@@ -262,7 +278,7 @@ class NativeTrainer:
         self._y_validation = data.y_validation.contiguous()
         self._batch_size = min(settings.batch_size or len(data.x_train), len(data.x_train))
         self._clip = settings.clip or 0.0
-        self._library = _library(_Program(layers, features).source())
+        self._library = library(program_source(layers, features))
 
     def group(self) -> int:
         """How many lanes it takes at once at most."""
