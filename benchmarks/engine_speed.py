@@ -68,7 +68,7 @@ def engines(
     made: dict[str, SequentialEngine | VectorizedEngine] = {
         "sequential": SequentialEngine(data, build, settings)
     }
-    for kernel in ("eager", "native"):
+    for kernel in ("eager", "compiled", "native"):
         try:
             made[kernel] = VectorizedEngine(data, build, settings, kernel=kernel)
         except TrainingError as error:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import replace
+from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 from twins import (
     CONFIGS,
     EPOCHS,
     KERNELS,
     OPTIMIZERS,
+    SGD,
     ZOO,
     Kernel,
     assert_same,
@@ -155,6 +160,56 @@ def test_another_optimizer_beside_is_refused() -> None:
 def test_layer_zoo(name: str) -> None:
     specs = [spec(0), spec(1, 4), spec(2, 4, Schedule("step", 0.02))]
     assert_same_courses(own(ZOO[name]), {0: specs}, settings())
+
+
+COMPILES = pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")
+
+
+@COMPILES
+def test_compiled_steps() -> None:
+    specs = [spec(0), spec(1, 4), spec(2, 4, Schedule("step", 0.02), SGD)]
+    arrivals = {0: specs, 1: [spec(3)]}  # four lanes are trained uncompiled
+    compiled: list[Kernel] = ["compiled"]
+    assert_same_courses(own(ZOO["residual"]), arrivals, settings(), kernels=compiled)
+
+
+@COMPILES
+def test_compiles_when_enough_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[Any] = []
+
+    def compile(step: Any, **_: object) -> Any:
+        compiled.append(step)
+        return step
+
+    monkeypatch.setattr(torch, "compile", compile)
+    engine = VectorizedEngine(make_data(), own(ZOO["residual"]), settings())
+    engine.add(spec(0))
+    for expected, times in ((0, 0), (10, 0), (10**7, 0), (10**7, 1), (10**7, 1)):
+        engine.expect(expected)
+        train(engine)
+        assert len(compiled) == times
+
+
+@pytest.mark.parametrize(
+    ("fault", "note"), [("raises", "RuntimeError: no compiler"), ("differs", "compiled results")]
+)
+def test_goes_on_when_compiling_fails(
+    fault: str, note: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(parameters: Tensor, *_: object) -> tuple[Tensor, Tensor]:
+        if fault == "raises":
+            raise RuntimeError("no compiler\nand more")
+        return parameters[:, 0], parameters
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: step)
+    data, build = make_data(), builder(CONFIGS["mlp"])
+    engine = VectorizedEngine(data, build, settings(), kernel="compiled")
+    twin = SequentialEngine(data, build, settings())
+    for each in (engine, twin):
+        each.add(spec(0))
+    assert_same(train(engine), train(twin))
+    assert len(engine.notes) == 1
+    assert engine.notes[0].startswith(f"training goes on uncompiled: {note}")
 
 
 def test_lanes_suit_model_batch_and_rows() -> None:

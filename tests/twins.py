@@ -25,7 +25,7 @@ from sweep.training.engine import (
 from sweep.training.sequential import SequentialEngine
 from sweep.training.vectorized import VectorizedEngine
 
-Kernel = Literal["eager", "native"]
+Kernel = Literal["eager", "compiled", "native"]
 KERNELS: tuple[Kernel, ...] = ("eager", "native") if shutil.which("cc") else ("eager",)
 RTOL = 1e-4
 ROWS, FEATURES, EPOCHS = 120, 3, 4

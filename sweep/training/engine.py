@@ -165,6 +165,9 @@ class Engine(Protocol):
     def add(self, spec: TrialSpec) -> None:
         """Take a trial in; it starts with the next epoch."""
 
+    def expect(self, epochs: int) -> None:
+        """Say how many epochs of single trials are still to come, to weigh preparations by."""
+
     def remove(self, number: int) -> None:
         """Let a trial go, finished or not."""
 

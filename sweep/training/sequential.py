@@ -87,6 +87,9 @@ class SequentialEngine:
             spec, model, optimizer, scheduler, SeededDropout(spec.seed)
         )
 
+    def expect(self, epochs: int) -> None:
+        """Nothing needs preparation here."""
+
     def remove(self, number: int) -> None:
         """Let a trial go, finished or not."""
         self._lanes.pop(number, None)

@@ -94,6 +94,22 @@ class StackedModel:
         output = functional_call(self._model, self.parameters(flat) | constants, (x,))
         return squared(output, len(x), type(self._model).__name__)
 
+    def loss(
+        self, flat: Tensor, constants: Constants, x: Tensor, y: Tensor, keys: Tensor
+    ) -> Tensor:
+        """The loss of one lane in training, a scalar; differentiable.
+
+        Args:
+            flat: (width,).
+            constants: Of this lane.
+            x: (rows, features).
+            y: (rows,).
+            keys: Of the dropout calls, (calls,) int32.
+        """
+        with LaneDropout(keys):
+            prediction = self.predict(flat, constants, x)  # (rows,)
+        return nn.functional.mse_loss(prediction, y)
+
     def losses(
         self, flat: Tensor, constants: Constants, x: Tensor, y: Tensor, keys: Tensor
     ) -> Tensor:
@@ -107,13 +123,8 @@ class StackedModel:
             keys: Of the dropout calls, (calls,) for all lanes, or (lanes, calls), int32.
         """
 
-        def loss(flat: Tensor, constants: Constants, x: Tensor, y: Tensor, keys: Tensor) -> Tensor:
-            with LaneDropout(keys):
-                prediction = self.predict(flat, constants, x)  # (rows,)
-            return nn.functional.mse_loss(prediction, y)
-
         dims = (0, 0, _lane_axis(x, 2), _lane_axis(y, 1), _lane_axis(keys, 1))
-        mapped: Callable[..., Tensor] = vmap(loss, in_dims=dims)
+        mapped: Callable[..., Tensor] = vmap(self.loss, in_dims=dims)
         return mapped(flat, constants, x, y, keys)
 
     def predictions(self, flat: Tensor, constants: Constants, x: Tensor) -> Tensor:

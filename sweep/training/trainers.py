@@ -13,6 +13,7 @@ from sweep.errors import TrainingError
 from sweep.models import CHECKED_ROWS
 from sweep.schedules import Schedule
 from sweep.training.chain import Layer, chain_of
+from sweep.training.compiled import CompilingTrainer
 from sweep.training.eager import EagerTrainer, LaneTrainer
 from sweep.training.engine import (
     ModelBuilder,
@@ -26,7 +27,7 @@ from sweep.training.native import NativeTrainer
 from sweep.training.stackable import Survey
 from sweep.training.stacking import StackedModel
 
-Kernel = Literal["eager", "native"]
+Kernel = Literal["eager", "compiled", "native"]
 
 _CACHE_BYTES = 16 * 2**20
 """Activations of all lanes that stacked operations may go through in a step."""
@@ -35,7 +36,7 @@ _CALL_SECS = 0.05
 """What one call for an epoch should take at least, so that messages between processes are few."""
 
 _MACS_PER_SEC = 5e10
-_MOST_LANES = {"eager": 64, "native": 16}
+_MOST_LANES = {"eager": 64, "compiled": 64, "native": 16}
 
 
 def choose_trainer(
@@ -64,6 +65,11 @@ def choose_trainer(
     eager = EagerTrainer(data, settings, stacked, known.floats_per_row)
     if kernel == "eager":
         return eager, "eager"
+    compiling = CompilingTrainer(
+        data, settings, stacked, known.floats_per_row, note, at_once=kernel == "compiled"
+    )
+    if kernel == "compiled":
+        return compiling, "compiled"
     layers = None
     if data.x_train.device.type == "cpu":
         layers = chain_of(build_model(0), data.x_train.shape[1])
@@ -77,7 +83,7 @@ def choose_trainer(
             raise
         if layers is not None:
             note(f"training is slower than it could be: {error}")
-        return eager, "eager"
+        return compiling, "eager"
     return native, "native"
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sweep.errors import TrainingError
+from sweep.training.compiled import CompilingTrainer
 from sweep.training.engine import (
     EpochResult,
     ModelBuilder,
@@ -34,8 +35,9 @@ class VectorizedEngine:
         settings: What all trials share.
         lanes: How many trials it asks for; by default what suits model, batch and processor.
         known: What a survey of the model has shown, if there has been one.
-        kernel: What does the work: `eager` torch operations for any model, a `native` program for
-            a chain of layers on a CPU, or the faster one that is possible.
+        kernel: What does the work: `eager` torch operations or `compiled` ones for any model, a
+            `native` program for a chain of layers on a CPU; by default the native one if it is
+            possible, else eager ones that are compiled when that pays.
 
     Raises:
         TrainingError: The model cannot be stacked, or the kernel that was asked for is impossible.
@@ -82,6 +84,11 @@ class VectorizedEngine:
                 f"{self._stack.optimizer!r}"
             )
         self._lanes[spec.number] = Lane(spec, rates, self._stack.add(model))
+
+    def expect(self, epochs: int) -> None:
+        """Say how many epochs of single trials are still to be trained, to decide on compiling."""
+        if isinstance(self._trainer, CompilingTrainer):
+            self._trainer.expect(epochs)
 
     def remove(self, number: int) -> None:
         """Let a trial go, finished or not."""
