@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,6 +89,23 @@ CHAINS: dict[str, Callable[[], nn.Module]] = {
 def test_native_chains(name: str) -> None:
     specs = [spec(0), spec(1, 4), spec(2, 4, Schedule("step", 0.02))]
     assert_same_courses(own(CHAINS[name]), {0: specs}, settings(70), kernels=["native"])
+
+
+@pytest.mark.skipif(
+    "native" not in KERNELS or platform.machine() not in ("x86_64", "AMD64"),
+    reason="needs a C compiler for x86-64",
+)
+@pytest.mark.parametrize("flags", [("-mavx2", "-mfma"), ("-msse2",), ("-m-unknown",)])
+def test_other_vector_lengths(flags: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    if "-mavx2" in flags and "AVX" not in torch.backends.cpu.get_cpu_capability():
+        pytest.skip("needs AVX2")
+    fallback: tuple[str, ...] = () if "-m-unknown" in flags else flags
+    monkeypatch.setattr(native, "PROCESSORS", (flags, fallback))
+    native.library.cache_clear()
+    specs = [spec(0), spec(1, 4)]
+    for name in ("order-pre", "mlp"):
+        assert_same_courses(builder(CONFIGS[name]), {0: specs}, settings(70), kernels=["native"])
+    native.library.cache_clear()
 
 
 def test_a_sequence_that_only_looks_like_a_chain_is_trained_by_torch() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import nn
@@ -12,12 +11,10 @@ from sweep.dataset import Dataset
 from sweep.errors import InputError
 from sweep.models import build_model, check_model
 from sweep.settings import ModelConfig
-from sweep.training.engine import Engine, TrainingData, TrainingSettings
+from sweep.training.engine import Engine, EngineName, TrainingData, TrainingSettings
 from sweep.training.sequential import SequentialEngine
 from sweep.training.stackable import survey
 from sweep.training.vectorized import VectorizedEngine
-
-EngineName = Literal["auto", "vectorized", "sequential"]
 
 
 def resolve_device(name: str) -> torch.device:

@@ -151,6 +151,10 @@ ModelBuilder = Callable[[int], "nn.Module"]
 """Builds the study's model with the initial weights of a seed."""
 
 
+EngineName = Literal["auto", "vectorized", "sequential"]
+"""What a user chooses from; `auto` is the vectorised one where a model allows it."""
+
+
 class Engine(Protocol):
     """Trains trials side by side, one epoch at a time; each has its own horizon.
 

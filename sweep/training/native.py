@@ -30,7 +30,10 @@ from sweep.training.lanes import EpochPlan, LaneStack
 from sweep.training.optimizers import StepNumbers
 
 _BLOCK = 64  # as in kernels.c
-_FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared")
+FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared")
+PROCESSORS: tuple[tuple[str, ...], ...] = (("-march=native",), ("-mcpu=native",), ())
+"""Flags for this processor's vectors, in the order in which they are tried."""
+
 _COMPILE_SECS = 120
 _GREATEST_WIDTH = 256
 """Wider layers are trained as fast by torch's matrix products."""
@@ -211,7 +214,13 @@ def library(source: str) -> ctypes.CDLL:
     """
     compiler = _compiler()
     version = subprocess.run([compiler, "--version"], capture_output=True, check=False).stdout
-    parts = (source, compiler, version.decode(errors="replace"), _processor(), *_FLAGS)
+    parts = (
+        source,
+        compiler,
+        version.decode(errors="replace"),
+        _processor(),
+        repr((FLAGS, PROCESSORS)),
+    )
     name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32] + ".so"
     path = _cache_folder() / name
     try:
@@ -226,16 +235,23 @@ def _compile(compiler: str, source: str, path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, unfinished = tempfile.mkstemp(dir=path.parent, suffix=".so")
     os.close(handle)
-    command = [compiler, *_FLAGS, "-x", "c", "-", "-o", unfinished, "-lm"]
+    cause = ""
     try:
-        done = subprocess.run(
-            command, input=source.encode(), capture_output=True, timeout=_COMPILE_SECS, check=False
-        )
-        if done.returncode:
+        for processor in PROCESSORS:
+            command = [compiler, *FLAGS, *processor, "-x", "c", "-", "-o", unfinished, "-lm"]
+            done = subprocess.run(
+                command,
+                input=source.encode(),
+                capture_output=True,
+                timeout=_COMPILE_SECS,
+                check=False,
+            )
+            if not done.returncode:
+                os.replace(unfinished, path)
+                return
             lines = done.stderr.decode(errors="replace").splitlines()
             cause = next((line for line in lines if "error" in line), f"exit {done.returncode}")
-            raise TrainingError(f"{Path(compiler).name} failed: {cause}")
-        os.replace(unfinished, path)
+        raise TrainingError(f"{Path(compiler).name} failed: {cause}")
     except subprocess.TimeoutExpired:
         raise TrainingError(f"{Path(compiler).name} took over {_COMPILE_SECS} s") from None
     finally:
