@@ -20,7 +20,7 @@ from sweep.dataset import Dataset
 from sweep.errors import SweepError, TrainingError
 from sweep.files import write_whole
 from sweep.settings import ModelConfig
-from sweep.training.engine import EpochResult, TrainingSettings, TrialError, TrialSpec
+from sweep.training.engine import EngineName, EpochResult, TrainingSettings, TrialError, TrialSpec
 
 if TYPE_CHECKING:  # the coordinator's side starts without torch
     from sweep.training.engine import Engine
@@ -38,12 +38,16 @@ class WorkerSetup:
         model: The model's settings.
         folders: Where the user's own modules are.
         settings: What all trials share.
+        engine: Which one it builds.
+        lanes: How many trials the vectorised engine trains at once; by default what suits it.
     """
 
     data: Dataset
     model: ModelConfig
     folders: tuple[Path, ...]
     settings: TrainingSettings
+    engine: EngineName = "auto"
+    lanes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -222,7 +226,9 @@ def _build_engine(setup: WorkerSetup) -> Engine:
     from sweep.training.build import build_engine
 
     torch.set_num_threads(1)
-    return build_engine(setup.data, setup.model, setup.folders, setup.settings)
+    return build_engine(
+        setup.data, setup.model, setup.folders, setup.settings, setup.engine, setup.lanes
+    )
 
 
 def _end_with_parent() -> None:

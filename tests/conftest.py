@@ -1,4 +1,4 @@
-"""What several test files share: a PostgreSQL server and a small study that has been run."""
+"""What several test files share: a PostgreSQL server, a study that has been run, one thread."""
 
 from __future__ import annotations
 
@@ -94,3 +94,14 @@ def tiny_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = sweep("run", "diabetes", "--trials", "3", "--epochs", "2", "--workers", "1", cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder / "studies" / "diabetes"
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch with one thread, as a worker has it."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from sweep.dataset import Dataset
 from sweep.errors import InputError
 from sweep.models import build_model, check_model
 from sweep.settings import ModelConfig
-from sweep.training.engine import Engine, TrainingData, TrainingSettings
+from sweep.training.engine import Engine, EngineName, TrainingData, TrainingSettings
 from sweep.training.sequential import SequentialEngine
+from sweep.training.stackable import survey
+from sweep.training.vectorized import VectorizedEngine
 
 
 def resolve_device(name: str) -> torch.device:
@@ -43,21 +46,42 @@ def training_data(data: Dataset, device: torch.device) -> TrainingData:
 
 
 def build_engine(
-    data: Dataset, model: ModelConfig, folders: tuple[Path, ...], settings: TrainingSettings
+    data: Dataset,
+    model: ModelConfig,
+    folders: tuple[Path, ...],
+    settings: TrainingSettings,
+    engine: EngineName = "auto",
+    lanes: int | None = None,
 ) -> Engine:
     """An engine for the study's model, once a trial step has shown that it can be trained.
 
+    Args:
+        data: The prepared data.
+        model: The model's settings.
+        folders: Where the user's own modules are.
+        settings: What all trials share.
+        engine: Which one; `auto` is the vectorised one if the model can be stacked, else the
+            sequential one, whose `notes` then say why.
+        lanes: How many trials the vectorised one trains at once; by default what suits it.
+
     Raises:
         ModelError: The model cannot be built, called or trained.
-        InputError: The device is not there.
+        InputError: The device is not there, or the model cannot be trained by the engine.
     """
     tensors = training_data(data, resolve_device(settings.device))
     features = tensors.x_train.shape[1]
-    check_model(
-        build_model(model, features, 0, folders).to(tensors.x_train.device),
-        tensors.x_train,
-        tensors.y_train,
-    )
-    return SequentialEngine(
-        tensors, lambda seed: build_model(model, features, seed, folders), settings
-    )
+
+    def build(seed: int) -> nn.Module:
+        return build_model(model, features, seed, folders)
+
+    check_model(build(0).to(tensors.x_train.device), tensors.x_train, tensors.y_train)
+    sequential = SequentialEngine(tensors, build, settings)
+    if engine == "sequential":
+        return sequential
+    known = survey(build, tensors.x_train, tensors.y_train)
+    if known.reason is None:
+        return VectorizedEngine(tensors, build, settings, lanes=lanes, known=known)
+    if engine == "vectorized":
+        raise InputError(f"the vectorized engine cannot train this model: {known.reason}")
+    sequential.notes.append(f"trials are trained one by one, since {known.reason}")
+    return sequential

@@ -151,11 +151,26 @@ ModelBuilder = Callable[[int], "nn.Module"]
 """Builds the study's model with the initial weights of a seed."""
 
 
+EngineName = Literal["auto", "vectorized", "sequential"]
+"""What a user chooses from; `auto` is the vectorised one where a model allows it."""
+
+
 class Engine(Protocol):
-    """Trains trials side by side, one epoch at a time; each has its own horizon."""
+    """Trains trials side by side, one epoch at a time; each has its own horizon.
+
+    Attributes:
+        lanes: How many trials it trains best at once.
+        notes: What a user should read about its choices, a sentence each.
+    """
+
+    lanes: int
+    notes: list[str]
 
     def add(self, spec: TrialSpec) -> None:
         """Take a trial in; it starts with the next epoch."""
+
+    def expect(self, epochs: int) -> None:
+        """Say how many epochs of single trials are still to come, to weigh preparations by."""
 
     def remove(self, number: int) -> None:
         """Let a trial go, finished or not."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from sweep.training.seeds import mix
+from sweep.training.seeds import mix, mix_into
 
 
 def row_order(seed: int, epoch: int, rows: int) -> Tensor:
@@ -29,6 +31,19 @@ def dropout_key(seed: int, step: int, layer: int) -> int:
     """The key of one dropout call's mask, as a signed 32-bit number."""
     key = mix(seed, 2, step, layer)
     return key - (1 << 32) if key >= 1 << 31 else key
+
+
+def dropout_keys(seed: int, first_step: int, steps: int, calls: int) -> NDArray[np.int32]:
+    """The keys of all dropout calls of several steps at once, as `dropout_key` gives them.
+
+    Returns:
+        (steps, calls) int32.
+    """
+    state = np.full((steps, calls), mix(seed, 2), dtype=np.uint64)
+    numbers = (np.arange(first_step, first_step + steps)[:, None], np.arange(calls))
+    for number in numbers:
+        state = mix_into(state, number.astype(np.uint64))
+    return state.astype(np.uint32).view(np.int32)
 
 
 def dropout_mask(key: Tensor, shape: torch.Size, p: float) -> Tensor:
@@ -54,22 +69,19 @@ def dropout_mask(key: Tensor, shape: torch.Size, p: float) -> Tensor:
     return (x & 0x7FFFFFFF) >= int(p * (1 << 31))
 
 
-class SeededDropout(TorchFunctionMode):
-    """Inside this context every `dropout` draws its mask from the trial's seed and step.
+class KeyedDropout(TorchFunctionMode):
+    """Inside this context every `dropout` draws its mask from the next key.
 
-    Other random operations use torch's global generator, which the engine seeds each epoch.
+    Other random operations use torch's global generator.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._seed = seed
-        self._step = 0
-        self._layer = 0
+        self.calls = 0
 
-    def start_step(self, step: int) -> None:
-        """Say which optimizer step, from 0, the next forward pass belongs to."""
-        self._step = step
-        self._layer = 0
+    def next_key(self, device: torch.device) -> Tensor:
+        """The int32 key of the dropout call number `calls`, a scalar."""
+        raise NotImplementedError
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -83,11 +95,47 @@ class SeededDropout(TorchFunctionMode):
     ) -> Tensor:
         if not training or p == 0.0:
             return input
-        key = dropout_key(self._seed, self._step, self._layer)
-        self._layer += 1
+        key = self.next_key(input.device)
+        self.calls += 1
         if p == 1.0:
             return input * 0.0
-        keep = dropout_mask(
-            torch.tensor(key, dtype=torch.int32, device=input.device), input.shape, p
-        )
-        return input * keep * (1.0 / (1.0 - p))
+        return input * dropout_mask(key, input.shape, p) * (1.0 / (1.0 - p))
+
+
+class SeededDropout(KeyedDropout):
+    """The masks of one trial, from its seed and step.
+
+    Args:
+        seed: The trial's.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._seed = seed
+        self._step = 0
+
+    def start_step(self, step: int) -> None:
+        """Say which optimizer step, from 0, the next forward pass belongs to."""
+        self._step = step
+        self.calls = 0
+
+    def next_key(self, device: torch.device) -> Tensor:
+        """The key of this step's next dropout call."""
+        key = dropout_key(self._seed, self._step, self.calls)
+        return torch.tensor(key, dtype=torch.int32, device=device)
+
+
+class LaneDropout(KeyedDropout):
+    """The masks of a lane, from its keys.
+
+    Args:
+        keys: (calls,) int32, in the order of the calls.
+    """
+
+    def __init__(self, keys: Tensor) -> None:
+        super().__init__()
+        self._keys = keys
+
+    def next_key(self, device: torch.device) -> Tensor:
+        """The next of the keys."""
+        return self._keys[self.calls]

@@ -66,6 +66,8 @@ class _Lane:
 class SequentialEngine:
     """Trains its trials one after the other, each with torch's own optimizer and scheduler."""
 
+    lanes = 1
+
     def __init__(
         self, data: TrainingData, build_model: ModelBuilder, settings: TrainingSettings
     ) -> None:
@@ -73,6 +75,7 @@ class SequentialEngine:
         self._build_model = build_model
         self._settings = settings
         self._lanes: dict[int, _Lane] = {}
+        self.notes: list[str] = []
 
     def add(self, spec: TrialSpec) -> None:
         """Take a trial in; it starts with the next epoch."""
@@ -83,6 +86,9 @@ class SequentialEngine:
         self._lanes[spec.number] = _Lane(
             spec, model, optimizer, scheduler, SeededDropout(spec.seed)
         )
+
+    def expect(self, epochs: int) -> None:
+        """Nothing needs preparation here."""
 
     def remove(self, number: int) -> None:
         """Let a trial go, finished or not."""

@@ -1,0 +1,427 @@
+/* Training a chain of layers, one lane at a time, with everything it touches in the cache.
+ *
+ * A program of calls with constant sizes is generated for each model and put where this file
+ * includes "program.h"; the compiler then unrolls the kernels for these sizes. Activations are
+ * (rows, features) with the features padded to a multiple of 16, which is a multiple of every
+ * vector length; so are the rows of a weight. Padding stays 0.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+#define PAD(n) (((n) + 15) / 16 * 16)
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+/* WIDE: vectors in a block of columns, with TALL rows; NARROW, SLIM: other blocks of that area. */
+#if defined(__AVX512F__)
+#define LANES 16
+#define WIDE 6
+#elif defined(__AVX__)
+#define LANES 8
+#define WIDE 3
+#else
+#define LANES 4
+#define WIDE 3
+#endif
+#define BLOCK 64 /* rows that go through all layers together */
+
+typedef float vec __attribute__((vector_size(4 * LANES)));
+typedef int ints __attribute__((vector_size(4 * LANES)));
+typedef unsigned bits __attribute__((vector_size(4 * LANES)));
+
+INLINE vec load(const float *p) { vec v; memcpy(&v, p, sizeof v); return v; }
+INLINE void store(float *p, vec v) { memcpy(p, &v, sizeof v); }
+INLINE vec choose(ints mask, vec a, vec b) { return (vec)((mask & (ints)a) | (~mask & (ints)b)); }
+INLINE vec zero(void) { return (vec){0}; }
+
+INLINE float sum(vec v) {
+    float part[LANES];
+    memcpy(part, &v, sizeof v);
+    UNROLL for (int half = LANES / 2; half; half /= 2)
+        UNROLL for (int i = 0; i < half; i++) part[i] += part[i + half];
+    return part[0];
+}
+
+/* c[m][n] = start[n] or c[m][n], + sum over k of a[m * am + k * ak] * b[k][n]; a block of columns.
+ * Rows are rounded up to a multiple of MR, so a and c must have room for that. */
+#define KERNEL(MR, NB)                                                                            \
+    INLINE void kernel_##MR##_##NB(int rows, int depth, const float *a, int am, int ak,           \
+                                   const float *b, int bk, float *c, int cm, const float *start,  \
+                                   int add) {                                                     \
+        for (int m = 0; m < rows; m += MR) {                                                      \
+            vec sums[MR][NB];                                                                     \
+            UNROLL for (int i = 0; i < MR; i++)                                                   \
+                UNROLL for (int j = 0; j < NB; j++)                                               \
+                    sums[i][j] = add ? load(c + (m + i) * cm + j * LANES)                         \
+                                     : start ? load(start + j * LANES) : zero();                  \
+            for (int k = 0; k < depth; k++) {                                                     \
+                vec column[NB];                                                                   \
+                UNROLL for (int j = 0; j < NB; j++) column[j] = load(b + k * bk + j * LANES);     \
+                UNROLL for (int i = 0; i < MR; i++) {                                             \
+                    float factor = a[(m + i) * am + k * ak];                                      \
+                    UNROLL for (int j = 0; j < NB; j++) sums[i][j] += factor * column[j];         \
+                }                                                                                 \
+            }                                                                                     \
+            UNROLL for (int i = 0; i < MR; i++)                                                   \
+                UNROLL for (int j = 0; j < NB; j++)                                               \
+                    store(c + (m + i) * cm + j * LANES, sums[i][j]);                              \
+        }                                                                                         \
+    }
+
+#if WIDE == 6
+KERNEL(4, 6)
+KERNEL(4, 5)
+KERNEL(4, 4)
+KERNEL(8, 3)
+KERNEL(8, 2)
+KERNEL(16, 1)
+#else
+KERNEL(4, 3)
+KERNEL(4, 2)
+KERNEL(8, 1)
+#endif
+
+INLINE void multiply(int rows, int columns, int depth, const float *a, int am, int ak,
+                     const float *b, int bk, float *c, int cm, const float *start, int add) {
+    int left = PAD(columns) / LANES;
+    for (int n = 0; left > 0; ) {
+        const float *from = start ? start + n : 0;
+#define CASE(MR, NB)                                                                              \
+    if (left >= NB) {                                                                             \
+        kernel_##MR##_##NB(rows, depth, a, am, ak, b + n, bk, c + n, cm, from, add);              \
+        n += NB * LANES, left -= NB;                                                              \
+        continue;                                                                                 \
+    }
+#if WIDE == 6
+        CASE(4, 6) CASE(4, 5) CASE(4, 4) CASE(8, 3) CASE(8, 2) CASE(16, 1)
+#else
+        CASE(4, 3) CASE(4, 2) CASE(8, 1)
+#endif
+    }
+}
+
+INLINE void linear(int rows, int inputs, int outputs, const float *x, const float *w,
+                   const float *wt, const float *bias, float *y) {
+    if (outputs > 1) {
+        multiply(rows, outputs, inputs, x, PAD(inputs), 1, wt, PAD(outputs), y, PAD(outputs), bias,
+                 0);
+        return;
+    }
+    for (int r = 0; r < rows; r++) {
+        vec sums = zero();
+        for (int i = 0; i < PAD(inputs); i += LANES)
+            sums += load(x + r * PAD(inputs) + i) * load(w + i);
+        y[r * 16] = sum(sums) + (bias ? bias[0] : 0);
+    }
+}
+
+INLINE void linear_backward(int rows, int inputs, int outputs, const float *x, const float *w,
+                            const float *dy, float *dx, float *dw, float *dbias) {
+    if (dbias)
+        for (int o = 0; o < PAD(outputs); o += LANES) {
+            vec sums = zero();
+            for (int r = 0; r < rows; r++) sums += load(dy + r * PAD(outputs) + o);
+            store(dbias + o, load(dbias + o) + sums);
+        }
+    if (outputs > 1)
+        multiply(outputs, inputs, rows, dy, 1, PAD(outputs), x, PAD(inputs), dw, PAD(inputs), 0, 1);
+    else
+        for (int i = 0; i < PAD(inputs); i += LANES) {
+            vec sums = zero();
+            for (int r = 0; r < rows; r++) sums += dy[r * 16] * load(x + r * PAD(inputs) + i);
+            store(dw + i, load(dw + i) + sums);
+        }
+    if (dx)
+        multiply(rows, inputs, outputs, dy, PAD(outputs), 1, w, PAD(inputs), dx, PAD(inputs), 0, 0);
+}
+
+INLINE void transpose(int inputs, int outputs, const float *w, float *wt) {
+    if (outputs > 1)
+        for (int i = 0; i < inputs; i++)
+            for (int o = 0; o < outputs; o++) wt[i * PAD(outputs) + o] = w[o * PAD(inputs) + i];
+}
+
+/* NaN goes through, as in torch. */
+INLINE void relu(int rows, int features, float *x) {
+    for (int i = 0; i < rows * PAD(features); i += LANES) {
+        vec v = load(x + i);
+        store(x + i, choose(v < zero(), zero(), v));
+    }
+}
+
+INLINE void relu_backward(int rows, int features, const float *y, float *dy) {
+    for (int i = 0; i < rows * PAD(features); i += LANES)
+        store(dy + i, choose(load(y + i) <= zero(), zero(), load(dy + i)));
+}
+
+/* randomness.dropout_mask: rows of this block begin at row `first` of the batch. */
+INLINE void dropout(int rows, int features, int first, unsigned key, unsigned least, float scale,
+                    float *x, float *mask) {
+    bits column;
+    for (int i = 0; i < LANES; i++) column[i] = i;
+    for (int r = 0; r < rows; r++)
+        for (int o = 0; o < PAD(features); o += LANES) {
+            bits h = (column + (unsigned)((first + r) * features + o)) * 0x9E3779B1u + key;
+            h ^= h >> 16;
+            h *= 0x7FEB352Du;
+            h ^= h >> 15;
+            h *= 0x846CA68Bu;
+            h ^= h >> 16;
+            ints kept = (ints)((h & 0x7FFFFFFFu) >= (bits){0} + least);
+            vec factor = choose(kept, zero() + scale, zero());
+            int at = r * PAD(features) + o;
+            store(mask + at, factor);
+            store(x + at, load(x + at) * factor);
+        }
+}
+
+INLINE void scale_by(int rows, int features, const float *mask, float *dy) {
+    for (int i = 0; i < rows * PAD(features); i += LANES)
+        store(dy + i, load(dy + i) * load(mask + i));
+}
+
+/* exp as in Cephes: 2^n times a polynomial, to a unit in the last place. */
+INLINE vec exponential(vec x) {
+    x = choose(x < -87.0f, zero() - 87.0f, choose(x > 88.0f, zero() + 88.0f, x));
+    vec shifted = x * 1.44269504f + 12582912.0f; /* the lowest bits are x / ln 2, rounded */
+    vec n = shifted - 12582912.0f;
+    vec r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    vec p = ((((1.9875691500e-4f * r + 1.3981999507e-3f) * r + 8.3334519073e-3f) * r +
+              4.1665795894e-2f) * r + 1.6666665459e-1f) * r + 5.0000001201e-1f;
+    ints exponent = ((ints)shifted - 0x4B400000 + 127) << 23;
+    return (p * r * r + r + 1.0f) * (vec)exponent;
+}
+
+INLINE vec logistic(vec x) { return 1.0f / (1.0f + exponential(-x)); }
+
+INLINE vec hyperbolic_tangent(vec x) {
+    vec z = x * x;
+    vec near = ((((-5.70498872745e-3f * z + 2.06390887954e-2f) * z - 5.37397155531e-2f) * z +
+                 1.33314422036e-1f) * z - 3.33332819422e-1f) * z * x + x;
+    return choose(z < 0.39f, near, 1.0f - 2.0f / (exponential(2.0f * x) + 1.0f));
+}
+
+/* The normal distribution function by Abramowitz and Stegun 7.1.26, to 1e-7. */
+INLINE vec normal_below(vec x) {
+    vec size = choose(x < zero(), -x, x) * 0.70710678f;
+    vec t = 1.0f / (1.0f + 0.3275911f * size);
+    vec p = ((((1.061405429f * t - 1.453152027f) * t + 1.421413741f) * t - 0.284496736f) * t +
+             0.254829592f) * t;
+    vec beyond = 0.5f * p * exponential(-size * size);
+    return choose(x < zero(), beyond, 1.0f - beyond);
+}
+
+/* y = value and the derivative at x, each an expression of the vector v and the number c. */
+#define ACTIVATION(NAME, BEFORE, VALUE, SLOPE)                                                    \
+    INLINE void NAME(int rows, int features, float c, const float *x, float *y, float *slope) {   \
+        (void)c;                                                                                  \
+        for (int i = 0; i < rows * PAD(features); i += LANES) {                                   \
+            vec v = load(x + i);                                                                  \
+            BEFORE;                                                                               \
+            store(y + i, VALUE);                                                                  \
+            store(slope + i, SLOPE);                                                              \
+        }                                                                                         \
+        for (int r = 0; r < rows; r++)                                                            \
+            for (int i = features; i < PAD(features); i++) y[r * PAD(features) + i] = 0;          \
+    }
+
+ACTIVATION(tanh_, vec t = hyperbolic_tangent(v), t, 1.0f - t * t)
+ACTIVATION(sigmoid, vec t = logistic(v), t, t * (1.0f - t))
+ACTIVATION(silu, vec t = logistic(v), v * t, t * (1.0f + v * (1.0f - t)))
+ACTIVATION(gelu, vec t = normal_below(v), v * t,
+           t + v * 0.39894228f * exponential(-0.5f * v * v))
+ACTIVATION(gelu_tanh, vec t = hyperbolic_tangent(0.79788456f * (v + 0.044715f * v * v * v)),
+           0.5f * v * (1.0f + t),
+           0.5f * (1.0f + t) +
+               0.5f * v * (1.0f - t * t) * 0.79788456f * (1.0f + 0.134145f * v * v))
+ACTIVATION(leaky_relu, ints up = v > zero(), choose(up, v, v * c), choose(up, zero() + 1.0f, zero() + c))
+ACTIVATION(elu, vec e = c * exponential(v), choose(v > zero(), v, e - c),
+           choose(v > zero(), zero() + 1.0f, e))
+
+INLINE void scale_into(int rows, int features, const float *slope, const float *dy, float *dx) {
+    for (int i = 0; i < rows * PAD(features); i += LANES)
+        store(dx + i, load(dy + i) * load(slope + i));
+}
+
+INLINE void layer_norm(int rows, int features, float eps, const float *x, const float *weight,
+                       const float *bias, float *normal, float *inverse, float *y) {
+    for (int r = 0; r < rows; r++) {
+        const float *row = x + r * PAD(features);
+        float mean = 0, variance = 0;
+        for (int i = 0; i < features; i++) mean += row[i];
+        mean /= features;
+        for (int i = 0; i < features; i++) variance += (row[i] - mean) * (row[i] - mean);
+        inverse[r] = 1 / sqrtf(variance / features + eps);
+        for (int i = 0; i < features; i++) {
+            float n = (row[i] - mean) * inverse[r];
+            normal[r * PAD(features) + i] = n;
+            y[r * PAD(features) + i] = (weight ? n * weight[i] : n) + (bias ? bias[i] : 0);
+        }
+    }
+}
+
+INLINE void layer_norm_backward(int rows, int features, const float *weight, const float *normal,
+                                const float *inverse, const float *dy, float *dx, float *dweight,
+                                float *dbias) {
+    for (int r = 0; r < rows; r++) {
+        const float *n = normal + r * PAD(features), *d = dy + r * PAD(features);
+        for (int i = 0; i < features; i++) {
+            if (dweight) dweight[i] += d[i] * n[i];
+            if (dbias) dbias[i] += d[i];
+        }
+        if (!dx) continue;
+        float mean = 0, product = 0;
+        for (int i = 0; i < features; i++) {
+            float g = weight ? d[i] * weight[i] : d[i];
+            mean += g;
+            product += g * n[i];
+        }
+        mean /= features;
+        product /= features;
+        for (int i = 0; i < features; i++) {
+            float g = weight ? d[i] * weight[i] : d[i];
+            dx[r * PAD(features) + i] = (g - mean - n[i] * product) * inverse[r];
+        }
+    }
+}
+
+INLINE void pack(int rows, int columns, const float *flat, float *padded) {
+    for (int r = 0; r < rows; r++)
+        memcpy(padded + r * PAD(columns), flat + r * columns, columns * sizeof(float));
+}
+
+INLINE void unpack(int rows, int columns, const float *padded, float *flat) {
+    for (int r = 0; r < rows; r++)
+        memcpy(flat + r * columns, padded + r * PAD(columns), columns * sizeof(float));
+}
+
+/* The program defines: FEATURES, WEIGHTS (padded numbers of weights), TRANSPOSED (numbers of
+ * transposed weights), ACTIVATIONS (numbers of all activations of a block), INPUT and OUTPUT
+ * (where activations begin), and the functions pack_all, unpack_all, transpose_all, forward,
+ * backward. */
+typedef struct {
+    float w[WEIGHTS], g[WEIGHTS], s[2][WEIGHTS];
+    float wt[TRANSPOSED];
+    float a[ACTIVATIONS], d[ACTIVATIONS];
+} Lane __attribute__((aligned(64)));
+
+#include "program.h"
+
+typedef struct {
+    float rate, shrink, spread, momentum, lookahead, weight_decay, gain1, beta2, gain2, eps;
+} Numbers;
+
+INLINE void step_sgd(Lane *l, float share, Numbers n) {
+    for (int i = 0; i < WEIGHTS; i++) {
+        float g = l->g[i] * share + n.weight_decay * l->w[i];
+        float velocity = l->s[0][i] * n.momentum + g;
+        l->s[0][i] = velocity;
+        l->w[i] -= n.rate * (n.lookahead != 0 ? g + n.lookahead * velocity : velocity);
+    }
+}
+
+INLINE void step_adam(Lane *l, float share, Numbers n) {
+    for (int i = 0; i < WEIGHTS; i++) {
+        float w = l->w[i] * n.shrink;
+        float g = l->g[i] * share + n.weight_decay * w;
+        float mean = l->s[0][i] + (g - l->s[0][i]) * n.gain1;
+        float square = l->s[1][i] * n.beta2 + g * g * n.gain2;
+        l->s[0][i] = mean;
+        l->s[1][i] = square;
+        l->w[i] = w - n.rate * (mean / (sqrtf(square) / n.spread + n.eps));
+    }
+}
+
+INLINE float norm(const float *g) {
+    vec sums[4] = {zero(), zero(), zero(), zero()};
+    for (int i = 0; i < WEIGHTS; i += LANES) sums[i / LANES % 4] += load(g + i) * load(g + i);
+    return sqrtf(sum(sums[0] + sums[1] + sums[2] + sums[3]));
+}
+
+static void gather(Lane *l, int rows, const float *x, const long long *order) {
+    for (int r = 0; r < rows; r++)
+        memcpy(l->a + INPUT + r * PAD(FEATURES), x + order[r] * FEATURES, FEATURES * sizeof(float));
+}
+
+/* Gradients of one batch into l->g; the sum of its squared errors. */
+static float gradients(Lane *l, int rows, const float *x, const float *y, const long long *order,
+                       const int *keys) {
+    float error = 0;
+    memset(l->g, 0, sizeof l->g);
+    for (int first = 0; first < rows; first += BLOCK) {
+        int some = rows - first < BLOCK ? rows - first : BLOCK;
+        gather(l, some, x, order + first);
+        forward(l, some, first, keys, 1);
+        for (int r = 0; r < some; r++) {
+            float residual = l->a[OUTPUT + r * 16] - y[order[first + r]];
+            error += residual * residual;
+            l->d[OUTPUT + r * 16] = 2 * residual / rows;
+        }
+        backward(l, some);
+    }
+    return error;
+}
+
+/* An epoch of each lane. Arrays as in EpochPlan; weights and states are (lanes, width). */
+int train(long long lanes, long long rows, long long batch, long long calls, long long courses,
+          int adam, float clip, const float *x, const float *y, const long long *course,
+          const long long *orders, const int *keys, float *weights, float *state1, float *state2,
+          long long width, const Numbers *numbers, float *errors, float *norms) {
+    Lane *l = aligned_alloc(64, (sizeof(Lane) + 63) / 64 * 64);
+    if (!l) return 1;
+    for (long long lane = 0; lane < lanes; lane++) {
+        memset(l, 0, sizeof *l);
+        const long long *order = orders + course[lane] * rows;
+        float *states[2] = {state1 + lane * width, adam ? state2 + lane * width : 0};
+        pack_all(weights + lane * width, l->w);
+        for (int s = 0; s <= adam; s++) pack_all(states[s], l->s[s]);
+        transpose_all(l);
+        errors[lane] = norms[lane] = 0;
+        for (long long first = 0, step = 0; first < rows; first += batch, step++) {
+            int some = rows - first < batch ? rows - first : batch;
+            const int *key = keys + (step * courses + course[lane]) * calls;
+            errors[lane] += gradients(l, some, x, y, order + first, key);
+            float length = norm(l->g), share = clip > 0 ? clip / (length + 1e-6f) : 1;
+            norms[lane] += length;
+            share = share > 1 ? 1 : share;
+            if (adam) step_adam(l, share, numbers[step * lanes + lane]);
+            else step_sgd(l, share, numbers[step * lanes + lane]);
+            transpose_all(l);
+        }
+        unpack_all(l->w, weights + lane * width);
+        for (int s = 0; s <= adam; s++) unpack_all(l->s[s], states[s]);
+    }
+    free(l);
+    return 0;
+}
+
+/* The sums of squared errors of each lane over all rows, without dropout. */
+int validate(long long lanes, long long rows, const float *x, const float *y, const float *weights,
+             long long width, double *errors) {
+    Lane *l = aligned_alloc(64, (sizeof(Lane) + 63) / 64 * 64);
+    if (!l) return 1;
+    for (long long lane = 0; lane < lanes; lane++) {
+        memset(l, 0, sizeof *l);
+        pack_all(weights + lane * width, l->w);
+        transpose_all(l);
+        errors[lane] = 0;
+        for (long long first = 0; first < rows; first += BLOCK) {
+            int some = rows - first < BLOCK ? rows - first : BLOCK;
+            for (int r = 0; r < some; r++)
+                memcpy(l->a + INPUT + r * PAD(FEATURES), x + (first + r) * FEATURES,
+                       FEATURES * sizeof(float));
+            forward(l, some, 0, 0, 0);
+            for (int r = 0; r < some; r++) {
+                float residual = l->a[OUTPUT + r * 16] - y[first + r];
+                errors[lane] += residual * residual;
+            }
+        }
+    }
+    free(l);
+    return 0;
+}

@@ -1,0 +1,171 @@
+"""Many trials trained as lanes of one stacked model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from sweep.errors import TrainingError
+from sweep.training.compiled import CompilingTrainer
+from sweep.training.engine import (
+    EpochResult,
+    ModelBuilder,
+    TrainingData,
+    TrainingSettings,
+    TrialError,
+    TrialSpec,
+)
+from sweep.training.lanes import Lane, LaneRates, LaneStack, plan_epoch
+from sweep.training.sequential import build_optimizer
+from sweep.training.stackable import Survey, survey
+from sweep.training.stacking import StackedModel
+from sweep.training.trainers import Kernel, choose_trainer, default_lanes
+
+
+class VectorizedEngine:
+    """Trains its trials together, each by its own schedule and from its own epoch on.
+
+    Args:
+        data: The rows.
+        build_model: Builds the model, with the initial weights of a seed.
+        settings: What all trials share.
+        lanes: How many trials it asks for; by default what suits model, batch and processor.
+        known: What a survey of the model has shown, if there has been one.
+        kernel: What does the work: `eager` torch operations or `compiled` ones for any model, a
+            `native` program for a chain of layers on a CPU; by default the native one if it is
+            possible, else eager ones that are compiled when that pays.
+
+    Raises:
+        TrainingError: The model cannot be stacked, or the kernel that was asked for is impossible.
+    """
+
+    def __init__(
+        self,
+        data: TrainingData,
+        build_model: ModelBuilder,
+        settings: TrainingSettings,
+        *,
+        lanes: int | None = None,
+        known: Survey | None = None,
+        kernel: Literal["auto"] | Kernel = "auto",
+    ) -> None:
+        known = known or survey(build_model, data.x_train, data.y_train)
+        if known.reason:
+            raise TrainingError(f"the model cannot be trained as lanes: {known.reason}")
+        self.notes: list[str] = []
+        self._data = data
+        self._build_model = build_model
+        self._settings = settings
+        self._steps = settings.steps_per_epoch(len(data.x_train))
+        self._dropout_calls = known.dropout_calls
+        self._stacked = StackedModel(build_model(0).to(data.x_train.device))
+        self._trainer, self.kernel = choose_trainer(
+            data, settings, build_model, self._stacked, known, kernel, self.notes.append
+        )
+        self.lanes = lanes or default_lanes(data, settings, known, self.kernel)
+        self._stack: LaneStack | None = None
+        self._lanes: dict[int, Lane] = {}
+
+    def add(self, spec: TrialSpec) -> None:
+        """Take a trial in; it starts with the next epoch."""
+        device = self._data.x_train.device
+        model = self._build_model(spec.seed).to(device)
+        build_optimizer(model, spec.optimizer, spec.schedule.lr)  # raises what torch objects to
+        rates = LaneRates(spec.schedule, self._settings.epochs, self._steps)
+        if self._stack is None or not len(self._stack):
+            self._stack = LaneStack(self._stacked, spec.optimizer.name, self.lanes, device)
+        if spec.optimizer.name != self._stack.optimizer:
+            raise TrainingError(
+                f"all lanes must have the same optimizer, but got {spec.optimizer.name!r} beside "
+                f"{self._stack.optimizer!r}"
+            )
+        self._lanes[spec.number] = Lane(spec, rates, self._stack.add(model))
+
+    def expect(self, epochs: int) -> None:
+        """Say how many epochs of single trials are still to be trained, to decide on compiling."""
+        if isinstance(self._trainer, CompilingTrainer):
+            self._trainer.expect(epochs)
+
+    def remove(self, number: int) -> None:
+        """Let a trial go, finished or not."""
+        gone = self._lanes.pop(number, None)
+        if gone is None or self._stack is None:
+            return
+        self._stack.remove(gone.slot)
+        for lane in self._lanes.values():
+            if lane.slot == len(self._stack):
+                lane.slot = gone.slot
+
+    def weights(self, number: int) -> dict[str, Tensor]:
+        """The product of a trial that is still here: the weights that the objective asks for."""
+        assert self._stack is not None
+        lane = self._lanes[number]
+        best = self._settings.objective == "best" and lane.best_val_mse < float("inf")
+        return self._stack.state_dict(lane.slot, best)
+
+    def train_epoch(self) -> list[EpochResult | TrialError]:
+        """Train every trial for one epoch of its own; the order is that of `add`."""
+        in_stack = sorted(self._lanes.values(), key=lambda lane: lane.slot)
+        group = self._trainer.group()
+        results: dict[int, EpochResult | TrialError] = {}
+        for first in range(0, len(in_stack), group):
+            lanes = in_stack[first : first + group]
+            try:
+                answers: Sequence[EpochResult | TrialError] = self._train(lanes)
+            except Exception as error:
+                text = f"{type(error).__name__}: {error}"
+                answers = [TrialError(lane.spec.number, lane.epoch + 1, text) for lane in lanes]
+            results |= {answer.number: answer for answer in answers}
+        ordered = [results[number] for number in self._lanes]
+        for answer in ordered:
+            if isinstance(answer, TrialError):
+                self.remove(answer.number)
+        return ordered
+
+    def _train(self, lanes: list[Lane]) -> list[EpochResult]:
+        """Train neighbours in the stack for an epoch."""
+        assert self._stack is not None
+        started = time.perf_counter()
+        rows = len(self._data.x_train)
+        plan = plan_epoch(lanes, rows, self._dropout_calls, self._steps)
+        squared_errors, norms = self._trainer.train(self._stack, plan)
+        validation = self._trainer.validate(self._stack, plan.lanes)
+        train_mse, grad_norm, val_mse = (
+            torch.stack([squared_errors.double(), norms.double(), validation.double()])
+            .cpu()
+            .numpy()
+        )
+        train_mse *= self._data.mse_scale / rows
+        val_mse *= self._data.mse_scale / len(self._data.y_validation)
+        grad_norm /= self._steps
+        self._keep_best(lanes, val_mse.tolist())
+        seconds = (time.perf_counter() - started) / len(lanes)
+        return [
+            EpochResult(
+                number=lane.spec.number,
+                epoch=lane.epoch,
+                val_mse=float(val_mse[i]),
+                train_mse=float(train_mse[i]),
+                lr_first=float(plan.rates[0, i]),
+                lr_last=float(plan.rates[-1, i]),
+                grad_norm=float(grad_norm[i]),
+                seconds=seconds,
+            )
+            for i, lane in enumerate(lanes)
+        ]
+
+    def _keep_best(self, lanes: list[Lane], val_mse: list[float]) -> None:
+        """Count the epoch, tell the schedules, and keep the weights of lanes at their best."""
+        assert self._stack is not None
+        improved: list[int] = []
+        for lane, error in zip(lanes, val_mse, strict=True):
+            lane.epoch += 1
+            lane.rates.report(error)
+            if error < lane.best_val_mse:
+                lane.best_val_mse = error
+                improved.append(lane.slot)
+        self._stack.best[improved] = self._stack.parameters[improved]

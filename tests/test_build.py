@@ -1,0 +1,75 @@
+"""Which engine a study gets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sweep.dataset import Dataset
+from sweep.errors import InputError
+from sweep.settings import ModelConfig
+from sweep.training.build import build_engine
+from sweep.training.engine import TrainingSettings
+from sweep.training.sequential import SequentialEngine
+from sweep.training.vectorized import VectorizedEngine
+
+NORMED = """
+from torch import nn
+
+def build(features):
+    return nn.Sequential(nn.Linear(features, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+"""
+REASON = "1 (BatchNorm1d) gathers statistics over batches"
+
+
+def some_data() -> Dataset:
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(90, 3)).astype(np.float32)
+    y = x.sum(axis=1)
+    return Dataset(
+        *(x[:50], x[50:70], x[70:], y[:50], y[50:70], y[70:]),
+        target_mean=0.0,
+        target_scale=1.0,
+        features=("a", "b", "c"),
+        target="y",
+        unit="y",
+        notes=(),
+        fingerprint="",
+    )
+
+
+@pytest.fixture
+def normed(tmp_path: Path) -> tuple[ModelConfig, tuple[Path, ...]]:
+    (tmp_path / "normed_model.py").write_text(NORMED)
+    return ModelConfig(name="normed_model:build"), (tmp_path,)
+
+
+def test_the_vectorised_engine_is_the_first_choice() -> None:
+    settings = TrainingSettings(epochs=1)
+    for name in ("auto", "vectorized"):
+        engine = build_engine(some_data(), ModelConfig(), (), settings, name)
+        assert isinstance(engine, VectorizedEngine)
+        assert engine.lanes > 1
+    engine = build_engine(some_data(), ModelConfig(), (), settings, lanes=5)
+    assert engine.lanes == 5
+    engine = build_engine(some_data(), ModelConfig(), (), settings, "sequential")
+    assert isinstance(engine, SequentialEngine)
+    assert (engine.lanes, engine.notes) == (1, [])
+
+
+def test_a_model_that_cannot_be_stacked_is_trained_alone(
+    normed: tuple[ModelConfig, tuple[Path, ...]],
+) -> None:
+    engine = build_engine(some_data(), *normed, TrainingSettings(epochs=1))
+    assert isinstance(engine, SequentialEngine)
+    assert engine.notes == [f"trials are trained one by one, since {REASON}"]
+
+
+def test_a_model_that_cannot_be_stacked_is_refused_if_it_must_be(
+    normed: tuple[ModelConfig, tuple[Path, ...]],
+) -> None:
+    with pytest.raises(InputError) as refused:
+        build_engine(some_data(), *normed, TrainingSettings(epochs=1), "vectorized")
+    assert str(refused.value) == f"the vectorized engine cannot train this model: {REASON}"

@@ -1,0 +1,113 @@
+"""Models that cannot be trained as lanes, and what is said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from twins import (
+    CONFIGS,
+    FEATURES,
+    Attention,
+    Reshape,
+    builder,
+    make_data,
+    own,
+    settings,
+)
+
+from sweep.errors import TrainingError
+from sweep.models import MODELS
+from sweep.training.stackable import why_not_stackable
+from sweep.training.vectorized import VectorizedEngine
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+class Odd(nn.Module):
+    """Calls a function of itself, the inputs and a linear layer's output."""
+
+    steps: Tensor
+
+    def __init__(self, function: Callable[[Odd, Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.layer = nn.Linear(FEATURES, 1)
+        self.register_buffer("steps", torch.zeros(()))
+        self.unstacked = torch.rand(())
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self, x, self.layer(x))
+
+
+def _count(model: Odd, x: Tensor, y: Tensor) -> Tensor:
+    model.steps += 1
+    return y
+
+
+FALLBACKS: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "batch norm": (
+        lambda: nn.Sequential(nn.Linear(FEATURES, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)),
+        "1 (BatchNorm1d) gathers statistics over batches",
+    ),
+    "control flow": (
+        lambda: Odd(lambda model, x, y: y if y.mean() > 0 else -y),
+        "Odd: its control flow depends on a tensor's values",
+    ),
+    "control flow of inputs": (
+        lambda: Odd(lambda model, x, y: y if x.mean() > 0 else -y),
+        "Odd: its control flow depends on a tensor's values",
+    ),
+    "item": (
+        lambda: Odd(lambda model, x, y: y * y.mean().item()),
+        "Odd: it reads a tensor's value with .item()",
+    ),
+    "noise": (
+        lambda: nn.Sequential(Odd(lambda model, x, y: y + torch.randn_like(y))),
+        "0 (Odd): it draws random numbers otherwise than by dropout",
+    ),
+    "attention dropout": (
+        lambda: Attention(need_weights=False, dropout=0.1),
+        "attention (MultiheadAttention): it draws random numbers otherwise than by dropout",
+    ),
+    "buffer": (lambda: Odd(_count), "Odd changes its buffer steps in training"),
+    "rows": (lambda: Odd(lambda m, x, y: y - y.mean()), "Odd predicts a row from other rows"),
+    "attribute": (
+        lambda: Odd(lambda model, x, y: y * model.unstacked),
+        "Odd computes something else as lanes",
+    ),
+    "recurrent": (
+        lambda: nn.Sequential(Reshape(FEATURES, 1), Recurrent()),
+        "1.cells (LSTM)",
+    ),
+}
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells = nn.LSTM(1, 4, batch_first=True)
+        self.out = nn.Linear(4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.out(self.cells(x)[0][:, -1])
+        return y
+
+
+@pytest.mark.parametrize("name", FALLBACKS)
+def test_why_not_stackable(name: str) -> None:
+    make, expected = FALLBACKS[name]
+    data = make_data()
+    reason = why_not_stackable(own(make), data.x_train, data.y_train)
+    assert reason is not None
+    assert reason.startswith(expected)
+    with pytest.raises(TrainingError, match="cannot be trained as lanes"):
+        VectorizedEngine(data, own(make), settings())
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_built_in_models_are_stackable(model: str) -> None:
+    data = make_data()
+    assert why_not_stackable(builder(CONFIGS[model]), data.x_train, data.y_train) is None

@@ -1,0 +1,227 @@
+"""The vectorised engine against its sequential twin, and what only it has."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from twins import (
+    CONFIGS,
+    EPOCHS,
+    KERNELS,
+    OPTIMIZERS,
+    SGD,
+    ZOO,
+    Kernel,
+    assert_same,
+    assert_same_courses,
+    assert_same_weights,
+    builder,
+    make_data,
+    own,
+    settings,
+    spec,
+    train,
+)
+
+from sweep.errors import TrainingError
+from sweep.models import MODELS
+from sweep.schedules import SHAPES, Schedule
+from sweep.training.engine import (
+    OptimizerSettings,
+)
+from sweep.training.sequential import SequentialEngine
+from sweep.training.stackable import survey
+from sweep.training.trainers import default_lanes
+from sweep.training.vectorized import VectorizedEngine
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.mark.parametrize("scheduler", SHAPES)
+@pytest.mark.parametrize("model", MODELS)
+def test_models_and_schedules(model: str, scheduler: str) -> None:
+    warmup = 0.2 if SHAPES[scheduler].uses_warmup else 0.0
+    specs = [
+        spec(0, 3, Schedule(scheduler, 0.05)),
+        spec(1, 3, Schedule(scheduler, 0.02, warmup=warmup)),
+        spec(2, 4, Schedule("constant", 0.01)),
+    ]
+    assert_same_courses(builder(CONFIGS[model]), {0: specs}, settings(), kernels=KERNELS)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("model", MODELS)
+def test_models_and_optimizers(model: str, optimizer: str) -> None:
+    settled = OPTIMIZERS[optimizer]
+    other = replace(settled, momentum=settled.momentum / 2, weight_decay=0.05)
+    specs = [spec(0, 3, None, settled), spec(1, 3, None, other), spec(2, 4, None, settled)]
+    assert_same_courses(builder(CONFIGS[model]), {0: specs}, settings(clip=0.7), kernels=KERNELS)
+
+
+@pytest.mark.parametrize("batch_size", [7, 50, 150, 151, None])
+def test_batch_sizes(batch_size: int | None) -> None:
+    specs = [spec(0), spec(1, 5)]
+    assert_same_courses(
+        builder(CONFIGS["order-pre"]), {0: specs}, settings(batch_size), kernels=KERNELS
+    )
+
+
+@pytest.mark.parametrize("optimizer", ["nesterov", "adam"])
+def test_lanes_come_and_go(optimizer: str) -> None:
+    chosen = OPTIMIZERS[optimizer]
+    specs = [spec(n, n % 3, Schedule("linear", 0.01 / (n + 1)), chosen) for n in range(8)]
+    arrivals = {0: specs[:3], 1: specs[3:4], 2: specs[4:6], 3: specs[6:]}
+    departures = {2: [0], 3: [3, 5]}
+    assert_same_courses(
+        builder(CONFIGS["mlp"]),
+        arrivals,
+        settings(),
+        departures=departures,
+        lanes=2,
+        kernels=KERNELS,
+    )
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_trial_takes_the_same_course_alone_and_beside_others(kernel: Kernel) -> None:
+    build, data = builder(CONFIGS["order-pre"]), make_data()
+    alone = VectorizedEngine(data, build, settings(), kernel=kernel)
+    among = VectorizedEngine(data, build, settings(), kernel=kernel)
+    among.add(spec(0, 9, Schedule("constant", 0.01)))
+    train(among)
+    for engine in (alone, among):
+        engine.add(spec(1, 7))
+    for number in (2, 3):
+        among.add(spec(number, 7, Schedule("step", 0.5)))
+    for _ in range(EPOCHS):
+        expected = train(alone)
+        assert_same([r for r in among.train_epoch() if r.number == 1], expected)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_diverging_lane_stays_alone(kernel: Kernel) -> None:
+    build, data = builder(CONFIGS["order-pre"]), make_data()
+    calm, beside = (VectorizedEngine(data, build, settings(), kernel=kernel) for _ in range(2))
+    calm.add(spec(1))
+    beside.add(spec(0, 0, Schedule("constant", 1e6)))
+    beside.add(spec(1))
+    for _ in range(EPOCHS):
+        (expected,) = train(calm)
+        wild, same = train(beside)
+        assert_same([same], [expected])
+    assert not math.isfinite(wild.val_mse)
+    assert_same_weights(beside, calm, 1)
+    for number in (0, 1):
+        beside.remove(number)
+    beside.add(spec(2))
+    fresh = SequentialEngine(data, build, settings())
+    fresh.add(spec(2))
+    assert_same(train(beside), train(fresh))
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("objective", ["best", "final"])
+def test_weights_are_those_of_the_objective(objective: str, kernel: Kernel) -> None:
+    shared = replace(settings(), objective=objective)  # type: ignore[arg-type]
+    build, data = builder(CONFIGS["linear"]), make_data()
+    engine, twin = (
+        VectorizedEngine(data, build, shared, kernel=kernel),
+        SequentialEngine(data, build, shared),
+    )
+    for each in (engine, twin):
+        each.add(spec(0, 0, Schedule("exponential", 1.1)))
+        assert_same_weights(engine, twin, 0) if each is twin else None
+    for _ in range(EPOCHS):
+        engine.train_epoch()
+        twin.train_epoch()
+        assert_same_weights(engine, twin, 0)
+
+
+def test_another_optimizer_beside_is_refused() -> None:
+    engine = VectorizedEngine(make_data(), builder(CONFIGS["linear"]), settings())
+    engine.add(spec(0))
+    with pytest.raises(TrainingError, match="same optimizer, but got 'adam' beside 'sgd'"):
+        engine.add(spec(1, 0, None, OPTIMIZERS["adam"]))
+    with pytest.raises(ValueError, match="Nesterov"):
+        engine.add(spec(2, 0, None, OptimizerSettings(nesterov=True)))
+    assert [result.number for result in train(engine)] == [0]
+    engine.remove(0)
+    engine.add(spec(3, 0, None, OPTIMIZERS["adam"]))
+    assert [result.number for result in train(engine)] == [3]
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_layer_zoo(name: str) -> None:
+    specs = [spec(0), spec(1, 4), spec(2, 4, Schedule("step", 0.02))]
+    assert_same_courses(own(ZOO[name]), {0: specs}, settings())
+
+
+COMPILES = pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")
+
+
+@COMPILES
+def test_compiled_steps() -> None:
+    specs = [spec(0), spec(1, 4), spec(2, 4, Schedule("step", 0.02), SGD)]
+    arrivals = {0: specs, 1: [spec(3)]}  # four lanes are trained uncompiled
+    compiled: list[Kernel] = ["compiled"]
+    assert_same_courses(own(ZOO["residual"]), arrivals, settings(), kernels=compiled)
+
+
+@COMPILES
+def test_compiles_when_enough_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[Any] = []
+
+    def compile(step: Any, **_: object) -> Any:
+        compiled.append(step)
+        return step
+
+    monkeypatch.setattr(torch, "compile", compile)
+    engine = VectorizedEngine(make_data(), own(ZOO["residual"]), settings())
+    engine.add(spec(0))
+    for expected, times in ((0, 0), (10, 0), (10**7, 0), (10**7, 1), (10**7, 1)):
+        engine.expect(expected)
+        train(engine)
+        assert len(compiled) == times
+
+
+@pytest.mark.parametrize(
+    ("fault", "note"), [("raises", "RuntimeError: no compiler"), ("differs", "compiled results")]
+)
+def test_goes_on_when_compiling_fails(
+    fault: str, note: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(parameters: Tensor, *_: object) -> tuple[Tensor, Tensor]:
+        if fault == "raises":
+            raise RuntimeError("no compiler\nand more")
+        return parameters[:, 0], parameters
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: step)
+    data, build = make_data(), builder(CONFIGS["mlp"])
+    engine = VectorizedEngine(data, build, settings(), kernel="compiled")
+    twin = SequentialEngine(data, build, settings())
+    for each in (engine, twin):
+        each.add(spec(0))
+    assert_same(train(engine), train(twin))
+    assert len(engine.notes) == 1
+    assert engine.notes[0].startswith(f"training goes on uncompiled: {note}")
+
+
+def test_lanes_suit_model_batch_and_rows() -> None:
+    def lanes(rows: int, batch_size: int | None, kernel: Kernel) -> int:
+        data, config = make_data(rows), builder(CONFIGS["order-pre"])
+        known = survey(config, data.x_train, data.y_train)
+        return default_lanes(data, settings(batch_size), known, kernel)
+
+    assert lanes(8_000, 64, "eager") == 64
+    assert 8 <= lanes(8_000, 256, "eager") <= 64
+    assert lanes(8_000, None, "eager") == 2
+    assert lanes(400, 64, "native") == 16
+    assert lanes(50_000, 64, "native") < 8
+    engine = VectorizedEngine(make_data(), builder(CONFIGS["linear"]), settings(), lanes=3)
+    assert engine.lanes == 3
