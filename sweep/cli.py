@@ -247,6 +247,18 @@ def run(
         int | None,
         typer.Option(help="Worker processes; one a core if left out.", rich_help_panel="Training"),
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="auto, vectorized (many trials at once) or sequential.",
+            rich_help_panel="Training",
+        ),
+    ] = None,
+    lanes: Annotated[
+        int | None,
+        typer.Option(help="Trials that a worker trains at once.", rich_help_panel="Training"),
+    ] = None,
     device: Annotated[
         str | None,
         typer.Option(
@@ -310,6 +322,8 @@ def run(
         "--epochs": ("epochs", epochs),
         "--batch-size": ("optimizer.batch_size", _number_or_word(batch_size)),
         "--workers": ("workers", workers),
+        "--engine": ("engine", engine),
+        "--lanes": ("lanes", lanes),
         "--device": ("device", device),
         "--storage": ("storage", storage),
     }

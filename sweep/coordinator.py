@@ -116,6 +116,8 @@ class Coordinator:
         self._on_note = on_note
         self._waiting: deque[_Running] = deque()
         self._running: dict[int, dict[int, _Running]] = {}
+        self._capacity: dict[int, int] = {}
+        self._notes: set[str] = set()
         self._stop = threading.Event()
         self._epochs = 0
         self._ended = 0
@@ -150,8 +152,13 @@ class Coordinator:
                     self._bury(index, message)
                     pool.replace(index)
                     continue
-                deaths_in_a_row = 0 if message else deaths_in_a_row
-                orders = self._handle(index, message)
+                self._capacity[index] = message.lanes
+                for note in message.notes:
+                    if note not in self._notes:
+                        self._notes.add(note)
+                        self._on_note(note)
+                deaths_in_a_row = 0 if message.results else deaths_in_a_row
+                orders = self._handle(index, message.results)
                 idle.add(index)
                 self._give(pool, index, orders, idle)
             for index in sorted(idle):
@@ -165,16 +172,36 @@ class Coordinator:
 
     def _give(self, pool: WorkerPool, index: int, orders: Orders, idle: set[int]) -> None:
         """Add new trials to a worker's orders; leave a worker without any in peace."""
-        free = 1 - len(self._running[index])
-        for _ in range(free):
+        for _ in range(self._room(index)):
             running = self._next()
             if running is None:
                 break
             self._running[index][running.trial.number] = running
             orders.add.append(running.spec)
-        if orders or self._running[index]:
+        orders.expect = self._epochs_left() // len(pool)
+        if orders.given or self._running[index]:
             idle.discard(index)
             pool.send(index, orders)
+
+    def _room(self, index: int) -> int:
+        """How many more trials a worker should have.
+
+        A trial in flight is one that the sampler has not learnt from, so they are no more than a
+        quarter of the study; and near its end the workers share what is left evenly.
+        """
+        workers = len(self._running)
+        in_flight = sum(len(lanes) for lanes in self._running.values())
+        left = self._total - self._started_trials() + len(self._waiting) + in_flight
+        most = max(1, min(self._total // (4 * workers), -(-left // workers)))
+        if self._config.lanes is not None:
+            most = -(-left // workers)
+        return min(self._capacity.get(index, 1), most) - len(self._running[index])
+
+    def _epochs_left(self) -> int:
+        """Epochs of single trials that are still to come if none is pruned."""
+        in_flight = sum(len(lanes) for lanes in self._running.values())
+        left = self._total - self._started_trials() + len(self._waiting) + in_flight
+        return max(left, 0) * self._config.epochs
 
     def _resume_abandoned(self) -> bool:
         """Queue what a killed run of ours left; whether there was any."""
@@ -200,8 +227,11 @@ class Coordinator:
         return None if trial is None else self._prepare(trial)
 
     def _wants_more(self) -> bool:
+        return self._started_trials() < self._total
+
+    def _started_trials(self) -> int:
         trials = self._study.get_trials(deepcopy=False)
-        return sum(trial.state != TrialState.WAITING for trial in trials) < self._total
+        return sum(trial.state != TrialState.WAITING for trial in trials)
 
     def _prepare(self, trial: optuna.Trial) -> _Running:
         claim(trial, self._owner)

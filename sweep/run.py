@@ -240,7 +240,15 @@ def _train(sweep: Sweep, url: str, listener: Listener) -> bool:
     if not coordinator.has_work():
         return False
     workers = config.workers or default_workers()
-    setup = WorkerSetup(sweep.data, config.model, sweep.location.code_folders, sweep.settings)
+    setup = WorkerSetup(
+        sweep.data,
+        config.model,
+        sweep.location.code_folders,
+        sweep.settings,
+        config.engine,
+        config.lanes,
+        config.search_space.custom_schedules(),
+    )
     with _stopping_on_signals(coordinator) as interrupted:
         pool = WorkerPool(setup, min(workers, config.trials))
         try:

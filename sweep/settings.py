@@ -209,7 +209,10 @@ class PrunerConfig(_Named):
     name: Annotated[str, _known(PRUNERS, "pruner")] = "auto"
 
 
-_FREE = {"name", "trials", "timeout", "workers", "device", "storage", "sampler", "pruner"}
+_FREE = {
+    *("name", "trials", "timeout", "workers", "engine", "lanes", "device", "storage"),
+    *("sampler", "pruner"),
+}
 """Settings of a study that may change between two runs of it."""
 
 
@@ -226,6 +229,9 @@ class StudyConfig(_Section):
             `fresh` gives each its own.
         timeout: Seconds after which no further trial is started; running ones end as usual.
         workers: Worker processes; None for one a core.
+        engine: `vectorized` trains many trials at once, `sequential` one after the other; `auto`
+            is the first where the model allows it.
+        lanes: Trials that one worker trains at once; None for what suits model and machine.
         device: `auto`, `cpu`, `cuda` or `cuda:<i>`.
         storage: An Optuna storage URL or a journal's path; None for a journal in the results
             folder.
@@ -239,6 +245,8 @@ class StudyConfig(_Section):
     trial_seeds: Literal["shared", "fresh"] = "shared"
     timeout: Annotated[float | None, BeforeValidator(_seconds), Field(gt=0)] = None
     workers: int | None = Field(None, ge=1, le=256)
+    engine: Literal["auto", "vectorized", "sequential"] = "auto"
+    lanes: int | None = Field(None, ge=1)
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     storage: str | None = None
     data: DataConfig = DataConfig()

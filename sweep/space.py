@@ -200,6 +200,13 @@ class Space:
             None if weight_decay is None else float(weight_decay),
         )
 
+    def custom_schedules(self) -> tuple[Schedule, ...]:
+        """One schedule of each custom kind, its parameters in the middle of their ranges."""
+        middles = {name: dimension.points(1)[0] for name, dimension in self.dimensions().items()}
+        return tuple(
+            self.suggestion({**middles, "scheduler": name}).schedule for name in self.factories
+        )
+
     def dimensions(self) -> dict[str, Dimension]:
         """Every dimension by name, the scheduler's first."""
         return {"scheduler": Choice(self.schedulers), **self.shared, **self.own}

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from sweep.dataset import Dataset
 from sweep.errors import SweepError, TrainingError
 from sweep.files import write_whole
+from sweep.imports import look_in
+from sweep.schedules import Schedule
 from sweep.settings import ModelConfig
 from sweep.training.engine import EngineName, EpochResult, TrainingSettings, TrialError, TrialSpec
 
@@ -40,6 +42,7 @@ class WorkerSetup:
         settings: What all trials share.
         engine: Which one it builds.
         lanes: How many trials the vectorised engine trains at once; by default what suits it.
+        custom: One schedule of each of the user's own factories, to be tried first.
     """
 
     data: Dataset
@@ -48,6 +51,7 @@ class WorkerSetup:
     settings: TrainingSettings
     engine: EngineName = "auto"
     lanes: int | None = None
+    custom: tuple[Schedule, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,18 +71,35 @@ class Save:
 
 @dataclass
 class Orders:
-    """What a worker does before it trains its next epoch: saves, then removals, then additions."""
+    """What a worker does before it trains its next epoch: saves, then removals, then additions.
+
+    `expect` is how many epochs of single trials are still to come, for preparations that must pay.
+    """
 
     save: list[Save] = field(default_factory=list)
     remove: list[int] = field(default_factory=list)
     add: list[TrialSpec] = field(default_factory=list)
+    expect: int = 0
 
-    def __bool__(self) -> bool:
+    @property
+    def given(self) -> bool:
+        """Whether there is anything to do but to train on."""
         return bool(self.save or self.remove or self.add)
 
 
-Answer = list[EpochResult | TrialError]
-"""What a worker sends after each of its orders, and once, empty, when it is ready."""
+@dataclass(frozen=True)
+class Answer:
+    """What a worker sends once when it is ready, and after each of its orders.
+
+    Args:
+        lanes: How many trials it trains best at once.
+        results: Of the epoch that it was told to train.
+        notes: What a user should read about its engine, a sentence each, once.
+    """
+
+    lanes: int
+    results: list[EpochResult | TrialError]
+    notes: list[str]
 
 
 @dataclass(frozen=True)
@@ -177,6 +198,7 @@ class WorkerPool:
 def _work(connection: Connection, setup: WorkerSetup) -> None:
     """A worker's life: answer each of the coordinator's orders; end when it is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
+    os.dup2(2, 1)  # what a model prints must not stand among what the command prints
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         engine = _build_engine(setup)
@@ -186,22 +208,24 @@ def _work(connection: Connection, setup: WorkerSetup) -> None:
     except Exception as error:
         connection.send(TrainingError(f"a worker cannot start: {type(error).__name__}: {error}"))
         return
-    answer: Answer = []
+    results: list[EpochResult | TrialError] = []
     while True:
+        notes, engine.notes[:] = list(engine.notes), []
         try:
-            connection.send(answer)
+            connection.send(Answer(engine.lanes, results, notes))
             orders = connection.recv()
         except (EOFError, OSError):
             return
-        answer = _carry_out(orders, engine)
+        results = _carry_out(orders, engine)
 
 
-def _carry_out(orders: Orders, engine: Engine) -> Answer:
+def _carry_out(orders: Orders, engine: Engine) -> list[EpochResult | TrialError]:
+    engine.expect(orders.expect)
     for save in orders.save:
         save_weights(save.path, engine.weights(save.number), save.about)
     for number in orders.remove:
         engine.remove(number)
-    refused: Answer = []
+    refused: list[EpochResult | TrialError] = []
     for spec in orders.add:
         try:
             engine.add(spec)
@@ -223,9 +247,12 @@ def save_weights(path: Path, weights: Mapping[str, Any], about: Mapping[str, Any
 def _build_engine(setup: WorkerSetup) -> Engine:
     import torch
 
-    from sweep.training.build import build_engine
+    from sweep.training.build import build_engine, check_schedule
 
     torch.set_num_threads(1)
+    look_in(setup.folders)
+    for schedule in setup.custom:
+        check_schedule(schedule, setup.settings.horizon(len(setup.data.x_train)))
     return build_engine(
         setup.data, setup.model, setup.folders, setup.settings, setup.engine, setup.lanes
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 from sweep.dataset import Dataset
-from sweep.errors import InputError
+from sweep.errors import InputError, ModelError, ScheduleError
 from sweep.models import build_model, check_model
+from sweep.schedules import Schedule
 from sweep.settings import ModelConfig
 from sweep.training.engine import Engine, EngineName, TrainingData, TrainingSettings
 from sweep.training.sequential import SequentialEngine
@@ -74,7 +76,9 @@ def build_engine(
     def build(seed: int) -> nn.Module:
         return build_model(model, features, seed, folders)
 
-    check_model(build(0).to(tensors.x_train.device), tensors.x_train, tensors.y_train)
+    first = build(0).to(tensors.x_train.device)
+    check_model(first, tensors.x_train, tensors.y_train)
+    _check_last_batch(first, tensors, settings)
     sequential = SequentialEngine(tensors, build, settings)
     if engine == "sequential":
         return sequential
@@ -85,3 +89,36 @@ def build_engine(
         raise InputError(f"the vectorized engine cannot train this model: {known.reason}")
     sequential.notes.append(f"trials are trained one by one, since {known.reason}")
     return sequential
+
+
+def _check_last_batch(model: nn.Module, data: TrainingData, settings: TrainingSettings) -> None:
+    """A layer may object to the few rows that the last batch of an epoch has.
+
+    Raises:
+        ModelError: One does, such as batch norm to a single row.
+    """
+    rows = len(data.x_train)
+    last = rows % (settings.batch_size or rows) or min(settings.batch_size or rows, rows)
+    try:
+        check_model(model, data.x_train[:last], data.y_train[:last])
+    except ModelError as problem:
+        raise ModelError(
+            f"{problem} (the last batch of an epoch has {last} of the {rows} training rows; "
+            "change optimizer.batch_size if that is too few)"
+        ) from None
+
+
+def check_schedule(schedule: Schedule, total_steps: int) -> None:
+    """Try a schedule of the user's own over the study's horizon.
+
+    Raises:
+        ScheduleError: Its factory cannot be imported or called, or gives rates that no step can
+            be taken with.
+    """
+    rates = schedule.rates(total_steps)
+    wrong = np.flatnonzero(~(np.isfinite(rates) & (rates >= 0)))
+    if len(wrong):
+        raise ScheduleError(
+            f"{schedule.factory}: gives the rate {rates[wrong[0]]:g} at step {wrong[0]}; expected "
+            "a finite rate of at least 0"
+        )
