@@ -37,6 +37,8 @@ class Odd(nn.Module):
         self.register_buffer("steps", torch.zeros(()))
         self.unstacked = torch.rand(())
         self.function = function
+        self.calls = 0
+        self.seen: list[Tensor] = []
 
     def forward(self, x: Tensor) -> Tensor:
         return self.function(self, x, self.layer(x))
@@ -44,6 +46,16 @@ class Odd(nn.Module):
 
 def _count(model: Odd, x: Tensor, y: Tensor) -> Tensor:
     model.steps += 1
+    return y
+
+
+def _number(model: Odd, x: Tensor, y: Tensor) -> Tensor:
+    model.calls += model.training
+    return y
+
+
+def _remember(model: Odd, x: Tensor, y: Tensor) -> Tensor:
+    model.seen.append(y.detach())
     return y
 
 
@@ -73,6 +85,11 @@ FALLBACKS: dict[str, tuple[Callable[[], nn.Module], str]] = {
         "attention (MultiheadAttention): it draws random numbers otherwise than by dropout",
     ),
     "buffer": (lambda: Odd(_count), "Odd changes its buffer steps in training"),
+    "counter": (lambda: Odd(_number), "Odd changes its attribute calls in training"),
+    "memory": (
+        lambda: nn.Sequential(Odd(_remember)),
+        "Sequential changes its attribute 0.seen in training",
+    ),
     "rows": (lambda: Odd(lambda m, x, y: y - y.mean()), "Odd predicts a row from other rows"),
     "attribute": (
         lambda: Odd(lambda model, x, y: y * model.unstacked),

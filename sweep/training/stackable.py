@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,8 @@ from sweep.training.randomness import SeededDropout, dropout_keys
 from sweep.training.stacking import StackedModel
 
 _SEEDS = (0, 1)
+_CONTAINERS = (list, dict, set, deque)
+_OWN_ATTRIBUTES = {"training", *vars(nn.Module())}
 _FAMILIAR = {
     "data-dependent control flow": "its control flow depends on a tensor's values",
     ".item()": "it reads a tensor's value with .item()",
@@ -98,6 +102,7 @@ class _Alone:
     def __init__(self, model: nn.Module, seed: int, x: Tensor, y: Tensor) -> None:
         self.reason: str | None = None
         before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        attributes = _attributes(model)
         saved: list[int] = []
 
         def count(tensor: Tensor) -> Tensor:
@@ -119,6 +124,24 @@ class _Alone:
         with torch.no_grad():
             self.prediction = predict(model, x)
         model.train()
+        for name, value in _attributes(model).items():
+            if name not in attributes or not _unchanged(attributes[name], value):
+                self.reason = f"{type(model).__name__} changes its attribute {name} in training"
+
+
+def _attributes(model: nn.Module) -> dict[str, Any]:
+    """What modules hold beside parameters, buffers and modules; of containers, their length."""
+    return {
+        f"{path}.{name}" if path else name: len(v) if isinstance(v, _CONTAINERS) else v
+        for path, module in model.named_modules()
+        for name, v in vars(module).items()
+        if name not in _OWN_ATTRIBUTES
+    }
+
+
+def _unchanged(before: Any, after: Any) -> bool:
+    plain = isinstance(before, (bool, int, float, str)) and type(before) is type(after)
+    return before is after or (plain and bool(before == after))
 
 
 def _mixes_rows(model: nn.Module, x: Tensor) -> str | None:
