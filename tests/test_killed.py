@@ -27,7 +27,17 @@ KILLS = 20
 
 def start(folder: Path, *more: str) -> subprocess.Popen[str]:
     """`sweep run` in a session of its own, so that what it leaves behind can be found."""
-    command = [sys.executable, "-m", "sweep", "run", "diabetes", "--epochs", "10"]
+    command = [
+        sys.executable,
+        "-m",
+        "sweep",
+        "run",
+        "diabetes",
+        "--epochs",
+        "60",
+        "--batch-size",
+        "1",
+    ]
     return subprocess.Popen(
         [*command, "--workers", "2", *more],
         cwd=folder,
@@ -164,7 +174,7 @@ def test_a_dead_worker_costs_one_retry(folder: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_sweep_says_so_and_goes_on(folder: Path, number: signal.Signals) -> None:
-    process = start(folder, "--trials", "300")
+    process = start(folder, "--trials", "120")
     journal = folder / "studies" / "diabetes" / "study.journal"
     wait_for_reports(journal, 0)
     time.sleep(0.5)
@@ -179,12 +189,11 @@ def test_an_interrupted_sweep_says_so_and_goes_on(folder: Path, number: signal.S
     saved = pd.read_csv(journal.parent / "results.csv")
     assert set(saved["number"]) == set(finished(journal))
 
-    total = len(saved) + 6
-    process = start(folder, "--trials", str(total))
+    process = start(folder, "--trials", "120")
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
     results = pd.read_csv(journal.parent / "results.csv")
-    assert sorted(results["number"]) == list(range(total))
+    assert sorted(results["number"]) == list(range(120))
     both = saved.merge(results, on="number", suffixes=("", "_now"))
     pd.testing.assert_series_equal(both["val_mse"], both["val_mse_now"], check_names=False)
 

@@ -102,9 +102,10 @@ def test_a_course_is_the_same_with_any_number_of_workers(tmp_path: Path) -> None
         sweep(
             folder,
             model__name="order-pre",
-            sampler__name="qmc",
+            sampler__name="grid",
             pruner__name="none",
-            trials=6,
+            space__scheduler=["constant", "cosine", "plateau"],
+            trials=8,
             workers=workers,
         )
         epochs = pd.read_csv(folder / "small" / "epochs.csv")
