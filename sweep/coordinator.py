@@ -13,7 +13,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.errors import TrainingError
-from sweep.records import TrialRecord, write_record
+from sweep.records import TrialRecord, has_diverged, write_record
 from sweep.settings import StudyConfig
 from sweep.space import Suggestion
 from sweep.storage import abandoned_trials, claim, flush, turn_to_ask
@@ -33,7 +33,8 @@ class Status:
     Args:
         total: Trials asked for.
         completed: Trials trained to their last epoch, earlier runs included.
-        pruned: Trials stopped early, the diverged ones included.
+        pruned: Trials stopped early by the pruner.
+        diverged: Trials whose loss or gradient became infinite or NaN.
         failed: Trials that raised.
         running: Trials in training now.
         best: The best completed trial, or None.
@@ -45,6 +46,7 @@ class Status:
     total: int
     completed: int
     pruned: int
+    diverged: int
     failed: int
     running: int
     best: FrozenTrial | None
@@ -55,7 +57,7 @@ class Status:
     @property
     def finished(self) -> int:
         """Trials that have ended, in whatever way."""
-        return self.completed + self.pruned + self.failed
+        return self.completed + self.pruned + self.diverged + self.failed
 
 
 @dataclass
@@ -311,12 +313,14 @@ class Coordinator:
         trials = self._study.get_trials(deepcopy=False)
         count = {state: sum(t.state == state for t in trials) for state in TrialState}
         complete = [t for t in trials if t.state == TrialState.COMPLETE]
+        diverged = sum(has_diverged(trial) for trial in trials)
         elapsed = time.monotonic() - self._started
         left = self._total - len(trials) + count[TrialState.RUNNING] + count[TrialState.WAITING]
         return Status(
             total=self._total,
             completed=count[TrialState.COMPLETE],
-            pruned=count[TrialState.PRUNED],
+            pruned=count[TrialState.PRUNED] - diverged,
+            diverged=diverged,
             failed=count[TrialState.FAIL],
             running=sum(len(lanes) for lanes in self._running.values()),
             best=min(complete, key=lambda t: t.values[0], default=None),

@@ -19,6 +19,7 @@ JournalLock = JournalFileSymlinkLock | JournalFileOpenLock
 
 _GRACE_PERIOD_SECS = 5
 _STALE_AFTER_SECS = 1.0
+_SYNC_EVERY_SECS = 1.0
 _RECORD_START = b'{"op_code"'
 _CAN_WAIT = frozenset({5, 7, 8, 9})
 """Operations that may reach the file a little later than the ones after them: a trial's
@@ -38,7 +39,8 @@ class BatchedJournal(BaseJournalBackend):
     calls. This one keeps what can wait in memory, hands it to its own reader at once, and appends
     it with the next operation that cannot wait, or on `flush`. What another process has appended
     meanwhile is handed out too, though perhaps after operations that come later in the file;
-    only operations whose order does not matter are ever kept.
+    only operations whose order does not matter are ever kept. What is appended survives the
+    process at once, and a machine that stops after a second.
 
     Args:
         path: The journal; created if it is not there.
@@ -50,6 +52,7 @@ class BatchedJournal(BaseJournalBackend):
         self._lock = journal_lock(path)
         self._offset = 0
         self._handed_out = 0
+        self._synced = 0.0
         self._unread: deque[dict[str, Any]] = deque()
         self._unwritten: list[dict[str, Any]] = []
 
@@ -84,7 +87,9 @@ class BatchedJournal(BaseJournalBackend):
             with open(self._path, "ab") as file:
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())
+                if time.monotonic() - self._synced > _SYNC_EVERY_SECS:
+                    os.fsync(file.fileno())
+                    self._synced = time.monotonic()
             self._offset += len(data)
             self._unread += new
             self._unwritten = []

@@ -33,6 +33,13 @@ def duration(secs: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def _stopped(status: Status) -> str:
+    """How many trials ended early, in whatever way; what never happened is left out."""
+    counts = {"pruned": status.pruned, "diverged": status.diverged, "failed": status.failed}
+    named = [f"{count} {name}" for name, count in counts.items() if count or name == "pruned"]
+    return ", ".join(named)
+
+
 class Progress(Listener):
     """Writes what happens to a console, a line for each thing worth one."""
 
@@ -90,7 +97,7 @@ class Progress(Listener):
             line += f"trial {trial.number} failed: {trial.user_attrs.get('reason', '')}"
         else:
             best = "none yet" if status.best is None else f"{status.best.value:.4g}"
-            line += f"{status.pruned} pruned, {status.failed} failed, best {best}"
+            line += f"{_stopped(status)}, best {best}"
             if status.remaining_secs is not None and not last:
                 line += f", {duration(status.remaining_secs)} left"
         self._console.print(Text(line))
@@ -151,7 +158,7 @@ class LiveProgress(Progress):
         )
         rate = status.epochs / status.elapsed_secs if status.elapsed_secs > 0 else 0.0
         counts = Text(
-            f"{status.completed} completed  {status.pruned} pruned  {status.failed} failed  "
+            f"{status.completed} completed  {_stopped(status).replace(', ', '  ')}  "
             f"{status.running} running  {rate:.1f} epochs/s"
         )
         best = "none completed yet" if status.best is None else self._describe(status.best)

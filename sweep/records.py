@@ -90,6 +90,11 @@ def write_record(
     trial.storage.set_trial_system_attr(trial._trial_id, _CURVE, rows)
 
 
+def has_diverged(trial: FrozenTrial) -> bool:
+    """Whether a pruned trial was stopped because a loss or gradient was not finite."""
+    return str(trial.user_attrs.get("reason", "")).startswith("diverged")
+
+
 def read_record(trial: FrozenTrial) -> TrialRecord:
     """The record of a trial that has ended; an empty one if it has none."""
     rows = trial.system_attrs.get(_CURVE, [])

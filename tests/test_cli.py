@@ -255,6 +255,12 @@ class TestInit:
         assert (ended.code, ended.out) == (2, "")
         assert "did you mean 'price'?" in ended.err
 
+    def test_what_the_system_refuses_is_one_line(self, sweep: Sweep, tmp_path: Path) -> None:
+        houses(tmp_path)
+        (tmp_path / "studies").touch()
+        ended = sweep("init", "houses.csv", "--target", "price")
+        assert (ended.code, ended.out, ended.err) == (1, "", "error: studies: File exists\n")
+
 
 class TestExport:
     @pytest.mark.parametrize(

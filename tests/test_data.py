@@ -366,16 +366,23 @@ class TestSplit:
         assert data.x_test.shape == (0, 2)
         assert data.y_test.shape == (0,)
 
-    def test_at_least_one_validation_row(self, tmp_path: Path) -> None:
-        write(tmp_path, table())
-        data = load(tmp_path, validation=0.001)
-        assert data.x_validation.shape == (1, 2)
+    def test_the_fewest_rows(self, tmp_path: Path) -> None:
+        write(tmp_path, table(5))
+        parts = self.places(tmp_path, validation=0.4, test=0.2)
+        assert [len(part) for part in parts] == [2, 2, 1]
 
-    def test_too_few_rows(self, tmp_path: Path) -> None:
-        write(tmp_path, table(3))
-        assert error(tmp_path, validation=0.4, test=0.3) == (
-            "homes.csv: too few rows: of 3 with a target, data.validation = 0.4 takes 1 and "
-            "data.test = 0.3 takes 1, but training needs at least 2"
+    @pytest.mark.parametrize(
+        ("rows", "validation", "test", "taken"),
+        [(4, 0.5, 0.25, (2, 1, 1)), (20, 0.05, 0.1, (1, 2, 17)), (20, 0.2, 0.01, (4, 0, 16))],
+    )
+    def test_too_few_rows(
+        self, tmp_path: Path, rows: int, validation: float, test: float, taken: tuple[int, ...]
+    ) -> None:
+        write(tmp_path, table(rows))
+        assert error(tmp_path, validation=validation, test=test) == (
+            f"homes.csv: too few rows: of {rows} with a target, data.validation = {validation} "
+            f"takes {taken[0]} and data.test = {test} takes {taken[1]}, which leaves {taken[2]} "
+            "to train on; training and validation need at least 2, the test 1 unless data.test = 0"
         )
 
     def test_fingerprint_tells_changed_data(self, tmp_path: Path) -> None:

@@ -125,12 +125,12 @@ MSE of trial 1   ── validation   ┈┈ training
     1                                  epoch                                   4
 
 Schedulers
-scheduler  best MSE  behind  best lr  decay  trials  completed  diverged  failed
-────────────────────────────────────────────────────────────────────────────────
-cosine        12.00          0.2      0.01        3          2         1       0
-step          15.00    20 %  0.05     0.1         4          1         0       2
-constant      16.00    25 %  0.1      -           1          1         0       0
-plateau           -          -        -           0          0         0       0
+scheduler  best MSE  median  best lr  decay  trials  pruned  diverged  failed
+─────────────────────────────────────────────────────────────────────────────
+cosine        12.00   16.00  0.2      0.01        3       0         1       0
+step          15.00   15.00  0.05     0.1         4       1         0       2
+constant      16.00   16.00  0.1      -           1       0         0       0
+plateau           -       -  -        -           0       0         0       0
 
 Best trials
 trial  scheduler  val MSE      R²  epoch  lr    decay  warm-up  parameters
@@ -188,7 +188,7 @@ def test_counts_and_costs_of_a_mixed_study(tmp_path: Path) -> None:
     summary = mixed(tmp_path)
     counts = summary.counts
     assert (counts.completed, counts.pruned, counts.diverged, counts.failed) == (4, 1, 1, 2)
-    assert (counts.asked, counts.running, counts.ended) == (10, 0, 8)
+    assert (counts.asked, counts.unfinished, counts.ended) == (10, 0, 8)
     assert summary.epochs_trained == 4 * EPOCHS + 2 + 1 + 0 + 1
     assert summary.epochs_saved == pytest.approx((2 + 3) / (8 * EPOCHS))
     assert summary.worker_secs == pytest.approx(0.5 * summary.epochs_trained)
@@ -288,9 +288,9 @@ def test_running_and_waiting_trials_are_counted_apart(tmp_path: Path) -> None:
     study.ask()  # killed before it had any parameters
     study.enqueue_trial(params("step", 0.1))
     summary = summarise(study, CONFIG, tmp_path)
-    assert summary.counts.running == 2
+    assert summary.counts.unfinished == 2
     assert sum(row.trials for row in summary.schedulers) == 9
-    assert "2 running of 10" in rendered(tables.full_report(summary))
+    assert "2 unfinished" in rendered(tables.full_report(summary))
 
 
 def test_every_parameter_fixed(tmp_path: Path) -> None:

@@ -238,5 +238,5 @@ for step in range({best["total_steps"]}):
             export_best(tmp_path, "python")
         assert str(raised.value) == (
             f"{tmp_path / 'best_schedule.py'}: no best schedule yet; "
-            "run the study to its end: sweep run"
+            f"run the study to its end: sweep run {tmp_path}"
         )

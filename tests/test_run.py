@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +251,25 @@ def test_settings_that_make_trials_incomparable_are_refused(tmp_path: Path) -> N
     assert len(study.trials) == 3
 
 
+def test_settings_may_change_until_a_trial_has_started(tmp_path: Path) -> None:
+    with pytest.raises(ModelError):
+        sweep(tmp_path, model__name="models:Missing")
+    study, *_ = sweep(tmp_path, epochs=2)
+    assert len(study.trials) == 4
+    assert study.user_attrs["settings"]["model.name"] == "linear"
+
+
+def test_a_folder_with_another_studys_results_is_refused(tmp_path: Path) -> None:
+    _, config, location = sweep(tmp_path, trials=2)
+    before = read_results(location.folder)
+    with pytest.raises(StudyChangedError) as raised:
+        run_sweep(replace(location, name="other"), config, Listener())
+    assert str(raised.value) == (
+        f"{location.folder} holds the results of study 'small'; give another --out"
+    )
+    pd.testing.assert_frame_equal(read_results(location.folder), before)
+
+
 def test_the_grid_is_run_whole_and_once(tmp_path: Path) -> None:
     listener = Notes()
     grid = {
@@ -271,6 +291,14 @@ def test_every_scheduler_gets_a_share_of_the_first_trials(tmp_path: Path) -> Non
     study, *_ = sweep(tmp_path, trials=24, epochs=1, space__scheduler=names)
     first = [t.params["scheduler"] for t in study.trials[:6]]
     assert first == names * 2
+
+
+def test_a_timeout_too_short_for_any_trial(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError) as raised:
+        sweep(tmp_path, timeout=1e-9)
+    assert str(raised.value) == "no trial has ended: give a longer --timeout"
+    study, *_ = sweep(tmp_path)
+    assert study.best_trials
 
 
 def test_a_timeout_starts_no_further_trial(tmp_path: Path) -> None:

@@ -78,6 +78,16 @@ class TestFiles:
         assert data.features == ("area", "rooms")
         assert np.sort(raw_targets(data)) == pytest.approx(np.sort(table()["price"]))
 
+    @pytest.mark.parametrize("separator", [";", "\t"])
+    def test_reads_other_separators(self, tmp_path: Path, separator: str) -> None:
+        frame = table().rename(columns={"area": "area, m²"})
+        frame.to_csv(tmp_path / "homes.csv", index=False, sep=separator)
+        data = load(tmp_path)
+        assert data.features == ("area, m²", "rooms")
+        assert np.sort(raw_targets(data)) == pytest.approx(np.sort(frame["price"]))
+        frame.to_csv(tmp_path / "homes.csv", index=False, header=False, sep=separator)
+        assert load(tmp_path, columns=["area", "rooms", "price"]).features == ("area", "rooms")
+
     def test_looks_into_the_folders_in_order(self, tmp_path: Path) -> None:
         for name in ("study", "working"):
             (tmp_path / name).mkdir()
@@ -190,18 +200,18 @@ class TestPivot:
         assert notes == ("1 of 4 events left out: no 'user' or no 'code'",)
 
     def test_log_without_a_header_becomes_a_data_set(self, tmp_path: Path) -> None:
-        (tmp_path / "log.csv").write_text(LOG)
+        (tmp_path / "log.csv").write_text(LOG + "dan,buy,3\n" * 3)
         log: dict[str, Any] = {
             "source": "log.csv",
             "columns": LOG_COLUMNS,
             "pivot": PIVOT,
             "scale": False,
         }
-        data = load(tmp_path, **log, target="buy", validation=0.3, features=["pv"], test=0)
+        data = load(tmp_path, **log, target="buy", validation=0.5, features=["pv"], test=0)
         assert (data.features, data.target) == (("pv",), "buy")
         rows = np.concatenate([data.x_train, data.x_validation])[:, 0]
         targets = np.concatenate([data.y_train, data.y_validation])
-        assert sorted(zip(rows, targets, strict=True)) == [(1, 0), (1, 2), (2, 1)]
+        assert sorted(zip(rows, targets, strict=True)) == [(0, 3), (1, 0), (1, 2), (2, 1)]
 
     def test_target_is_the_code_as_text(self, tmp_path: Path) -> None:
         events = behaviour_log(40)

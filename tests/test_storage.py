@@ -85,6 +85,10 @@ class TestStorageUrl:
             ("/far/trials.log", "/far/trials.log"),
             ("trials.db", "sqlite:///{here}/trials.db"),
             ("trials.sqlite3", "sqlite:///{here}/trials.sqlite3"),
+            ("sqlite:///s.db", "sqlite:///{here}/s.db"),
+            ("sqlite:///a/s.db?timeout=9", "sqlite:///{here}/a/s.db?timeout=9"),
+            ("sqlite:////far/s.db", "sqlite:////far/s.db"),
+            ("sqlite:///:memory:", "sqlite:///:memory:"),
         ],
     )
     def test_paths_and_urls(self, storage: str | None, expected: str) -> None:

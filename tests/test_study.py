@@ -304,11 +304,11 @@ class TestProblems:
             ),
             (
                 'scheduler = "step"\npolynomial.power = 2',
-                "space.polynomial.power = 2: no scheduler of this study has it (step.drops)",
+                "space.polynomial.power = 2: polynomial is not in space.scheduler",
             ),
             (
                 'scheduler = "rex"\npolynomial.power = 2',
-                "space.polynomial.power = 2: no scheduler of this study has it",
+                "space.polynomial.power = 2: polynomial is not in space.scheduler",
             ),
             (
                 'scheduler = "cyclic"\ncyclic.mode = "tri"',

@@ -42,7 +42,19 @@ def test_a_study_file_that_runs_from_anywhere(
 def test_says_what_is_in_the_table(table: str) -> None:
     text = write_study_file(Path(table), "area", Path("mine.toml"), False).read_text()
     assert text.splitlines()[0] == '# 30 rows; columns: rooms "4", größe €, area'
-    assert "\nsource = " in text and f"/{table}" in text
+    assert f'\nsource = "{table}" ' in text
+
+
+def test_only_a_table_outside_the_working_folder_is_named_in_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def source(table: str, out: str) -> str:
+        path = write_study_file(Path(table), "area", Path(out), False)
+        return load_study(path).data.source
+
+    assert source("houses.parquet", "studies/deep/mine.toml") == "../../houses.parquet"
+    monkeypatch.chdir("studies")
+    assert source("../houses.parquet", "mine.toml") == str(tmp_path / "houses.parquet")
 
 
 def test_writes_the_defaults_but_for_what_it_names() -> None:

@@ -29,7 +29,7 @@ class Counts:
         pruned: Stopped by the pruner.
         diverged: Stopped because a loss or gradient was not finite.
         failed: Raised.
-        running: In training, or left there by a run that was interrupted.
+        unfinished: In training, or left there by a run that was interrupted.
     """
 
     asked: int
@@ -37,7 +37,7 @@ class Counts:
     pruned: int
     diverged: int
     failed: int
-    running: int
+    unfinished: int
 
     @property
     def ended(self) -> int:

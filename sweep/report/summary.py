@@ -15,7 +15,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.records import TrialRecord, read_record
+from sweep.records import TrialRecord, has_diverged, read_record
 from sweep.report.edges import edge_advice
 from sweep.report.facts import (
     BASELINE,
@@ -114,7 +114,7 @@ def _rival(trial: TrialFacts | None, best: Best | None) -> Rival | None:
 
 def _counts(trials: Sequence[FrozenTrial], asked: int) -> Counts:
     pruned = [trial for trial in trials if trial.state == TrialState.PRUNED]
-    diverged = sum(map(_has_diverged, pruned))
+    diverged = sum(map(has_diverged, pruned))
 
     def count(state: TrialState) -> int:
         return sum(trial.state == state for trial in trials)
@@ -125,12 +125,8 @@ def _counts(trials: Sequence[FrozenTrial], asked: int) -> Counts:
         pruned=len(pruned) - diverged,
         diverged=diverged,
         failed=count(TrialState.FAIL),
-        running=count(TrialState.RUNNING),
+        unfinished=count(TrialState.RUNNING),
     )
-
-
-def _has_diverged(trial: FrozenTrial) -> bool:
-    return str(trial.user_attrs.get("reason", "")).startswith("diverged")
 
 
 def _failure(trials: Sequence[FrozenTrial]) -> str:

@@ -96,7 +96,7 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
 
 def _spent(summary: Summary) -> str:
     counts = summary.counts
-    named = ("completed", "pruned", "diverged", "failed", "running")
+    named = ("completed", "pruned", "diverged", "failed", "unfinished")
     parts = [f"{getattr(counts, name)} {name}" for name in named if getattr(counts, name)]
     ended = f"{', '.join(parts) or 'none'} of {counts.asked}"
     if not summary.epochs_trained:

@@ -77,7 +77,7 @@ def _facts(summary: Summary) -> list[str]:
         lines.append(f"MSE in {summary.mse_unit}")
     lines.append(
         f"Trials: {counts.completed} completed, {counts.pruned} pruned, {counts.diverged} "
-        f"diverged, {counts.failed} failed, {counts.running} running of {counts.asked}"
+        f"diverged, {counts.failed} failed, {counts.unfinished} unfinished of {counts.asked}"
     )
     lines.append(
         f"Cost: {counted(summary.epochs_trained, 'epoch')} in {duration(summary.worker_secs)} of "
