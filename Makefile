@@ -1,11 +1,12 @@
 # make run   sets everything up and runs the default study to its report
 # make test  sets everything up and runs all checks
+# make bench measures the speed of runs beside Optuna's own loop, for about half an hour
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check format clean
+.PHONY: run test check format bench clean
 
 run: $(READY)
 	$(BIN)/sweep run
@@ -22,6 +23,9 @@ check: $(READY)
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench: $(READY)
+	$(BIN)/python benchmarks/throughput.py
 
 $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -8,19 +8,18 @@ without pruning. The table, a picture and all numbers go to `benchmarks/results/
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import importlib.util
 import json
 import math
 import multiprocessing
 import os
-import platform
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+import timeit
+import tomllib
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,8 +29,9 @@ from typing import Any
 import optuna
 import pandas as pd
 import torch
-from torch import Tensor, nn
-from torch.optim import lr_scheduler
+from torch import nn
+from torch.optim import lr_scheduler as schedulers
+from torch.optim.lr_scheduler import LRScheduler
 
 from sweep.data import load_dataset
 from sweep.models import build_model
@@ -41,132 +41,106 @@ from sweep.settings import StudyConfig
 from sweep.training.engine import TrainingData
 
 EPOCHS_A_TRIAL = 20
-USERS = 11_429  # 8,000 of them to train on
-WORKERS = default_workers()
-TICKS = os.sysconf("SC_CLK_TCK")
+USERS, TRAINING_ROWS, VALIDATION_ROWS = 11_429, 8_000, 2_286
+WORKERS, TICKS = default_workers(), os.sysconf("SC_CLK_TCK")
 SCHEDULERS = ("constant", "step", "exponential", "linear", "cosine")
 LR, DECAY, DROPS = (1e-3, 0.1), (1e-4, 1.0), (1, 5)
-MODELS: dict[str, dict[str, Any]] = {
-    "order-pre": {"name": "order-pre"},
-    "mlp": {"name": "mlp", "hidden": [128, 128]},
-}
+MODELS = {"order-pre": "{name = 'order-pre'}", "mlp": "{name = 'mlp', hidden = [128, 128]}"}
+STUDY = f"""
+epochs = {EPOCHS_A_TRIAL}
+sampler = "random"
+pruner = "none"
+data = {{users = {USERS}, target = "buy"}}
+[space]
+scheduler = {list(SCHEDULERS)}
+lr = "{LR[0]}:{LR[1]}:log"
+decay = "{DECAY[0]}:{DECAY[1]}:log"
+warmup = 0.0
+step.drops = "{DROPS[0]}:{DROPS[1]}"
+"""
 WORKLOADS = [*(f"order-pre {size}" for size in (32, 64, 256, "full")), "mlp 64", "mlp 256"]
 BASE = "optuna-sqlite"
-TITLES = {
-    BASE: "Optuna, SQLite",
-    "optuna-journal": "Optuna, journal",
-    "ray": "Ray Tune",
-    "sequential": "sweep, sequential",
-    "sweep": "sweep run",
-}
-
+TITLES = {BASE: "Optuna, SQLite", "optuna-journal": "Optuna, journal", "ray": "Ray Tune"}
+TITLES |= {"sequential": "sweep, sequential", "sweep": "sweep run"}
 CAPTION = """\
 Trained epochs per second, start-up and compilation included, over a study of {given.trials} trials
-of 20 epochs on {rows:,} rows; trials per second are a twentieth of them; (x) is relative to Optuna
-on SQLite. {workers} processes of one thread; medians of {given.runs} runs. `sweep run` really ran
-the whole study; the others ran {given.peer_trials} trials, and their time for {given.trials} is
-the measured time around the trials plus {given.trials} times the measured time per trial. Schedules
-of the Optuna and Ray sides are stepped per epoch, those of sweep per batch. \"Of `torch.mm`\": the
-arithmetic of `sweep run`'s linear layers relative to a float32 product of 512 x 512 matrices in
-the same run. \"As good as Optuna\": when `sweep run` had ended a trial with a validation MSE as low
-as the best of Optuna's {given.peer_trials} trials, after its start (and when Optuna had)."""
+of 20 epochs on 8,000 rows (trials per second: a twentieth), and relative to Optuna on SQLite;
+{workers} processes of one thread, medians of {given.runs} run(s). `sweep run` ran the whole study;
+the others ran {given.peer_trials} trials, and their time for {given.trials} is the measured time
+around the trials plus {given.trials} times that per trial. Optuna's and Ray's schedules are stepped
+per epoch. "Of `torch.mm`": the arithmetic of `sweep run`'s linear layers beside float32 products of
+512 x 512. "As good as Optuna": when `sweep run` had ended a trial with a validation MSE as low as
+the best of Optuna's {given.peer_trials} trials (and when Optuna had). {ray}"""
 OVERHEAD_CAPTION = """\
-{given.trials} trials of the shipped study with its own sampler and pruner. \"Not training\": of the
-workers' time between the first trial's start and the last one's end. \"Coordinator\": its processor
-time per trained epoch of one trial in that span."""
-STYLE = (
-    "text{fill:#24292f} .head{font-weight:600} line{stroke:#57606a;stroke-dasharray:3 3} "
-    ".sweep{fill:#0969da} .sequential{fill:#7c93b2} .optuna-journal,.ray{fill:#afb8c1} "
-    "@media (prefers-color-scheme:dark){text{fill:#e6edf3} line{stroke:#8b949e} "
-    ".sweep{fill:#4493f8} .sequential{fill:#6b7f99} .optuna-journal,.ray{fill:#57606a}}"
-)
-
-Params = Mapping[str, Any]
-"""What a peer's trial is trained with: scheduler, lr, decay and drops."""
+{given.trials} trials of a shipped study with its own sampler and pruner. "Not training": of the
+workers' time between the first trial's start and the last one's end. "Coordinator": its processor
+time in between per trained epoch of one trial."""
+STYLE = """
+text { fill: #24292f; font: 13px system-ui, sans-serif } .head { font-weight: 600 }
+.end { text-anchor: end } line { stroke: #8b949e; stroke-dasharray: 3 3 }
+.sweep { fill: #2f81f7 } .sequential { fill: #7c93b2 } .optuna-journal, .ray { fill: #8b949e }
+@media (prefers-color-scheme: dark) { text { fill: #e6edf3 } }
+"""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """One side's study.
+    """A command's start and end; when each trial `started`, `finished`, and its best `mse`."""
 
-    Args:
-        around_secs: Start-up and ending: all but the trials.
-        trials_secs: From the first trial's start to the last one's end.
-        trials: How many were trained.
-        epochs: How many epochs, of all trials.
-        ends: When each trial ended, in seconds after the command, and its lowest validation MSE.
-    """
+    command: datetime
+    ended: datetime
+    trials: pd.DataFrame
 
-    around_secs: float
-    trials_secs: float
-    trials: int
-    epochs: int
-    ends: list[tuple[float, float]]
-
-    def epochs_per_second(self, trials: int) -> float:
+    def epochs_per_second(self, count: int) -> float:
         """Over a study of so many trials, start-up and ending included."""
-        wall_secs = self.around_secs + self.trials_secs * trials / self.trials
-        return self.epochs / self.trials * trials / wall_secs
-
-    @property
-    def best(self) -> float:
-        """The lowest validation MSE of all trials."""
-        return min(mse for _, mse in self.ends)
+        started, finished = self.trials["started"], self.trials["finished"]
+        wall_secs = (self.ended - self.command).total_seconds()
+        if len(self.trials) < count:
+            span = finished.nlargest(WORKERS).mean() - started.nsmallest(WORKERS).mean()
+            around_secs = wall_secs - (finished.max() - started.min()).total_seconds()
+            wall_secs = around_secs + count * pd.Timedelta(span).total_seconds() / len(self.trials)
+        return count * EPOCHS_A_TRIAL / wall_secs
 
     def reached(self, mse: float) -> float:
-        """Seconds from the command to the first ended trial that is as good; infinite if none is."""
-        return min((at for at, own in self.ends if own <= mse), default=math.inf)
+        """Seconds from the command to the end of the first trial as good; infinite without."""
+        ends = self.trials["finished"][self.trials["mse"] <= mse]
+        return (ends.min() - self.command).total_seconds() if len(ends) else math.inf
 
 
 def study_config(workload: str, trials: int) -> StudyConfig:
     """The one description of a workload that all sides train from."""
     model, _, batch = workload.partition(" ")
-    space = {
-        "scheduler": list(SCHEDULERS),
-        "lr": f"{LR[0]}:{LR[1]}:log",
-        "decay": f"{DECAY[0]}:{DECAY[1]}:log",
-        "warmup": 0.0,
-        "step.drops": f"{DROPS[0]}:{DROPS[1]}",
-    }
-    values = {
-        "epochs": EPOCHS_A_TRIAL,
-        "trials": trials,
-        "data": {"users": USERS, "target": "buy"},
-        "model": MODELS[model],
-        "optimizer": {"batch_size": int(batch) if batch.isdigit() else batch},
-        "space": space,
-        "sampler": "random",
-        "pruner": "none",
-    }
-    return StudyConfig.model_validate(values)
+    batch_size = batch if batch.isdigit() else f"'{batch}'"
+    text = f"trials = {trials}\nmodel = {MODELS[model]}\noptimizer.batch_size = {batch_size}\n"
+    return StudyConfig.model_validate(tomllib.loads(text + STUDY))
 
 
 def load_rows(config: StudyConfig) -> TrainingData:
     """What `sweep run` trains on."""
     data = load_dataset(config.data, config.seed)
     arrays = (data.x_train, data.y_train, data.x_validation, data.y_validation)
-    return TrainingData(*map(torch.from_numpy, arrays), target_scale=data.target_scale)
+    x, y, x_validation, y_validation = map(torch.from_numpy, arrays)
+    return TrainingData(x, y, x_validation, y_validation, data.target_scale)
 
 
-def torch_scheduler(optimizer: torch.optim.Optimizer, given: Params) -> lr_scheduler.LRScheduler:
+def torch_scheduler(optimizer: torch.optim.Optimizer, given: dict[str, Any]) -> LRScheduler:
     """A scheduler of torch's that is stepped after every epoch."""
-    decay, steps = given["decay"], EPOCHS_A_TRIAL - 1
-    if given["scheduler"] == "step":
-        size = math.ceil(EPOCHS_A_TRIAL / (given["drops"] + 1))
-        return lr_scheduler.StepLR(optimizer, size, decay ** (1 / given["drops"]))
-    if given["scheduler"] == "exponential":
-        return lr_scheduler.ExponentialLR(optimizer, decay ** (1 / steps))
-    if given["scheduler"] == "linear":
-        return lr_scheduler.LinearLR(optimizer, 1.0, decay, steps)
-    if given["scheduler"] == "cosine":
-        return lr_scheduler.CosineAnnealingLR(optimizer, steps, given["lr"] * decay)
-    return lr_scheduler.ConstantLR(optimizer, 1.0)
+    decay, steps, drops = given["decay"], EPOCHS_A_TRIAL - 1, given.get("drops", 1)
+    size = math.ceil(EPOCHS_A_TRIAL / (drops + 1))
+    kinds: dict[str, Callable[[], LRScheduler]] = {
+        "constant": lambda: schedulers.ConstantLR(optimizer, 1.0),
+        "step": lambda: schedulers.StepLR(optimizer, size, decay ** (1 / drops)),
+        "exponential": lambda: schedulers.ExponentialLR(optimizer, decay ** (1 / steps)),
+        "linear": lambda: schedulers.LinearLR(optimizer, 1.0, decay, steps),
+        "cosine": lambda: schedulers.CosineAnnealingLR(optimizer, steps, given["lr"] * decay),
+    }
+    return kinds[given["scheduler"]]()
 
 
 def train_plainly(
-    config: StudyConfig, data: TrainingData, given: Params, report: Callable[[float, int], None]
-) -> float:
-    """A user's own loop over epochs and batches; returns the lowest validation MSE."""
+    config: StudyConfig, data: TrainingData, given: dict[str, Any]
+) -> Iterator[float]:
+    """A user's own loop over epochs and batches; yields each epoch's validation MSE."""
     torch.manual_seed(config.seed)
     rows = len(data.x_train)
     batch_size = rows if config.optimizer.batch_size == "full" else config.optimizer.batch_size
@@ -174,8 +148,7 @@ def train_plainly(
     optimizer = torch.optim.SGD(model.parameters(), lr=given["lr"])
     scheduler = torch_scheduler(optimizer, given)
     loss_function = nn.MSELoss()
-    best = math.inf
-    for epoch in range(1, EPOCHS_A_TRIAL + 1):
+    for _ in range(EPOCHS_A_TRIAL):
         model.train()
         order = torch.randperm(rows)
         for begin in range(0, rows, batch_size):
@@ -187,140 +160,103 @@ def train_plainly(
         scheduler.step()
         model.eval()
         with torch.no_grad():
-            prediction = model(data.x_validation).squeeze(-1)
-            mse = loss_function(prediction, data.y_validation).item() * data.mse_scale
-        best = min(best, mse)
-        report(mse, epoch)
-    return best
+            mse = loss_function(model(data.x_validation).squeeze(-1), data.y_validation).item()
+        yield mse * data.mse_scale
 
 
-def optuna_storage(url: str) -> optuna.storages.BaseStorage | str:
-    """What `create_study` takes."""
-    if url.startswith("sqlite:"):
-        return url
-    return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(url))
-
-
-def optimize(
-    config: StudyConfig, url: str, trials: int, process: int
-) -> tuple[float, float, list[tuple[float, float]]]:
-    """One process of the peer: when it began and ended its trials, and each one's end and MSE."""
-    torch.set_num_threads(1)
+def peer_study(url: str, seed: int) -> optuna.Study:
+    """The study at an SQLite address or in a journal, created where there is none."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    data = load_rows(config)
-    study = optuna.load_study(
+    journal = optuna.storages.journal.JournalFileBackend
+    return optuna.create_study(
         study_name="peer",
-        storage=optuna_storage(url),
-        sampler=optuna.samplers.RandomSampler(seed=config.seed + process),
+        storage=url if "://" in url else optuna.storages.JournalStorage(journal(url)),
+        sampler=optuna.samplers.RandomSampler(seed),
         pruner=optuna.pruners.NopPruner(),
+        load_if_exists=True,
     )
-    ends = []
+
+
+def optimize(config: StudyConfig, url: str, trials: int, process: int) -> None:
+    """One process of the peer."""
+    torch.set_num_threads(1)
+    data = load_rows(config)
 
     def objective(trial: optuna.Trial) -> float:
-        scheduler = trial.suggest_categorical("scheduler", SCHEDULERS)
-        given: dict[str, Any] = {"scheduler": scheduler}
+        given: dict[str, Any] = {"scheduler": trial.suggest_categorical("scheduler", SCHEDULERS)}
         given["lr"] = trial.suggest_float("lr", *LR, log=True)
         given["decay"] = trial.suggest_float("decay", *DECAY, log=True)
-        if scheduler == "step":
+        if given["scheduler"] == "step":
             given["drops"] = trial.suggest_int("drops", *DROPS)
-
-        def report(mse: float, epoch: int) -> None:
+        best = math.inf
+        for epoch, mse in enumerate(train_plainly(config, data, given), start=1):
+            best = min(best, mse)
             trial.report(mse, epoch)
             if trial.should_prune():
                 raise optuna.TrialPruned
-
-        best = train_plainly(config, data, given, report)
-        ends.append((time.time(), best))
         return best
 
-    began = time.time()
-    study.optimize(objective, n_trials=trials)
-    return began, time.time(), ends
+    peer_study(url, config.seed + process).optimize(objective, n_trials=trials)
 
 
 def run_optuna(config: StudyConfig, url: str, trials: int) -> Timing:
     """The peer in one process a core, from its start to its end."""
-    started = time.time()
-    optuna.create_study(study_name="peer", storage=optuna_storage(url))
-    each = trials // WORKERS
+    started = datetime.now()
+    study = peer_study(url, config.seed)
     with ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn")) as pool:
-        parts = [pool.submit(optimize, config, url, each, i) for i in range(WORKERS)]
-        done = [part.result() for part in parts]
-    wall_secs = time.time() - started
-    spans = [ended - began for began, ended, _ in done]
-    return Timing(
-        around_secs=wall_secs - max(spans),
-        trials_secs=statistics.mean(spans),
-        trials=each * WORKERS,
-        epochs=each * WORKERS * EPOCHS_A_TRIAL,
-        ends=[(at - started, mse) for _, _, ends in done for at, mse in ends],
-    )
+        same = [config] * WORKERS, [url] * WORKERS, [trials // WORKERS] * WORKERS
+        list(pool.map(optimize, *same, range(WORKERS)))
+    columns = {"datetime_start": "started", "datetime_complete": "finished", "value": "mse"}
+    return Timing(started, datetime.now(), study.trials_dataframe().rename(columns=columns))
 
 
 def run_ray(config: StudyConfig, folder: Path, trials: int) -> Timing:
     """The peer's loop under Ray Tune, one trial a core at a time."""
-    started = time.time()
-    import ray
-    from ray import tune
+    started = datetime.now()
+    ray, tune = importlib.import_module("ray"), importlib.import_module("ray.tune")
 
     def train(given: dict[str, Any], data: TrainingData) -> None:
         torch.set_num_threads(1)
-        began = time.time()
-
-        def report(mse: float, epoch: int) -> None:
-            tune.report({"mse": mse, "began": began, "ended": time.time()})
-
-        train_plainly(config, data, given, report)
+        began, best = datetime.now(), math.inf
+        for mse in train_plainly(config, data, given):
+            best = min(best, mse)
+            tune.report({"mse": best, "started": began, "finished": datetime.now()})
 
     ray.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False)
-    space = {
-        "scheduler": tune.choice(SCHEDULERS),
-        "lr": tune.loguniform(*LR),
-        "decay": tune.loguniform(*DECAY),
-        "drops": tune.randint(DROPS[0], DROPS[1] + 1),
-    }
+    space = {"lr": tune.loguniform(*LR), "decay": tune.loguniform(*DECAY)}
+    space |= {"scheduler": tune.choice(SCHEDULERS), "drops": tune.randint(DROPS[0], DROPS[1] + 1)}
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(train, data=load_rows(config)), {"cpu": 1}),
         param_space=space,
         tune_config=tune.TuneConfig(metric="mse", mode="min", num_samples=trials),
         run_config=tune.RunConfig(storage_path=str(folder), verbose=0),
     )
-    grid = tuner.fit()
+    trial_rows = tuner.fit().get_dataframe()
     ray.shutdown()
-    wall_secs = time.time() - started
-    frame = grid.get_dataframe("mse", "min")
-    last = grid.get_dataframe()
-    span = last["ended"].max() - last["began"].min()
-    ends = [(at - started, m) for at, m in zip(last["ended"], frame["mse"], strict=True)]
-    return Timing(wall_secs - span, span, trials, trials * EPOCHS_A_TRIAL, ends)
+    times = trial_rows[["started", "finished"]].apply(pd.to_datetime)
+    return Timing(started, datetime.now(), times.assign(mse=trial_rows["mse"]))
 
 
 def run_sweep(arguments: list[str], folder: Path) -> tuple[Timing, dict[str, float]]:
     """A `sweep run`, nothing compiled before; its timing, and what was not training."""
     results = folder / "results"
-    command = [sys.executable, "-m", "sweep", "run", *arguments, "--out", str(results), "--quiet"]
-    caches = ("XDG_CACHE_HOME", "TORCHINDUCTOR_CACHE_DIR")
-    started, clock = datetime.now(), time.monotonic()
-    process = subprocess.Popen(
-        command, cwd=folder, env={**os.environ, **{name: str(folder / name) for name in caches}}
-    )
-    used: list[tuple[datetime, float]] = []
+    command = [sys.executable, "-m", "sweep", "run", *arguments, "--quiet", "--out", str(results)]
+    caches = {name: str(folder) for name in ("XDG_CACHE_HOME", "TORCHINDUCTOR_CACHE_DIR")}
+    started, used = datetime.now(), []
+    process = subprocess.Popen(command, cwd=folder, env={**os.environ, **caches})
     while process.poll() is None:
         if (stat := Path(f"/proc/{process.pid}/stat")).exists():
             fields = stat.read_text().rpartition(")")[2].split()  # without children's time
             used.append((datetime.now(), (int(fields[11]) + int(fields[12])) / TICKS))
         time.sleep(0.02)
-    wall_secs = time.monotonic() - clock
+    ended = datetime.now()
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with exit code {process.returncode}")
     trials, epochs = read_results(results), pd.read_csv(results / EPOCHS)
     first, last = trials["started"].min(), trials["finished"].max()
     span = (last - first).total_seconds()
-    finished = [(end - started).total_seconds() for end in trials["finished"]]
-    ends = list(zip(finished, trials["val_mse"], strict=True))
     during = [secs for at, secs in used if first <= at <= last]
-    timing = Timing(wall_secs - span, span, len(trials), len(epochs), ends)
-    return timing, {
+    return Timing(started, ended, trials.rename(columns={"val_mse": "mse"})), {
         "epochs": len(epochs),
         "span_secs": span,
         "not_training": 1 - float(epochs["seconds"].sum()) / (WORKERS * span),
@@ -328,67 +264,50 @@ def run_sweep(arguments: list[str], folder: Path) -> tuple[Timing, dict[str, flo
     }
 
 
-def multiply_gflops(seconds: float) -> float:
+def product_gflops(count: int) -> float:
     """Speed of torch.mm of two 512 x 512 float32 matrices with one thread."""
     torch.set_num_threads(1)
-    a, b, count = torch.randn(512, 512), torch.randn(512, 512), 0
-    torch.mm(a, b)
-    started = time.perf_counter()
-    while time.perf_counter() - started < seconds:
-        torch.mm(a, b)
-        count += 1
-    return count * 2 * 512**3 / (time.perf_counter() - started) / 1e9
-
-
-def product_gflops() -> float:
-    """The same on all cores at once, their sum."""
-    with ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn")) as pool:
-        return sum(pool.map(multiply_gflops, [2.0] * WORKERS))
+    a, b = torch.randn(512, 512), torch.randn(512, 512)
+    return count * 2 * 512**3 / timeit.timeit(lambda: torch.mm(a, b), number=count) / 1e9
 
 
 def gflop_per_epoch(config: StudyConfig) -> float:
     """Of the linear layers: three products a training row, one a validation row."""
-    data = load_rows(config)
-    model = build_model(config.model, data.x_train.shape[1], config.seed)
-    weights = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear))
-    return 2 * weights * (3 * len(data.x_train) + len(data.x_validation)) / 1e9
+    layers = build_model(config.model, 3, config.seed).modules()
+    weights = sum(layer.weight.numel() for layer in layers if isinstance(layer, nn.Linear))
+    return 2 * weights * (3 * TRAINING_ROWS + VALIDATION_ROWS) / 1e9
 
 
-def measure(side: str, config: StudyConfig, peer_trials: int) -> tuple[Timing, dict[str, float]]:
+def measure(side: str, config: StudyConfig, peer_trials: int) -> Timing:
     """One side's study in a folder of its own."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if side == "ray":
-            return run_ray(config, folder, peer_trials), {}
+            return run_ray(config, folder, peer_trials)
         if side.startswith("optuna"):
-            url = f"sqlite:///{folder}/s.db" if side == BASE else str(folder / "s.journal")
-            return run_optuna(config, url, peer_trials), {}
-        file = folder / "study.toml"
-        file.write_text(config.to_toml())
-        if side == "sequential":
-            asked = ["--engine", "sequential", "--trials", str(peer_trials)]
-            return run_sweep([str(file), *asked], folder)
-        return run_sweep([str(file)], folder)
+            url = f"sqlite:///{folder}/s.db" if side == BASE else f"{folder}/s.journal"
+            return run_optuna(config, url, peer_trials)
+        (folder / "study.toml").write_text(config.to_toml())
+        slow = ["--engine", "sequential", "--trials", str(peer_trials)]
+        return run_sweep(["study.toml", *(slow if side == "sequential" else [])], folder)[0]
 
 
 def measure_workload(workload: str, given: argparse.Namespace, turn: int) -> dict[str, Any]:
-    """Every side once, a different one first in each turn; a flat row of numbers."""
+    """Every side once, a different one first in each turn; a row of numbers."""
     config = study_config(workload, given.trials)
-    gflops, gflop = product_gflops(), gflop_per_epoch(config)
+    with ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn")) as pool:
+        gflops = sum(pool.map(product_gflops, [500] * WORKERS))
     sides = [s for s in TITLES if s != "ray" or importlib.util.find_spec("ray")]
-    first = turn % len(sides)
-    timings: dict[str, Timing] = {}
-    row: dict[str, Any] = {"workload": workload}
-    for side in sides[first:] + sides[:first]:
-        timings[side], overhead = measure(side, config, given.peer_trials)
+    timings, row = dict[str, Timing](), dict[str, Any](workload=workload)
+    for side in sides[turn:] + sides[:turn]:
+        timings[side] = measure(side, config, given.peer_trials)
         row[side] = timings[side].epochs_per_second(given.trials)
         print(f"{workload}, {TITLES[side]}: {row[side]:.1f} epochs/s", flush=True)
-        row |= {f"{side} {name}": value for name, value in overhead.items()}
-    target = timings[BASE].best
-    row["product_gflops"], row["share_of_product"] = gflops, row["sweep"] * gflop / gflops
-    row["best_mse_of_optuna"], row["best_mse"] = target, timings["sweep"].best
-    row["optuna_best_after_secs"] = timings[BASE].reached(target)
-    row["sweep_as_good_after_secs"] = timings["sweep"].reached(target)
+    target, found = (timings[s].trials["mse"].min() for s in (BASE, "sweep"))
+    row["product_gflops"] = gflops
+    row["share_of_product"] = row["sweep"] * gflop_per_epoch(config) / gflops
+    row["best_mse_of_optuna"], row["best_mse"] = target, found
+    row["optuna_secs"], row["sweep_secs"] = (timings[s].reached(target) for s in (BASE, "sweep"))
     return row
 
 
@@ -399,17 +318,17 @@ def tables(speeds: pd.DataFrame, overheads: pd.DataFrame, given: argparse.Namesp
     lines = [f"| {' | '.join(head)} |", "|---|" + "---:|" * (len(head) - 1)]
     for workload, row in speeds.iterrows():
         cells = [f"{row[s]:.1f} ({row[s] / row[BASE]:.1f} x)" for s in sides]
-        after = (row["sweep_as_good_after_secs"], row["optuna_best_after_secs"])
-        cells += [f"{row['share_of_product']:.0%}", "{:.0f} s (Optuna: {:.0f} s)".format(*after)]
+        cells.append(f"{row['share_of_product']:.0%}")
+        cells.append(f"{row['sweep_secs']:.0f} s (Optuna: {row['optuna_secs']:.0f} s)")
         lines.append(f"| {workload} | {' | '.join(cells)} |")
-    without_ray = "" if "ray" in sides else " Ray Tune is not installed and was left out."
-    rows = round(USERS * 0.7)
-    lines += ["", CAPTION.format(given=given, rows=rows, workers=WORKERS) + without_ray, ""]
+    ray = "" if "ray" in sides else "Ray Tune is not installed and was left out."
+    lines += ["", CAPTION.format(given=given, workers=WORKERS, ray=ray), ""]
     lines += ["| Study | epochs | not training | coordinator per epoch |", "|---|---:|---:|---:|"]
     for study, row in overheads.iterrows():
-        share, secs = f"{row['not_training']:.1%}", f"{row['coordinator_ms']:.2f} ms"
-        lines.append(f"| {study} | {row['epochs']:.0f} | {share} | {secs} |")
-    return "\n".join([*lines, "", OVERHEAD_CAPTION.format(given=given), ""])
+        cells = [f"{row['epochs']:.0f}", f"{row['not_training']:.1%}"]
+        lines.append(f"| {study} | {' | '.join(cells)} | {row['coordinator_ms']:.2f} ms |")
+    lines += ["", OVERHEAD_CAPTION.format(given=given), ""]
+    return "\n".join(lines).replace("inf s", "never")
 
 
 def picture(speeds: pd.DataFrame) -> str:
@@ -418,62 +337,55 @@ def picture(speeds: pd.DataFrame) -> str:
     height = 44 + len(speeds) * (18 * len(sides) + 16)
     times = speeds[sides].div(speeds[BASE], axis=0)
     unit = 400 / float(times.max().max())
+    title = "Trained epochs per second, times those of a plain loop under Optuna on SQLite"
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 {height}" role="img" '
-        'font-family="system-ui, sans-serif" font-size="13">',
-        f"<style>{STYLE}</style>",
-        "<title>Trained epochs per second, times those of Optuna on SQLite</title>",
-        '<text x="8" y="20" class="head">Trained epochs per second, times those of a plain loop '
-        "under Optuna on SQLite</text>",
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 {height}" role="img">',
+        f"<style>{STYLE}</style><title>{title}</title>",
+        f'<text x="8" y="20" class="head">{title}</text>',
     ]
     y = 40
     for workload, row in times.iterrows():
         parts.append(f'<text x="8" y="{y + 13}" class="head">{workload}</text>')
         for side in sides:
-            width = max(row[side] * unit, 1)
-            parts += [
-                f'<text x="258" y="{y + 13}" text-anchor="end">{TITLES[side]}</text>',
-                f'<rect x="266" y="{y + 1}" width="{width:.1f}" height="15" rx="2" '
-                f'class="{side}"/>',
-                f'<text x="{272 + width:.1f}" y="{y + 13}">{row[side]:.1f} x</text>',
-            ]
+            width = row[side] * unit
+            parts.append(
+                f'<text x="258" y="{y + 13}" class="end">{TITLES[side]}</text>'
+                f'<rect x="266" y="{y + 1}" width="{width:.1f}" height="15" class="{side}"/>'
+                f'<text x="{272 + max(width, unit):.1f}" y="{y + 13}">{row[side]:.1f} x</text>'
+            )
             y += 18
         y += 16
-    one = 266 + unit
-    parts.append(f'<line x1="{one:.1f}" x2="{one:.1f}" y1="36" y2="{y - 12}"/>')
-    return "\n".join([*parts, "</svg>", ""])
+    line = f'<line x1="{266 + unit:.1f}" x2="{266 + unit:.1f}" y1="36" y2="{y - 12}"/>'
+    return "\n".join([*parts, line, "</svg>", ""])
 
 
 def main() -> None:
     """Measure, write the results, print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--runs", type=int, default=3, help="medians are taken over so many")
-    parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=WORKLOADS)
+    parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=[])
     parser.add_argument("--trials", type=int, default=300, help="of a study")
-    parser.add_argument(
-        "--peer-trials", type=int, default=4 * WORKERS, help="that the slow sides really train"
-    )
+    parser.add_argument("--peer-trials", type=int, default=4 * WORKERS, help="of the slow sides")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--quick", action="store_true", help="one short run at batch size 64")
     given = parser.parse_args()
     if given.quick:
         given.runs, given.trials, given.peer_trials = 1, 40, WORKERS
-        given.workloads = ["order-pre 64", "mlp 64"]
-    if not importlib.util.find_spec("ray"):
-        print("Ray Tune is not installed: it is left out")
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+        given.workloads = ["order-pre 64"]
     rows, shipped = [], []
     for turn in range(given.runs):
-        rows += [measure_workload(workload, given, turn) for workload in given.workloads]
+        rows += [
+            measure_workload(workload, given, turn) for workload in given.workloads or WORKLOADS
+        ]
         for study in ("order_pre", "diabetes"):
             with tempfile.TemporaryDirectory() as folder:
-                asked = [study, "--trials", str(given.trials)]
-                shipped.append({"study": study, **run_sweep(asked, Path(folder))[1]})
+                _, overhead = run_sweep([study, "--trials", str(given.trials)], Path(folder))
+            shipped.append({"study": study, **overhead})
     speeds = pd.DataFrame(rows).groupby("workload", sort=False).median()
     overheads = pd.DataFrame(shipped).groupby("study", sort=False).median()
-    asked_for = {name: str(value) for name, value in vars(given).items()}
-    machine = {"cores": WORKERS, "machine": platform.machine(), "torch": torch.__version__}
-    numbers = {"options": asked_for, "machine": machine, "runs": rows, "shipped": shipped}
+    numbers: dict[str, Any] = {"options": {k: str(v) for k, v in vars(given).items()}}
+    for name, records in (("runs", rows), ("shipped", shipped)):
+        numbers[name] = json.loads(pd.DataFrame(records).to_json(orient="records"))
     table = tables(speeds, overheads, given)
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "throughput.json").write_text(json.dumps(numbers, indent=2) + "\n")

@@ -351,14 +351,13 @@ def _run(
     from sweep.workers import preload
 
     preload()
-    from sweep.run import discard, run_sweep
+    from sweep.run import run_sweep
 
     if fresh:
         _confirm_fresh(location, config, yes)
-        discard(location, config)
     console = _console(stderr=as_json)
     with _progress(console, quiet or as_json) as progress:
-        study = run_sweep(location, config, progress)
+        study = run_sweep(location, config, progress, fresh)
     if quiet and not as_json:
         return
     summary = _summarise(study, config, location.folder)

@@ -146,6 +146,8 @@ class Coordinator:
         flushed = time.monotonic()
         while not self._stop.is_set():
             for index, message in pool.wait(_WAIT_SECS):
+                if self._stop.is_set():  # a signal to the whole group ends the workers too
+                    break
                 if isinstance(message, Died):
                     idle.discard(index)
                     deaths_in_a_row += 1
@@ -209,7 +211,10 @@ class Coordinator:
         """Queue what a killed run of ours left; whether there was any."""
         ours = {n for lanes in self._running.values() for n in lanes}
         ours |= {waiting.trial.number for waiting in self._waiting}
-        abandoned = abandoned_trials(self._study, self._owner, self._shared)
+        with turn_to_ask(self._study):
+            abandoned = abandoned_trials(self._study, self._owner, self._shared)
+            for trial in abandoned:
+                claim(trial, self._owner)
         resumed = [self._prepare(trial) for trial in abandoned if trial.number not in ours]
         self._waiting.extend(resumed)
         if resumed:
@@ -226,6 +231,8 @@ class Coordinator:
             return None
         with turn_to_ask(self._study):
             trial = self._study.ask() if self._wants_more() else None
+            if trial is not None:
+                claim(trial, self._owner)
         return None if trial is None else self._prepare(trial)
 
     def _wants_more(self) -> bool:
@@ -236,7 +243,6 @@ class Coordinator:
         return sum(trial.state != TrialState.WAITING for trial in trials)
 
     def _prepare(self, trial: optuna.Trial) -> _Running:
-        claim(trial, self._owner)
         suggestion = self._space.suggest(trial)
         before = trial.storage.get_trial(trial._trial_id).intermediate_values
         spec = trial_spec(self._config, trial.number, suggestion)

@@ -70,7 +70,8 @@ def _load_module(
 
 
 def _load_file(name: str, folders: tuple[Path, ...]) -> ModuleType:
-    path = next((f / name for f in (*folders, *map(Path, sys.path)) if (f / name).is_file()), None)
+    places = (*folders, Path(), *map(Path, sys.path))
+    path = next((folder / name for folder in places if (folder / name).is_file()), None)
     if path is None:
         raise ModuleNotFoundError(name=name)
     path = path.resolve()

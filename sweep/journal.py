@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections import deque
@@ -21,6 +22,7 @@ _GRACE_PERIOD_SECS = 5
 _STALE_AFTER_SECS = 1.0
 _SYNC_EVERY_SECS = 1.0
 _RECORD_START = b'{"op_code"'
+"""How Optuna starts each line of a journal."""
 _CAN_WAIT = frozenset({5, 7, 8, 9})
 """Operations that may reach the file a little later than the ones after them: a trial's
 parameters, reports and attributes. What creates or ends a trial or a study never waits."""
@@ -40,7 +42,7 @@ class BatchedJournal(BaseJournalBackend):
     it with the next operation that cannot wait, or on `flush`. What another process has appended
     meanwhile is handed out too, though perhaps after operations that come later in the file;
     only operations whose order does not matter are ever kept. What is appended survives the
-    process at once, and a machine that stops after a second.
+    process at once, and a machine that stops after the next flush.
 
     Args:
         path: The journal; created if it is not there.
@@ -52,7 +54,8 @@ class BatchedJournal(BaseJournalBackend):
         self._lock = journal_lock(path)
         self._offset = 0
         self._handed_out = 0
-        self._synced = 0.0
+        self._synced_at = -math.inf
+        self._is_synced = True
         self._unread: deque[dict[str, Any]] = deque()
         self._unwritten: list[dict[str, Any]] = []
 
@@ -74,27 +77,38 @@ class BatchedJournal(BaseJournalBackend):
             self._write(logs)
 
     def flush(self) -> None:
-        """Append what has waited."""
-        if self._unwritten:
+        """Append what has waited, and have the disk keep everything."""
+        if self._unwritten or not self._is_synced:
+            self._synced_at = -math.inf
             self._write([])
 
     def _write(self, new: list[dict[str, Any]]) -> None:
         self._lock.acquire()
         try:
             self._read_file()
+            if os.stat(self._path).st_size > self._offset:  # another writer died in mid-line
+                os.truncate(self._path, self._offset)
             lines = (json.dumps(log, separators=(",", ":")) + "\n" for log in self._unwritten)
             data = "".join(lines).encode()
-            with open(self._path, "ab") as file:
-                file.write(data)
-                file.flush()
-                if time.monotonic() - self._synced > _SYNC_EVERY_SECS:
-                    os.fsync(file.fileno())
-                    self._synced = time.monotonic()
+            try:
+                self._append(data)
+            except OSError:  # a full disk: leave no half of what is tried again
+                os.truncate(self._path, self._offset)
+                raise
             self._offset += len(data)
             self._unread += new
             self._unwritten = []
         finally:
             self._lock.release()
+
+    def _append(self, data: bytes) -> None:
+        with open(self._path, "ab") as file:
+            file.write(data)
+            file.flush()
+            self._is_synced = time.monotonic() - self._synced_at > _SYNC_EVERY_SECS
+            if self._is_synced:
+                os.fsync(file.fileno())
+                self._synced_at = time.monotonic()
 
     def _read_file(self) -> None:
         """Take in the whole lines that others have appended."""

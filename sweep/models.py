@@ -263,7 +263,12 @@ def check_model(model: nn.Module, x: Tensor, y: Tensor) -> None:
         trainable = {n: p for n, p in probe.named_parameters() if p.requires_grad}
         if not trainable:
             raise ModelError(f"model {name!r} has no trainable parameters")
-        loss = functional.mse_loss(_checked_output(probe, x, name), y)
+        given = x.clone()
+        loss = functional.mse_loss(_checked_output(probe, given, name), y)
+        if not torch.equal(given, x):
+            raise ModelError(
+                f"model {name!r} changes its input in place; begin forward with x = x.clone()"
+            )
         if not loss.requires_grad:
             raise ModelError(
                 f"model {name!r}: its output does not depend on its parameters; forward must not "

@@ -27,6 +27,8 @@ BEST_SCHEDULE = "best_schedule.json"
 BEST_CODE = "best_schedule.py"
 BEST_MODEL = "best_model.pt"
 PREDICTIONS = "predictions.csv"
+FILES = (RESULTS, EPOCHS, BEST_SCHEDULE, BEST_CODE, BEST_MODEL, PREDICTIONS)
+"""All of them, but the settings and the storage."""
 
 
 def suggestion_of(trial: FrozenTrial, space: Space) -> Suggestion:
@@ -139,12 +141,12 @@ class HeldOutScore:
     Args:
         rows: How many.
         mse: In the unit of the validation MSE.
-        r2: Against the mean of these rows.
+        r2: Against the mean of these rows; None if they are all the same.
     """
 
     rows: int
     mse: float
-    r2: float
+    r2: float | None
 
 
 def write_predictions(
@@ -169,7 +171,7 @@ def write_predictions(
         truth, predicted = np.expm1(truth), np.expm1(predicted)
     frame = pd.DataFrame({"y": truth, "prediction": predicted})
     write_whole(folder / PREDICTIONS, frame.to_csv(index=False, float_format="%.7g"))
-    return HeldOutScore(len(truth), mse, 1.0 - mse / variance if variance else float("nan"))
+    return HeldOutScore(len(truth), mse, 1.0 - mse / variance if variance else None)
 
 
 def completed(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:

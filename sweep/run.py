@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep import results
@@ -31,6 +33,7 @@ from sweep.settings import DataConfig, StudyConfig
 from sweep.space import Value
 from sweep.storage import (
     METRIC,
+    explained,
     flush,
     hold,
     open_study,
@@ -63,13 +66,17 @@ class Listener:
         """Some time has passed, at most a fifth of a second."""
 
 
-def run_sweep(location: Location, config: StudyConfig, listener: Listener) -> optuna.Study:
+def run_sweep(
+    location: Location, config: StudyConfig, listener: Listener, fresh: bool = False
+) -> optuna.Study:
     """Train until the study has its total of trials, then write its results.
 
     Args:
         location: The study's name, file and results folder.
         config: Its settings, flags included.
         listener: Hears how it goes.
+        fresh: Whether to throw the study's earlier trials and results away first; not before
+            everything that can be checked has been.
 
     Returns:
         The Optuna study.
@@ -91,16 +98,18 @@ def run_sweep(location: Location, config: StudyConfig, listener: Listener) -> op
             for repair in repair_journal(Path(url)):
                 listener.on_note(repair)
         study = open_study(location.name, url, sampler, pruner)
-        if not _settings_fit(study, config, data):  # nothing has been trained with the old ones
-            optuna.delete_study(study_name=location.name, storage=study._storage)
+        shared = "://" in url
+        if fresh or not _settings_fit(study, config, data, shared):
+            _discard(location, study, url)
             study = open_study(location.name, url, sampler, pruner)
-            _settings_fit(study, config, data)
-        study.sampler = build_sampler(config.sampler, config.seed, len(study.get_trials(False)))
+            _settings_fit(study, config, data, shared)
+        study.sampler = build_sampler(config.sampler, config.seed, _draws_before(study, location))
         sweep = Sweep(location, config, data, study, listener.on_note)
         _describe(study, data, sweep.steps_per_epoch)
         _save_settings(location, config, url)
         listener.on_start(location, config, data)
-        interrupted = _train(sweep, url, listener)
+        with explained(url):
+            interrupted = _train(sweep, url, listener)
         _write_tables(sweep)
         if interrupted:
             raise InterruptedSweep(
@@ -113,32 +122,14 @@ def run_sweep(location: Location, config: StudyConfig, listener: Listener) -> op
     return study
 
 
-def discard(location: Location, config: StudyConfig) -> None:
-    """Throw a study's trials and results away, so that it starts afresh.
-
-    Raises:
-        StudyBusyError: It is being run.
-        StorageError: The storage cannot be reached.
-    """
-    url = storage_url(config.storage, location.folder)
-    with hold(location.folder, url):
-        if "://" in url:
-            study = open_study(
-                location.name, url, optuna.samplers.RandomSampler(), optuna.pruners.NopPruner()
-            )
-            optuna.delete_study(study_name=location.name, storage=study._storage)
-        else:
-            Path(url).unlink(missing_ok=True)
-        own_names = (
-            results.RESULTS,
-            results.EPOCHS,
-            results.BEST_SCHEDULE,
-            results.BEST_CODE,
-            results.BEST_MODEL,
-            results.PREDICTIONS,
-        )
-        for name in own_names:
-            (location.folder / name).unlink(missing_ok=True)
+def _discard(location: Location, study: optuna.Study, url: str) -> None:
+    """Throw a study's trials and results away, and nothing else that its storage holds."""
+    names = optuna.get_all_study_names(study._storage)
+    optuna.delete_study(study_name=location.name, storage=study._storage)
+    if "://" not in url and names == [location.name]:
+        Path(url).unlink()
+    for name in results.FILES:
+        (location.folder / name).unlink(missing_ok=True)
 
 
 def _check_folder(location: Location) -> None:
@@ -151,8 +142,15 @@ def _check_folder(location: Location) -> None:
         )
 
 
-def _settings_fit(study: optuna.Study, config: StudyConfig, data: Dataset) -> bool:
-    """Whether new trials can stand beside the study's own; False if it has none yet.
+def _draws_before(study: optuna.Study, location: Location) -> int:
+    """What sets this run's draws apart from those of others of the study, earlier or beside it."""
+    beside = zlib.crc32(owner_of(location.folder).encode()) % 2**20
+    is_journal = isinstance(study._storage, JournalStorage)
+    return len(study.get_trials(deepcopy=False)) + (0 if is_journal else beside)
+
+
+def _settings_fit(study: optuna.Study, config: StudyConfig, data: Dataset, shared: bool) -> bool:
+    """Whether new trials can stand beside the study's own; False if none has been trained yet.
 
     Raises:
         StudyChangedError: They cannot be compared with trials that there are.
@@ -165,7 +163,7 @@ def _settings_fit(study: optuna.Study, config: StudyConfig, data: Dataset) -> bo
     if before is None and not trials:
         study.set_user_attr(_SETTINGS, now)
         return True
-    if all(trial.state == TrialState.WAITING for trial in trials):
+    if not shared and all(trial.state == TrialState.WAITING for trial in trials):
         return False
     before = before or {}
     changed = [

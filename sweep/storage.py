@@ -9,7 +9,6 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -20,6 +19,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
 from sweep.errors import StorageError, StudyBusyError
 from sweep.journal import BatchedJournal, journal_lock
@@ -27,9 +27,7 @@ from sweep.journal import BatchedJournal, journal_lock
 JOURNAL = "study.journal"
 METRIC = "validation MSE"
 _OWNER = "sweep:owner"
-_UNCLAIMED_AFTER_SECS = 5.0
 _TRIES = 4
-"""How Optuna starts each line of a journal."""
 
 
 def storage_url(storage: str | None, folder: Path) -> str:
@@ -177,6 +175,22 @@ def open_study(
     return study
 
 
+@contextmanager
+def explained(url: str) -> Iterator[None]:
+    """Make a database's own errors into ones that a user can act on.
+
+    Raises:
+        StorageError: The storage cannot be read or written any more.
+    """
+    try:
+        yield
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as problem:
+        raise StorageError(
+            f"{without_password(url)}: the storage failed: {_reason(problem, url)}; "
+            "the same command goes on once it is back"
+        ) from problem
+
+
 def flush(study: optuna.Study) -> None:
     """Write down what waits in memory."""
     backend = getattr(study._storage, "_backend", None)
@@ -216,7 +230,9 @@ def turn_to_ask(study: optuna.Study) -> Iterator[None]:
             yield
     elif dialect == "mysql":
         with engine.connect() as connection:
-            connection.execute(text("SELECT GET_LOCK(:key, 60)"), {"key": f"sweep-{key}"})
+            got = connection.execute(text("SELECT GET_LOCK(:key, -1)"), {"key": f"sweep-{key}"})
+            if got.scalar() != 1:
+                raise StorageError("the database gives no lock; is it shutting down?")
             try:
                 yield
             finally:
@@ -245,18 +261,14 @@ def abandoned_trials(study: optuna.Study, owner: str, shared: bool) -> list[optu
     it again from its first epoch is all that resuming takes.
 
     Args:
-        study: The study.
+        study: The study; where others may be at work on its storage, call it in `turn_to_ask`,
+            under which every trial is claimed: one that nobody has claimed has lost its owner.
         owner: Whose trials to look for; call it while `hold` keeps others with that name away.
-        shared: Whether other owners may be at work on the storage at this moment. A trial that
-            nobody has claimed yet is then left alone for its first seconds.
+        shared: Whether other owners may be at work on the storage at this moment.
     """
 
     def is_abandoned(trial: FrozenTrial) -> bool:
-        claimed_by = trial.system_attrs.get(_OWNER)
-        if not shared or claimed_by == owner:
-            return True
-        age = datetime.now() - (trial.datetime_start or datetime.min)
-        return claimed_by is None and age.total_seconds() > _UNCLAIMED_AFTER_SECS
+        return not shared or trial.system_attrs.get(_OWNER, owner) == owner
 
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     return [optuna.Trial(study, trial._trial_id) for trial in running if is_abandoned(trial)]

@@ -222,7 +222,10 @@ def _work(connection: Connection, setup: WorkerSetup) -> None:
 def _carry_out(orders: Orders, engine: Engine) -> list[EpochResult | TrialError]:
     engine.expect(orders.expect)
     for save in orders.save:
-        save_weights(save.path, engine.weights(save.number), save.about)
+        try:
+            save_weights(save.path, engine.weights(save.number), save.about)
+        except OSError as problem:  # the sweep's end trains them once more
+            engine.notes.append(f"{save.path}: the weights cannot be written: {problem.strerror}")
     for number in orders.remove:
         engine.remove(number)
     refused: list[EpochResult | TrialError] = []

@@ -403,3 +403,26 @@ class TestCheck:
         model = Net()
         model.cache = model.layer(x)
         assert check_error(model, x, y).startswith("model 'Net' cannot be copied: ")
+
+
+class InPlace(nn.Module):
+    """Halves what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x.mul_(0.5)
+        output: torch.Tensor = self.layer(x)
+        return output
+
+
+def test_a_model_that_changes_its_input_in_place_is_refused() -> None:
+    x, y = torch.ones(8, 3), torch.ones(8)
+    with pytest.raises(ModelError) as raised:
+        check_model(InPlace(), x, y)
+    assert str(raised.value) == (
+        "model 'InPlace' changes its input in place; begin forward with x = x.clone()"
+    )
+    assert torch.equal(x, torch.ones(8, 3))

@@ -16,12 +16,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.coordinator import Status
 from sweep.data import load_dataset
-from sweep.errors import ModelError, StudyChangedError, TrainingError
+from sweep.errors import DataError, ModelError, StorageError, StudyChangedError, TrainingError
 from sweep.locations import Location
 from sweep.models import build_model, predict
 from sweep.results import BEST_MODEL, read_results
-from sweep.run import Listener, discard, run_sweep
+from sweep.run import Listener, run_sweep
 from sweep.settings import StudyConfig
+from sweep.storage import load_study as load_trials
 from sweep.study import load_study
 
 MODELS = '''
@@ -73,7 +74,7 @@ class Notes(Listener):
 
 
 def sweep(
-    folder: Path, listener: Listener | None = None, **overrides: Any
+    folder: Path, listener: Listener | None = None, fresh: bool = False, **overrides: Any
 ) -> tuple[optuna.Study, StudyConfig, Location]:
     """Run a small study; keyword `optimizer__name` stands for the key `optimizer.name`."""
     settings: dict[str, Any] = {
@@ -88,7 +89,7 @@ def sweep(
     (folder / "models.py").write_text(MODELS)
     location = Location("small", folder / "small.toml", folder / "small")
     config = load_study(None, settings)
-    return run_sweep(location, config, listener or Listener()), config, location
+    return run_sweep(location, config, listener or Listener(), fresh), config, location
 
 
 def states(study: optuna.Study) -> list[str]:
@@ -117,9 +118,8 @@ def test_a_course_is_the_same_with_any_number_of_workers(tmp_path: Path) -> None
 
 def test_seeds_are_shared_or_fresh(tmp_path: Path) -> None:
     for kind, count in (("shared", 1), ("fresh", 4)):
-        study, *_ = sweep(tmp_path, trial_seeds=kind)
+        study, *_ = sweep(tmp_path, fresh=True, trial_seeds=kind)
         assert len({t.user_attrs["seed"] for t in study.trials}) == count
-        discard(*_[::-1])
 
 
 def test_a_trial_that_diverges_is_pruned_with_its_reason(tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_a_folder_with_another_studys_results_is_refused(tmp_path: Path) -> None
 
 def test_the_grid_is_run_whole_and_once(tmp_path: Path) -> None:
     listener = Notes()
-    grid = {
+    grid: dict[str, Any] = {
         "sampler.name": "grid",
         "sampler.points": 2,
         "space.scheduler": ["constant", "cosine"],
@@ -307,3 +307,41 @@ def test_a_timeout_starts_no_further_trial(tmp_path: Path) -> None:
     assert sum(trial.state.is_finished() for trial in study.trials) < 10_000
     states = {trial.state for trial in study.trials}
     assert TrialState.RUNNING not in states
+
+
+def test_fresh_throws_away_this_study_alone_and_only_after_all_checks(tmp_path: Path) -> None:
+    journal = str(tmp_path / "both.journal")
+    other = Location("other", None, tmp_path / "other")
+    settings = {"data.source": "diabetes", "model.name": "linear", "epochs": 1, "trials": 2}
+    run_sweep(other, load_study(None, {**settings, "storage": journal}), Listener())
+    sweep(tmp_path, storage=journal)
+    with pytest.raises(DataError):
+        sweep(tmp_path, fresh=True, storage=journal, data__source="nowhere.csv")
+    with pytest.raises(StudyChangedError):
+        location = Location("small", None, other.folder)
+        run_sweep(location, load_study(None, {**settings, "storage": journal}), Listener(), True)
+    assert len(load_trials("small", journal).trials) == 4
+    study, *_ = sweep(tmp_path, fresh=True, storage=journal, trials=3, epochs=1)
+    assert len(study.trials) == 3
+    assert len(load_trials("other", journal).trials) == 2
+
+    notes = tmp_path / "notes.txt"
+    notes.write_text("not a journal\nat all\n")
+    with pytest.raises(StorageError, match="not an Optuna journal"):
+        sweep(tmp_path, fresh=True, storage=str(notes))
+    assert notes.read_text() == "not a journal\nat all\n"
+
+
+def test_coordinators_on_one_database_draw_different_trials(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/shared.db"
+    drawn = []
+    for name in ("a", "b"):
+        folder = tmp_path / name
+        folder.mkdir()
+        location = Location("shared", None, folder)
+        settings = {"data.source": "diabetes", "model.name": "linear", "epochs": 1, "trials": 1}
+        config = load_study(None, {**settings, "sampler.name": "random", "storage": url})
+        study = run_sweep(location, config, Listener())
+        sampler: Any = study.sampler
+        drawn.append(sampler._rng.rng.random())
+    assert drawn[0] != drawn[1]

@@ -20,6 +20,8 @@ EVERYTHING: dict[str, Any] = {
     "trial_seeds": "fresh",
     "timeout": "10m",
     "workers": 3,
+    "engine": "sequential",
+    "lanes": 4,
     "device": "cuda:1",
     "storage": "trials.db",
     "data": {

@@ -131,12 +131,12 @@ class LaneStack:
             self._parameters, self._best = _doubled(self._parameters), _doubled(self._best)
             self._states = [_doubled(state) for state in self._states]
             self._constants = {n: _doubled(t) for n, t in self._constants.items()}
-        self._count += 1
         self._parameters[slot] = self._stacked.flat(model)
         for state in self._states:
             state[slot] = 0
         for name, constant in constants.items():
             self._constants[name][slot] = constant
+        self._count += 1
         return slot
 
     def remove(self, slot: int) -> None:

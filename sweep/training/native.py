@@ -35,7 +35,7 @@ PROCESSORS: tuple[tuple[str, ...], ...] = (("-march=native",), ("-mcpu=native",)
 """Flags for this processor's vectors, in the order in which they are tried."""
 
 _COMPILE_SECS = 120
-_GREATEST_WIDTH = 256
+GREATEST_WIDTH = 256
 """Wider layers are trained as fast by torch's matrix products."""
 
 
@@ -213,21 +213,21 @@ def library(source: str) -> ctypes.CDLL:
         TrainingError: There is no compiler, it fails, or its product cannot be loaded.
     """
     compiler = _compiler()
-    version = subprocess.run([compiler, "--version"], capture_output=True, check=False).stdout
-    parts = (
-        source,
-        compiler,
-        version.decode(errors="replace"),
-        _processor(),
-        repr((FLAGS, PROCESSORS)),
-    )
-    name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32] + ".so"
-    path = _cache_folder() / name
     try:
+        version = subprocess.run([compiler, "--version"], capture_output=True, check=False).stdout
+        parts = (
+            source,
+            compiler,
+            version.decode(errors="replace"),
+            _processor(),
+            repr((FLAGS, PROCESSORS)),
+        )
+        name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32] + ".so"
+        path = _cache_folder() / name
         if not path.exists():
             _compile(compiler, source, path)
         return ctypes.CDLL(str(path))
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
         raise TrainingError(f"the compiled program cannot be kept or loaded: {error}") from error
 
 
@@ -285,9 +285,6 @@ class NativeTrainer:
     def __init__(
         self, data: TrainingData, settings: TrainingSettings, layers: Sequence[Layer]
     ) -> None:
-        widths = [layer.outputs for layer in layers if isinstance(layer, Linear)]
-        if max(widths) > _GREATEST_WIDTH:
-            raise TrainingError(f"its layers are wider than {_GREATEST_WIDTH}")
         features = data.x_train.shape[1]
         self._x_train, self._y_train = data.x_train.contiguous(), data.y_train.contiguous()
         self._x_validation = data.x_validation.contiguous()

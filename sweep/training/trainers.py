@@ -12,7 +12,7 @@ import torch
 from sweep.errors import TrainingError
 from sweep.models import CHECKED_ROWS
 from sweep.schedules import Schedule
-from sweep.training.chain import Layer, chain_of
+from sweep.training.chain import Layer, Linear, chain_of
 from sweep.training.compiled import CompilingTrainer
 from sweep.training.eager import EagerTrainer, LaneTrainer
 from sweep.training.engine import (
@@ -23,7 +23,7 @@ from sweep.training.engine import (
     TrialSpec,
 )
 from sweep.training.lanes import Lane, LaneRates, LaneStack, plan_epoch
-from sweep.training.native import NativeTrainer
+from sweep.training.native import GREATEST_WIDTH, NativeTrainer
 from sweep.training.stackable import Survey
 from sweep.training.stacking import StackedModel
 
@@ -73,6 +73,8 @@ def choose_trainer(
     layers = None
     if data.x_train.device.type == "cpu":
         layers = chain_of(build_model(0), data.x_train.shape[1])
+        if max(_widths(layers), default=0) > GREATEST_WIDTH:
+            layers = None
     try:
         if layers is None:
             raise TrainingError("the model is no plain chain of layers on a CPU")
@@ -85,6 +87,10 @@ def choose_trainer(
             note(f"training is slower than it could be: {error}")
         return compiling, "eager"
     return native, "native"
+
+
+def _widths(layers: list[Layer] | None) -> list[int]:
+    return [layer.outputs for layer in layers or [] if isinstance(layer, Linear)]
 
 
 def _check_native(
