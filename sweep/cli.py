@@ -471,10 +471,13 @@ def export(
       sweep export order_pre --to python > schedule.py
     """
     from sweep.files import write_whole
+    from sweep.imports import look_in
     from sweep.locations import locate_results
     from sweep.results import export_best
 
-    content = export_best(locate_results(study), to)
+    folder = locate_results(study)
+    look_in((folder.resolve(), folder.resolve().parent, Path.cwd()))
+    content = export_best(folder, to)
     if out is None:
         typer.echo(content.rstrip("\n"))
     elif not out.parent.is_dir():

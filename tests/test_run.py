@@ -16,7 +16,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.coordinator import Status
 from sweep.data import load_dataset
-from sweep.errors import DataError, ModelError, StorageError, StudyChangedError, TrainingError
+from sweep.errors import (
+    DataError,
+    ModelError,
+    ScheduleError,
+    StorageError,
+    StudyChangedError,
+    TrainingError,
+)
 from sweep.locations import Location
 from sweep.models import build_model, predict
 from sweep.results import BEST_MODEL, read_results
@@ -345,3 +352,34 @@ def test_coordinators_on_one_database_draw_different_trials(tmp_path: Path) -> N
         sampler: Any = study.sampler
         drawn.append(sampler._rng.rng.random())
     assert drawn[0] != drawn[1]
+
+
+SCHEDULES = """
+from torch.optim.lr_scheduler import LambdaLR
+
+def falling(optimizer, total_steps, *, decay, power):
+    last = max(total_steps - 1, 1)
+    return LambdaLR(optimizer, lambda t: 1 - (1 - decay) * min(t / last, 1.0) ** power)
+
+def negative(optimizer, total_steps, *, decay):
+    return LambdaLR(optimizer, lambda t: -1.0)
+"""
+
+
+def test_a_custom_schedule_is_found_beside_the_study_file(tmp_path: Path) -> None:
+    (tmp_path / "own_schedules.py").write_text(SCHEDULES)
+    falling = {"factory": "own_schedules:falling", "params": {"power": "0.5:2"}}
+    _, _, location = sweep(tmp_path, space__scheduler=["falling"], custom={"falling": falling})
+    results = read_results(location.folder)
+    assert set(results["state"]) == {"COMPLETE"}
+    assert results["falling.power"].between(0.5, 2).all()
+    epochs = pd.read_csv(location.folder / "epochs.csv").groupby("number")["lr_last"].last()
+    expected = (results["lr"] * results["decay"]).to_numpy()
+    np.testing.assert_allclose(epochs.to_numpy(), expected, rtol=1e-6)
+
+
+def test_a_custom_schedule_that_cannot_be_used_stops_the_sweep_at_once(tmp_path: Path) -> None:
+    (tmp_path / "own_schedules_2.py").write_text(SCHEDULES)
+    custom = {"negative": {"factory": "own_schedules_2:negative"}}
+    with pytest.raises(ScheduleError, match="own_schedules_2:negative: gives the rate -"):
+        sweep(tmp_path, space__scheduler=["negative"], custom=custom)
