@@ -1,13 +1,14 @@
 # make run   sets everything up and runs the default study to its report
 # make test  sets everything up and runs all checks
 # make bench-tables installs the data sets of benchmarks/tables.py
+# make bench-pruning measures what pruning rules cost, for about a quarter of an hour
 # make bench measures the speed of runs beside Optuna's own loop, for about half an hour
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check format bench bench-tables clean
+.PHONY: run test check format bench bench-tables bench-pruning clean
 
 run: $(READY)
 	$(BIN)/sweep run
@@ -30,6 +31,9 @@ bench: $(READY)
 
 bench-tables: $(READY)
 	$(BIN)/python -m pip install --quiet --no-deps -r benchmarks/requirements.txt
+
+bench-pruning: bench-tables
+	$(BIN)/python benchmarks/pruning.py
 
 $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
