@@ -39,6 +39,11 @@ def build_pruner(config: PrunerConfig, epochs: int) -> BasePruner:
     return _build(kind, arguments, **defaults)
 
 
+def decision_epochs(config: PrunerConfig, epochs: int) -> frozenset[int] | None:
+    """The epochs at which a pruner may stop a trial; None if any may be one."""
+    return frozenset() if config.name == "none" else None
+
+
 def _kinds(epochs: int) -> dict[str, tuple[type[BasePruner], dict[str, Any]]]:
     third = math.ceil(epochs / 3)
     return {

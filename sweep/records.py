@@ -90,6 +90,16 @@ def write_record(
     trial.storage.set_trial_system_attr(trial._trial_id, _CURVE, rows)
 
 
+def what_diverged(result: EpochResult) -> str:
+    """Which numbers of an epoch are not finite, and what they are; empty if all are finite."""
+    named = {
+        "validation MSE": result.val_mse,
+        "training MSE": result.train_mse,
+        "gradient norm": result.grad_norm,
+    }
+    return ", ".join(f"{name} is {v}" for name, v in named.items() if not math.isfinite(v))
+
+
 def has_diverged(trial: FrozenTrial) -> bool:
     """Whether a pruned trial was stopped because a loss or gradient was not finite."""
     return str(trial.user_attrs.get("reason", "")).startswith("diverged")

@@ -10,7 +10,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "sweep"
 
 FLOORS = [
-    {"errors"},
+    {"errors", "numbers", "paired"},
     {"files", "imports", "shapes", "behaviour_log", "arguments", "dataset"},
     {"schedule_code", "schedules", "journal"},
     {"space"},
@@ -19,9 +19,10 @@ FLOORS = [
     {"preparation", "problems"},
     {"data", "study"},
     {"training", "template"},
-    {"workers", "records"},
-    {"coordinator", "results"},
-    {"winner"},
+    {"workers", "records", "underway", "confirmation", "race"},
+    {"dispatch", "results"},
+    {"coordinator", "retraining"},
+    {"winner", "confirm"},
     {"run", "report", "dashboard"},
     {"progress"},
     {"cli"},
@@ -31,7 +32,7 @@ FLOORS = [
 
 HEAVY = {
     "torch": {"schedules", "schedule_code", "data", "sources", "models", "training"}
-    | {"workers", "winner", "engine"},
+    | {"workers"},
     "optuna": {
         "space",
         "journal",
@@ -41,6 +42,8 @@ HEAVY = {
         "records",
         "results",
         "coordinator",
+        "underway",
+        "confirm",
     }
     | {"winner", "run", "report", "progress", "dashboard", "cli"},
     "typer": {"cli"},

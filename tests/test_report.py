@@ -20,13 +20,13 @@ from optuna.trial import TrialState
 from rich.console import Console, RenderableType
 
 from sweep.locations import Location
+from sweep.numbers import aligned, duration, number, percent
 from sweep.records import TrialRecord, write_record
 from sweep.report import tables, writers
 from sweep.report.curves import draw, draw_rates, sparkline
 from sweep.report.edges import edge_advice, widened
 from sweep.report.fitting import Column, fitting
 from sweep.report.gallery import schedule_detail, schedule_list
-from sweep.report.numbers import aligned, duration, number, percent
 from sweep.report.summary import Summary, summarise
 from sweep.run import Listener, run_sweep
 from sweep.schedules import SHAPES, Schedule
