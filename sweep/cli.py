@@ -201,7 +201,8 @@ def run(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="auto, median, percentile, asha, hyperband, patient, threshold or none.",
+            help="auto, thorough, fast, median, percentile, asha, hyperband, patient, threshold or "
+            "none.",
             rich_help_panel="Search",
         ),
     ] = None,

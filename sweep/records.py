@@ -12,7 +12,9 @@ from optuna.trial import FrozenTrial
 from sweep.training.engine import EpochResult
 
 _CURVE = "sweep:curve"
-CURVE_COLUMNS = ("lr_first", "lr_last", "train_mse", "val_mse", "grad_norm", "seconds")
+CURVE_COLUMNS = (
+    *("lr_first", "lr_last", "train_mse", "val_mse", "averaged_val_mse", "grad_norm", "seconds"),
+)
 """What is kept of each epoch, in this order."""
 
 

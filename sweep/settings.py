@@ -23,7 +23,8 @@ MODELS = ("order-pre", "mlp", "linear")
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SAMPLERS = ("tpe", "random", "grid", "qmc", "cmaes", "gp")
 PRUNERS = (
-    "auto", "median", "percentile", "asha", "hyperband", "patient", "threshold", "none",
+    "auto", "thorough", "fast",
+    "median", "percentile", "asha", "hyperband", "patient", "threshold", "none",
 )  # fmt: skip
 
 
