@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).parent.parent / "sweep"
 FLOORS = [
     {"errors", "numbers", "paired"},
     {"files", "imports", "shapes", "behaviour_log", "arguments", "dataset"},
-    {"schedule_code", "schedules", "journal"},
+    {"schedule_code", "warmup"},
+    {"schedules", "journal"},
     {"space"},
     {"settings", "locations"},
     {"samplers", "pruners", "sources", "models", "storage"},
@@ -31,8 +32,7 @@ FLOORS = [
 """Each module imports from its own floor or the floors above it in this list."""
 
 HEAVY = {
-    "torch": {"schedules", "schedule_code", "data", "sources", "models", "training"}
-    | {"workers"},
+    "torch": {"schedules", "warmup", "data", "sources", "models", "training"} | {"workers"},
     "optuna": {
         "space",
         "journal",
