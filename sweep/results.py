@@ -30,7 +30,8 @@ BEST_CODE = "best_schedule.py"
 BEST_MODEL = "best_model.pt"
 PREDICTIONS = "predictions.csv"
 CONFIRM = "confirm.csv"
-FILES = (RESULTS, EPOCHS, BEST_SCHEDULE, BEST_CODE, BEST_MODEL, PREDICTIONS, CONFIRM)
+AUDIT = "audit.csv"
+FILES = (RESULTS, EPOCHS, BEST_SCHEDULE, BEST_CODE, BEST_MODEL, PREDICTIONS, CONFIRM, AUDIT)
 """All of them, but the settings and the storage."""
 
 
