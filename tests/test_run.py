@@ -91,6 +91,7 @@ def sweep(
         "trials": 4,
         "workers": 2,
         "space.lr": "1e-3:0.1:log",
+        "confirm.enabled": False,
     }
     settings |= {key.replace("__", "."): value for key, value in overrides.items()}
     (folder / "models.py").write_text(MODELS)
