@@ -273,12 +273,14 @@ class Coordinator:
 
     def _judge(self, running: _Running, result: EpochResult) -> tuple[TrialState, str] | None:
         """Report an epoch; how the trial ends with it, if it does, and why."""
-        diverged = _what_diverged(result)
+        diverged = what_diverged(result)
         if diverged:
             return TrialState.PRUNED, f"diverged at epoch {result.epoch}: {diverged}"
         is_new = result.epoch > running.reported
         if is_new:
-            running.trial.report(result.val_mse, result.epoch)
+            averaged = self._config.pruner.signal == "averaged"
+            reported = result.averaged_val_mse if averaged else result.val_mse
+            running.trial.report(reported, result.epoch)
         if result.epoch >= self._config.epochs:
             return TrialState.COMPLETE, ""
         if is_new and running.trial.should_prune():
@@ -336,12 +338,15 @@ class Coordinator:
         )
 
 
-def _what_diverged(result: EpochResult) -> str:
+def what_diverged(result: EpochResult) -> str:
+    """Which of an epoch's numbers are not finite, in words; empty if all are."""
     named = {
         "validation MSE": result.val_mse,
         "training MSE": result.train_mse,
         "gradient norm": result.grad_norm,
     }
+    if all(map(math.isfinite, named.values())):  # averages seldom diverge alone
+        named = {"validation MSE of the averaged weights": result.averaged_val_mse}
     return ", ".join(f"{name} is {v}" for name, v in named.items() if not math.isfinite(v))
 
 

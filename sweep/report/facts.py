@@ -11,6 +11,7 @@ from sweep.report.importance import Importance
 from sweep.report.numbers import counted, number, percent
 from sweep.results import HeldOutScore
 from sweep.schedules import Schedule
+from sweep.settings import Objective
 
 BASELINE = "constant"
 _TOO_CLOSE = 0.01
@@ -72,7 +73,8 @@ class Best(TrialFacts):
         epochs: How many it was trained for.
         torch: Its torch class and arguments; None while the horizon is unknown.
         total_steps: The horizon in optimizer steps; None while it is unknown.
-        curve: Rate and MSE over its epochs: lr_first, lr_last, train_mse and val_mse.
+        curve: Rate and MSE over its epochs: lr_first, lr_last, train_mse, val_mse and
+            averaged_val_mse.
         edges: What to widen, a sentence for each range that it lies at the end of.
     """
 
@@ -131,6 +133,7 @@ class Summary:
         folder: Its results.
         unit: Of the target; the MSE is in its square.
         epochs: Of a whole trial.
+        objective: Which validation MSE is a trial's value.
         counts: How the trials stand.
         epochs_trained: By the trials that have ended.
         epochs_saved: Share of those trials' epochs that pruning and divergence cut off.
@@ -149,6 +152,7 @@ class Summary:
     folder: Path
     unit: str
     epochs: int
+    objective: Objective
     counts: Counts
     epochs_trained: int
     epochs_saved: float
@@ -179,7 +183,8 @@ class Summary:
         r2 = "" if best.r2 is None else f" (R² {number(best.r2)})"
         after = "" if best.best_epoch is None else f" after {best.best_epoch} of {self.epochs}"
         epochs = f"{after} epochs" if after else ""
-        reached = f"reaches validation MSE {number(best.val_mse)}{r2}{epochs}"
+        weights = " with averaged weights" if self.objective == "averaged" else ""
+        reached = f"reaches validation MSE {number(best.val_mse)}{r2}{weights}{epochs}"
         return f"{best.schedule.describe()} {reached}."
 
     @property
