@@ -133,9 +133,10 @@ class VectorizedEngine:
         rows = len(self._data.x_train)
         plan = plan_epoch(lanes, rows, self._dropout_calls, self._steps)
         squared_errors, norms = self._trainer.train(self._stack, plan)
-        validation = self._trainer.validate(self._stack, plan.lanes)
-        sums = torch.cat([torch.stack([squared_errors, norms]).double(), validation.double()])
-        train_mse, grad_norm, val_mse, averaged_val_mse = sums.cpu().numpy()  # each (lanes,)
+        sums = [squared_errors, norms, *self._validate(plan.lanes)]
+        train_mse, grad_norm, val_mse, averaged_val_mse = (
+            torch.stack([each.double() for each in sums]).cpu().numpy()  # (4, lanes)
+        )
         train_mse *= self._data.mse_scale / rows
         for mse in (val_mse, averaged_val_mse):
             mse *= self._data.mse_scale / len(self._data.y_validation)
@@ -160,6 +161,15 @@ class VectorizedEngine:
             )
             for i, lane in enumerate(lanes)
         ]
+
+    def _validate(self, lanes: slice) -> tuple[Tensor, Tensor]:
+        """The sums of the squared errors of the weights and of their averages, both (lanes,)."""
+        assert self._stack is not None
+        constants = {name: tensor[lanes] for name, tensor in self._stack.constants.items()}
+        raw = self._trainer.validate(self._stack.parameters[lanes], constants)
+        if self._steps == 1:  # the averages are the weights
+            return raw, raw
+        return raw, self._trainer.validate(self._stack.averages[lanes], constants)
 
     def _end_epoch(self, lanes: list[Lane], val_mse: list[float]) -> None:
         """Count the epoch, and tell the schedules."""
