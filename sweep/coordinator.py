@@ -267,7 +267,9 @@ class Coordinator:
             return TrialState.PRUNED, f"diverged at epoch {result.epoch}: {diverged}"
         is_new = result.epoch > running.reported
         if is_new:
-            running.trial.report(result.val_mse, result.epoch)
+            averaged = self._config.pruner.signal == "averaged"
+            reported = result.averaged_val_mse if averaged else result.val_mse
+            running.trial.report(reported, result.epoch)
         if result.epoch >= self._config.epochs:
             return TrialState.COMPLETE, ""
         may_end = self._decisions is None or result.epoch in self._decisions

@@ -60,7 +60,12 @@ EVERYTHING: dict[str, Any] = {
         "mine.bend": "2:5",
     },
     "sampler": {"name": "tpe", "n_startup_trials": 4},
-    "pruner": {"name": "patient", "patience": 2, "wrapped": {"name": "median"}},
+    "pruner": {
+        "name": "patient",
+        "signal": "raw",
+        "patience": 2,
+        "wrapped": {"name": "median"},
+    },
     "custom": {"mine": {"factory": "shapes:bent", "params": {"bend": "1:9", "k": 2}}},
 }
 """A study file that gives every setting a value other than its default."""
@@ -233,7 +238,7 @@ class TestComparable:
             {"device": "cpu"},
             {"storage": "other.db"},
             {"sampler": "random"},
-            {"pruner": "none"},
+            {"pruner": {"name": "none", "signal": "raw"}},
             {"name": "other"},
         ],
     )
@@ -245,6 +250,7 @@ class TestComparable:
         [
             ({"epochs": 8}, "epochs"),
             ({"objective": "best"}, "objective"),
+            ({"pruner": "patient"}, "pruner.signal"),
             ({"model": {"name": "mlp"}}, "model.name"),
             ({"optimizer": {"batch_size": 8}}, "optimizer.batch_size"),
             ({"space": {"lr": "1e-3:2:log"}}, "space.lr"),

@@ -63,7 +63,7 @@ class _Lane:
     averages: list[Tensor]
     epoch: int = 0
     step: int = 0
-    best_val_mse: float = math.inf
+    best_mse: float = math.inf
     best_weights: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -106,9 +106,9 @@ class SequentialEngine:
     def weights(self, number: int) -> dict[str, Tensor]:
         """The product of a trial that is still here: the weights that the objective asks for."""
         lane = self._lanes[number]
-        if self._settings.objective == "best" and lane.best_weights:
-            return lane.best_weights
-        return _copy_of_weights(lane.model)
+        if self._settings.objective == "final" or not lane.best_weights:
+            return _copy_of_weights(lane.model)
+        return lane.best_weights
 
     def train_epoch(self) -> list[EpochResult | TrialError]:
         """Train every trial for one epoch of its own; a trial that raises leaves."""
@@ -146,13 +146,14 @@ class SequentialEngine:
                 squared_error += loss * len(batch)
                 grad_norm += norm
         val_mse = self._validate(lane.model)
+        if self._settings.objective != "averaged":
+            _keep_best(lane, val_mse)
         with _averaged(lane):
             averaged_val_mse = self._validate(lane.model)
+            if self._settings.objective == "averaged":
+                _keep_best(lane, averaged_val_mse)
         if isinstance(lane.scheduler, ReduceLROnPlateau):
             lane.scheduler.step(val_mse)
-        if val_mse < lane.best_val_mse:
-            lane.best_val_mse = val_mse
-            lane.best_weights = _copy_of_weights(lane.model)
         return EpochResult(
             number=lane.spec.number,
             epoch=lane.epoch,
@@ -221,6 +222,12 @@ def _averaged(lane: _Lane) -> Iterator[None]:
         yield
     finally:
         swap()
+
+
+def _keep_best(lane: _Lane, mse: float) -> None:
+    if mse < lane.best_mse:
+        lane.best_mse = mse
+        lane.best_weights = _copy_of_weights(lane.model)
 
 
 def _copy_of_weights(model: nn.Module) -> dict[str, Tensor]:

@@ -131,7 +131,7 @@ def _check_native(
         lane = Lane(spec, LaneRates(spec.schedule, 1, steps), slot)
         plan = plan_epoch([lane], rows, known.dropout_calls, steps)
         before = stack.parameters.clone()
-        sums = [*trainer.train(stack, plan), *trainer.validate(stack, plan.lanes)]
+        sums = [*trainer.train(stack, plan), trainer.validate(stack.parameters, stack.constants)]
         changes = (stack.parameters - before, stack.averages - before)
         outcomes.append((*changes, torch.stack([s.double() for s in sums])))
     for ours, torchs in zip(*outcomes, strict=True):
