@@ -115,7 +115,7 @@ class EagerTrainer:
     @torch.no_grad()
     def validate(self, weights: Tensor, constants: Constants) -> Tensor:
         """The sums of the squared errors over the validation rows."""
-        chunk = _ACTIVATION_FLOATS // (8 * len(weights) * self._floats_per_row)
+        chunk = _ACTIVATION_FLOATS // (16 * len(weights) * self._floats_per_row)
         rows = min(max(chunk, 1), VALIDATION_CHUNK)
         squared_errors = torch.zeros(len(weights), device=weights.device)
         with self._stacked.mode(training=False):

@@ -53,13 +53,14 @@ def build_optimizer(
 
 @dataclass
 class _Lane:
-    """A trial in training; `averages` are those of its trainable parameters, in their order."""
+    """A trial in training; `averages` are those of its `trainable` parameters."""
 
     spec: TrialSpec
     model: nn.Module
     optimizer: torch.optim.Optimizer
     scheduler: LRScheduler
     dropout: SeededDropout
+    trainable: list[nn.Parameter]
     averages: list[Tensor]
     epoch: int = 0
     step: int = 0
@@ -87,13 +88,10 @@ class SequentialEngine:
         optimizer = build_optimizer(model, spec.optimizer, spec.schedule.lr)
         horizon = self._settings.horizon(len(self._data.x_train))
         scheduler = spec.schedule.attach(optimizer, total_steps=horizon)
+        trainable = _trainable(model)
+        averages = [p.detach().clone() for p in trainable]
         self._lanes[spec.number] = _Lane(
-            spec,
-            model,
-            optimizer,
-            scheduler,
-            SeededDropout(spec.seed),
-            [p.detach().clone() for p in _trainable(model)],
+            spec, model, optimizer, scheduler, SeededDropout(spec.seed), trainable, averages
         )
 
     def expect(self, epochs: int) -> None:
@@ -141,8 +139,9 @@ class SequentialEngine:
             for batch, decay in zip(batches, decays.tolist(), strict=True):
                 rates.append(float(lane.optimizer.param_groups[0]["lr"]))
                 loss, norm = self._train_step(lane, batch)
-                for average, weight in zip(lane.averages, _trainable(lane.model), strict=True):
-                    average.lerp_(weight.detach(), 1 - decay)
+                with torch.no_grad():
+                    for average, weight in zip(lane.averages, lane.trainable, strict=True):
+                        average.lerp_(weight, 1 - decay)
                 squared_error += loss * len(batch)
                 grad_norm += norm
         val_mse = self._validate(lane.model)
@@ -214,7 +213,7 @@ def _averaged(lane: _Lane) -> Iterator[None]:
     """Inside this context the model has the averaged weights; its buffers are its own."""
 
     def swap() -> None:
-        for i, parameter in enumerate(_trainable(lane.model)):
+        for i, parameter in enumerate(lane.trainable):
             parameter.data, lane.averages[i] = lane.averages[i], parameter.data
 
     swap()
