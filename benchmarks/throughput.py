@@ -380,7 +380,9 @@ def main() -> None:
         ]
         for study in ("order_pre", "diabetes"):
             with tempfile.TemporaryDirectory() as folder:
-                _, overhead = run_sweep([study, "--trials", str(given.trials), "--no-confirm"], Path(folder))
+                _, overhead = run_sweep(
+                    [study, "--trials", str(given.trials), "--no-confirm"], Path(folder)
+                )
             shipped.append({"study": study, **overhead})
     speeds = pd.DataFrame(rows).groupby("workload", sort=False).median()
     overheads = pd.DataFrame(shipped).groupby("study", sort=False).median()
