@@ -10,8 +10,8 @@ and with 16. Its regret is how much worse the best trial that it kept is than th
 With one budget for all, each rule goes through both samplers' trials in random order until the
 epochs are spent, and its regret is against the best of all of them.
 
-The rules were chosen on the five sets; the sixth only confirms. The program ends with 1 if a bar does
-not hold.
+The rules were chosen on the five sets; the sixth only confirms. The program ends with 1 if a bar
+does not hold.
 """
 
 from __future__ import annotations
