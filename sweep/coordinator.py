@@ -230,10 +230,11 @@ class Coordinator:
         if timeout is not None and time.monotonic() - self._started > timeout:
             return None
         with turn_to_ask(self._study):
-            trial = self._study.ask() if self._wants_more() else None
-            if trial is not None:
-                claim(trial, self._owner)
-        return None if trial is None else self._prepare(trial)
+            if not self._wants_more():
+                return None
+            trial = self._study.ask()
+            claim(trial, self._owner)
+            return self._prepare(trial)  # drawn before another may ask: it counts what is drawn
 
     def _wants_more(self) -> bool:
         return self._started_trials() < self._total

@@ -21,7 +21,7 @@ from sweep.space import Choice, Dimension, Range, Space, default_own_dimensions
 DATA_SOURCES = ("behaviour-log", "diabetes")
 MODELS = ("order-pre", "mlp", "linear")
 OPTIMIZERS = ("sgd", "adam", "adamw")
-SAMPLERS = ("tpe", "random", "grid", "qmc", "cmaes", "gp")
+SAMPLERS = ("family", "tpe", "random", "grid", "qmc", "cmaes", "gp")
 PRUNERS = (
     "auto", "thorough", "fast",
     "median", "percentile", "asha", "hyperband", "patient", "threshold", "none",
@@ -201,7 +201,7 @@ class _Named(_Section):
 class SamplerConfig(_Named):
     """How the next trial's parameters are chosen."""
 
-    name: Annotated[str, _known(SAMPLERS, "sampler")] = "tpe"
+    name: Annotated[str, _known(SAMPLERS, "sampler")] = "family"
 
 
 class PrunerConfig(_Named):
@@ -212,7 +212,7 @@ class PrunerConfig(_Named):
 
 _FREE = {
     *("name", "trials", "timeout", "workers", "engine", "lanes", "device", "storage"),
-    *("sampler", "pruner"),
+    *("sampler", "pruner", "fair"),
 }
 """Settings of a study that may change between two runs of it."""
 
@@ -228,6 +228,8 @@ class StudyConfig(_Section):
         objective: `best`, the lowest validation MSE over the epochs, or `final`, the last one.
         trial_seeds: `shared` trains all trials from the same weights and order of rows;
             `fresh` gives each its own.
+        fair: Whether every scheduler gets the same number of trials (or one less), with a model of
+            its own, instead of the more the better it does: the mode for comparing schedulers.
         timeout: Seconds after which no further trial is started; running ones end as usual.
         workers: Worker processes; None for one a core.
         engine: `vectorized` trains many trials at once, `sequential` one after the other; `auto`
@@ -244,6 +246,7 @@ class StudyConfig(_Section):
     seed: int = Field(0, ge=0, lt=2**31)
     objective: Literal["best", "final"] = "best"
     trial_seeds: Literal["shared", "fresh"] = "shared"
+    fair: bool = False
     timeout: Annotated[float | None, BeforeValidator(_seconds), Field(gt=0)] = None
     workers: int | None = Field(None, ge=1, le=256)
     engine: Literal["auto", "vectorized", "sequential"] = "auto"

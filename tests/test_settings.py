@@ -59,6 +59,7 @@ EVERYTHING: dict[str, Any] = {
         "cyclic.mode": ["triangular", "triangular2"],
         "mine.bend": "2:5",
     },
+    "fair": True,
     "sampler": {"name": "tpe", "n_startup_trials": 4},
     "pruner": {"name": "patient", "patience": 2, "wrapped": {"name": "median"}},
     "custom": {"mine": {"factory": "shapes:bent", "params": {"bend": "1:9", "k": 2}}},
