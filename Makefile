@@ -3,13 +3,14 @@
 # make bench-tables installs the data sets of benchmarks/tables.py
 # make bench-pruning measures what pruning rules cost, for about a quarter of an hour
 # make bench measures the speed of runs beside Optuna's own loop, for about half an hour
+# make bench-findings compares schedulers that are tuned equally, for about ten minutes
 # make bench-quality compares what the same minutes come to, for about half an hour
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check format bench bench-pruning bench-quality bench-tables clean
+.PHONY: run test check format bench bench-tables bench-pruning bench-quality bench-findings clean
 
 run: $(READY)
 	$(BIN)/sweep run
@@ -32,6 +33,9 @@ bench: $(READY)
 
 bench-quality: bench-tables
 	$(BIN)/python benchmarks/quality.py
+
+bench-findings: bench-tables
+	$(BIN)/python benchmarks/findings.py
 
 bench-tables: $(READY)
 	$(BIN)/python -m pip install --quiet --no-deps -r benchmarks/requirements.txt
