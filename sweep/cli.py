@@ -288,6 +288,14 @@ def run(
         Path | None, typer.Option(metavar="FOLDER", help="Where the results go.")
     ] = None,
     storage: StorageOption = None,
+    no_confirm: Annotated[
+        bool,
+        typer.Option(
+            "--no-confirm",
+            help="Do not train the best schedules again on fresh seeds.",
+            rich_help_panel="Search",
+        ),
+    ] = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Throw the study's earlier trials away first.")
     ] = False,
@@ -338,6 +346,7 @@ def run(
         "--lanes": ("lanes", lanes),
         "--device": ("device", device),
         "--storage": ("storage", storage),
+        "--no-confirm": ("confirm.enabled", False if no_confirm else None),
     }
     overrides = {key: value for key, value in given.values() if value is not None}
     flags = {key: flag for flag, (key, _) in given.items()}
@@ -466,6 +475,33 @@ def report(
         console.print(tables.full_report(summary, console.width), soft_wrap=False)
     else:
         typer.echo(formats[format](summary).rstrip("\n"))
+
+
+@app.command()
+def audit(
+    study: ResultsArgument = None,
+    sample: Annotated[int, typer.Option(min=1, help="Pruned trials to train to the end.")] = 20,
+    storage: StorageOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")] = False,
+) -> None:
+    """Check what pruning cost: train some of the pruned trials to their end.
+
+    Example:
+
+      sweep audit order_pre --sample 50
+    """
+    from sweep.report.tables import audit_report
+    from sweep.run import run_audit
+
+    opened, config, folder = _open(study, storage)
+    console = _console(stderr=as_json)
+    with _progress(console, quiet or as_json) as progress:
+        found = run_audit(folder, config, opened, sample, progress)
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), indent=2))
+    else:
+        console.print(audit_report(found), soft_wrap=False)
 
 
 @app.command()

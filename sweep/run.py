@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -19,6 +20,8 @@ from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep import results
+from sweep.audit import Audit, audit
+from sweep.confirm import confirm
 from sweep.coordinator import Coordinator, Status
 from sweep.data import load_dataset
 from sweep.dataset import Dataset
@@ -42,10 +45,12 @@ from sweep.storage import (
     without_password,
 )
 from sweep.study import load_study
-from sweep.winner import Sweep, save_order, write_winner
+from sweep.underway import Sweep
+from sweep.winner import save_order, write_winner
 from sweep.workers import WorkerPool, WorkerSetup, preload
 
 _SETTINGS = "settings"
+_ROWS = "data (its rows)"
 
 
 class Listener:
@@ -62,6 +67,9 @@ class Listener:
 
     def on_tick(self, status: Status) -> None:
         """Some time has passed, at most a fifth of a second."""
+
+    def on_retraining(self, what: str, epochs: int, most: int) -> None:
+        """Trials are being trained again, and why: so many epochs of at most so many."""
 
 
 def run_sweep(
@@ -84,6 +92,7 @@ def run_sweep(
         InterruptedSweep: SIGINT or SIGTERM; finished trials are saved, and the same call goes
             on with the rest.
     """
+    started = time.monotonic()
     preload()
     look_in(location.code_folders)
     url = storage_url(config.storage, location.folder)
@@ -108,18 +117,50 @@ def run_sweep(
         _describe(study, data, sweep.steps_per_epoch)
         _save_settings(location, config, url)
         listener.on_start(location, config, data)
-        with explained(url):
-            interrupted = _train(sweep, url, listener)
-        _write_tables(sweep)
-        if interrupted:
-            raise InterruptedSweep(
-                f"interrupted; finished trials are in {location.folder}. "
-                "The same command goes on with the rest."
-            )
-        if not results.completed(sweep.trials):
-            raise TrainingError(_why_nothing_completed(sweep))
-        write_winner(sweep)
+        with explained(url), _pool(sweep) as pool, _stopping_on_signals() as stop:
+            deadline = _deadline(started, config.search_timeout)
+            _search(sweep, url, listener, pool, stop, deadline)
+            _write_tables(sweep)
+            if not stop.is_set():
+                deadline = _deadline(started, config.timeout)
+                _conclude(sweep, listener, pool, stop, deadline)
+            if stop.is_set():
+                raise InterruptedSweep(
+                    f"interrupted; finished trials are in {location.folder}. "
+                    "The same command goes on with the rest."
+                )
     return study
+
+
+def run_audit(
+    folder: Path, config: StudyConfig, study: optuna.Study, sample: int, listener: Listener
+) -> Audit:
+    """Train some of a study's pruned trials to their end.
+
+    Args:
+        folder: The study's results.
+        config: Its settings as run.
+        study: Its trials.
+        sample: How many.
+        listener: Hears how it goes.
+
+    Raises:
+        InputError: Nothing was pruned, or the data is not what the study was trained on.
+        InterruptedSweep: SIGINT or SIGTERM.
+    """
+    preload()
+    location = Location(study.study_name, folder / SAVED_STUDY, folder)
+    look_in(location.code_folders)
+    data = load_dataset(config.data, config.seed, location.code_folders)
+    trained_on = study.user_attrs.get(_SETTINGS, {}).get(_ROWS)
+    if data.fingerprint != trained_on:
+        raise StudyChangedError(f"{config.data.source}: not the rows that the study was trained on")
+    sweep = Sweep(location, config, data, study, listener.on_note)
+    with _pool(sweep) as pool, _stopping_on_signals() as stop:
+        found = audit(sweep, pool, sample, stop, listener.on_retraining)
+        if stop.is_set():
+            raise InterruptedSweep("interrupted")
+    return found
 
 
 def _discard(location: Location, study: optuna.Study, url: str) -> None:
@@ -155,7 +196,7 @@ def _settings_fit(study: optuna.Study, config: StudyConfig, data: Dataset, share
     Raises:
         StudyChangedError: They cannot be compared with trials that there are.
     """
-    now = {**config.comparable(), "data (its rows)": data.fingerprint}
+    now = {**config.comparable(), _ROWS: data.fingerprint}
     before: dict[str, Any] | None = study.user_attrs.get(_SETTINGS)
     trials = study.get_trials(deepcopy=False)
     if before == now:
@@ -212,8 +253,34 @@ def _found_from(location: Location, config: StudyConfig) -> DataConfig:
     return config.data
 
 
-def _train(sweep: Sweep, url: str, listener: Listener) -> bool:
-    """Run the trials that are still wanted; whether it was interrupted."""
+def _pool(sweep: Sweep) -> WorkerPool:
+    """The workers; they are started when something is to be trained."""
+    config = sweep.config
+    setup = WorkerSetup(
+        sweep.data,
+        config.model,
+        sweep.location.code_folders,
+        sweep.settings,
+        config.engine,
+        config.lanes,
+        config.search_space.custom_schedules(),
+    )
+    return WorkerPool(setup, min(config.workers or default_workers(), config.trials))
+
+
+def _deadline(started: float, timeout: float | None) -> float:
+    return math.inf if timeout is None else started + timeout
+
+
+def _search(
+    sweep: Sweep,
+    url: str,
+    listener: Listener,
+    pool: WorkerPool,
+    stop: threading.Event,
+    deadline: float,
+) -> None:
+    """Run the trials that are still wanted."""
     config, study = sweep.config, sweep.study
     writer = _TableWriter(sweep)
 
@@ -234,27 +301,30 @@ def _train(sweep: Sweep, url: str, listener: Listener) -> bool:
         on_finished=on_finished,
         on_tick=listener.on_tick,
         on_note=listener.on_note,
+        deadline=deadline,
+        stop=stop,
     )
     if not coordinator.has_work():
-        return False
-    workers = config.workers or default_workers()
-    setup = WorkerSetup(
-        sweep.data,
-        config.model,
-        sweep.location.code_folders,
-        sweep.settings,
-        config.engine,
-        config.lanes,
-        config.search_space.custom_schedules(),
-    )
-    with _stopping_on_signals(coordinator) as interrupted:
-        pool = WorkerPool(setup, min(workers, config.trials))
-        try:
-            coordinator.run(pool)
-        finally:
-            pool.close()
-            flush(study)
-    return interrupted.is_set()
+        return
+    try:
+        coordinator.run(pool)
+    finally:
+        flush(study)
+
+
+def _conclude(
+    sweep: Sweep, listener: Listener, pool: WorkerPool, stop: threading.Event, deadline: float
+) -> None:
+    """Confirm the best schedules and write everything about the winner."""
+    config = sweep.config
+    if not results.completed(sweep.trials):
+        raise TrainingError(_why_nothing_completed(sweep))
+    confirmation = None
+    if config.confirm.enabled:
+        confirmation = confirm(sweep, pool, stop, listener.on_retraining, deadline)
+        if stop.is_set():
+            return
+    write_winner(sweep, pool, stop, confirmation)
 
 
 def default_workers() -> int:
@@ -265,23 +335,22 @@ def default_workers() -> int:
 
 
 @contextmanager
-def _stopping_on_signals(coordinator: Coordinator) -> Iterator[threading.Event]:
-    """Let SIGINT and SIGTERM stop a coordinator; a second one ends the process at once."""
-    interrupted = threading.Event()
+def _stopping_on_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set; a second one ends the process at once."""
+    stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield interrupted
+        yield stop
         return
     handled = (signal.SIGINT, signal.SIGTERM)
 
-    def stop(number: int, frame: Any) -> None:
-        if interrupted.is_set():
+    def handle(number: int, frame: Any) -> None:
+        if stop.is_set():
             raise KeyboardInterrupt
-        interrupted.set()
-        coordinator.stop()
+        stop.set()
 
-    before = [signal.signal(number, stop) for number in handled]
+    before = [signal.signal(number, handle) for number in handled]
     try:
-        yield interrupted
+        yield stop
     finally:
         for number, handler in zip(handled, before, strict=True):
             signal.signal(number, handler)

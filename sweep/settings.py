@@ -18,6 +18,10 @@ from pydantic import (
 from sweep.errors import did_you_mean
 from sweep.space import Choice, Dimension, Range, Space, default_own_dimensions
 
+Objective = Literal["best", "final", "averaged"]
+"""Which validation MSE is a trial's value, and which weights its product: those of the best epoch,
+of the final one, or the averaged ones of the epoch in which they are best."""
+
 DATA_SOURCES = ("behaviour-log", "diabetes")
 MODELS = ("order-pre", "mlp", "linear")
 OPTIMIZERS = ("sgd", "adam", "adamw")
@@ -205,14 +209,40 @@ class SamplerConfig(_Named):
 
 
 class PrunerConfig(_Named):
-    """When an unpromising trial is stopped."""
+    """When an unpromising trial is stopped.
+
+    `signal` is the validation MSE that it is judged by: of the averaged weights, which tells early
+    what annealing will make of a schedule, or of the raw ones.
+    """
 
     name: Annotated[str, _known(PRUNERS, "pruner")] = "auto"
+    signal: Literal["averaged", "raw"] = "averaged"
+
+
+class ConfirmConfig(_Section):
+    """Whether and how the best schedules are trained again on fresh seeds.
+
+    Args:
+        enabled: Whether they are.
+        top: Candidates at most, beside the best constant rate.
+        seeds: Fresh seeds at most.
+        share: Of the epochs that the search would take without pruning: what it may cost.
+    """
+
+    enabled: bool = True
+    top: int = Field(5, ge=1)
+    seeds: int = Field(20, ge=2)
+    share: float = Field(0.2, gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_switch(cls, value: Any) -> Any:
+        return {"enabled": value} if isinstance(value, bool) else value
 
 
 _FREE = {
     *("name", "trials", "timeout", "workers", "engine", "lanes", "device", "storage"),
-    *("sampler", "pruner", "fair"),
+    *("sampler", "pruner", "confirm", "fair"),
 }
 """Settings of a study that may change between two runs of it."""
 
@@ -225,12 +255,14 @@ class StudyConfig(_Section):
         epochs: Passes over the training rows in each trial.
         trials: How many trials the study has in all, earlier runs included.
         seed: What the split, the weights, the order of rows and the sampler derive from.
-        objective: `best`, the lowest validation MSE over the epochs, or `final`, the last one.
+        objective: `best`, the lowest validation MSE over the epochs, `final`, the last one, or
+            `averaged`, the lowest one of the averaged weights.
         trial_seeds: `shared` trains all trials from the same weights and order of rows;
             `fresh` gives each its own.
         fair: Whether every scheduler gets the same number of trials (or one less), with a model of
             its own, instead of the more the better it does: the mode for comparing schedulers.
-        timeout: Seconds after which no further trial is started; running ones end as usual.
+        timeout: Seconds that a run may take: no trial is started after them, and none of the
+            search in the last sixth of them, which is for the confirmation (by its `share`).
         workers: Worker processes; None for one a core.
         engine: `vectorized` trains many trials at once, `sequential` one after the other; `auto`
             is the first where the model allows it.
@@ -244,7 +276,7 @@ class StudyConfig(_Section):
     epochs: int = Field(30, ge=1)
     trials: int = Field(100, ge=1)
     seed: int = Field(0, ge=0, lt=2**31)
-    objective: Literal["best", "final"] = "best"
+    objective: Objective = "best"
     trial_seeds: Literal["shared", "fresh"] = "shared"
     fair: bool = False
     timeout: Annotated[float | None, BeforeValidator(_seconds), Field(gt=0)] = None
@@ -259,7 +291,15 @@ class StudyConfig(_Section):
     space: SpaceConfig = SpaceConfig()
     sampler: SamplerConfig = SamplerConfig()
     pruner: PrunerConfig = PrunerConfig()
+    confirm: ConfirmConfig = ConfirmConfig()
     custom: dict[str, CustomConfig] = {}
+
+    @property
+    def search_timeout(self) -> float | None:
+        """Seconds after which the search starts no trial; the rest is for the confirmation."""
+        if self.timeout is None or not self.confirm.enabled:
+            return self.timeout
+        return self.timeout / (1 + self.confirm.share)
 
     @property
     def search_space(self) -> Space:
@@ -269,6 +309,7 @@ class StudyConfig(_Section):
     def comparable(self) -> dict[str, Any]:
         """The settings that must stay as they are for two trials to be compared, flat."""
         kept = dict(_flatten(self.model_dump(mode="json", exclude={*_FREE, "space"})))
+        kept["pruner.signal"] = self.pruner.signal  # pruners compare what trials have reported
         del kept["data.source"]  # a file may move; its rows are compared by their fingerprint
         return kept | {f"space.{n}": text for n, text in self.search_space.to_dict().items()}
 

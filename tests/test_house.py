@@ -10,18 +10,20 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "sweep"
 
 FLOORS = [
-    {"errors"},
+    {"errors", "numbers", "paired"},
     {"files", "imports", "shapes", "behaviour_log", "arguments", "dataset"},
-    {"schedule_code", "schedules", "journal"},
+    {"schedule_code", "warmup"},
+    {"schedules", "journal"},
     {"space", "parzen"},
     {"settings", "locations", "family_sampler"},
     {"samplers", "pruners", "sources", "models", "storage"},
     {"preparation", "problems"},
     {"data", "study"},
     {"training", "template"},
-    {"workers", "records"},
-    {"coordinator", "results"},
-    {"winner"},
+    {"workers", "records", "underway", "confirmation", "race"},
+    {"dispatch", "results"},
+    {"coordinator", "retraining"},
+    {"winner", "confirm", "audit"},
     {"run", "report", "dashboard"},
     {"progress"},
     {"cli"},
@@ -30,8 +32,7 @@ FLOORS = [
 """Each module imports from its own floor or the floors above it in this list."""
 
 HEAVY = {
-    "torch": {"schedules", "schedule_code", "data", "sources", "models", "training"}
-    | {"workers", "winner", "engine"},
+    "torch": {"schedules", "warmup", "data", "sources", "models", "training"} | {"workers"},
     "optuna": {
         "space",
         "journal",
@@ -42,6 +43,9 @@ HEAVY = {
         "records",
         "results",
         "coordinator",
+        "underway",
+        "confirm",
+        "audit",
     }
     | {"winner", "run", "report", "progress", "dashboard", "cli"},
     "typer": {"cli"},

@@ -63,7 +63,7 @@ def study(config: StudyConfig) -> optuna.Study:
         trial = study.ask()
         config.search_space.suggest(trial)
         curve = [
-            EpochResult(trial.number, epoch, value, value, 0.1, 0.05, 1.0, 0.5)
+            EpochResult(trial.number, epoch, value, value, value, 0.1, 0.05, 1.0, 0.5)
             for epoch, value in enumerate(course, start=1)
         ]
         write_record(trial, TrialRecord.from_curve(5, curve, reason), "best", 10.0)
@@ -166,7 +166,9 @@ class TestExport:
         best = json.loads(export_best(tiny_study, "json"))
         frame = read_results(tiny_study).set_index("number")
         row = frame.loc[best["trial"]]
-        assert best["val_mse"] == row["val_mse"] == frame["val_mse"].min()
+        assert best["val_mse"] == row["val_mse"]
+        assert best["trial"] == best["confirmation"]["candidates"][0]["trial"]
+        assert frame["val_mse"].idxmin() == best["best_of_search"]
         assert (best["study"], best["unit"]) == ("diabetes", "progression")
         assert best["total_steps"] == best["steps_per_epoch"] * best["epochs"] == 20
         assert best["test"]["rows"] == len(pd.read_csv(tiny_study / "predictions.csv"))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Literal
+from dataclasses import fields
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from torch import nn
 
 from sweep.models import build_model
 from sweep.schedules import Schedule
-from sweep.settings import OPTIMIZERS, ModelConfig
+from sweep.settings import OPTIMIZERS, ModelConfig, Objective
 from sweep.training.engine import (
     EpochResult,
     OptimizerSettings,
@@ -40,7 +41,7 @@ def engine_for(
     model: str = "mlp",
     epochs: int = 4,
     clip: float | None = None,
-    objective: Literal["best", "final"] = "best",
+    objective: Objective = "best",
 ) -> SequentialEngine:
     config = ModelConfig(name=model, hidden=[8])
     data = some_data()
@@ -70,7 +71,8 @@ def course(engine: SequentialEngine, epochs: int = 4) -> dict[int, list[EpochRes
 
 def numbers(results: list[EpochResult]) -> list[tuple[float, ...]]:
     """Everything but the time."""
-    return [(r.epoch, r.val_mse, r.train_mse, r.lr_first, r.lr_last, r.grad_norm) for r in results]
+    names = [field.name for field in fields(EpochResult) if field.name not in ("number", "seconds")]
+    return [tuple(getattr(result, name) for name in names) for result in results]
 
 
 @pytest.mark.parametrize("clip", [None, 0.05])
@@ -79,6 +81,7 @@ def test_a_trial_is_what_a_plain_loop_makes_of_it(clip: float | None) -> None:
     model = build_model(ModelConfig(name="mlp", hidden=[8]), 3, 5)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.01)
     rates = Schedule("cosine", lr=0.1).rates(epochs * 3)
+    averages = [p.detach().double().numpy().copy() for p in model.parameters()]
     step, expected = 0, []
     for epoch in range(1, epochs + 1):
         losses, norms, used = 0.0, [], []
@@ -91,15 +94,22 @@ def test_a_trial_is_what_a_plain_loop_makes_of_it(clip: float | None) -> None:
             loss.backward()  # type: ignore[no-untyped-call]
             norm = nn.utils.clip_grad_norm_(model.parameters(), clip or math.inf)
             optimizer.step()
+            d = min(1 - 1 / 3, (1 + step) / (10 + step))  # of 3 steps an epoch
+            for average, p in zip(averages, model.parameters(), strict=True):
+                average[...] = d * average + (1 - d) * p.detach().double().numpy()
             losses += loss.item() * len(batch)
             norms.append(norm.item())
             step += 1
-        model.eval()
-        with torch.no_grad():
-            errors = (model(data.x_validation)[:, 0] - data.y_validation) ** 2
-        val_mse = errors.mean().item() * SCALE**2
+        averaged = copy.deepcopy(model)
+        for p, average in zip(averaged.parameters(), averages, strict=True):
+            p.data = torch.from_numpy(average).float()
+        mse = []
+        for each in (model, averaged):
+            with torch.no_grad():
+                errors = (each.eval()(data.x_validation)[:, 0] - data.y_validation) ** 2
+            mse.append(errors.mean().item() * SCALE**2)
         train_mse = losses / 70 * SCALE**2
-        expected.append((epoch, val_mse, train_mse, used[0], used[-1], sum(norms) / 3))
+        expected.append((epoch, *mse, train_mse, used[0], used[-1], sum(norms) / 3))
 
     engine = engine_for(clip=clip)
     engine.add(spec())
@@ -132,16 +142,19 @@ def test_equal_seeds_give_equal_weights_and_other_seeds_others() -> None:
     assert numbers(first) != numbers(other)
 
 
-def test_the_product_is_the_best_epoch_or_the_final_one() -> None:
-    objectives: tuple[Literal["best", "final"], ...] = ("best", "final")
-    for objective in objectives:
+def test_the_product_is_what_the_objective_says() -> None:
+    for objective in get_args(Objective):
         engine = engine_for(epochs=6, objective=objective)
         engine.add(spec(lr=0.5, scheduler="constant"))
-        values = [r.val_mse for r in course(engine, 6)[0]]
+        curve = course(engine, 6)[0]
+        values = [r.val_mse for r in curve]
+        averaged = [r.averaged_val_mse for r in curve]
         model = build_model(ModelConfig(name="mlp", hidden=[8]), 3, 0)
         model.load_state_dict(engine.weights(0))
         assert min(values) < values[-1]
-        expected = min(values) if objective == "best" else values[-1]
+        assert min(averaged) < averaged[-1]
+        assert min(averaged) != min(values)
+        expected = {"best": min(values), "final": values[-1], "averaged": min(averaged)}[objective]
         assert engine._validate(model) == pytest.approx(expected, rel=1e-6)
 
 

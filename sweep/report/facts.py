@@ -7,16 +7,17 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from sweep.confirmation import BASELINE, Confirmation
+from sweep.numbers import counted, number, percent
 from sweep.report.importance import Importance
-from sweep.report.numbers import counted, number, percent
 from sweep.results import HeldOutScore
 from sweep.schedules import Schedule
+from sweep.settings import Objective
 
-BASELINE = "constant"
 _TOO_CLOSE = 0.01
 """A distance below this share may well turn with another seed."""
 _FEW = 5
-"""Completed trials below which a baseline has hardly been searched."""
+"""Trials below which a baseline has hardly been searched."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ class Best(TrialFacts):
         epochs: How many it was trained for.
         torch: Its torch class and arguments; None while the horizon is unknown.
         total_steps: The horizon in optimizer steps; None while it is unknown.
-        curve: Rate and MSE over its epochs: lr_first, lr_last, train_mse and val_mse.
+        curve: Rate and MSE over its epochs: lr_first, lr_last, train_mse, val_mse and
+            averaged_val_mse.
         edges: What to widen, a sentence for each range that it lies at the end of.
     """
 
@@ -131,11 +133,13 @@ class Summary:
         folder: Its results.
         unit: Of the target; the MSE is in its square.
         epochs: Of a whole trial.
+        objective: Which validation MSE is a trial's value.
         counts: How the trials stand.
         epochs_trained: By the trials that have ended.
         epochs_saved: Share of those trials' epochs that pruning and divergence cut off.
         worker_secs: Time the workers spent on `epochs_trained`.
-        best: The best trial; None if none has completed.
+        best: The winner: the best trial of the confirmation, or else of the search; None if no
+            trial has completed.
         constant: The best trial with a constant rate; None if none has completed.
         runner_up: The best trial of any other scheduler than the best one's.
         schedulers: What each scheduler came to, the best first.
@@ -143,12 +147,15 @@ class Summary:
         importance: Which parameters mattered.
         test: How the best model does on rows that nothing else has looked at.
         failure: Why trials failed, most often; empty if none has.
+        confirmation: What came of the best schedules on fresh seeds; None if they have not been
+            trained on any, or if the search has found a better one since.
     """
 
     study: str
     folder: Path
     unit: str
     epochs: int
+    objective: Objective
     counts: Counts
     epochs_trained: int
     epochs_saved: float
@@ -161,6 +168,7 @@ class Summary:
     importance: Importance
     test: HeldOutScore | None
     failure: str
+    confirmation: Confirmation | None = None
 
     @property
     def mse_unit(self) -> str:
@@ -179,12 +187,37 @@ class Summary:
         r2 = "" if best.r2 is None else f" (R² {number(best.r2)})"
         after = "" if best.best_epoch is None else f" after {best.best_epoch} of {self.epochs}"
         epochs = f"{after} epochs" if after else ""
-        reached = f"reaches validation MSE {number(best.val_mse)}{r2}{epochs}"
+        weights = " with averaged weights" if self.objective == "averaged" else ""
+        reached = f"reaches validation MSE {number(best.val_mse)}{r2}{weights}{epochs}"
+        if self.confirmation:
+            interval = self.confirmation.winner.interval
+            seeds = counted(interval.count, "fresh seed")
+            margin = f" ± {interval.margin:.2g}" if interval.count > 1 else ""
+            reached = (
+                f"reaches validation MSE {number(interval.mean)}{margin}{weights} over {seeds}"
+            )
         return f"{best.schedule.describe()} {reached}."
+
+    @property
+    def luck(self) -> str:
+        """How much of the winner's value in the search was luck, in a sentence."""
+        if self.confirmation is None or self.best is None:
+            return "unknown without fresh seeds"
+        mean = self.confirmation.winner.interval.mean
+        if not math.isfinite(mean) or not mean:
+            return "unknown"
+        share = (mean - self.best.val_mse) / mean
+        word = "better" if share >= 0 else "worse"
+        return (
+            f"in the search it came to {number(self.best.val_mse)}, "
+            f"{percent(abs(share))} {word} than on fresh seeds"
+        )
 
     @property
     def gain(self) -> str:
         """The best schedule against a constant rate, in a sentence."""
+        if self.confirmation and self.confirmation.baseline:
+            return self.confirmation.against_constant
         if self.best is None or self.constant is None:
             tried = [facts for facts in self.schedulers if facts.name == BASELINE]
             if tried and tried[0].trials:
@@ -201,8 +234,22 @@ class Summary:
         )
 
     @property
+    def has_rival(self) -> bool:
+        """Whether there is a next best one, other than the constant rate that `gain` is about."""
+        if self.confirmation is None:
+            return self.runner_up is not None
+        rival = self.confirmation.runner_up
+        return rival is not None and rival is not self.confirmation.baseline
+
+    @property
     def rivalry(self) -> str:
-        """The best schedule against the best one of another scheduler, in a sentence."""
+        """The best schedule against the next best one, in a sentence.
+
+        In a confirmation that is the next best candidate; without one, the best trial of another
+        scheduler.
+        """
+        if self.confirmation:
+            return self.confirmation.against_runner_up
         if self.runner_up is None:
             return "no other scheduler has completed a trial"
         behind = self.runner_up.behind
@@ -215,23 +262,24 @@ class Summary:
         leader = self.best.number if self.best else None
         rivals = [r for r in (self.constant, self.runner_up) if r and r.trial.number != leader]
         notes = []
-        if any((rival.behind or 0) < _TOO_CLOSE for rival in rivals):
+        if self.confirmation is None and any((rival.behind or 0) < _TOO_CLOSE for rival in rivals):
             notes.append(f"a lead below {percent(_TOO_CLOSE)} may turn with another seed")
-        searched = {row.name: row.completed for row in self.schedulers}
+        searched = {row.name: row.trials for row in self.schedulers}
         few = searched.get(BASELINE, 0)
         if self.best and self.constant and few < _FEW:
             name = self.best.schedule.scheduler
             if few < searched[name]:
-                trials = counted(few, "completed trial")
+                trials = counted(few, "trial")
                 notes.append(f"a constant rate had only {trials}, {name} had {searched[name]}")
         return tuple(notes)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, with the sentences; what is not a finite number is None."""
-        names = ("headline", "gain", "cautions", "mse_unit")
+        names = ("headline", "luck", "gain", "cautions", "mse_unit")
         sentences = {name: _jsonable(getattr(self, name)) for name in names}
+        confirmation = self.confirmation.to_dict() if self.confirmation else None
         described: dict[str, Any] = _jsonable(self) | sentences
-        return described
+        return described | {"confirmation": confirmation}
 
 
 def _jsonable(value: Any) -> Any:

@@ -15,10 +15,10 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.confirmation import BASELINE, Confirmation
 from sweep.records import TrialRecord, has_diverged, read_record
 from sweep.report.edges import edge_advice
 from sweep.report.facts import (
-    BASELINE,
     Best,
     Counts,
     Rival,
@@ -27,7 +27,14 @@ from sweep.report.facts import (
     TrialFacts,
 )
 from sweep.report.importance import importance
-from sweep.results import BEST_SCHEDULE, HeldOutScore, completed, schedule_of, suggestion_of
+from sweep.results import (
+    BEST_SCHEDULE,
+    HeldOutScore,
+    completed,
+    schedule_of,
+    standing,
+    suggestion_of,
+)
 from sweep.settings import StudyConfig
 from sweep.space import Space
 
@@ -50,9 +57,13 @@ def summarise(study: optuna.Study, config: StudyConfig, folder: Path, top: int =
     ranked = [t for t in completed(trials) if math.isfinite(t.values[0])]
     facts = [_trial_facts(trial, space) for trial in ranked]
     written = _read_best(folder)
-    best = _best(ranked[0], facts[0], config, _steps_per_epoch(study, written)) if facts else None
+    confirmation = _confirmation(written, ranked)
+    winner = ranked[0] if ranked else None
+    if confirmation:  # it may have been stopped early in the search
+        winner = next(t for t in standing(trials) if t.number == confirmation.winner.trial)
+    best = _best(winner, config, _steps_per_epoch(study, written)) if winner else None
     constant = next((f for f in facts if f.schedule.scheduler == BASELINE), None)
-    other = next((f for f in facts if f.schedule.scheduler != facts[0].schedule.scheduler), None)
+    other = next((f for f in facts if best and _differs(f, best)), None)
     records = [read_record(trial) for trial in trials if trial.state.is_finished()]
     stopped = [read_record(trial) for trial in trials if trial.state == TrialState.PRUNED]
     saved = sum(config.epochs - len(record.curve) for record in stopped)
@@ -61,6 +72,7 @@ def summarise(study: optuna.Study, config: StudyConfig, folder: Path, top: int =
         folder=folder,
         unit=str(study.user_attrs.get("unit", "")),
         epochs=config.epochs,
+        objective=config.objective,
         counts=_counts(trials, config.trials),
         epochs_trained=sum(len(record.curve) for record in records),
         epochs_saved=saved / (len(records) * config.epochs) if records else 0.0,
@@ -73,7 +85,20 @@ def summarise(study: optuna.Study, config: StudyConfig, folder: Path, top: int =
         importance=importance(study),
         test=_test_score(written, best),
         failure=_failure(trials),
+        confirmation=confirmation,
     )
+
+
+def _differs(trial: TrialFacts, best: Best) -> bool:
+    return trial.schedule.scheduler != best.schedule.scheduler
+
+
+def _confirmation(written: dict[str, Any], ranked: Sequence[FrozenTrial]) -> Confirmation | None:
+    """What was written of a confirmation, if the search has found nothing better since."""
+    described = written.get("confirmation")
+    if not described or not ranked or written.get("best_of_search") != ranked[0].number:
+        return None
+    return Confirmation.from_dict(described)
 
 
 def _trial_facts(trial: FrozenTrial, space: Space) -> TrialFacts:
@@ -85,16 +110,15 @@ def _trial_facts(trial: FrozenTrial, space: Space) -> TrialFacts:
     )
 
 
-def _best(
-    trial: FrozenTrial, facts: TrialFacts, config: StudyConfig, steps_per_epoch: int | None
-) -> Best:
+def _best(trial: FrozenTrial, config: StudyConfig, steps_per_epoch: int | None) -> Best:
     record = read_record(trial)
+    facts = _trial_facts(trial, config.search_space)
     suggestion = suggestion_of(trial, config.search_space)
     schedule = suggestion.schedule
     own = {f"{schedule.scheduler}.{name}": value for name, value in schedule.params.items()}
     values = {"lr": schedule.lr, "decay": schedule.decay, "warmup": schedule.warmup, **own}
     total_steps = steps_per_epoch * config.epochs if steps_per_epoch else None
-    columns = ("lr_first", "lr_last", "train_mse", "val_mse")
+    columns = ("lr_first", "lr_last", "train_mse", "val_mse", "averaged_val_mse")
     return Best(
         **{field.name: getattr(facts, field.name) for field in fields(TrialFacts)},
         epochs=len(record.curve),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -9,11 +10,14 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from sweep.audit import Audit
+from sweep.confirmation import Candidate, Confirmation
+from sweep.numbers import aligned, counted, duration, number, percent
+from sweep.paired import Interval
 from sweep.report.curves import draw, draw_rate_curve, draw_rates
 from sweep.report.facts import Best, Summary, TrialFacts
 from sweep.report.fitting import Column, FittingTable
 from sweep.report.gallery import torch_call
-from sweep.report.numbers import aligned, counted, duration, number, percent
 from sweep.results import BEST_CODE
 
 _WIDEST_CHART = 100
@@ -34,6 +38,8 @@ def full_report(summary: Summary, width: int = 80) -> Group:
         chart = min(width, _WIDEST_CHART)
         parts += [winner_rates(summary.best, chart), Text()]
         parts += [learning_curve(summary, chart), Text()]
+    if summary.confirmation:
+        parts += [confirmation_table(summary.confirmation), Text()]
     parts += [scheduler_table(summary), Text()]
     if summary.top:
         parts += [top_table(summary), Text()]
@@ -49,6 +55,8 @@ def run_ending(summary: Summary, folder: Path, width: int = 80) -> Group:
     parts: list[RenderableType] = [best_panel(summary), Text()]
     if summary.best:
         parts += [winner_rates(summary.best, min(width, _WIDEST_CHART)), Text()]
+    if summary.confirmation:
+        parts += [confirmation_table(summary.confirmation), Text()]
     parts += [scheduler_table(summary), Text()]
     if summary.best and summary.best.edges:
         parts += [edge_list(summary.best), Text()]
@@ -79,8 +87,12 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
         rows.append(("failed with", summary.failure))
     if best is None:
         return rows
-    compared = [("constant rate", summary.gain)]
-    if summary.runner_up:
+    compared = []
+    if summary.confirmation:
+        compared.append(("how sure", summary.confirmation.verdict))
+        compared.append(("luck", summary.luck))
+    compared.append(("constant rate", summary.gain))
+    if summary.has_rival:
         compared.append(("next best", summary.rivalry))
     compared += [("note" if i == 0 else "", text) for i, text in enumerate(summary.cautions)]
     if summary.test:
@@ -107,6 +119,72 @@ def _spent(summary: Summary) -> str:
     return f"{ended}; {worked} of worker time{stops}"
 
 
+def confirmation_table(confirmation: Confirmation) -> FittingTable:
+    """The candidates on fresh seeds, the winner first."""
+    candidates = confirmation.candidates
+    intervals = [candidate.interval for candidate in candidates]
+    schedules = [candidate.schedule for candidate in candidates]
+    ranks = confirmation.mean_ranks()
+    return FittingTable(
+        "On fresh seeds",
+        (
+            Column("trial", [str(candidate.trial) for candidate in candidates]),
+            Column("scheduler", [s.scheduler for s in schedules], justify="left"),
+            Column("mean MSE", [aligned(interval.mean) for interval in intervals]),
+            Column("95 %", [_margin(interval) for interval in intervals], 1),
+            Column("winner's lead", [_lead(confirmation, c) for c in candidates], 1, "left"),
+            Column("seeds", [str(interval.count) for interval in intervals], 2),
+            Column("mean rank", [aligned(rank) for rank in ranks], 5),
+            Column("lr", [number(s.lr) for s in schedules], 3, "left"),
+            Column("decay", [number(s.decay) for s in schedules], 4, "left"),
+        ),
+        highlight_first=True,
+    )
+
+
+def _margin(interval: Interval) -> str:
+    return f"± {interval.margin:.2g}" if interval.count > 1 else number(None)
+
+
+def _lead(confirmation: Confirmation, candidate: Candidate) -> str:
+    if candidate is confirmation.winner:
+        return ""
+    if not math.isfinite(candidate.interval.mean):
+        return "diverged or failed"
+    lead = confirmation.lead_over(candidate)
+    interval = f" ({percent(lead.low)} to {percent(lead.high)})" if lead.count > 1 else ""
+    out = ", dropped out" if confirmation.dropped_out(candidate) else ""
+    return f"{percent(lead.mean)}{interval}{out}"
+
+
+def audit_report(found: Audit) -> Group:
+    """What an audit found, and the trials that did best in it."""
+    best = found.audited[:10]
+    schedules = [one.schedule for one in best]
+    lead = [(found.best_val_mse - one.val_mse) / found.best_val_mse for one in best]
+    table = FittingTable(
+        "Pruned trials, trained to their end",
+        (
+            Column("trial", [str(one.trial) for one in best]),
+            Column("scheduler", [schedule.scheduler for schedule in schedules], justify="left"),
+            Column("val MSE", [aligned(one.val_mse) for one in best]),
+            Column("against the best", [_better_or_worse(share) for share in lead], 1, "left"),
+            Column("pruned at epoch", [str(one.pruned_at) for one in best], 2),
+            Column("lr", [number(schedule.lr) for schedule in schedules], 3, "left"),
+            Column("decay", [number(schedule.decay) for schedule in schedules], 4, "left"),
+        ),
+        highlight_first=bool(found.better),
+    )
+    sentences = [Text(f"{text[0].upper()}{text[1:]}.") for text in found.sentences]
+    return Group(*sentences, Text(), table)
+
+
+def _better_or_worse(lead: float) -> str:
+    if not math.isfinite(lead):
+        return "diverged or failed"
+    return f"{percent(abs(lead))} {'better' if lead > 0 else 'worse'}"
+
+
 def scheduler_table(summary: Summary) -> FittingTable:
     """What each scheduler came to, the best first."""
     rows = summary.schedulers
@@ -130,16 +208,16 @@ def scheduler_table(summary: Summary) -> FittingTable:
             Column("diverged", counts("diverged"), rank=6),
             Column("failed", counts("failed"), rank=6),
         ),
-        highlight_first=summary.best is not None,
+        highlight_first=bests[0] is not None if bests else False,
     )
 
 
 def _behind(summary: Summary, trial: TrialFacts | None) -> str:
-    if trial is None or summary.best is None or not trial.val_mse:
+    """How far behind the best of the search, which need not be the winner."""
+    first = summary.schedulers[0].best
+    if trial is None or first is None or trial is first or not trial.val_mse:
         return ""
-    if trial.number == summary.best.number:
-        return ""
-    return percent((trial.val_mse - summary.best.val_mse) / trial.val_mse)
+    return percent((trial.val_mse - first.val_mse) / trial.val_mse)
 
 
 def _lr(trial: TrialFacts | None) -> str:
@@ -224,6 +302,8 @@ def learning_curve(summary: Summary, width: int) -> Text:
     best = summary.best
     assert best is not None
     series = {"validation": best.curve["val_mse"], "training": best.curve["train_mse"]}
+    if summary.objective == "averaged":
+        series = {"averaged weights": best.curve["averaged_val_mse"], **series}
     values = sorted(v for column in series.values() for v in column if v > 0)
     log = bool(values) and values[-1] > 5 * values[len(values) // 2]
     title = f"MSE of trial {best.number}{' (log scale)' if log else ''}"

@@ -30,8 +30,16 @@ class LaneTrainer(Protocol):
             both (lanes,).
         """
 
-    def validate(self, stack: LaneStack, lanes: slice) -> Tensor:
-        """The sums of the squared errors over the validation rows, (lanes,)."""
+    def validate(self, weights: Tensor, constants: Constants) -> Tensor:
+        """Predict the validation rows.
+
+        Args:
+            weights: Of some lanes, or their averages, (lanes, width).
+            constants: Of these lanes.
+
+        Returns:
+            The sums of the squared errors, (lanes,).
+        """
 
 
 class EagerTrainer:
@@ -65,12 +73,14 @@ class EagerTrainer:
         """Train lanes for an epoch."""
         device = self._data.x_train.device
         parameters = stack.parameters[plan.lanes]
+        averages = stack.averages[plan.lanes]
         constants = {name: tensor[plan.lanes] for name, tensor in stack.constants.items()}
         states = [state[plan.lanes] for state in stack.states]
         optimizer = LaneOptimizer(stack.optimizer, plan.numbers, states, device)
         course = torch.from_numpy(plan.course).to(device)
         orders = plan.orders.to(device)
         keys = torch.from_numpy(plan.keys).to(device)  # (steps, courses, calls)
+        gains = torch.from_numpy(plan.gains).to(device).unsqueeze(-1)  # (steps, lanes, 1)
         squared_errors = torch.zeros(len(parameters), device=device)
         norms = torch.zeros(len(parameters), device=device)
         with self._stacked.mode(training=True):
@@ -88,6 +98,7 @@ class EagerTrainer:
                     share = self._clip / (norm + 1e-6)
                     gradients = gradients * share.clamp(max=1).unsqueeze(1)
                 optimizer.step(step, parameters, gradients)
+                averages.lerp_(parameters, gains[step])
                 squared_errors += losses * batch.shape[1]
                 norms += norm
         return squared_errors, norms
@@ -102,19 +113,17 @@ class EagerTrainer:
         return losses.detach(), gradients
 
     @torch.no_grad()
-    def validate(self, stack: LaneStack, lanes: slice) -> Tensor:
+    def validate(self, weights: Tensor, constants: Constants) -> Tensor:
         """The sums of the squared errors over the validation rows."""
-        parameters = stack.parameters[lanes]
-        constants = {name: tensor[lanes] for name, tensor in stack.constants.items()}
-        chunk = _ACTIVATION_FLOATS // (8 * len(parameters) * self._floats_per_row)
+        chunk = _ACTIVATION_FLOATS // (16 * len(weights) * self._floats_per_row)
         rows = min(max(chunk, 1), VALIDATION_CHUNK)
-        squared_errors = torch.zeros(len(parameters), device=parameters.device)
+        squared_errors = torch.zeros(len(weights), device=weights.device)
         with self._stacked.mode(training=False):
             for x, y in zip(
                 torch.split(self._data.x_validation, rows),
                 torch.split(self._data.y_validation, rows),
                 strict=True,
             ):
-                predictions = self._stacked.predictions(parameters, constants, x)  # (lanes, rows)
+                predictions = self._stacked.predictions(weights, constants, x)  # (lanes, rows)
                 squared_errors += (predictions - y).square().sum(1)
         return squared_errors

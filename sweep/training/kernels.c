@@ -140,10 +140,39 @@ INLINE void linear_backward(int rows, int inputs, int outputs, const float *x, c
         multiply(rows, inputs, outputs, dy, PAD(outputs), 1, w, PAD(inputs), dx, PAD(inputs), 0, 0);
 }
 
+/* Elements of a and b in turns, from their lower or their upper halves. */
+#if LANES == 16
+#define LOWER 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define UPPER 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif LANES == 8
+#define LOWER 0, 8, 1, 9, 2, 10, 3, 11
+#define UPPER 4, 12, 5, 13, 6, 14, 7, 15
+#else
+#define LOWER 0, 4, 1, 5
+#define UPPER 2, 6, 3, 7
+#endif
+#if defined(__clang__)
+#define IN_TURNS(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define IN_TURNS(a, b, ...) __builtin_shuffle(a, b, (ints){__VA_ARGS__})
+#endif
+
+/* Square blocks: taking the rows of both halves in turns, log2(LANES) times, transposes one. */
 INLINE void transpose(int inputs, int outputs, const float *w, float *wt) {
-    if (outputs > 1)
-        for (int i = 0; i < inputs; i++)
-            for (int o = 0; o < outputs; o++) wt[i * PAD(outputs) + o] = w[o * PAD(inputs) + i];
+    if (outputs == 1) return;
+    for (int o = 0; o < PAD(outputs); o += LANES)
+        for (int i = 0; i < PAD(inputs); i += LANES) {
+            vec rows[LANES], mixed[LANES];
+            UNROLL for (int r = 0; r < LANES; r++) rows[r] = load(w + (o + r) * PAD(inputs) + i);
+            UNROLL for (int done = 1; done < LANES; done *= 2) {
+                UNROLL for (int r = 0; r < LANES / 2; r++) {
+                    mixed[2 * r] = IN_TURNS(rows[r], rows[r + LANES / 2], LOWER);
+                    mixed[2 * r + 1] = IN_TURNS(rows[r], rows[r + LANES / 2], UPPER);
+                }
+                UNROLL for (int r = 0; r < LANES; r++) rows[r] = mixed[r];
+            }
+            UNROLL for (int r = 0; r < LANES; r++) store(wt + (i + r) * PAD(outputs) + o, rows[r]);
+        }
 }
 
 /* NaN goes through, as in torch. */
@@ -305,7 +334,7 @@ INLINE void unpack(int rows, int columns, const float *padded, float *flat) {
  * (where activations begin), and the functions pack_all, unpack_all, transpose_all, forward,
  * backward. */
 typedef struct {
-    float w[WEIGHTS], g[WEIGHTS], s[2][WEIGHTS];
+    float w[WEIGHTS], g[WEIGHTS], s[2][WEIGHTS], average[WEIGHTS];
     float wt[TRANSPOSED];
     float a[ACTIVATIONS], d[ACTIVATIONS];
 } Lane __attribute__((aligned(64)));
@@ -314,6 +343,7 @@ typedef struct {
 
 typedef struct {
     float rate, shrink, spread, momentum, lookahead, weight_decay, gain1, beta2, gain2, eps;
+    float gain; /* of the averages */
 } Numbers;
 
 INLINE void step_sgd(Lane *l, float share, Numbers n) {
@@ -321,7 +351,9 @@ INLINE void step_sgd(Lane *l, float share, Numbers n) {
         float g = l->g[i] * share + n.weight_decay * l->w[i];
         float velocity = l->s[0][i] * n.momentum + g;
         l->s[0][i] = velocity;
-        l->w[i] -= n.rate * (n.lookahead != 0 ? g + n.lookahead * velocity : velocity);
+        float w = l->w[i] - n.rate * (n.lookahead != 0 ? g + n.lookahead * velocity : velocity);
+        l->w[i] = w;
+        l->average[i] += (w - l->average[i]) * n.gain;
     }
 }
 
@@ -333,7 +365,9 @@ INLINE void step_adam(Lane *l, float share, Numbers n) {
         float square = l->s[1][i] * n.beta2 + g * g * n.gain2;
         l->s[0][i] = mean;
         l->s[1][i] = square;
-        l->w[i] = w - n.rate * (mean / (sqrtf(square) / n.spread + n.eps));
+        w -= n.rate * (mean / (sqrtf(square) / n.spread + n.eps));
+        l->w[i] = w;
+        l->average[i] += (w - l->average[i]) * n.gain;
     }
 }
 
@@ -367,11 +401,12 @@ static float gradients(Lane *l, int rows, const float *x, const float *y, const 
     return error;
 }
 
-/* An epoch of each lane. Arrays as in EpochPlan; weights and states are (lanes, width). */
+/* An epoch of each lane. Arrays as in EpochPlan; weights, averages and states are (lanes,
+ * width). */
 int train(long long lanes, long long rows, long long batch, long long calls, long long courses,
           int adam, float clip, const float *x, const float *y, const long long *course,
-          const long long *orders, const int *keys, float *weights, float *state1, float *state2,
-          long long width, const Numbers *numbers, float *errors, float *norms) {
+          const long long *orders, const int *keys, float *weights, float *averages, float *state1,
+          float *state2, long long width, const Numbers *numbers, float *errors, float *norms) {
     Lane *l = aligned_alloc(64, (sizeof(Lane) + 63) / 64 * 64);
     if (!l) return 1;
     for (long long lane = 0; lane < lanes; lane++) {
@@ -379,6 +414,7 @@ int train(long long lanes, long long rows, long long batch, long long calls, lon
         const long long *order = orders + course[lane] * rows;
         float *states[2] = {state1 + lane * width, adam ? state2 + lane * width : 0};
         pack_all(weights + lane * width, l->w);
+        pack_all(averages + lane * width, l->average);
         for (int s = 0; s <= adam; s++) pack_all(states[s], l->s[s]);
         transpose_all(l);
         errors[lane] = norms[lane] = 0;
@@ -394,6 +430,7 @@ int train(long long lanes, long long rows, long long batch, long long calls, lon
             transpose_all(l);
         }
         unpack_all(l->w, weights + lane * width);
+        unpack_all(l->average, averages + lane * width);
         for (int s = 0; s <= adam; s++) unpack_all(l->s[s], states[s]);
     }
     free(l);

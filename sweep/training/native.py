@@ -28,6 +28,7 @@ from sweep.training.chain import Activation, Dropout, Layer, LayerNorm, Linear
 from sweep.training.engine import TrainingData, TrainingSettings
 from sweep.training.lanes import EpochPlan, LaneStack
 from sweep.training.optimizers import StepNumbers
+from sweep.training.stacking import Constants
 
 _BLOCK = 64  # as in kernels.c
 FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared")
@@ -142,7 +143,7 @@ class _Program:
         w = self._weight(outputs, inputs, layer.weight, rows * padded(inputs))
         b = self._weight(1, outputs, layer.bias, padded(outputs))
         wt = self._transposed
-        self._transposed += inputs * padded(outputs) if outputs > 1 else 0
+        self._transposed += padded(inputs) * padded(outputs) if outputs > 1 else 0
         y = self._buffer(padded(outputs))
         sizes = f"rows, {inputs}, {outputs}"
         bias, dbias = (f"l->w{b}", f"l->g{b}") if b else ("0", "0")
@@ -258,14 +259,15 @@ def _compile(compiler: str, source: str, path: Path) -> None:
         Path(unfinished).unlink(missing_ok=True)
 
 
-def _numbers(numbers: StepNumbers) -> NDArray[np.float32]:
-    """The struct `Numbers` of each step and lane, (steps, lanes, 10)."""
+def _numbers(numbers: StepNumbers, gains: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The struct `Numbers` of each step and lane, (steps, lanes, 11)."""
     shape = numbers.rate.shape
     fields = [
         *(numbers.rate, numbers.shrink, numbers.spread),
         *(numbers.momentum, numbers.lookahead, numbers.weight_decay),
         *(numbers.gain1, numbers.beta2, numbers.gain2),
         np.maximum(numbers.eps, np.finfo(np.float32).tiny),  # padding is divided by it
+        gains,
     ]
     return np.stack([np.broadcast_to(f, shape) for f in fields], axis=-1).astype(np.float32)
 
@@ -302,7 +304,7 @@ class NativeTrainer:
         weights = stack.parameters[plan.lanes]
         states = [state[plan.lanes] for state in stack.states]
         errors, norms = torch.empty(2, len(weights))
-        numbers = _numbers(plan.numbers)
+        numbers = _numbers(plan.numbers, plan.gains)
         integers = [
             *self._x_train.shape[:1],
             self._batch_size,
@@ -315,7 +317,7 @@ class NativeTrainer:
             ctypes.c_int(stack.optimizer != "sgd"),
             ctypes.c_float(self._clip),
             *_pointers(self._x_train, self._y_train, plan.course, plan.orders, plan.keys),
-            *_pointers(weights, states[0], states[-1]),
+            *_pointers(weights, stack.averages[plan.lanes], states[0], states[-1]),
             ctypes.c_longlong(weights.shape[1]),
             *_pointers(numbers, errors, norms),
         )
@@ -323,9 +325,8 @@ class NativeTrainer:
             raise MemoryError
         return errors, norms
 
-    def validate(self, stack: LaneStack, lanes: slice) -> Tensor:
+    def validate(self, weights: Tensor, constants: Constants) -> Tensor:
         """The sums of the squared errors over the validation rows."""
-        weights = stack.parameters[lanes]
         errors = torch.empty(len(weights), dtype=torch.float64)
         failed = self._library.validate(
             ctypes.c_longlong(len(weights)),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from sweep.models import predict
+from sweep.training.averaging import average_decays
 from sweep.training.engine import (
     VALIDATION_CHUNK,
     EpochResult,
@@ -29,7 +32,7 @@ def build_optimizer(
     model: nn.Module, settings: OptimizerSettings, lr: float
 ) -> torch.optim.Optimizer:
     """Torch's own optimizer over the model's trainable parameters."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    parameters = _trainable(model)
     if settings.name == "sgd":
         return torch.optim.SGD(
             parameters,
@@ -50,16 +53,18 @@ def build_optimizer(
 
 @dataclass
 class _Lane:
-    """A trial in training."""
+    """A trial in training; `averages` are those of its `trainable` parameters."""
 
     spec: TrialSpec
     model: nn.Module
     optimizer: torch.optim.Optimizer
     scheduler: LRScheduler
     dropout: SeededDropout
+    trainable: list[nn.Parameter]
+    averages: list[Tensor]
     epoch: int = 0
     step: int = 0
-    best_val_mse: float = math.inf
+    best_mse: float = math.inf
     best_weights: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -83,8 +88,10 @@ class SequentialEngine:
         optimizer = build_optimizer(model, spec.optimizer, spec.schedule.lr)
         horizon = self._settings.horizon(len(self._data.x_train))
         scheduler = spec.schedule.attach(optimizer, total_steps=horizon)
+        trainable = _trainable(model)
+        averages = [p.detach().clone() for p in trainable]
         self._lanes[spec.number] = _Lane(
-            spec, model, optimizer, scheduler, SeededDropout(spec.seed)
+            spec, model, optimizer, scheduler, SeededDropout(spec.seed), trainable, averages
         )
 
     def expect(self, epochs: int) -> None:
@@ -97,9 +104,9 @@ class SequentialEngine:
     def weights(self, number: int) -> dict[str, Tensor]:
         """The product of a trial that is still here: the weights that the objective asks for."""
         lane = self._lanes[number]
-        if self._settings.objective == "best" and lane.best_weights:
-            return lane.best_weights
-        return _copy_of_weights(lane.model)
+        if self._settings.objective == "final" or not lane.best_weights:
+            return _copy_of_weights(lane.model)
+        return lane.best_weights
 
     def train_epoch(self) -> list[EpochResult | TrialError]:
         """Train every trial for one epoch of its own; a trial that raises leaves."""
@@ -125,23 +132,32 @@ class SequentialEngine:
         squared_error = torch.zeros((), device=device)
         grad_norm = torch.zeros((), device=device)
         rates: list[float] = []
+        batches = torch.split(order, batch_size)
+        decays = average_decays([lane.step], len(batches))[:, 0]
         lane.model.train()
         with lane.dropout:
-            for batch in torch.split(order, batch_size):
+            for batch, decay in zip(batches, decays.tolist(), strict=True):
                 rates.append(float(lane.optimizer.param_groups[0]["lr"]))
                 loss, norm = self._train_step(lane, batch)
+                with torch.no_grad():
+                    for average, weight in zip(lane.averages, lane.trainable, strict=True):
+                        average.lerp_(weight, 1 - decay)
                 squared_error += loss * len(batch)
                 grad_norm += norm
         val_mse = self._validate(lane.model)
+        if self._settings.objective != "averaged":
+            _keep_best(lane, val_mse)
+        with _averaged(lane):
+            averaged_val_mse = self._validate(lane.model)
+            if self._settings.objective == "averaged":
+                _keep_best(lane, averaged_val_mse)
         if isinstance(lane.scheduler, ReduceLROnPlateau):
             lane.scheduler.step(val_mse)
-        if val_mse < lane.best_val_mse:
-            lane.best_val_mse = val_mse
-            lane.best_weights = _copy_of_weights(lane.model)
         return EpochResult(
             number=lane.spec.number,
             epoch=lane.epoch,
             val_mse=val_mse,
+            averaged_val_mse=averaged_val_mse,
             train_mse=squared_error.item() / rows * self._data.mse_scale,
             lr_first=rates[0],
             lr_last=rates[-1],
@@ -186,6 +202,31 @@ class SequentialEngine:
         for x, y in chunks:
             squared_error += nn.functional.mse_loss(predict(model, x), y, reduction="sum").item()
         return squared_error / len(self._data.y_validation) * self._data.mse_scale
+
+
+def _trainable(model: nn.Module) -> list[nn.Parameter]:
+    return [p for p in model.parameters() if p.requires_grad]
+
+
+@contextlib.contextmanager
+def _averaged(lane: _Lane) -> Iterator[None]:
+    """Inside this context the model has the averaged weights; its buffers are its own."""
+
+    def swap() -> None:
+        for i, parameter in enumerate(lane.trainable):
+            parameter.data, lane.averages[i] = lane.averages[i], parameter.data
+
+    swap()
+    try:
+        yield
+    finally:
+        swap()
+
+
+def _keep_best(lane: _Lane, mse: float) -> None:
+    if mse < lane.best_mse:
+        lane.best_mse = mse
+        lane.best_weights = _copy_of_weights(lane.model)
 
 
 def _copy_of_weights(model: nn.Module) -> dict[str, Tensor]:
