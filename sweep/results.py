@@ -27,7 +27,8 @@ BEST_SCHEDULE = "best_schedule.json"
 BEST_CODE = "best_schedule.py"
 BEST_MODEL = "best_model.pt"
 PREDICTIONS = "predictions.csv"
-FILES = (RESULTS, EPOCHS, BEST_SCHEDULE, BEST_CODE, BEST_MODEL, PREDICTIONS)
+REPORT = "report.html"
+FILES = (RESULTS, EPOCHS, BEST_SCHEDULE, BEST_CODE, BEST_MODEL, PREDICTIONS, REPORT)
 """All of them, but the settings and the storage."""
 
 

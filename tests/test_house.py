@@ -46,6 +46,9 @@ HEAVY = {
     "typer": {"cli"},
     "rich": {"cli", "progress", "report"},
     "optuna_dashboard": {"dashboard"},
+    "plotly": {"report"},
+    "jinja2": {"report"},
+    "matplotlib": {"report"},
 }
 
 

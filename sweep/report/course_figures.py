@@ -1,0 +1,172 @@
+"""Courses over training: the winner's rate, and validation curves side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from sweep.report.facts import BASELINE
+from sweep.report.findings import AVERAGED, Ended, Findings, column, is_wide, plain, rate_course
+from sweep.report.numbers import counted, number
+from sweep.report.palette import ACCENT, NEUTRAL
+from sweep.report.picture import Picture, Table, log_axis, styled
+
+_WINNER, _OTHER = 3.2, 1.6
+_MOST_FAMILIES = 14
+
+
+def rate_figure(findings: Findings) -> Picture | None:
+    """The winner's learning rate at each step, with the best constant rate as a line."""
+    best = findings.summary.best
+    if best is None or findings.of(best).record.curve == ():
+        return None
+    winner = findings.of(best)
+    total, epochs = best.total_steps, findings.config.epochs
+    at, rates = rate_course(best.schedule, winner.record, total, epochs)
+    look = findings.looks[best.schedule.scheduler]
+    steps = at * (total / epochs) + 1 if total else at
+    figure = go.Figure()
+    constant = findings.summary.constant
+    if constant and constant.trial.number != best.number:
+        rival = constant.trial
+        figure.add_scatter(
+            x=[0, epochs],
+            y=[rival.schedule.lr] * 2,
+            mode="lines",
+            name="best constant rate",
+            line={"color": NEUTRAL, "width": _OTHER, "dash": "dot"},
+            hovertemplate=f"{findings.of(rival).hover()}<extra></extra>",
+        )
+    figure.add_scatter(
+        x=at,
+        y=rates,
+        mode="lines",
+        name=plain(best.schedule.scheduler),
+        line={"color": look.colour, "width": _WINNER},
+        customdata=np.round(steps),
+        hovertemplate=f"step %{{customdata}}, epoch %{{x:.2f}}<br>rate %{{y:.4g}}"
+        f"<br>trial {best.number}<extra></extra>",
+    )
+    log = is_wide(rates)
+    styled(
+        figure,
+        height=320,
+        legend=len(figure.data) > 1,
+        xaxis={"title": {"text": "epoch"}, "range": [0, epochs]},
+        yaxis=log_axis("learning rate", log) | ({} if log else {"rangemode": "tozero"}),
+    )
+    return Picture("rates", "Learning rate over training", figure, _rate_facts(findings, rates))
+
+
+def _rate_facts(findings: Findings, rates: Any) -> str:
+    best = findings.summary.best
+    assert best is not None
+    top = int(np.argmax(rates))
+    where = top / max(len(rates) - 1, 1) * findings.config.epochs
+    horizon = f", {counted(best.total_steps, 'step')}" if best.total_steps else ""
+    text = (
+        f"The rate of trial {best.number} starts at {number(rates[0])}, is highest, "
+        f"{number(rates[top])}, {'from the start' if top == 0 else f'after {where:.3g} epochs'}, "
+        f"and ends at {number(rates[-1])} ({counted(findings.config.epochs, 'epoch')}{horizon})."
+    )
+    constant = findings.summary.constant
+    if constant and constant.trial.number != best.number:
+        text += f" The best constant rate is {number(constant.trial.schedule.lr)}."
+    return text
+
+
+def learning_curves(findings: Findings) -> Picture | None:
+    """The winner's validation MSE after each epoch, beside the best of each other scheduler."""
+    shown = findings.best_of_each()
+    if not shown:
+        return None
+    constant = next((t for t in shown if t.schedule.scheduler == BASELINE), None)
+    shown = shown[:_MOST_FAMILIES]
+    if constant and constant not in shown:
+        shown.append(constant)
+    figure = go.Figure()
+    for trial in reversed(shown):
+        _add_curve(figure, findings, trial, winner=trial is shown[0])
+    winner = shown[0]
+    if averaged := column(winner.record, AVERAGED):
+        figure.add_scatter(
+            x=list(range(1, len(averaged) + 1)),
+            y=averaged,
+            mode="lines",
+            name="winner, averaged weights",
+            line={"color": ACCENT, "width": _WINNER * 0.7, "dash": "longdash"},
+            hovertemplate=f"{winner.hover()}<br>epoch %{{x}}: %{{y:.4g}}, averaged<extra></extra>",
+        )
+    values = [v for trial in shown for v in trial.record.column("val_mse")]
+    log = is_wide(values, 4.0)
+    styled(
+        figure,
+        height=420,
+        legend=True,
+        xaxis={"title": {"text": "epoch"}},
+        yaxis=log_axis(findings.mse_title, log),
+        legend_traceorder="reversed",
+    )
+    return Picture(
+        "learning-curves",
+        "Validation curves: the best trial of each scheduler",
+        figure,
+        _curve_facts(findings, shown),
+        _curve_table(findings, shown),
+    )
+
+
+def _add_curve(figure: go.Figure, findings: Findings, trial: Ended, winner: bool) -> None:
+    values = [v if math.isfinite(v) else None for v in trial.record.column("val_mse")]
+    scheduler = trial.schedule.scheduler
+    look = findings.looks[scheduler]
+    figure.add_scatter(
+        x=list(range(1, len(values) + 1)),
+        y=values,
+        mode="lines+markers" if len(values) < 3 else "lines",
+        name=f"<b>{plain(scheduler)}</b>" if winner else plain(scheduler),
+        line={"color": look.colour, "width": _WINNER if winner else _OTHER, "dash": look.dash},
+        hovertemplate=f"{trial.hover()}<br>epoch %{{x}}: %{{y:.4g}}<extra></extra>",
+    )
+    epoch = trial.record.best_epoch(findings.config.objective)
+    if winner and epoch:
+        figure.add_scatter(
+            x=[epoch],
+            y=[trial.record.column("val_mse")[epoch - 1]],
+            mode="markers",
+            showlegend=False,
+            marker={"color": look.colour, "size": 11, "line": {"color": NEUTRAL, "width": 1}},
+            hovertemplate=f"{trial.hover()}<br>what counts: epoch {epoch}<extra></extra>",
+        )
+
+
+def _curve_facts(findings: Findings, shown: Sequence[Ended]) -> str:
+    winner = shown[0]
+    epoch = winner.record.best_epoch(findings.config.objective)
+    text = (
+        f"Trial {winner.number} ({winner.schedule.describe()}) reaches {number(winner.val_mse)} "
+        f"after epoch {epoch} of {len(winner.record.curve)}."
+    )
+    others = [f"{t.schedule.scheduler} {number(t.val_mse)}" for t in shown[1:]]
+    if others:
+        text += f" The best of the others: {', '.join(others)}."
+    if averaged := [v for v in column(winner.record, AVERAGED) if math.isfinite(v)]:
+        text += f" The winner's averaged weights end at {number(averaged[-1])}."
+    return text
+
+
+def _curve_table(findings: Findings, shown: Sequence[Ended]) -> Table:
+    length = max(len(trial.record.curve) for trial in shown)
+    every = np.unique(np.linspace(1, length, min(length, 12)).round().astype(int))
+    rows = [
+        [str(t.number), t.schedule.scheduler]
+        + [number(c[e - 1]) if e <= len(c) else "" for e in every]
+        for t in shown
+        for c in [t.record.column("val_mse")]
+    ]
+    more = "" if len(every) == length else "Every epoch is in epochs.csv."
+    return Table(["trial", "scheduler", *(f"epoch {e}" for e in every)], rows, more)
