@@ -1,12 +1,13 @@
 # make run   sets everything up and runs the default study to its report
 # make test  sets everything up and runs all checks
+# make bench-tables installs the data sets of benchmarks/tables.py
 # make bench measures the speed of runs beside Optuna's own loop, for about half an hour
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check format bench clean
+.PHONY: run test check format bench bench-tables clean
 
 run: $(READY)
 	$(BIN)/sweep run
@@ -26,6 +27,9 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/throughput.py
+
+bench-tables: $(READY)
+	$(BIN)/python -m pip install --quiet --no-deps -r benchmarks/requirements.txt
 
 $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -201,7 +201,8 @@ def run(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="auto, median, percentile, asha, hyperband, patient, threshold or none.",
+            help="auto, thorough, fast, median, percentile, asha, hyperband, patient, threshold or "
+            "none.",
             rich_help_panel="Search",
         ),
     ] = None,
@@ -277,6 +278,14 @@ def run(
         Path | None, typer.Option(metavar="FOLDER", help="Where the results go.")
     ] = None,
     storage: StorageOption = None,
+    no_confirm: Annotated[
+        bool,
+        typer.Option(
+            "--no-confirm",
+            help="Do not train the best schedules again on fresh seeds.",
+            rich_help_panel="Search",
+        ),
+    ] = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Throw the study's earlier trials away first.")
     ] = False,
@@ -326,6 +335,7 @@ def run(
         "--lanes": ("lanes", lanes),
         "--device": ("device", device),
         "--storage": ("storage", storage),
+        "--no-confirm": ("confirm.enabled", False if no_confirm else None),
     }
     overrides = {key: value for key, value in given.values() if value is not None}
     flags = {key: flag for flag, (key, _) in given.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import deque
@@ -12,18 +11,17 @@ from dataclasses import dataclass, field
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.errors import TrainingError
-from sweep.records import TrialRecord, has_diverged, write_record
+from sweep.dispatch import Dispatcher, Verdict
+from sweep.pruners import decision_epochs
+from sweep.records import TrialRecord, has_diverged, what_diverged, write_record
 from sweep.settings import StudyConfig
 from sweep.space import Suggestion
 from sweep.storage import abandoned_trials, claim, flush, turn_to_ask
-from sweep.training.engine import EpochResult, OptimizerSettings, TrialError, TrialSpec
+from sweep.training.engine import EpochResult, OptimizerSettings, TrialSpec
 from sweep.training.seeds import mix
-from sweep.workers import Died, Orders, Save, WorkerPool
+from sweep.workers import Save, WorkerPool
 
-_WAIT_SECS = 0.2
-_TRIES = 2
-"""How often a trial is started before a worker's death counts as its failure."""
+_TICK_SECS = 0.2
 
 
 @dataclass(frozen=True)
@@ -62,21 +60,20 @@ class Status:
 
 @dataclass
 class _Running:
-    """A trial that a worker has.
+    """A trial that has been asked for and has not ended.
 
-    `reported` is the last epoch that an interrupted run has reported already: up to there the
-    trial has been judged, and Optuna takes no second report.
+    `reported` is the last epoch that has been reported already, by an interrupted run or before a
+    worker's death: up to there the trial has been judged, and Optuna takes no second report.
     """
 
     trial: optuna.Trial
     spec: TrialSpec
-    tries: int = 1
     reported: int = 0
     curve: list[EpochResult] = field(default_factory=list)
 
 
 class Coordinator:
-    """Runs one study's trials on a pool of workers until their total is reached.
+    """The source of a study's trials until their total is reached.
 
     Args:
         study: Where the trials are kept, with its sampler and pruner.
@@ -89,7 +86,11 @@ class Coordinator:
         on_finished: Called with each trial that has ended and where the sweep stands.
         on_tick: Called often with where the sweep stands.
         on_note: Called with a sentence that a user should read.
+        stop: Set from anywhere to hand out nothing more and come back soon; trials in training
+            stay to be resumed.
     """
+
+    kind = "trial"
 
     def __init__(
         self,
@@ -104,6 +105,7 @@ class Coordinator:
         on_finished: Callable[[FrozenTrial, Status], None],
         on_tick: Callable[[Status], None],
         on_note: Callable[[str], None],
+        stop: threading.Event,
     ) -> None:
         self._study = study
         self._config = config
@@ -116,101 +118,131 @@ class Coordinator:
         self._on_finished = on_finished
         self._on_tick = on_tick
         self._on_note = on_note
+        decisions = decision_epochs(config.pruner, config.epochs)
+        self._decisions = None if decisions is None else sorted({*decisions, config.epochs})
         self._waiting: deque[_Running] = deque()
-        self._running: dict[int, dict[int, _Running]] = {}
-        self._capacity: dict[int, int] = {}
-        self._notes: set[str] = set()
-        self._stop = threading.Event()
+        self._running: dict[int, _Running] = {}
+        self._tally = Tally.of(study)
+        self._stop = stop
+        self._workers = 1
         self._epochs = 0
         self._ended = 0
-        self._started = time.monotonic()
-
-    def stop(self) -> None:
-        """Hand out nothing more and come back soon; trials in training stay to be resumed."""
-        self._stop.set()
+        self._started = self._ticked = time.monotonic()
 
     def has_work(self) -> bool:
         """Whether the study wants any training at all."""
         return self._resume_abandoned() or self._wants_more()
 
     def run(self, pool: WorkerPool) -> None:
-        """Train until the total is reached, the time is up, or `stop` is called.
+        """Train until the total is reached, the time is up, or `stop` is set.
 
         Raises:
             TrainingError: Workers die again and again before they train anything.
         """
-        self._running = {index: {} for index in range(len(pool))}
-        self._started = time.monotonic()
-        idle: set[int] = set()
-        deaths_in_a_row = 0
-        flushed = time.monotonic()
-        while not self._stop.is_set():
-            for index, message in pool.wait(_WAIT_SECS):
-                if self._stop.is_set():  # a signal to the whole group ends the workers too
-                    break
-                if isinstance(message, Died):
-                    idle.discard(index)
-                    deaths_in_a_row += 1
-                    if deaths_in_a_row > 3 * len(pool):
-                        raise TrainingError(f"workers keep dying: {message.reason}")
-                    self._bury(index, message)
-                    pool.replace(index)
-                    continue
-                self._capacity[index] = message.lanes
-                for note in message.notes:
-                    if note not in self._notes:
-                        self._notes.add(note)
-                        self._on_note(note)
-                deaths_in_a_row = 0 if message.results else deaths_in_a_row
-                orders = self._handle(index, message.results)
-                idle.add(index)
-                self._give(pool, index, orders, idle)
-            for index in sorted(idle):
-                self._give(pool, index, Orders(), idle)
-            if time.monotonic() - flushed > _WAIT_SECS:
-                flush(self._study)
-                flushed = time.monotonic()
-            self._on_tick(self.status())
-            if len(idle) == len(pool) and not self._resume_abandoned():
-                return
+        self._workers = len(pool)
+        self._started = self._ticked = time.monotonic()
+        Dispatcher(pool, self, self._stop, self._on_note).run()
+        self.tick(at_once=True)
 
-    def _give(self, pool: WorkerPool, index: int, orders: Orders, idle: set[int]) -> None:
-        """Add new trials to a worker's orders; leave a worker without any in peace."""
-        for _ in range(self._room(index)):
-            running = self._next()
-            if running is None:
-                break
-            self._running[index][running.trial.number] = running
-            orders.add.append(running.spec)
-        orders.expect = self._epochs_left() // len(pool)
-        if orders.given or self._running[index]:
-            idle.discard(index)
-            pool.send(index, orders)
+    def next(self) -> TrialSpec | None:
+        """The next trial to train: an interrupted one, else a new one if the study wants more."""
+        self._ask()
+        if not self._waiting and not self._running and self._shared:
+            self._resume_abandoned()
+        if not self._waiting:
+            return None
+        running = self._waiting.popleft()
+        self._running[running.trial.number] = running
+        return running.spec
 
-    def _room(self, index: int) -> int:
-        """How many more trials a worker should have.
+    def prepare(self) -> bool:
+        """Ask for a trial that a worker will soon want, so that it need not wait for it."""
+        return len(self._waiting) < self._workers and self._ask(ahead=True)
+
+    def most_lanes(self, workers: int) -> int:
+        """How many trials a worker should have at most.
 
         A trial in flight is one that the sampler has not learnt from, so they are no more than a
         quarter of the study; and near its end the workers share what is left evenly.
         """
-        workers = len(self._running)
-        in_flight = sum(len(lanes) for lanes in self._running.values())
-        left = self._total - self._started_trials() + len(self._waiting) + in_flight
-        most = max(1, min(self._total // (4 * workers), -(-left // workers)))
+        left = max(1, -(-self._trials_left() // workers))
         if self._config.lanes is not None:
-            most = -(-left // workers)
-        return min(self._capacity.get(index, 1), most) - len(self._running[index])
+            return left
+        return max(1, min(self._total // (4 * workers), left))
 
-    def _epochs_left(self) -> int:
+    def epochs_left(self) -> int:
         """Epochs of single trials that are still to come if none is pruned."""
-        in_flight = sum(len(lanes) for lanes in self._running.values())
-        left = self._total - self._started_trials() + len(self._waiting) + in_flight
-        return max(left, 0) * self._config.epochs
+        return self._trials_left() * self._config.epochs
+
+    def epochs_to_decision(self, number: int, epoch: int) -> int:
+        """After how many more epochs a trial may end."""
+        if self._decisions is None:
+            return 1
+        return next(decision for decision in self._decisions if decision > epoch) - epoch
+
+    def hear(self, result: EpochResult) -> Verdict:
+        """Report a trial's epoch, and end the trial if it is over."""
+        running = self._running[result.number]
+        self._epochs += 1
+        running.curve.append(result)
+        over = self._judge(running, result)
+        if over is None:
+            return Verdict()
+        state, reason = over
+        before = self._tally.best
+        finished = self._end(running, state, reason)
+        is_best = self._tally.best is not before
+        return Verdict(over=True, save=self._weights(finished) if is_best else None)
+
+    def fail(self, number: int, reason: str) -> None:
+        """End a trial that raised, or whose workers died."""
+        self._end(self._running[number], TrialState.FAIL, reason)
+
+    def restart(self, number: int) -> None:
+        """Begin a trial's course again."""
+        running = self._running[number]
+        running.reported = max(running.reported, len(running.curve))
+        running.curve = []
+
+    def tick(self, at_once: bool = False) -> None:
+        """Now and then, write down what waits in memory and say where the sweep stands."""
+        now = time.monotonic()
+        if not at_once and now - self._ticked < _TICK_SECS:
+            return
+        self._ticked = now
+        flush(self._study)
+        if self._shared:
+            self._tally = Tally.of(self._study)
+        self._on_tick(self.status())
+
+    def _trials_left(self) -> int:
+        """Trials that have not ended, and those that have not been asked for."""
+        in_flight = len(self._running) + len(self._waiting)
+        return max(self._total - self._tally.started, 0) + in_flight
+
+    def _ask(self, ahead: bool = False) -> bool:
+        """Ask for a new trial if the study wants one and none waits; whether it was asked for."""
+        timeout = self._config.search_timeout
+        late = timeout is not None and time.monotonic() - self._started > timeout
+        if late or (self._waiting and not ahead):
+            return False
+        with turn_to_ask(self._study):
+            if not self._wants_more():
+                return False
+            trial = self._study.ask()
+            self._tally.started += 1
+            claim(trial, self._owner)
+        self._waiting.append(self._prepare(trial))
+        return True
+
+    def _wants_more(self) -> bool:
+        if self._shared:  # others ask too
+            self._tally = Tally.of(self._study)
+        return self._tally.started < self._total
 
     def _resume_abandoned(self) -> bool:
         """Queue what a killed run of ours left; whether there was any."""
-        ours = {n for lanes in self._running.values() for n in lanes}
-        ours |= {waiting.trial.number for waiting in self._waiting}
+        ours = {*self._running, *(waiting.trial.number for waiting in self._waiting)}
         with turn_to_ask(self._study):
             abandoned = abandoned_trials(self._study, self._owner, self._shared)
             for trial in abandoned:
@@ -222,58 +254,15 @@ class Coordinator:
             self._on_note(f"resuming trials that were interrupted: {numbers}")
         return bool(resumed)
 
-    def _next(self) -> _Running | None:
-        """The next trial to train: an interrupted one, else a new one if the study wants more."""
-        if self._waiting:
-            return self._waiting.popleft()
-        timeout = self._config.timeout
-        if timeout is not None and time.monotonic() - self._started > timeout:
-            return None
-        with turn_to_ask(self._study):
-            trial = self._study.ask() if self._wants_more() else None
-            if trial is not None:
-                claim(trial, self._owner)
-        return None if trial is None else self._prepare(trial)
-
-    def _wants_more(self) -> bool:
-        return self._started_trials() < self._total
-
-    def _started_trials(self) -> int:
-        trials = self._study.get_trials(deepcopy=False)
-        return sum(trial.state != TrialState.WAITING for trial in trials)
-
     def _prepare(self, trial: optuna.Trial) -> _Running:
         suggestion = self._space.suggest(trial)
         before = trial.storage.get_trial(trial._trial_id).intermediate_values
         spec = trial_spec(self._config, trial.number, suggestion)
         return _Running(trial, spec, reported=max(before, default=0))
 
-    def _handle(self, index: int, results: list[EpochResult | TrialError]) -> Orders:
-        """Report a worker's results, end the trials that are over, and say what to do next."""
-        orders = Orders()
-        for result in results:
-            running = self._running[index].get(result.number)
-            if running is None:
-                continue
-            if isinstance(result, TrialError):
-                where = f"epoch {result.epoch}" if result.epoch else "start"
-                self._end(index, running, TrialState.FAIL, f"{where}: {result.error}")
-                continue
-            self._epochs += 1
-            running.curve.append(result)
-            over = self._judge(running, result)
-            if over is None:
-                continue
-            state, reason = over
-            finished = self._end(index, running, state, reason)
-            if state == TrialState.COMPLETE and self._is_best(finished):
-                orders.save.append(self._weights(finished))
-            orders.remove.append(result.number)
-        return orders
-
     def _judge(self, running: _Running, result: EpochResult) -> tuple[TrialState, str] | None:
         """Report an epoch; how the trial ends with it, if it does, and why."""
-        diverged = _what_diverged(result)
+        diverged = what_diverged(result)
         if diverged:
             return TrialState.PRUNED, f"diverged at epoch {result.epoch}: {diverged}"
         is_new = result.epoch > running.reported
@@ -281,68 +270,75 @@ class Coordinator:
             running.trial.report(result.val_mse, result.epoch)
         if result.epoch >= self._config.epochs:
             return TrialState.COMPLETE, ""
-        if is_new and running.trial.should_prune():
+        may_end = self._decisions is None or result.epoch in self._decisions
+        if is_new and may_end and running.trial.should_prune():
             name = self._config.pruner.name
             return TrialState.PRUNED, f"pruned at epoch {result.epoch} by {name}"
         return None
 
-    def _end(self, index: int, running: _Running, state: TrialState, reason: str) -> FrozenTrial:
+    def _end(self, running: _Running, state: TrialState, reason: str) -> FrozenTrial:
         record = TrialRecord.from_curve(running.spec.seed, running.curve, reason)
         objective = self._config.objective
         write_record(running.trial, record, objective, self._variance)
         complete = state == TrialState.COMPLETE
         value = record.val_mse(objective) if complete else None
         frozen = self._study.tell(running.trial, value, state)
-        del self._running[index][running.trial.number]
+        del self._running[running.trial.number]
         self._ended += 1
+        self._tally.count(frozen)
         self._on_finished(frozen, self.status())
         return frozen
 
-    def _is_best(self, trial: FrozenTrial) -> bool:
-        return self._study.best_trial.number == trial.number
-
-    def _bury(self, index: int, died: Died) -> None:
-        """Retry a dead worker's trials once; after that they have failed."""
-        for running in list(self._running[index].values()):
-            number = running.trial.number
-            if running.tries >= _TRIES:
-                reason = f"its worker was {died.reason}, {running.tries} times"
-                self._end(index, running, TrialState.FAIL, reason)
-                continue
-            self._on_note(f"the worker of trial {number} was {died.reason}; the trial is retried")
-            del self._running[index][number]
-            reported = max(running.reported, len(running.curve))
-            self._waiting.append(_Running(running.trial, running.spec, running.tries + 1, reported))
-
     def status(self) -> Status:
         """Where the sweep stands."""
-        trials = self._study.get_trials(deepcopy=False)
-        count = {state: sum(t.state == state for t in trials) for state in TrialState}
-        complete = [t for t in trials if t.state == TrialState.COMPLETE]
-        diverged = sum(has_diverged(trial) for trial in trials)
         elapsed = time.monotonic() - self._started
-        left = self._total - len(trials) + count[TrialState.RUNNING] + count[TrialState.WAITING]
+        left = self._trials_left()
         return Status(
             total=self._total,
-            completed=count[TrialState.COMPLETE],
-            pruned=count[TrialState.PRUNED] - diverged,
-            diverged=diverged,
-            failed=count[TrialState.FAIL],
-            running=sum(len(lanes) for lanes in self._running.values()),
-            best=min(complete, key=lambda t: t.values[0], default=None),
+            completed=self._tally.completed,
+            pruned=self._tally.pruned,
+            diverged=self._tally.diverged,
+            failed=self._tally.failed,
+            running=len(self._running),
+            best=self._tally.best,
             epochs=self._epochs,
             elapsed_secs=elapsed,
-            remaining_secs=elapsed / self._ended * max(left, 0) if self._ended else None,
+            remaining_secs=elapsed / self._ended * left if self._ended else None,
         )
 
 
-def _what_diverged(result: EpochResult) -> str:
-    named = {
-        "validation MSE": result.val_mse,
-        "training MSE": result.train_mse,
-        "gradient norm": result.grad_norm,
-    }
-    return ", ".join(f"{name} is {v}" for name, v in named.items() if not math.isfinite(v))
+@dataclass
+class Tally:
+    """How many trials a study has of each kind, and its best one."""
+
+    started: int = 0
+    completed: int = 0
+    pruned: int = 0
+    diverged: int = 0
+    failed: int = 0
+    best: FrozenTrial | None = None
+
+    @classmethod
+    def of(cls, study: optuna.Study) -> Tally:
+        """Counted from the storage."""
+        trials = study.get_trials(deepcopy=False)
+        tally = cls(started=sum(trial.state != TrialState.WAITING for trial in trials))
+        for trial in trials:
+            tally.count(trial)
+        return tally
+
+    def count(self, trial: FrozenTrial) -> None:
+        """Take in a trial that has ended; others do not count."""
+        if trial.state == TrialState.COMPLETE:
+            self.completed += 1
+            if self.best is None or trial.values[0] < self.best.values[0]:
+                self.best = trial
+        elif trial.state == TrialState.PRUNED and has_diverged(trial):
+            self.diverged += 1
+        elif trial.state == TrialState.PRUNED:
+            self.pruned += 1
+        elif trial.state == TrialState.FAIL:
+            self.failed += 1
 
 
 def trial_spec(config: StudyConfig, number: int, suggestion: Suggestion) -> TrialSpec:

@@ -16,21 +16,12 @@ from rich.text import Text
 from sweep.coordinator import Status
 from sweep.dataset import Dataset
 from sweep.locations import Location
+from sweep.numbers import duration
 from sweep.results import schedule_of
 from sweep.run import Listener
 from sweep.settings import StudyConfig
 
 _PLAIN_EVERY_SECS = 5.0
-
-
-def duration(secs: float) -> str:
-    """A time as people say it: 48 s, 3 min 20 s, 2 h 5 min."""
-    whole = round(secs)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _stopped(status: Status) -> str:
@@ -47,6 +38,7 @@ class Progress(Listener):
         self._console = console
         self._config: StudyConfig | None = None
         self._said = time.monotonic()
+        self._confirming = False
 
     def __enter__(self) -> Progress:
         return self
@@ -102,6 +94,12 @@ class Progress(Listener):
                 line += f", {duration(status.remaining_secs)} left"
         self._console.print(Text(line))
 
+    def on_confirming(self, epochs: int, most: int) -> None:
+        """Say once that the best schedules are trained again."""
+        if not self._confirming:
+            self._confirming = True
+            self._console.print("confirming the best schedules on fresh seeds", soft_wrap=False)
+
     def _describe(self, trial: FrozenTrial) -> str:
         assert self._config is not None
         schedule = schedule_of(trial, self._config.search_space)
@@ -143,6 +141,15 @@ class LiveProgress(Progress):
     def on_tick(self, status: Status) -> None:
         """Redraw."""
         self._live.update(self._draw(status))
+
+    def on_confirming(self, epochs: int, most: int) -> None:
+        """Show how far the confirmation is."""
+        bar = Table.grid(padding=(0, 1))
+        bar.add_row(
+            ProgressBar(total=most, completed=epochs, width=30),
+            Text(f"confirming the best schedules on fresh seeds: {epochs} of {most} epochs"),
+        )
+        self._live.update(bar)
 
     def _draw(self, status: Status) -> Group:
         bar = Table.grid(padding=(0, 1))

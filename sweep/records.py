@@ -12,7 +12,9 @@ from optuna.trial import FrozenTrial
 from sweep.training.engine import EpochResult
 
 _CURVE = "sweep:curve"
-CURVE_COLUMNS = ("lr_first", "lr_last", "train_mse", "val_mse", "grad_norm", "seconds")
+CURVE_COLUMNS = (
+    *("lr_first", "lr_last", "train_mse", "val_mse", "averaged_val_mse", "grad_norm", "seconds"),
+)
 """What is kept of each epoch, in this order."""
 
 
@@ -88,6 +90,16 @@ def write_record(
         trial.set_user_attr(name, value)
     rows = [[_json_number(value) for value in row] for row in record.curve]
     trial.storage.set_trial_system_attr(trial._trial_id, _CURVE, rows)
+
+
+def what_diverged(result: EpochResult) -> str:
+    """Which numbers of an epoch are not finite, and what they are; empty if all are finite."""
+    named = {
+        "validation MSE": result.val_mse,
+        "training MSE": result.train_mse,
+        "gradient norm": result.grad_norm,
+    }
+    return ", ".join(f"{name} is {v}" for name, v in named.items() if not math.isfinite(v))
 
 
 def has_diverged(trial: FrozenTrial) -> bool:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.confirmation import Confirmation
 from sweep.dataset import Dataset
 from sweep.errors import InputError, did_you_mean
 from sweep.files import write_whole
@@ -20,6 +21,7 @@ from sweep.records import CURVE_COLUMNS, read_record
 from sweep.schedules import Schedule
 from sweep.settings import StudyConfig
 from sweep.space import Space, Suggestion, default_own_dimensions
+from sweep.underway import Sweep
 
 RESULTS = "results.csv"
 EPOCHS = "epochs.csv"
@@ -27,8 +29,9 @@ BEST_SCHEDULE = "best_schedule.json"
 BEST_CODE = "best_schedule.py"
 BEST_MODEL = "best_model.pt"
 PREDICTIONS = "predictions.csv"
+CONFIRM = "confirm.csv"
 REPORT = "report.html"
-FILES = (RESULTS, EPOCHS, BEST_SCHEDULE, BEST_CODE, BEST_MODEL, PREDICTIONS, REPORT)
+FILES = (RESULTS, EPOCHS, BEST_SCHEDULE, BEST_CODE, BEST_MODEL, PREDICTIONS, CONFIRM, REPORT)
 """All of them, but the settings and the storage."""
 
 
@@ -182,25 +185,28 @@ def completed(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def write_best(
-    folder: Path,
-    name: str,
-    trials: Sequence[FrozenTrial],
-    config: StudyConfig,
-    steps_per_epoch: int,
-    unit: str,
-    test: HeldOutScore | None,
+    sweep: Sweep, best: FrozenTrial, confirmation: Confirmation | None, test: HeldOutScore | None
 ) -> None:
-    """Write `best_schedule.json` and `best_schedule.py` for the best completed trial."""
-    best, space = completed(trials)[0], config.search_space
+    """Write `best_schedule.json` and `best_schedule.py`.
+
+    Args:
+        sweep: Whose.
+        best: The winner's trial.
+        confirmation: What made it the winner; None if the search alone did.
+        test: How its weights do on the test rows.
+    """
+    config, space = sweep.config, sweep.config.search_space
+    steps_per_epoch = sweep.steps_per_epoch
     schedule = schedule_of(best, space)
-    constant = [t for t in completed(trials) if schedule_of(t, space).scheduler == "constant"]
+    found = completed(sweep.trials)
+    constant = [t for t in found if schedule_of(t, space).scheduler == "constant"]
     described = {
         "schedule": schedule.to_dict(),
-        "study": name,
+        "study": sweep.location.name,
         "trial": best.number,
         "val_mse": best.value,
         "val_r2": best.user_attrs.get("r2"),
-        "unit": unit,
+        "unit": sweep.data.unit,
         "best_epoch": best.user_attrs.get("best_epoch"),
         "objective": config.objective,
         "epochs": config.epochs,
@@ -210,10 +216,14 @@ def write_best(
         | {n: best.params[n] for n in ("momentum", "weight_decay") if n in best.params},
         "torch": schedule.torch_spec(steps_per_epoch * config.epochs),
         "best_constant_val_mse": constant[0].value if constant else None,
+        "best_of_search": found[0].number,
+        "confirmation": None if confirmation is None else confirmation.to_dict(),
         "test": None if test is None else vars(test),
     }
+    folder = sweep.location.folder
     write_whole(folder / BEST_SCHEDULE, json.dumps(described, indent=2) + "\n")
-    write_whole(folder / BEST_CODE, best_code(name, best, schedule, steps_per_epoch, config))
+    code = best_code(sweep.location.name, best, schedule, steps_per_epoch, config)
+    write_whole(folder / BEST_CODE, code)
 
 
 def best_code(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -19,6 +20,7 @@ from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep import results
+from sweep.confirm import confirm
 from sweep.coordinator import Coordinator, Status
 from sweep.data import load_dataset
 from sweep.dataset import Dataset
@@ -43,7 +45,8 @@ from sweep.storage import (
     without_password,
 )
 from sweep.study import load_study
-from sweep.winner import Sweep, save_order, write_winner
+from sweep.underway import Sweep
+from sweep.winner import save_order, write_winner
 from sweep.workers import WorkerPool, WorkerSetup, preload
 
 _SETTINGS = "settings"
@@ -64,6 +67,9 @@ class Listener:
 
     def on_tick(self, status: Status) -> None:
         """Some time has passed, at most a fifth of a second."""
+
+    def on_confirming(self, epochs: int, most: int) -> None:
+        """The best schedules are being trained again: so many epochs of at most so many."""
 
 
 def run_sweep(
@@ -108,17 +114,17 @@ def run_sweep(
         _describe(study, data, sweep.steps_per_epoch)
         _save_settings(location, config, url)
         listener.on_start(location, config, data)
-        with explained(url):
-            interrupted = _train(sweep, url, listener)
-        _write_tables(sweep)
-        if interrupted:
-            raise InterruptedSweep(
-                f"interrupted; finished trials are in {location.folder}. "
-                "The same command goes on with the rest."
-            )
-        if not results.completed(sweep.trials):
-            raise TrainingError(_why_nothing_completed(sweep))
-        write_winner(sweep)
+        with explained(url), _pool(sweep) as pool, _stopping_on_signals() as stop:
+            started = time.monotonic()
+            _search(sweep, url, listener, pool, stop)
+            _write_tables(sweep)
+            if not stop.is_set():
+                _conclude(sweep, listener, pool, stop, started)
+            if stop.is_set():
+                raise InterruptedSweep(
+                    f"interrupted; finished trials are in {location.folder}. "
+                    "The same command goes on with the rest."
+                )
     return study
 
 
@@ -212,8 +218,25 @@ def _found_from(location: Location, config: StudyConfig) -> DataConfig:
     return config.data
 
 
-def _train(sweep: Sweep, url: str, listener: Listener) -> bool:
-    """Run the trials that are still wanted; whether it was interrupted."""
+def _pool(sweep: Sweep) -> WorkerPool:
+    """The workers; they are started when something is to be trained."""
+    config = sweep.config
+    setup = WorkerSetup(
+        sweep.data,
+        config.model,
+        sweep.location.code_folders,
+        sweep.settings,
+        config.engine,
+        config.lanes,
+        config.search_space.custom_schedules(),
+    )
+    return WorkerPool(setup, min(config.workers or default_workers(), config.trials))
+
+
+def _search(
+    sweep: Sweep, url: str, listener: Listener, pool: WorkerPool, stop: threading.Event
+) -> None:
+    """Run the trials that are still wanted."""
     config, study = sweep.config, sweep.study
     writer = _TableWriter(sweep)
 
@@ -234,27 +257,30 @@ def _train(sweep: Sweep, url: str, listener: Listener) -> bool:
         on_finished=on_finished,
         on_tick=listener.on_tick,
         on_note=listener.on_note,
+        stop=stop,
     )
     if not coordinator.has_work():
-        return False
-    workers = config.workers or default_workers()
-    setup = WorkerSetup(
-        sweep.data,
-        config.model,
-        sweep.location.code_folders,
-        sweep.settings,
-        config.engine,
-        config.lanes,
-        config.search_space.custom_schedules(),
-    )
-    with _stopping_on_signals(coordinator) as interrupted:
-        pool = WorkerPool(setup, min(workers, config.trials))
-        try:
-            coordinator.run(pool)
-        finally:
-            pool.close()
-            flush(study)
-    return interrupted.is_set()
+        return
+    try:
+        coordinator.run(pool)
+    finally:
+        flush(study)
+
+
+def _conclude(
+    sweep: Sweep, listener: Listener, pool: WorkerPool, stop: threading.Event, started: float
+) -> None:
+    """Confirm the best schedules and write everything about the winner."""
+    config = sweep.config
+    if not results.completed(sweep.trials):
+        raise TrainingError(_why_nothing_completed(sweep))
+    confirmation = None
+    if config.confirm.enabled:
+        deadline = math.inf if config.timeout is None else started + config.timeout
+        confirmation = confirm(sweep, pool, stop, listener.on_confirming, deadline)
+        if stop.is_set():
+            return
+    write_winner(sweep, pool, stop, confirmation)
 
 
 def default_workers() -> int:
@@ -265,23 +291,22 @@ def default_workers() -> int:
 
 
 @contextmanager
-def _stopping_on_signals(coordinator: Coordinator) -> Iterator[threading.Event]:
-    """Let SIGINT and SIGTERM stop a coordinator; a second one ends the process at once."""
-    interrupted = threading.Event()
+def _stopping_on_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set; a second one ends the process at once."""
+    stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield interrupted
+        yield stop
         return
     handled = (signal.SIGINT, signal.SIGTERM)
 
-    def stop(number: int, frame: Any) -> None:
-        if interrupted.is_set():
+    def handle(number: int, frame: Any) -> None:
+        if stop.is_set():
             raise KeyboardInterrupt
-        interrupted.set()
-        coordinator.stop()
+        stop.set()
 
-    before = [signal.signal(number, stop) for number in handled]
+    before = [signal.signal(number, handle) for number in handled]
     try:
-        yield interrupted
+        yield stop
     finally:
         for number, handler in zip(handled, before, strict=True):
             signal.signal(number, handler)

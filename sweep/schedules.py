@@ -129,7 +129,7 @@ class Schedule:
         """
         from torch.optim import lr_scheduler
 
-        from sweep.schedule_code import WarmupLR, WarmupPlateauLR, after_warmup, set_peaks
+        from sweep.warmup import WarmupLR, WarmupPlateauLR, after_warmup, set_peaks
 
         warmup_steps, steps = self._split(_horizon(total_steps, steps_per_epoch, epochs))
         try:

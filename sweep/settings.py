@@ -23,7 +23,8 @@ MODELS = ("order-pre", "mlp", "linear")
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SAMPLERS = ("tpe", "random", "grid", "qmc", "cmaes", "gp")
 PRUNERS = (
-    "auto", "median", "percentile", "asha", "hyperband", "patient", "threshold", "none",
+    "auto", "thorough", "fast",
+    "median", "percentile", "asha", "hyperband", "patient", "threshold", "none",
 )  # fmt: skip
 
 
@@ -209,9 +210,30 @@ class PrunerConfig(_Named):
     name: Annotated[str, _known(PRUNERS, "pruner")] = "auto"
 
 
+class ConfirmConfig(_Section):
+    """Whether and how the best schedules are trained again on fresh seeds.
+
+    Args:
+        enabled: Whether they are.
+        top: Candidates at most, beside the best constant rate.
+        seeds: Fresh seeds at most.
+        share: Of the epochs that the search would take without pruning: what it may cost.
+    """
+
+    enabled: bool = True
+    top: int = Field(5, ge=1)
+    seeds: int = Field(20, ge=2)
+    share: float = Field(0.2, gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_switch(cls, value: Any) -> Any:
+        return {"enabled": value} if isinstance(value, bool) else value
+
+
 _FREE = {
     *("name", "trials", "timeout", "workers", "engine", "lanes", "device", "storage"),
-    *("sampler", "pruner"),
+    *("sampler", "pruner", "confirm", "fair"),
 }
 """Settings of a study that may change between two runs of it."""
 
@@ -227,7 +249,9 @@ class StudyConfig(_Section):
         objective: `best`, the lowest validation MSE over the epochs, or `final`, the last one.
         trial_seeds: `shared` trains all trials from the same weights and order of rows;
             `fresh` gives each its own.
-        timeout: Seconds after which no further trial is started; running ones end as usual.
+        timeout: Seconds that a run may take: no trial is started after them, and none of the
+            search in the last sixth of them, which is for the confirmation (by its `share`).
+        fair: Whether every scheduler gets the same number of trials, and is tuned on its own.
         workers: Worker processes; None for one a core.
         engine: `vectorized` trains many trials at once, `sequential` one after the other; `auto`
             is the first where the model allows it.
@@ -243,6 +267,7 @@ class StudyConfig(_Section):
     seed: int = Field(0, ge=0, lt=2**31)
     objective: Literal["best", "final"] = "best"
     trial_seeds: Literal["shared", "fresh"] = "shared"
+    fair: bool = False
     timeout: Annotated[float | None, BeforeValidator(_seconds), Field(gt=0)] = None
     workers: int | None = Field(None, ge=1, le=256)
     engine: Literal["auto", "vectorized", "sequential"] = "auto"
@@ -255,7 +280,15 @@ class StudyConfig(_Section):
     space: SpaceConfig = SpaceConfig()
     sampler: SamplerConfig = SamplerConfig()
     pruner: PrunerConfig = PrunerConfig()
+    confirm: ConfirmConfig = ConfirmConfig()
     custom: dict[str, CustomConfig] = {}
+
+    @property
+    def search_timeout(self) -> float | None:
+        """Seconds after which the search starts no trial; the rest is for the confirmation."""
+        if self.timeout is None or not self.confirm.enabled:
+            return self.timeout
+        return self.timeout / (1 + self.confirm.share)
 
     @property
     def search_space(self) -> Space:

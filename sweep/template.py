@@ -47,7 +47,7 @@ warmup = "0:0.2"              # share of the steps
 name = "tpe"                  # or random, grid, qmc, cmaes, gp
 
 [pruner]
-name = "auto"                 # or median, percentile, asha, hyperband, patient, threshold, none
+name = "auto"                 # or thorough, fast, median, percentile, asha, hyperband, ..., none
 """
 
 

@@ -9,14 +9,15 @@ import multiprocessing.forkserver
 import os
 import signal
 import threading
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.dataset import Dataset
+from sweep.dataset import Array, Dataset
 from sweep.errors import SweepError, TrainingError
 from sweep.files import write_whole
 from sweep.imports import look_in
@@ -29,6 +30,9 @@ if TYPE_CHECKING:  # the coordinator's side starts without torch
 
 _METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 _CONTEXT: Any = multiprocessing.get_context(_METHOD)
+
+_ANSWER_SECS = 0.1
+"""A worker that has trained so long answers, however many epochs it was told to train."""
 
 
 @dataclass(frozen=True)
@@ -71,15 +75,23 @@ class Save:
 
 @dataclass
 class Orders:
-    """What a worker does before it trains its next epoch: saves, then removals, then additions.
+    """What a worker does next: saves, then removals, then additions; then it trains.
 
-    `expect` is how many epochs of single trials are still to come, for preparations that must pay.
+    Args:
+        save: Weights to write.
+        remove: Trials to let go.
+        add: Trials to take in.
+        epochs: How many to train before it answers; fewer if they take longer than _ANSWER_SECS.
+        expect: Epochs of single trials that are still to come, for preparations that must pay.
+        predict: A model that was saved, to predict the test rows with.
     """
 
     save: list[Save] = field(default_factory=list)
     remove: list[int] = field(default_factory=list)
     add: list[TrialSpec] = field(default_factory=list)
+    epochs: int = 1
     expect: int = 0
+    predict: Path | None = None
 
     @property
     def given(self) -> bool:
@@ -93,13 +105,30 @@ class Answer:
 
     Args:
         lanes: How many trials it trains best at once.
-        results: Of the epoch that it was told to train.
+        results: Of the epochs that it was told to train, in their order.
         notes: What a user should read about its engine, a sentence each, once.
+        prediction: Where it was asked for.
     """
 
     lanes: int
     results: list[EpochResult | TrialError]
     notes: list[str]
+    prediction: Prediction | None = None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a saved model says of the test rows.
+
+    Args:
+        trial: Whose weights they are.
+        val_mse: What that trial came to.
+        values: Standardised, (rows,).
+    """
+
+    trial: int
+    val_mse: float
+    values: Array
 
 
 @dataclass(frozen=True)
@@ -121,20 +150,43 @@ def preload() -> None:
 
 
 class WorkerPool:
-    """Worker processes, addressed by an index that a replacement keeps."""
+    """Worker processes, addressed by an index that a replacement keeps.
+
+    They are started when they are first spoken or listened to. A pool is a context manager that
+    ends them.
+
+    Attributes:
+        lanes: How many trials each worker trains best at once, by index; known once it has
+            answered.
+        idle: The workers that have answered and wait for orders.
+    """
 
     def __init__(self, setup: WorkerSetup, count: int) -> None:
         self._setup = setup
+        self._count = count
         self._processes: list[BaseProcess] = []
         self._connections: list[Connection] = []
+        self.lanes: dict[int, int] = {}
+        self.idle: set[int] = set()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start the processes, unless they have been."""
+        if self._processes:
+            return
         preload()
-        for _ in range(count):
+        for _ in range(self._count):
             process, connection = self._start()
             self._processes.append(process)
             self._connections.append(connection)
-
-    def __len__(self) -> int:
-        return len(self._processes)
 
     def _start(self) -> tuple[BaseProcess, Connection]:
         ours, theirs = _CONTEXT.Pipe()
@@ -145,6 +197,8 @@ class WorkerPool:
 
     def send(self, index: int, orders: Orders) -> None:
         """Give a worker its orders; if it is dead, `wait` will say so."""
+        self.start()
+        self.idle.discard(index)
         try:
             self._connections[index].send(orders)
         except OSError:
@@ -156,6 +210,7 @@ class WorkerPool:
         Raises:
             SweepError: A worker cannot build its engine; the text says why.
         """
+        self.start()
         heard = multiprocessing.connection.wait(self._connections, timeout)
         messages: list[tuple[int, Answer | Died]] = []
         for index, connection in enumerate(self._connections):
@@ -167,8 +222,32 @@ class WorkerPool:
                 message = self._obituary(index)
             if isinstance(message, SweepError):
                 raise message
+            if isinstance(message, Answer):
+                self.lanes[index] = message.lanes
+                self.idle.add(index)
             messages.append((index, message))
         return messages
+
+    def predict(self, path: Path) -> Prediction | None:
+        """What a saved model says of the test rows; None if it cannot be used.
+
+        Call it while no trial is in training.
+
+        Raises:
+            TrainingError: The worker dies of it.
+        """
+        self.start()
+        while not self.idle:
+            self._wait_for_answer()
+        self.send(min(self.idle), Orders(predict=path))
+        return self._wait_for_answer().prediction
+
+    def _wait_for_answer(self) -> Answer:
+        while True:
+            for _, message in self.wait(_ANSWER_SECS):
+                if isinstance(message, Died):
+                    raise TrainingError(f"a worker was {message.reason}")
+                return message
 
     def _obituary(self, index: int) -> Died:
         process = self._processes[index]
@@ -180,6 +259,7 @@ class WorkerPool:
 
     def replace(self, index: int) -> None:
         """Start a fresh process in a dead one's place."""
+        self.idle.discard(index)
         self._connections[index].close()
         self._processes[index], self._connections[index] = self._start()
 
@@ -193,6 +273,7 @@ class WorkerPool:
                 process.kill()
                 process.join()
             connection.close()
+        self._processes, self._connections = [], []
 
 
 def _work(connection: Connection, setup: WorkerSetup) -> None:
@@ -208,15 +289,16 @@ def _work(connection: Connection, setup: WorkerSetup) -> None:
     except Exception as error:
         connection.send(TrainingError(f"a worker cannot start: {type(error).__name__}: {error}"))
         return
-    results: list[EpochResult | TrialError] = []
+    answer = Answer(engine.lanes, [], [])
     while True:
         notes, engine.notes[:] = list(engine.notes), []
         try:
-            connection.send(Answer(engine.lanes, results, notes))
+            connection.send(replace(answer, notes=notes))
             orders = connection.recv()
         except (EOFError, OSError):
             return
-        results = _carry_out(orders, engine)
+        prediction = None if orders.predict is None else _predict_test(orders.predict, setup)
+        answer = Answer(engine.lanes, _carry_out(orders, engine), [], prediction)
 
 
 def _carry_out(orders: Orders, engine: Engine) -> list[EpochResult | TrialError]:
@@ -228,13 +310,38 @@ def _carry_out(orders: Orders, engine: Engine) -> list[EpochResult | TrialError]
             engine.notes.append(f"{save.path}: the weights cannot be written: {problem.strerror}")
     for number in orders.remove:
         engine.remove(number)
-    refused: list[EpochResult | TrialError] = []
+    results: list[EpochResult | TrialError] = []
     for spec in orders.add:
         try:
             engine.add(spec)
         except Exception as error:
-            refused.append(TrialError(spec.number, 0, f"{type(error).__name__}: {error}"))
-    return refused + engine.train_epoch()
+            results.append(TrialError(spec.number, 0, f"{type(error).__name__}: {error}"))
+    started = time.monotonic()
+    for _ in range(orders.epochs):
+        results += engine.train_epoch()
+        if time.monotonic() - started > _ANSWER_SECS:
+            break
+    return results
+
+
+def _predict_test(path: Path, setup: WorkerSetup) -> Prediction | None:
+    import torch
+
+    from sweep.models import build_model, predict
+
+    x = torch.from_numpy(setup.data.x_test)
+    values = torch.zeros(0)
+    try:
+        saved = torch.load(path, weights_only=True)
+        if len(x):
+            model = build_model(setup.model, x.shape[1], 0, setup.folders)
+            model.load_state_dict(saved["state_dict"])
+            model.eval()
+            with torch.no_grad():
+                values = predict(model, x)
+        return Prediction(saved["trial"], saved["val_mse"], values.numpy())
+    except Exception:  # half a file, or another model's: it is written again
+        return None
 
 
 def save_weights(path: Path, weights: Mapping[str, Any], about: Mapping[str, Any]) -> None:

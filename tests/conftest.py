@@ -89,9 +89,10 @@ def sweep(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]
 
 @pytest.fixture(scope="session")
 def tiny_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The results folder of a real sweep: `diabetes`, 3 trials of 2 epochs."""
+    """The results folder of a real sweep: `diabetes`, 3 trials of 2 epochs, none pruned."""
     folder = tmp_path_factory.mktemp("tiny")
-    done = sweep("run", "diabetes", "--trials", "3", "--epochs", "2", "--workers", "1", cwd=folder)
+    small = ("--trials", "3", "--epochs", "2", "--workers", "1", "--pruner", "none")
+    done = sweep("run", "diabetes", *small, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder / "studies" / "diabetes"
 

@@ -10,18 +10,20 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "sweep"
 
 FLOORS = [
-    {"errors"},
+    {"errors", "numbers", "paired"},
     {"files", "imports", "shapes", "behaviour_log", "arguments", "dataset"},
-    {"schedule_code", "schedules", "journal"},
+    {"schedule_code", "warmup"},
+    {"schedules", "journal"},
     {"space"},
     {"settings", "locations"},
     {"samplers", "pruners", "sources", "models", "storage"},
     {"preparation", "problems"},
     {"data", "study"},
     {"training", "template"},
-    {"workers", "records"},
-    {"coordinator", "results"},
-    {"winner"},
+    {"workers", "records", "underway", "confirmation", "race"},
+    {"dispatch", "results"},
+    {"coordinator", "retraining"},
+    {"winner", "confirm"},
     {"run", "report", "dashboard"},
     {"progress"},
     {"cli"},
@@ -30,8 +32,7 @@ FLOORS = [
 """Each module imports from its own floor or the floors above it in this list."""
 
 HEAVY = {
-    "torch": {"schedules", "schedule_code", "data", "sources", "models", "training"}
-    | {"workers", "winner", "engine"},
+    "torch": {"schedules", "warmup", "data", "sources", "models", "training"} | {"workers"},
     "optuna": {
         "space",
         "journal",
@@ -41,6 +42,8 @@ HEAVY = {
         "records",
         "results",
         "coordinator",
+        "underway",
+        "confirm",
     }
     | {"winner", "run", "report", "progress", "dashboard", "cli"},
     "typer": {"cli"},

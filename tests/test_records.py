@@ -24,6 +24,7 @@ def record(*val_mse: float, reason: str = "") -> TrialRecord:
             number=7,
             epoch=epoch,
             val_mse=value,
+            averaged_val_mse=value * 0.75,
             train_mse=value / 2,
             lr_first=0.1 / epoch,
             lr_last=0.09 / epoch,
@@ -43,6 +44,7 @@ def test_a_curve_has_a_column_for_each_of_its_names() -> None:
         [0.09, 0.045],
         [2.0, 1.0],
         [4.0, 2.0],
+        [3.0, 1.5],
         [1.5, 3.0],
         [0.25, 0.25],
     ]

@@ -20,13 +20,13 @@ from optuna.trial import TrialState
 from rich.console import Console, RenderableType
 
 from sweep.locations import Location
+from sweep.numbers import aligned, duration, number, percent
 from sweep.records import TrialRecord, write_record
 from sweep.report import tables, writers
 from sweep.report.curves import draw, draw_rates, sparkline
 from sweep.report.edges import edge_advice, widened
 from sweep.report.fitting import Column, fitting
 from sweep.report.gallery import schedule_detail, schedule_list
-from sweep.report.numbers import aligned, duration, number, percent
 from sweep.report.summary import Summary, summarise
 from sweep.run import Listener, run_sweep
 from sweep.schedules import SHAPES, Schedule
@@ -53,7 +53,8 @@ Params = Mapping[str, Any]
 
 
 def epoch(number: int, epoch: int, val_mse: float, rate: float = 0.1) -> EpochResult:
-    return EpochResult(number, epoch, val_mse, val_mse / 2, rate, rate / 2, 1.0, 0.5)
+    averaged = val_mse * 0.75
+    return EpochResult(number, epoch, val_mse, averaged, val_mse / 2, rate, rate / 2, 1.0, 0.5)
 
 
 def new_study(name: str = "shop", unit: str = "buy") -> optuna.Study:

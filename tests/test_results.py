@@ -63,7 +63,7 @@ def study(config: StudyConfig) -> optuna.Study:
         trial = study.ask()
         config.search_space.suggest(trial)
         curve = [
-            EpochResult(trial.number, epoch, value, value, 0.1, 0.05, 1.0, 0.5)
+            EpochResult(trial.number, epoch, value, value, value, 0.1, 0.05, 1.0, 0.5)
             for epoch, value in enumerate(course, start=1)
         ]
         write_record(trial, TrialRecord.from_curve(5, curve, reason), "best", 10.0)

@@ -158,7 +158,8 @@ def test_when_nothing_completes_the_error_says_why(tmp_path: Path) -> None:
 
 def test_a_model_that_raises_fails_its_trials_and_no_more(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"mend what raises") as raised:
-        sweep(tmp_path, model__name="models:Raises", optimizer__batch_size=128, trials=3)
+        raising: dict[str, Any] = {"model__name": "models:Raises", "optimizer__batch_size": 128}
+        sweep(tmp_path, trials=3, pruner__name="none", **raising)
     assert "epoch 2: RuntimeError: out of patience" in str(raised.value)
     results = read_results(tmp_path / "small")
     assert list(results["state"]) == ["FAIL"] * 3
@@ -167,8 +168,9 @@ def test_a_model_that_raises_fails_its_trials_and_no_more(tmp_path: Path) -> Non
 
 def test_a_trial_that_kills_its_worker_is_retried_once(tmp_path: Path) -> None:
     listener = Notes()
+    dying: dict[str, Any] = {"model__name": "models:Dies", "optimizer__batch_size": 128}
     with pytest.raises(TrainingError):
-        sweep(tmp_path, listener, model__name="models:Dies", optimizer__batch_size=128, trials=2)
+        sweep(tmp_path, listener, trials=2, pruner__name="none", **dying)
     results = read_results(tmp_path / "small")
     assert list(results["reason"]) == ["its worker was ended with exit code 7, 2 times"] * 2
     retried = [note for note in listener.notes if "is retried" in note]
@@ -369,7 +371,8 @@ def negative(optimizer, total_steps, *, decay):
 def test_a_custom_schedule_is_found_beside_the_study_file(tmp_path: Path) -> None:
     (tmp_path / "own_schedules.py").write_text(SCHEDULES)
     falling = {"factory": "own_schedules:falling", "params": {"power": "0.5:2"}}
-    _, _, location = sweep(tmp_path, space__scheduler=["falling"], custom={"falling": falling})
+    own: dict[str, Any] = {"space__scheduler": ["falling"], "custom": {"falling": falling}}
+    _, _, location = sweep(tmp_path, pruner__name="none", **own)
     results = read_results(location.folder)
     assert set(results["state"]) == {"COMPLETE"}
     assert results["falling.power"].between(0.5, 2).all()

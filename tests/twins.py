@@ -30,7 +30,10 @@ KERNELS: tuple[Kernel, ...] = ("eager", "native") if shutil.which("cc") else ("e
 RTOL = 1e-4
 ROWS, FEATURES, EPOCHS = 120, 3, 4
 SGD = OptimizerSettings()
-FIELDS = ("number", "epoch", "val_mse", "train_mse", "lr_first", "lr_last", "grad_norm")
+FIELDS = (
+    *("number", "epoch", "val_mse", "averaged_val_mse", "train_mse"),
+    *("lr_first", "lr_last", "grad_norm"),
+)
 OPTIMIZERS = {
     "sgd": SGD,
     "momentum": OptimizerSettings(momentum=0.9),

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from sweep.numbers import counted, number
 from sweep.report.facts import BASELINE
 from sweep.report.findings import AVERAGED, Ended, Findings, column, is_wide, plain, rate_course
-from sweep.report.numbers import counted, number
 from sweep.report.palette import ACCENT, NEUTRAL
 from sweep.report.picture import Picture, Table, log_axis, styled
 

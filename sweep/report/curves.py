@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.text import Text
 
-from sweep.report.numbers import MISSING
+from sweep.numbers import MISSING
 from sweep.schedules import Schedule
 
 Floats = NDArray[np.float64]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
-from sweep.report.numbers import number
+from sweep.numbers import number
 from sweep.schedules import SHAPES, Schedule
 from sweep.space import Range, Space, Value
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from sweep.confirmation import BASELINE, Confirmation
+from sweep.numbers import counted, number, percent
 from sweep.report.importance import Importance
-from sweep.report.numbers import counted, number, percent
 from sweep.results import HeldOutScore
 from sweep.schedules import Schedule
 
-BASELINE = "constant"
 _TOO_CLOSE = 0.01
 """A distance below this share may well turn with another seed."""
 _FEW = 5
@@ -135,7 +135,8 @@ class Summary:
         epochs_trained: By the trials that have ended.
         epochs_saved: Share of those trials' epochs that pruning and divergence cut off.
         worker_secs: Time the workers spent on `epochs_trained`.
-        best: The best trial; None if none has completed.
+        best: The winner: the best trial of the confirmation, or else of the search; None if no
+            trial has completed.
         constant: The best trial with a constant rate; None if none has completed.
         runner_up: The best trial of any other scheduler than the best one's.
         schedulers: What each scheduler came to, the best first.
@@ -143,6 +144,8 @@ class Summary:
         importance: Which parameters mattered.
         test: How the best model does on rows that nothing else has looked at.
         failure: Why trials failed, most often; empty if none has.
+        confirmation: What came of the best schedules on fresh seeds; None if they have not been
+            trained on any, or if the search has found a better one since.
     """
 
     study: str
@@ -161,6 +164,7 @@ class Summary:
     importance: Importance
     test: HeldOutScore | None
     failure: str
+    confirmation: Confirmation | None = None
 
     @property
     def mse_unit(self) -> str:
@@ -180,11 +184,18 @@ class Summary:
         after = "" if best.best_epoch is None else f" after {best.best_epoch} of {self.epochs}"
         epochs = f"{after} epochs" if after else ""
         reached = f"reaches validation MSE {number(best.val_mse)}{r2}{epochs}"
+        if self.confirmation:
+            interval = self.confirmation.winner.interval
+            seeds = counted(interval.count, "fresh seed")
+            margin = f" ± {interval.margin:.2g}" if interval.count > 1 else ""
+            reached = f"reaches validation MSE {number(interval.mean)}{margin} over {seeds}"
         return f"{best.schedule.describe()} {reached}."
 
     @property
     def gain(self) -> str:
         """The best schedule against a constant rate, in a sentence."""
+        if self.confirmation and self.confirmation.baseline:
+            return self.confirmation.against_constant
         if self.best is None or self.constant is None:
             tried = [facts for facts in self.schedulers if facts.name == BASELINE]
             if tried and tried[0].trials:
@@ -201,8 +212,22 @@ class Summary:
         )
 
     @property
+    def has_rival(self) -> bool:
+        """Whether there is a next best one, other than the constant rate that `gain` is about."""
+        if self.confirmation is None:
+            return self.runner_up is not None
+        rival = self.confirmation.runner_up
+        return rival is not None and rival is not self.confirmation.baseline
+
+    @property
     def rivalry(self) -> str:
-        """The best schedule against the best one of another scheduler, in a sentence."""
+        """The best schedule against the next best one, in a sentence.
+
+        In a confirmation that is the next best candidate; without one, the best trial of another
+        scheduler.
+        """
+        if self.confirmation:
+            return self.confirmation.against_runner_up
         if self.runner_up is None:
             return "no other scheduler has completed a trial"
         behind = self.runner_up.behind
@@ -215,7 +240,7 @@ class Summary:
         leader = self.best.number if self.best else None
         rivals = [r for r in (self.constant, self.runner_up) if r and r.trial.number != leader]
         notes = []
-        if any((rival.behind or 0) < _TOO_CLOSE for rival in rivals):
+        if self.confirmation is None and any((rival.behind or 0) < _TOO_CLOSE for rival in rivals):
             notes.append(f"a lead below {percent(_TOO_CLOSE)} may turn with another seed")
         searched = {row.name: row.completed for row in self.schedulers}
         few = searched.get(BASELINE, 0)
@@ -230,8 +255,9 @@ class Summary:
         """JSON-able, with the sentences; what is not a finite number is None."""
         names = ("headline", "gain", "cautions", "mse_unit")
         sentences = {name: _jsonable(getattr(self, name)) for name in names}
+        confirmation = self.confirmation.to_dict() if self.confirmation else None
         described: dict[str, Any] = _jsonable(self) | sentences
-        return described
+        return described | {"confirmation": confirmation}
 
 
 def _jsonable(value: Any) -> Any:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.errors import ScheduleError
+from sweep.numbers import number, percent
 from sweep.records import CURVE_COLUMNS, TrialRecord, has_diverged, read_record
 from sweep.report.facts import Summary, TrialFacts
-from sweep.report.numbers import number, percent
 from sweep.report.palette import Look, looks
 from sweep.report.summary import summarise
 from sweep.results import BEST_SCHEDULE, PREDICTIONS, suggestion_of

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sweep.errors import ScheduleError
+from sweep.numbers import counted, number
 from sweep.report.curves import draw_rates, sparkline
-from sweep.report.numbers import counted, number
 from sweep.schedules import SHAPES, Schedule, Shape, ShapeParam
 
 _SPARK_WIDTH = 16

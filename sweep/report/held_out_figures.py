@@ -6,8 +6,8 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from sweep.numbers import counted, number, percent
 from sweep.report.findings import Findings, plain
-from sweep.report.numbers import counted, number, percent
 from sweep.report.palette import ACCENT, NEUTRAL
 from sweep.report.picture import Picture, Table, styled
 

@@ -13,9 +13,9 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import TrialState
 
+from sweep.numbers import counted, number
 from sweep.report.findings import Ended, Findings, in_memory, is_wide, plain
 from sweep.report.importance import BEST_SHARE
-from sweep.report.numbers import counted, number
 from sweep.report.palette import ACCENT, GOOD_TO_BAD, NEUTRAL, SECOND
 from sweep.report.picture import Picture, Table, log_axis, styled
 from sweep.space import Range

@@ -15,10 +15,10 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.confirmation import BASELINE, Confirmation
 from sweep.records import TrialRecord, has_diverged, read_record
 from sweep.report.edges import edge_advice
 from sweep.report.facts import (
-    BASELINE,
     Best,
     Counts,
     Rival,
@@ -50,9 +50,13 @@ def summarise(study: optuna.Study, config: StudyConfig, folder: Path, top: int =
     ranked = [t for t in completed(trials) if math.isfinite(t.values[0])]
     facts = [_trial_facts(trial, space) for trial in ranked]
     written = _read_best(folder)
-    best = _best(ranked[0], facts[0], config, _steps_per_epoch(study, written)) if facts else None
+    confirmation = _confirmation(written, ranked)
+    winner = confirmation.winner.trial if confirmation else None
+    first = next((i for i, fact in enumerate(facts) if fact.number == winner), 0)
+    steps_per_epoch = _steps_per_epoch(study, written)
+    best = _best(ranked[first], facts[first], config, steps_per_epoch) if facts else None
     constant = next((f for f in facts if f.schedule.scheduler == BASELINE), None)
-    other = next((f for f in facts if f.schedule.scheduler != facts[0].schedule.scheduler), None)
+    other = next((f for f in facts if best and _differs(f, best)), None)
     records = [read_record(trial) for trial in trials if trial.state.is_finished()]
     stopped = [read_record(trial) for trial in trials if trial.state == TrialState.PRUNED]
     saved = sum(config.epochs - len(record.curve) for record in stopped)
@@ -73,7 +77,20 @@ def summarise(study: optuna.Study, config: StudyConfig, folder: Path, top: int =
         importance=importance(study),
         test=_test_score(written, best),
         failure=_failure(trials),
+        confirmation=confirmation,
     )
+
+
+def _differs(trial: TrialFacts, best: Best) -> bool:
+    return trial.schedule.scheduler != best.schedule.scheduler
+
+
+def _confirmation(written: dict[str, Any], ranked: Sequence[FrozenTrial]) -> Confirmation | None:
+    """What was written of a confirmation, if the search has found nothing better since."""
+    described = written.get("confirmation")
+    if not described or not ranked or written.get("best_of_search") != ranked[0].number:
+        return None
+    return Confirmation.from_dict(described)
 
 
 def _trial_facts(trial: FrozenTrial, space: Space) -> TrialFacts:

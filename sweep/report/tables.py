@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -9,11 +10,13 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from sweep.confirmation import Candidate, Confirmation
+from sweep.numbers import aligned, counted, duration, number, percent
+from sweep.paired import Interval
 from sweep.report.curves import draw, draw_rate_curve, draw_rates
 from sweep.report.facts import Best, Summary, TrialFacts
 from sweep.report.fitting import Column, FittingTable
 from sweep.report.gallery import torch_call
-from sweep.report.numbers import aligned, counted, duration, number, percent
 from sweep.results import BEST_CODE
 
 _WIDEST_CHART = 100
@@ -34,6 +37,8 @@ def full_report(summary: Summary, width: int = 80) -> Group:
         chart = min(width, _WIDEST_CHART)
         parts += [winner_rates(summary.best, chart), Text()]
         parts += [learning_curve(summary, chart), Text()]
+    if summary.confirmation:
+        parts += [confirmation_table(summary.confirmation), Text()]
     parts += [scheduler_table(summary), Text()]
     if summary.top:
         parts += [top_table(summary), Text()]
@@ -49,6 +54,8 @@ def run_ending(summary: Summary, folder: Path, width: int = 80) -> Group:
     parts: list[RenderableType] = [best_panel(summary), Text()]
     if summary.best:
         parts += [winner_rates(summary.best, min(width, _WIDEST_CHART)), Text()]
+    if summary.confirmation:
+        parts += [confirmation_table(summary.confirmation), Text()]
     parts += [scheduler_table(summary), Text()]
     if summary.best and summary.best.edges:
         parts += [edge_list(summary.best), Text()]
@@ -79,8 +86,11 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
         rows.append(("failed with", summary.failure))
     if best is None:
         return rows
-    compared = [("constant rate", summary.gain)]
-    if summary.runner_up:
+    compared = []
+    if summary.confirmation:
+        compared.append(("how sure", summary.confirmation.verdict))
+    compared.append(("constant rate", summary.gain))
+    if summary.has_rival:
         compared.append(("next best", summary.rivalry))
     compared += [("note" if i == 0 else "", text) for i, text in enumerate(summary.cautions)]
     if summary.test:
@@ -105,6 +115,44 @@ def _spent(summary: Summary) -> str:
     saved = summary.epochs_saved
     stops = f"; early stops saved {percent(saved)}" if saved else ""
     return f"{ended}; {worked} of worker time{stops}"
+
+
+def confirmation_table(confirmation: Confirmation) -> FittingTable:
+    """The candidates on fresh seeds, the winner first."""
+    candidates = confirmation.candidates
+    intervals = [candidate.interval for candidate in candidates]
+    schedules = [candidate.schedule for candidate in candidates]
+    ranks = confirmation.mean_ranks()
+    return FittingTable(
+        "On fresh seeds",
+        (
+            Column("trial", [str(candidate.trial) for candidate in candidates]),
+            Column("scheduler", [s.scheduler for s in schedules], justify="left"),
+            Column("mean MSE", [aligned(interval.mean) for interval in intervals]),
+            Column("95 %", [_margin(interval) for interval in intervals], 1),
+            Column("winner's lead", [_lead(confirmation, c) for c in candidates], 1, "left"),
+            Column("seeds", [str(interval.count) for interval in intervals], 2),
+            Column("mean rank", [aligned(rank) for rank in ranks], 5),
+            Column("lr", [number(s.lr) for s in schedules], 3, "left"),
+            Column("decay", [number(s.decay) for s in schedules], 4, "left"),
+        ),
+        highlight_first=True,
+    )
+
+
+def _margin(interval: Interval) -> str:
+    return f"± {interval.margin:.2g}" if interval.count > 1 else number(None)
+
+
+def _lead(confirmation: Confirmation, candidate: Candidate) -> str:
+    if candidate is confirmation.winner:
+        return ""
+    if not math.isfinite(candidate.interval.mean):
+        return "diverged or failed"
+    lead = confirmation.lead_over(candidate)
+    interval = f" ({percent(lead.low)} to {percent(lead.high)})" if lead.count > 1 else ""
+    out = ", dropped out" if confirmation.dropped_out(candidate) else ""
+    return f"{percent(lead.mean)}{interval}{out}"
 
 
 def scheduler_table(summary: Summary) -> FittingTable:

@@ -9,8 +9,8 @@ import numpy as np
 import optuna
 import plotly.graph_objects as go
 
+from sweep.numbers import counted, number, percent
 from sweep.report.findings import ENDINGS, Findings, is_wide, plain
-from sweep.report.numbers import counted, number, percent
 from sweep.report.palette import ACCENT, NEUTRAL, SECOND
 from sweep.report.picture import Picture, Table, log_axis, styled
 

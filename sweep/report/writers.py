@@ -8,8 +8,9 @@ import json
 import re
 from collections.abc import Sequence
 
+from sweep.confirmation import Confirmation
+from sweep.numbers import counted, duration, number, percent
 from sweep.report.facts import SchedulerFacts, Summary, TrialFacts
-from sweep.report.numbers import counted, duration, number, percent
 
 
 def to_json(summary: Summary) -> str:
@@ -53,6 +54,8 @@ def to_markdown(summary: Summary) -> str:
     parts = [f"# {_escaped(summary.study)}", _escaped(summary.headline)]
     if summary.best:
         parts.append("\n".join(f"- {_escaped(line)}" for line in _facts(summary)))
+    if summary.confirmation:
+        parts += ["## On fresh seeds", _confirmation_rows(summary.confirmation)]
     parts += ["## Schedulers", _scheduler_rows(summary.schedulers)]
     if summary.top:
         parts += ["## Best trials", _trial_rows(summary.top)]
@@ -65,8 +68,9 @@ def to_markdown(summary: Summary) -> str:
 
 def _facts(summary: Summary) -> list[str]:
     counts = summary.counts
-    lines = [f"Against a constant rate: {summary.gain}"]
-    if summary.runner_up:
+    lines = [f"How sure: {summary.confirmation.verdict}"] if summary.confirmation else []
+    lines.append(f"Against a constant rate: {summary.gain}")
+    if summary.has_rival:
         lines.append(f"Next best: {summary.rivalry}")
     lines += [f"Note: {caution}" for caution in summary.cautions]
     if summary.test:
@@ -86,6 +90,21 @@ def _facts(summary: Summary) -> list[str]:
     if summary.failure:
         lines.append(f"Failed with: {summary.failure}")
     return lines
+
+
+def _confirmation_rows(confirmation: Confirmation) -> str:
+    rows = [
+        [
+            str(candidate.trial),
+            candidate.schedule.describe(),
+            number(candidate.interval.mean),
+            number(candidate.interval.margin),
+            str(candidate.interval.count),
+            "" if candidate is confirmation.winner else confirmation.compared(candidate),
+        ]
+        for candidate in confirmation.candidates
+    ]
+    return _table(["trial", "schedule", "mean MSE", "± 95 %", "seeds", "the winner has"], rows)
 
 
 def _scheduler_rows(schedulers: Sequence[SchedulerFacts]) -> str:
@@ -133,7 +152,7 @@ def _importance(summary: Summary) -> str:
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """All but words stand to the right."""
-    words = ("scheduler", "parameters", "parameter")
+    words = ("scheduler", "schedule", "parameters", "parameter", "the winner has")
     lines = [header, ["---" if name in words else "---:" for name in header]]
     lines += [[_escaped(cell) for cell in row] for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

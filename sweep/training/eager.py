@@ -31,7 +31,11 @@ class LaneTrainer(Protocol):
         """
 
     def validate(self, stack: LaneStack, lanes: slice) -> Tensor:
-        """The sums of the squared errors over the validation rows, (lanes,)."""
+        """The sums of the squared errors over the validation rows.
+
+        Returns:
+            Of the weights and of their averages, (2, lanes).
+        """
 
 
 class EagerTrainer:
@@ -65,12 +69,14 @@ class EagerTrainer:
         """Train lanes for an epoch."""
         device = self._data.x_train.device
         parameters = stack.parameters[plan.lanes]
+        averages = stack.averages[plan.lanes]
         constants = {name: tensor[plan.lanes] for name, tensor in stack.constants.items()}
         states = [state[plan.lanes] for state in stack.states]
         optimizer = LaneOptimizer(stack.optimizer, plan.numbers, states, device)
         course = torch.from_numpy(plan.course).to(device)
         orders = plan.orders.to(device)
         keys = torch.from_numpy(plan.keys).to(device)  # (steps, courses, calls)
+        gains = torch.from_numpy(plan.gains).to(device).unsqueeze(-1)  # (steps, lanes, 1)
         squared_errors = torch.zeros(len(parameters), device=device)
         norms = torch.zeros(len(parameters), device=device)
         with self._stacked.mode(training=True):
@@ -88,6 +94,7 @@ class EagerTrainer:
                     share = self._clip / (norm + 1e-6)
                     gradients = gradients * share.clamp(max=1).unsqueeze(1)
                 optimizer.step(step, parameters, gradients)
+                averages.lerp_(parameters, gains[step])
                 squared_errors += losses * batch.shape[1]
                 norms += norm
         return squared_errors, norms
@@ -104,17 +111,18 @@ class EagerTrainer:
     @torch.no_grad()
     def validate(self, stack: LaneStack, lanes: slice) -> Tensor:
         """The sums of the squared errors over the validation rows."""
-        parameters = stack.parameters[lanes]
+        both = (stack.parameters[lanes], stack.averages[lanes])
         constants = {name: tensor[lanes] for name, tensor in stack.constants.items()}
-        chunk = _ACTIVATION_FLOATS // (8 * len(parameters) * self._floats_per_row)
+        chunk = _ACTIVATION_FLOATS // (8 * len(both[0]) * self._floats_per_row)
         rows = min(max(chunk, 1), VALIDATION_CHUNK)
-        squared_errors = torch.zeros(len(parameters), device=parameters.device)
+        squared_errors = torch.zeros(2, len(both[0]), device=both[0].device)
         with self._stacked.mode(training=False):
             for x, y in zip(
                 torch.split(self._data.x_validation, rows),
                 torch.split(self._data.y_validation, rows),
                 strict=True,
             ):
-                predictions = self._stacked.predictions(parameters, constants, x)  # (lanes, rows)
-                squared_errors += (predictions - y).square().sum(1)
+                for sums, weights in zip(squared_errors, both, strict=True):
+                    predictions = self._stacked.predictions(weights, constants, x)  # (lanes, rows)
+                    sums += (predictions - y).square().sum(1)
         return squared_errors

@@ -62,6 +62,8 @@ class EpochResult:
         number: The trial's.
         epoch: From 1.
         val_mse: Validation MSE after the epoch, in squared target units.
+        averaged_val_mse: Validation MSE of the averaged weights (training/averaging.py), with the
+            model's own buffers, in squared target units.
         train_mse: Mean loss over the epoch's rows as they were trained on (dropout on, weights
             in motion), in squared target units.
         lr_first: The rate that the epoch's first step was taken with.
@@ -74,6 +76,7 @@ class EpochResult:
     number: int
     epoch: int
     val_mse: float
+    averaged_val_mse: float
     train_mse: float
     lr_first: float
     lr_last: float

@@ -305,7 +305,7 @@ INLINE void unpack(int rows, int columns, const float *padded, float *flat) {
  * (where activations begin), and the functions pack_all, unpack_all, transpose_all, forward,
  * backward. */
 typedef struct {
-    float w[WEIGHTS], g[WEIGHTS], s[2][WEIGHTS];
+    float w[WEIGHTS], g[WEIGHTS], s[2][WEIGHTS], average[WEIGHTS];
     float wt[TRANSPOSED];
     float a[ACTIVATIONS], d[ACTIVATIONS];
 } Lane __attribute__((aligned(64)));
@@ -314,6 +314,7 @@ typedef struct {
 
 typedef struct {
     float rate, shrink, spread, momentum, lookahead, weight_decay, gain1, beta2, gain2, eps;
+    float gain; /* of the averages */
 } Numbers;
 
 INLINE void step_sgd(Lane *l, float share, Numbers n) {
@@ -321,7 +322,9 @@ INLINE void step_sgd(Lane *l, float share, Numbers n) {
         float g = l->g[i] * share + n.weight_decay * l->w[i];
         float velocity = l->s[0][i] * n.momentum + g;
         l->s[0][i] = velocity;
-        l->w[i] -= n.rate * (n.lookahead != 0 ? g + n.lookahead * velocity : velocity);
+        float w = l->w[i] - n.rate * (n.lookahead != 0 ? g + n.lookahead * velocity : velocity);
+        l->w[i] = w;
+        l->average[i] += (w - l->average[i]) * n.gain;
     }
 }
 
@@ -333,7 +336,9 @@ INLINE void step_adam(Lane *l, float share, Numbers n) {
         float square = l->s[1][i] * n.beta2 + g * g * n.gain2;
         l->s[0][i] = mean;
         l->s[1][i] = square;
-        l->w[i] = w - n.rate * (mean / (sqrtf(square) / n.spread + n.eps));
+        w -= n.rate * (mean / (sqrtf(square) / n.spread + n.eps));
+        l->w[i] = w;
+        l->average[i] += (w - l->average[i]) * n.gain;
     }
 }
 
@@ -367,11 +372,12 @@ static float gradients(Lane *l, int rows, const float *x, const float *y, const 
     return error;
 }
 
-/* An epoch of each lane. Arrays as in EpochPlan; weights and states are (lanes, width). */
+/* An epoch of each lane. Arrays as in EpochPlan; weights, averages and states are (lanes,
+ * width). */
 int train(long long lanes, long long rows, long long batch, long long calls, long long courses,
           int adam, float clip, const float *x, const float *y, const long long *course,
-          const long long *orders, const int *keys, float *weights, float *state1, float *state2,
-          long long width, const Numbers *numbers, float *errors, float *norms) {
+          const long long *orders, const int *keys, float *weights, float *averages, float *state1,
+          float *state2, long long width, const Numbers *numbers, float *errors, float *norms) {
     Lane *l = aligned_alloc(64, (sizeof(Lane) + 63) / 64 * 64);
     if (!l) return 1;
     for (long long lane = 0; lane < lanes; lane++) {
@@ -379,6 +385,7 @@ int train(long long lanes, long long rows, long long batch, long long calls, lon
         const long long *order = orders + course[lane] * rows;
         float *states[2] = {state1 + lane * width, adam ? state2 + lane * width : 0};
         pack_all(weights + lane * width, l->w);
+        pack_all(averages + lane * width, l->average);
         for (int s = 0; s <= adam; s++) pack_all(states[s], l->s[s]);
         transpose_all(l);
         errors[lane] = norms[lane] = 0;
@@ -394,6 +401,7 @@ int train(long long lanes, long long rows, long long batch, long long calls, lon
             transpose_all(l);
         }
         unpack_all(l->w, weights + lane * width);
+        unpack_all(l->average, averages + lane * width);
         for (int s = 0; s <= adam; s++) unpack_all(l->s[s], states[s]);
     }
     free(l);

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from sweep.schedules import Schedule
+from sweep.training.averaging import average_decays
 from sweep.training.engine import TrialSpec
 from sweep.training.optimizers import StepNumbers, new_states, step_numbers
 from sweep.training.randomness import dropout_keys, row_order
@@ -77,7 +78,7 @@ class Lane:
 
 
 class LaneStack:
-    """Weights and optimizer states of all lanes; lane i of n is row i, and no row is empty.
+    """Weights, averages and optimizer states of all lanes; lane i of n is row i, none is empty.
 
     Args:
         stacked: The model's structure.
@@ -93,6 +94,7 @@ class LaneStack:
         self._stacked = stacked
         self._count = 0
         self._parameters = torch.zeros(capacity, stacked.width, device=device)
+        self._averages = torch.zeros_like(self._parameters)
         self._best = torch.zeros_like(self._parameters)
         self._states = new_states(optimizer, capacity, stacked.width, device)
         self._constants: Constants = {}
@@ -104,6 +106,11 @@ class LaneStack:
     def parameters(self) -> Tensor:
         """(lanes, width) float32, a view."""
         return self._parameters[: self._count]
+
+    @property
+    def averages(self) -> Tensor:
+        """The running averages of the parameters, (lanes, width) float32, a view."""
+        return self._averages[: self._count]
 
     @property
     def best(self) -> Tensor:
@@ -129,9 +136,10 @@ class LaneStack:
             self._constants = {n: t.new_zeros(rows, *t.shape) for n, t in constants.items()}
         if slot == len(self._parameters):
             self._parameters, self._best = _doubled(self._parameters), _doubled(self._best)
+            self._averages = _doubled(self._averages)
             self._states = [_doubled(state) for state in self._states]
             self._constants = {n: _doubled(t) for n, t in self._constants.items()}
-        self._parameters[slot] = self._stacked.flat(model)
+        self._parameters[slot] = self._averages[slot] = self._stacked.flat(model)
         for state in self._states:
             state[slot] = 0
         for name, constant in constants.items():
@@ -143,8 +151,8 @@ class LaneStack:
         """Drop a row; the last one takes its place."""
         self._count -= 1
         last = self._count
-        tensors = [self._parameters, self._best, *self._states, *self._constants.values()]
-        for tensor in tensors:
+        weights = [self._parameters, self._averages, self._best]
+        for tensor in [*weights, *self._states, *self._constants.values()]:
             tensor[slot] = tensor[last].clone()
 
     def state_dict(self, slot: int, best: bool) -> dict[str, Tensor]:
@@ -172,6 +180,7 @@ class EpochPlan:
         keys: Of the dropout calls, (steps, courses, calls) int32.
         rates: (steps, lanes) float64.
         numbers: Of the optimizer.
+        gains: What share of the weights the averages take in, (steps, lanes) float32.
     """
 
     lanes: slice
@@ -180,6 +189,7 @@ class EpochPlan:
     keys: NDArray[np.int32]
     rates: NDArray[np.float64]
     numbers: StepNumbers
+    gains: NDArray[np.float32]
 
 
 def plan_epoch(lanes: Sequence[Lane], rows: int, dropout_calls: int, steps: int) -> EpochPlan:
@@ -204,6 +214,7 @@ def plan_epoch(lanes: Sequence[Lane], rows: int, dropout_calls: int, steps: int)
         keys=np.stack(keys, axis=1),
         rates=rates,
         numbers=step_numbers([lane.spec.optimizer for lane in lanes], rates, first_steps),
+        gains=(1 - average_decays(first_steps, steps)).astype(np.float32),
     )
 
 

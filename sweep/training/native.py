@@ -258,14 +258,15 @@ def _compile(compiler: str, source: str, path: Path) -> None:
         Path(unfinished).unlink(missing_ok=True)
 
 
-def _numbers(numbers: StepNumbers) -> NDArray[np.float32]:
-    """The struct `Numbers` of each step and lane, (steps, lanes, 10)."""
+def _numbers(numbers: StepNumbers, gains: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The struct `Numbers` of each step and lane, (steps, lanes, 11)."""
     shape = numbers.rate.shape
     fields = [
         *(numbers.rate, numbers.shrink, numbers.spread),
         *(numbers.momentum, numbers.lookahead, numbers.weight_decay),
         *(numbers.gain1, numbers.beta2, numbers.gain2),
         np.maximum(numbers.eps, np.finfo(np.float32).tiny),  # padding is divided by it
+        gains,
     ]
     return np.stack([np.broadcast_to(f, shape) for f in fields], axis=-1).astype(np.float32)
 
@@ -302,7 +303,7 @@ class NativeTrainer:
         weights = stack.parameters[plan.lanes]
         states = [state[plan.lanes] for state in stack.states]
         errors, norms = torch.empty(2, len(weights))
-        numbers = _numbers(plan.numbers)
+        numbers = _numbers(plan.numbers, plan.gains)
         integers = [
             *self._x_train.shape[:1],
             self._batch_size,
@@ -315,7 +316,7 @@ class NativeTrainer:
             ctypes.c_int(stack.optimizer != "sgd"),
             ctypes.c_float(self._clip),
             *_pointers(self._x_train, self._y_train, plan.course, plan.orders, plan.keys),
-            *_pointers(weights, states[0], states[-1]),
+            *_pointers(weights, stack.averages[plan.lanes], states[0], states[-1]),
             ctypes.c_longlong(weights.shape[1]),
             *_pointers(numbers, errors, norms),
         )
@@ -325,17 +326,18 @@ class NativeTrainer:
 
     def validate(self, stack: LaneStack, lanes: slice) -> Tensor:
         """The sums of the squared errors over the validation rows."""
-        weights = stack.parameters[lanes]
-        errors = torch.empty(len(weights), dtype=torch.float64)
-        failed = self._library.validate(
-            ctypes.c_longlong(len(weights)),
-            ctypes.c_longlong(len(self._x_validation)),
-            *_pointers(self._x_validation, self._y_validation, weights),
-            ctypes.c_longlong(weights.shape[1]),
-            *_pointers(errors),
-        )
-        if failed:
-            raise MemoryError
+        both = (stack.parameters[lanes], stack.averages[lanes])
+        errors = torch.empty(2, len(both[0]), dtype=torch.float64)
+        for weights, sums in zip(both, errors, strict=True):
+            failed = self._library.validate(
+                ctypes.c_longlong(len(weights)),
+                ctypes.c_longlong(len(self._x_validation)),
+                *_pointers(self._x_validation, self._y_validation, weights),
+                ctypes.c_longlong(weights.shape[1]),
+                *_pointers(sums),
+            )
+            if failed:
+                raise MemoryError
         return errors
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from sweep.models import predict
+from sweep.training.averaging import average_decays
 from sweep.training.engine import (
     VALIDATION_CHUNK,
     EpochResult,
@@ -29,7 +32,7 @@ def build_optimizer(
     model: nn.Module, settings: OptimizerSettings, lr: float
 ) -> torch.optim.Optimizer:
     """Torch's own optimizer over the model's trainable parameters."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    parameters = _trainable(model)
     if settings.name == "sgd":
         return torch.optim.SGD(
             parameters,
@@ -50,13 +53,14 @@ def build_optimizer(
 
 @dataclass
 class _Lane:
-    """A trial in training."""
+    """A trial in training; `averages` are those of its trainable parameters, in their order."""
 
     spec: TrialSpec
     model: nn.Module
     optimizer: torch.optim.Optimizer
     scheduler: LRScheduler
     dropout: SeededDropout
+    averages: list[Tensor]
     epoch: int = 0
     step: int = 0
     best_val_mse: float = math.inf
@@ -84,7 +88,12 @@ class SequentialEngine:
         horizon = self._settings.horizon(len(self._data.x_train))
         scheduler = spec.schedule.attach(optimizer, total_steps=horizon)
         self._lanes[spec.number] = _Lane(
-            spec, model, optimizer, scheduler, SeededDropout(spec.seed)
+            spec,
+            model,
+            optimizer,
+            scheduler,
+            SeededDropout(spec.seed),
+            [p.detach().clone() for p in _trainable(model)],
         )
 
     def expect(self, epochs: int) -> None:
@@ -125,14 +134,20 @@ class SequentialEngine:
         squared_error = torch.zeros((), device=device)
         grad_norm = torch.zeros((), device=device)
         rates: list[float] = []
+        batches = torch.split(order, batch_size)
+        decays = average_decays([lane.step], len(batches))[:, 0]
         lane.model.train()
         with lane.dropout:
-            for batch in torch.split(order, batch_size):
+            for batch, decay in zip(batches, decays.tolist(), strict=True):
                 rates.append(float(lane.optimizer.param_groups[0]["lr"]))
                 loss, norm = self._train_step(lane, batch)
+                for average, weight in zip(lane.averages, _trainable(lane.model), strict=True):
+                    average.lerp_(weight.detach(), 1 - decay)
                 squared_error += loss * len(batch)
                 grad_norm += norm
         val_mse = self._validate(lane.model)
+        with _averaged(lane):
+            averaged_val_mse = self._validate(lane.model)
         if isinstance(lane.scheduler, ReduceLROnPlateau):
             lane.scheduler.step(val_mse)
         if val_mse < lane.best_val_mse:
@@ -142,6 +157,7 @@ class SequentialEngine:
             number=lane.spec.number,
             epoch=lane.epoch,
             val_mse=val_mse,
+            averaged_val_mse=averaged_val_mse,
             train_mse=squared_error.item() / rows * self._data.mse_scale,
             lr_first=rates[0],
             lr_last=rates[-1],
@@ -186,6 +202,25 @@ class SequentialEngine:
         for x, y in chunks:
             squared_error += nn.functional.mse_loss(predict(model, x), y, reduction="sum").item()
         return squared_error / len(self._data.y_validation) * self._data.mse_scale
+
+
+def _trainable(model: nn.Module) -> list[nn.Parameter]:
+    return [p for p in model.parameters() if p.requires_grad]
+
+
+@contextlib.contextmanager
+def _averaged(lane: _Lane) -> Iterator[None]:
+    """Inside this context the model has the averaged weights; its buffers are its own."""
+
+    def swap() -> None:
+        for i, parameter in enumerate(_trainable(lane.model)):
+            parameter.data, lane.averages[i] = lane.averages[i], parameter.data
+
+    swap()
+    try:
+        yield
+    finally:
+        swap()
 
 
 def _copy_of_weights(model: nn.Module) -> dict[str, Tensor]:

@@ -128,8 +128,9 @@ def _check_native(
         lane = Lane(spec, LaneRates(spec.schedule, 1, steps), slot)
         plan = plan_epoch([lane], rows, known.dropout_calls, steps)
         before = stack.parameters.clone()
-        sums = [*trainer.train(stack, plan), trainer.validate(stack, plan.lanes)]
-        outcomes.append((stack.parameters - before, torch.stack([s.double() for s in sums])))
+        sums = [*trainer.train(stack, plan), *trainer.validate(stack, plan.lanes)]
+        changes = (stack.parameters - before, stack.averages - before)
+        outcomes.append((*changes, torch.stack([s.double() for s in sums])))
     for ours, torchs in zip(*outcomes, strict=True):
         if not torch.allclose(ours, torchs, rtol=1e-3, atol=1e-3 * torchs.abs().max().item()):
             raise TrainingError("the compiled program's results differ from torch's")

@@ -134,13 +134,11 @@ class VectorizedEngine:
         plan = plan_epoch(lanes, rows, self._dropout_calls, self._steps)
         squared_errors, norms = self._trainer.train(self._stack, plan)
         validation = self._trainer.validate(self._stack, plan.lanes)
-        train_mse, grad_norm, val_mse = (
-            torch.stack([squared_errors.double(), norms.double(), validation.double()])
-            .cpu()
-            .numpy()
-        )
+        sums = torch.cat([torch.stack([squared_errors, norms]).double(), validation.double()])
+        train_mse, grad_norm, val_mse, averaged_val_mse = sums.cpu().numpy()  # each (lanes,)
         train_mse *= self._data.mse_scale / rows
-        val_mse *= self._data.mse_scale / len(self._data.y_validation)
+        for mse in (val_mse, averaged_val_mse):
+            mse *= self._data.mse_scale / len(self._data.y_validation)
         grad_norm /= self._steps
         self._keep_best(lanes, val_mse.tolist())
         seconds = (time.perf_counter() - started) / len(lanes)
@@ -149,6 +147,7 @@ class VectorizedEngine:
                 number=lane.spec.number,
                 epoch=lane.epoch,
                 val_mse=float(val_mse[i]),
+                averaged_val_mse=float(averaged_val_mse[i]),
                 train_mse=float(train_mse[i]),
                 lr_first=float(plan.rates[0, i]),
                 lr_last=float(plan.rates[-1, i]),

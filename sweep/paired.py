@@ -1,0 +1,84 @@
+"""Comparisons over common seeds: means with intervals, and paired differences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtrit
+
+LEVEL = 0.95
+"""Of every interval."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean, and the interval that holds the true one with a probability of LEVEL.
+
+    Args:
+        mean: Over the values.
+        low: Its lower end; -inf for a single value.
+        high: Its upper end; inf for a single value.
+        count: Of values.
+    """
+
+    mean: float
+    low: float
+    high: float
+    count: int
+
+    @property
+    def margin(self) -> float:
+        """Half its width."""
+        return (self.high - self.low) / 2
+
+
+def student_quantile(probability: float, count: int) -> float:
+    """Student's t for the mean of `count` values: `count - 1` degrees of freedom."""
+    return float(stdtrit(count - 1, probability))
+
+
+def mean_interval(values: Sequence[float]) -> Interval:
+    """The mean of some values with Student's interval.
+
+    Args:
+        values: At least one; with one that is not finite, the interval says nothing.
+    """
+    count = len(values)
+    mean = math.fsum(values) / count
+    if count == 1 or not math.isfinite(mean):
+        return Interval(mean, -math.inf, math.inf, count)
+    error = float(np.std(values, ddof=1)) / math.sqrt(count)
+    margin = student_quantile((1 + LEVEL) / 2, count) * error
+    return Interval(mean, mean - margin, mean + margin, count)
+
+
+def relative_lead(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
+    """How much lower our values are, as a share of the mean of theirs, seed by seed.
+
+    Args:
+        ours: A value for each common seed, at least one.
+        theirs: The same number of them; their mean is above 0.
+    """
+    scale = math.fsum(theirs) / len(theirs)
+    leads = [(their - our) / scale for our, their in zip(ours, theirs, strict=True)]
+    return mean_interval(leads)
+
+
+def is_behind(theirs: Sequence[float], ours: Sequence[float], level: float) -> bool:
+    """Whether their values are greater by a one-sided paired t-test.
+
+    Args:
+        theirs: A value for each common seed.
+        ours: The same number of them.
+        level: Of the test: how often it says so of equals, at most.
+    """
+    differences = [their - our for their, our in zip(theirs, ours, strict=True)]
+    count = len(differences)
+    if count < 2:
+        return False
+    mean = math.fsum(differences) / count
+    error = float(np.std(differences, ddof=1)) / math.sqrt(count)
+    return mean > student_quantile(1 - level, count) * error

@@ -1,0 +1,55 @@
+"""A sweep that is under way: what its steps share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from sweep.dataset import Dataset
+from sweep.locations import Location
+from sweep.settings import StudyConfig
+from sweep.training.engine import TrainingSettings
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What the steps of a sweep share.
+
+    Args:
+        location: The study's name, file and results folder.
+        config: Its settings.
+        data: Its prepared rows.
+        study: Its trials.
+        note: Tells the user a sentence.
+    """
+
+    location: Location
+    config: StudyConfig
+    data: Dataset
+    study: optuna.Study
+    note: Callable[[str], None]
+
+    @property
+    def settings(self) -> TrainingSettings:
+        """What all trials share."""
+        batch_size = self.config.optimizer.batch_size
+        return TrainingSettings(
+            epochs=self.config.epochs,
+            batch_size=None if batch_size == "full" else batch_size,
+            clip=self.config.optimizer.clip,
+            objective=self.config.objective,
+            device=self.config.device,
+        )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps in one pass over the training rows."""
+        return self.settings.steps_per_epoch(len(self.data.x_train))
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """The trials in the storage, by number."""
+        return self.study.get_trials(deepcopy=False)
