@@ -467,6 +467,33 @@ def report(
 
 
 @app.command()
+def audit(
+    study: ResultsArgument = None,
+    sample: Annotated[int, typer.Option(min=1, help="Pruned trials to train to the end.")] = 20,
+    storage: StorageOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")] = False,
+) -> None:
+    """Check what pruning cost: train some of the pruned trials to their end.
+
+    Example:
+
+      sweep audit order_pre --sample 50
+    """
+    from sweep.report.tables import audit_report
+    from sweep.run import run_audit
+
+    opened, config, folder = _open(study, storage)
+    console = _console(stderr=as_json)
+    with _progress(console, quiet or as_json) as progress:
+        found = run_audit(folder, config, opened, sample, progress)
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), indent=2))
+    else:
+        console.print(audit_report(found), soft_wrap=False)
+
+
+@app.command()
 def export(
     study: ResultsArgument = None,
     to: Annotated[str, typer.Option(metavar="FORMAT", help="python, json or csv.")] = "python",

@@ -34,6 +34,8 @@ from sweep.workers import WorkerPool
 _FEWEST = 2
 """Candidates, beside the constant rate, however small the budget is."""
 
+_WHAT = "confirming the best schedules on fresh seeds"
+
 Runs = dict[tuple[int, int], dict[str, Any]]
 """Rows of confirm.csv by trial and seed."""
 
@@ -42,7 +44,7 @@ def confirm(
     sweep: Sweep,
     pool: WorkerPool,
     stop: threading.Event,
-    on_epochs: Callable[[int, int], None],
+    on_epochs: Callable[[str, int, int], None],
     deadline: float = math.inf,
 ) -> Confirmation | None:
     """Race the best schedules of a search.
@@ -53,7 +55,7 @@ def confirm(
         sweep: Its search is over, and has completed a trial.
         pool: The workers.
         stop: Set from anywhere to end soon.
-        on_epochs: Told how many epochs have been trained, and of how many at most.
+        on_epochs: Told what is done, how many epochs have been trained, and of how many at most.
         deadline: When to start nothing more, as `time.monotonic` has it; the first round is
             trained all the same.
 
@@ -130,7 +132,7 @@ class _Step:
         pool: WorkerPool,
         stop: threading.Event,
         trials: dict[int, FrozenTrial],
-        on_epochs: Callable[[int, int], None],
+        on_epochs: Callable[[str, int, int], None],
         most_runs: int,
     ) -> None:
         self._sweep = sweep
@@ -155,7 +157,7 @@ class _Step:
             epochs=self._sweep.config.epochs,
             stop=self._stop,
             note=self._sweep.note,
-            on_epochs=lambda count: self._on_epochs(before + count, self._most_epochs),
+            on_epochs=lambda count: self._on_epochs(_WHAT, before + count, self._most_epochs),
             on_record=lambda spec, record: self._keep(pairs[spec.number][0], spec, record),
         )
         asked.run(self._pool, specs)

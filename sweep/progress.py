@@ -38,7 +38,7 @@ class Progress(Listener):
         self._console = console
         self._config: StudyConfig | None = None
         self._said = time.monotonic()
-        self._confirming = False
+        self._retraining = ""
 
     def __enter__(self) -> Progress:
         return self
@@ -94,11 +94,11 @@ class Progress(Listener):
                 line += f", {duration(status.remaining_secs)} left"
         self._console.print(Text(line))
 
-    def on_confirming(self, epochs: int, most: int) -> None:
-        """Say once that the best schedules are trained again."""
-        if not self._confirming:
-            self._confirming = True
-            self._console.print("confirming the best schedules on fresh seeds", soft_wrap=False)
+    def on_retraining(self, what: str, epochs: int, most: int) -> None:
+        """Say once what is trained again."""
+        if what != self._retraining:
+            self._retraining = what
+            self._console.print(what, soft_wrap=False)
 
     def _describe(self, trial: FrozenTrial) -> str:
         assert self._config is not None
@@ -142,12 +142,13 @@ class LiveProgress(Progress):
         """Redraw."""
         self._live.update(self._draw(status))
 
-    def on_confirming(self, epochs: int, most: int) -> None:
-        """Show how far the confirmation is."""
+    def on_retraining(self, what: str, epochs: int, most: int) -> None:
+        """Show how far it is."""
+        self._live.start()  # an audit has no search before it
         bar = Table.grid(padding=(0, 1))
         bar.add_row(
             ProgressBar(total=most, completed=epochs, width=30),
-            Text(f"confirming the best schedules on fresh seeds: {epochs} of {most} epochs"),
+            Text(f"{what}: {epochs} of {most} epochs"),
         )
         self._live.update(bar)
 

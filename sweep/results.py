@@ -30,8 +30,12 @@ BEST_CODE = "best_schedule.py"
 BEST_MODEL = "best_model.pt"
 PREDICTIONS = "predictions.csv"
 CONFIRM = "confirm.csv"
+AUDIT = "audit.csv"
 REPORT = "report.html"
-FILES = (RESULTS, EPOCHS, BEST_SCHEDULE, BEST_CODE, BEST_MODEL, PREDICTIONS, CONFIRM, REPORT)
+FILES = (
+    *(RESULTS, EPOCHS, BEST_SCHEDULE, BEST_CODE, BEST_MODEL, PREDICTIONS, CONFIRM, AUDIT),
+    REPORT,
+)
 """All of them, but the settings and the storage."""
 
 

@@ -20,6 +20,7 @@ from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep import results
+from sweep.audit import Audit, audit
 from sweep.confirm import confirm
 from sweep.coordinator import Coordinator, Status
 from sweep.data import load_dataset
@@ -50,6 +51,7 @@ from sweep.winner import save_order, write_winner
 from sweep.workers import WorkerPool, WorkerSetup, preload
 
 _SETTINGS = "settings"
+_ROWS = "data (its rows)"
 _MOST_ROUNDS = 5
 
 
@@ -68,8 +70,8 @@ class Listener:
     def on_tick(self, status: Status) -> None:
         """Some time has passed, at most a fifth of a second."""
 
-    def on_confirming(self, epochs: int, most: int) -> None:
-        """The best schedules are being trained again: so many epochs of at most so many."""
+    def on_retraining(self, what: str, epochs: int, most: int) -> None:
+        """Trials are being trained again, and why: so many epochs of at most so many."""
 
 
 def run_sweep(
@@ -128,6 +130,37 @@ def run_sweep(
     return study
 
 
+def run_audit(
+    folder: Path, config: StudyConfig, study: optuna.Study, sample: int, listener: Listener
+) -> Audit:
+    """Train some of a study's pruned trials to their end.
+
+    Args:
+        folder: The study's results.
+        config: Its settings as run.
+        study: Its trials.
+        sample: How many.
+        listener: Hears how it goes.
+
+    Raises:
+        InputError: Nothing was pruned, or the data is not what the study was trained on.
+        InterruptedSweep: SIGINT or SIGTERM.
+    """
+    preload()
+    location = Location(study.study_name, folder / SAVED_STUDY, folder)
+    look_in(location.code_folders)
+    data = load_dataset(config.data, config.seed, location.code_folders)
+    trained_on = study.user_attrs.get(_SETTINGS, {}).get(_ROWS)
+    if data.fingerprint != trained_on:
+        raise StudyChangedError(f"{config.data.source}: not the rows that the study was trained on")
+    sweep = Sweep(location, config, data, study, listener.on_note)
+    with _pool(sweep) as pool, _stopping_on_signals() as stop:
+        found = audit(sweep, pool, sample, stop, listener.on_retraining)
+        if stop.is_set():
+            raise InterruptedSweep("interrupted")
+    return found
+
+
 def _discard(location: Location, study: optuna.Study, url: str) -> None:
     """Throw a study's trials and results away, and nothing else that its storage holds."""
     names = optuna.get_all_study_names(study._storage)
@@ -161,7 +194,7 @@ def _settings_fit(study: optuna.Study, config: StudyConfig, data: Dataset, share
     Raises:
         StudyChangedError: They cannot be compared with trials that there are.
     """
-    now = {**config.comparable(), "data (its rows)": data.fingerprint}
+    now = {**config.comparable(), _ROWS: data.fingerprint}
     before: dict[str, Any] | None = study.user_attrs.get(_SETTINGS)
     trials = study.get_trials(deepcopy=False)
     if before == now:
@@ -277,7 +310,7 @@ def _conclude(
     confirmation = None
     if config.confirm.enabled:
         deadline = math.inf if config.timeout is None else started + config.timeout
-        confirmation = confirm(sweep, pool, stop, listener.on_confirming, deadline)
+        confirmation = confirm(sweep, pool, stop, listener.on_retraining, deadline)
         if stop.is_set():
             return
     write_winner(sweep, pool, stop, confirmation)

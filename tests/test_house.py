@@ -23,7 +23,7 @@ FLOORS = [
     {"workers", "records", "underway", "confirmation", "race"},
     {"dispatch", "results"},
     {"coordinator", "retraining"},
-    {"winner", "confirm"},
+    {"winner", "confirm", "audit"},
     {"run", "report", "dashboard"},
     {"progress"},
     {"cli"},
@@ -44,6 +44,7 @@ HEAVY = {
         "coordinator",
         "underway",
         "confirm",
+        "audit",
     }
     | {"winner", "run", "report", "progress", "dashboard", "cli"},
     "typer": {"cli"},

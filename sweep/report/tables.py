@@ -10,6 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from sweep.audit import Audit
 from sweep.confirmation import Candidate, Confirmation
 from sweep.numbers import aligned, counted, duration, number, percent
 from sweep.paired import Interval
@@ -153,6 +154,34 @@ def _lead(confirmation: Confirmation, candidate: Candidate) -> str:
     interval = f" ({percent(lead.low)} to {percent(lead.high)})" if lead.count > 1 else ""
     out = ", dropped out" if confirmation.dropped_out(candidate) else ""
     return f"{percent(lead.mean)}{interval}{out}"
+
+
+def audit_report(found: Audit) -> Group:
+    """What an audit found, and the trials that did best in it."""
+    best = found.audited[:10]
+    schedules = [one.schedule for one in best]
+    lead = [(found.best_val_mse - one.val_mse) / found.best_val_mse for one in best]
+    table = FittingTable(
+        "Pruned trials, trained to their end",
+        (
+            Column("trial", [str(one.trial) for one in best]),
+            Column("scheduler", [schedule.scheduler for schedule in schedules], justify="left"),
+            Column("val MSE", [aligned(one.val_mse) for one in best]),
+            Column("against the best", [_better_or_worse(share) for share in lead], 1, "left"),
+            Column("pruned at epoch", [str(one.pruned_at) for one in best], 2),
+            Column("lr", [number(schedule.lr) for schedule in schedules], 3, "left"),
+            Column("decay", [number(schedule.decay) for schedule in schedules], 4, "left"),
+        ),
+        highlight_first=bool(found.better),
+    )
+    sentences = [Text(f"{text[0].upper()}{text[1:]}.") for text in found.sentences]
+    return Group(*sentences, Text(), table)
+
+
+def _better_or_worse(lead: float) -> str:
+    if not math.isfinite(lead):
+        return "diverged or failed"
+    return f"{percent(abs(lead))} {'better' if lead > 0 else 'worse'}"
 
 
 def scheduler_table(summary: Summary) -> FittingTable:
