@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from sweep.confirmation import BASELINE
 from sweep.numbers import counted, number
-from sweep.report.facts import BASELINE
 from sweep.report.findings import AVERAGED, Ended, Findings, column, is_wide, plain, rate_course
-from sweep.report.palette import ACCENT, NEUTRAL
+from sweep.report.palette import NEUTRAL
 from sweep.report.picture import Picture, Table, log_axis, styled
 
 _WINNER, _OTHER = 3.2, 1.6
@@ -81,26 +81,19 @@ def _rate_facts(findings: Findings, rates: Any) -> str:
 
 def learning_curves(findings: Findings) -> Picture | None:
     """The winner's validation MSE after each epoch, beside the best of each other scheduler."""
-    shown = findings.best_of_each()
-    if not shown:
+    if findings.summary.best is None:
         return None
-    constant = next((t for t in shown if t.schedule.scheduler == BASELINE), None)
-    shown = shown[:_MOST_FAMILIES]
-    if constant and constant not in shown:
-        shown.append(constant)
+    winner = findings.of(findings.summary.best)
+    scheduler = winner.schedule.scheduler
+    others = [t for t in findings.best_of_each() if t.schedule.scheduler != scheduler]
+    constant = [t for t in others[_MOST_FAMILIES:] if t.schedule.scheduler == BASELINE]
+    shown = [winner, *others[:_MOST_FAMILIES], *constant]
     figure = go.Figure()
     for trial in reversed(shown):
-        _add_curve(figure, findings, trial, winner=trial is shown[0])
-    winner = shown[0]
-    if averaged := column(winner.record, AVERAGED):
-        figure.add_scatter(
-            x=list(range(1, len(averaged) + 1)),
-            y=averaged,
-            mode="lines",
-            name="winner, averaged weights",
-            line={"color": ACCENT, "width": _WINNER * 0.7, "dash": "longdash"},
-            hovertemplate=f"{winner.hover()}<br>epoch %{{x}}: %{{y:.4g}}, averaged<extra></extra>",
-        )
+        _add_curve(figure, findings, trial, winner=trial is winner)
+    for trial in shown:
+        if trial is winner or trial.schedule.scheduler == BASELINE:
+            _add_averaged(figure, findings, trial)
     values = [v for trial in shown for v in trial.record.column("val_mse")]
     log = is_wide(values, 4.0)
     styled(
@@ -142,6 +135,23 @@ def _add_curve(figure: go.Figure, findings: Findings, trial: Ended, winner: bool
             marker={"color": look.colour, "size": 11, "line": {"color": NEUTRAL, "width": 1}},
             hovertemplate=f"{trial.hover()}<br>what counts: epoch {epoch}<extra></extra>",
         )
+
+
+def _add_averaged(figure: go.Figure, findings: Findings, trial: Ended) -> None:
+    """The validation MSE of the running mean of the weights, where it was recorded."""
+    averaged = column(trial.record, AVERAGED)
+    if not averaged:
+        return
+    scheduler = trial.schedule.scheduler
+    figure.add_scatter(
+        x=list(range(1, len(averaged) + 1)),
+        y=[value if math.isfinite(value) else None for value in averaged],
+        mode="lines",
+        name=f"{plain(scheduler)}, averaged weights",
+        line={"color": findings.looks[scheduler].colour, "width": _OTHER, "dash": "longdashdot"},
+        hovertemplate=f"{trial.hover()}<br>epoch %{{x}}: %{{y:.4g}} with averaged weights"
+        "<extra></extra>",
+    )
 
 
 def _curve_facts(findings: Findings, shown: Sequence[Ended]) -> str:

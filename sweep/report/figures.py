@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sweep.report.confirmation_figures import confirmation_figures
 from sweep.report.course_figures import learning_curves, rate_figure
 from sweep.report.findings import Findings
 from sweep.report.held_out_figures import prediction_figure, residual_figure
@@ -13,6 +14,7 @@ from sweep.report.trial_figures import epoch_figure, history_figure, outcome_fig
 def pictures(findings: Findings) -> dict[str, Picture]:
     """The figures that a study has enough trials for, by their names."""
     drawn = [
+        *confirmation_figures(findings),
         rate_figure(findings),
         learning_curves(findings),
         *lr_decay_maps(findings),

@@ -54,6 +54,7 @@ def to_html(findings: Findings) -> str:
         figures=drawn,
         maps=[picture for name, picture in drawn.items() if name.startswith("map-")],
         ranges=[picture for name, picture in drawn.items() if name.startswith("range-")],
+        lowest=summary.top[0].val_mse if summary.top else None,
         scale=colour_range(findings),
         colours=[colour for _, colour in GOOD_TO_BAD],
         thinned=MOST_POINTS if len(findings.trials) > MOST_POINTS else 0,

@@ -74,12 +74,11 @@ def _map(
         some = [trial for trial in (drawn if flat else trials) if trial.ending == ending]
         if some:
             _add_trials(figure, some, ending, flat, scale)
-    winner = trials[0]
-    if findings.summary.best and winner.number == findings.summary.best.number:
-        height = winner.val_mse if flat else winner.schedule.decay
+    best = findings.summary.best
+    for winner in (trial for trial in trials if best and trial.number == best.number):
         figure.add_scatter(
             x=[winner.schedule.lr],
-            y=[height],
+            y=[winner.val_mse if flat else winner.schedule.decay],
             mode="markers",
             showlegend=False,
             hoverinfo="skip",
@@ -249,9 +248,11 @@ def _range_figure(
     )
     figure.update_traces(marker={"showscale": False, "colorscale": None, "colorbar": None})
     values = [trial.values[0] for trial in ranked]
+    best = findings.summary.best
+    winner = next((t for t in ranked if best and t.number == best.number), ranked[0])
     figure.add_scatter(
-        x=[ranked[0].params[name]],
-        y=[values[0]],
+        x=[winner.params[name]],
+        y=[winner.values[0]],
         mode="markers",
         hoverinfo="skip",
         marker={"symbol": "circle-open", "size": 17, "color": SECOND, "line": {"width": 2.5}},
@@ -268,7 +269,7 @@ def _range_figure(
         f"range-{_slug(name)}",
         f"{name}: validation MSE over its range",
         figure,
-        f"{name} was searched over {bounds}; the best trial has {number(ranked[0].params[name])}, "
+        f"{name} was searched over {bounds}; the winner has {number(winner.params[name])}, "
         f"the best quarter {_span(quarter)}.",
     )
 

@@ -66,12 +66,12 @@ def history_figure(findings: Findings) -> Picture | None:
         xaxis={"title": {"text": "trial"}},
         yaxis=log_axis(findings.mse_title, is_wide(values, 4.0)),
     )
-    best = findings.summary.best
     improvements = _improvements(steps)
     text = (
         f"{counted(len(steps), 'completed trial')}; the best value fell from "
         f"{number(improvements[0][1])} in trial {improvements[0][0]} to "
-        f"{number(best.val_mse)} in trial {best.number}, in {len(improvements) - 1} steps."
+        f"{number(improvements[-1][1])} in trial {improvements[-1][0]}, in "
+        f"{counted(len(improvements) - 1, 'step')}."
     )
     rows = [[str(trial), number(value)] for trial, value in improvements]
     table = Table(["trial", "best so far"], rows, "Every trial is in results.csv.")
@@ -105,9 +105,9 @@ def outcome_figure(findings: Findings) -> Picture | None:
                 hovertemplate=f"%{{y}}: %{{x}} {ending}<extra></extra>",
             )
     _as_bars(figure, len(rows), "trials")
-    counts = findings.summary.counts
-    parts = [f"{getattr(counts, ending)} {ending}" for ending in ENDINGS]
-    text = f"Of {counted(counts.ended, 'trial')} that have ended, {', '.join(parts)}."
+    ended = findings.summary.counts
+    parts = [f"{getattr(ended, ending)} {ending}" for ending in ENDINGS]
+    text = f"Of {counted(ended.ended, 'trial')} that have ended, {', '.join(parts)}."
     table = Table(
         ["scheduler", "trials", *ENDINGS],
         [[r.name, str(r.trials), *(str(getattr(r, e)) for e in ENDINGS)] for r in rows],
