@@ -17,7 +17,7 @@ from sweep.confirmation import Confirmation
 from sweep.dataset import Dataset
 from sweep.errors import InputError, did_you_mean
 from sweep.files import write_whole
-from sweep.records import CURVE_COLUMNS, read_record
+from sweep.records import CURVE_COLUMNS, has_diverged, read_record
 from sweep.schedules import Schedule
 from sweep.settings import StudyConfig
 from sweep.space import Space, Suggestion, default_own_dimensions
@@ -188,6 +188,27 @@ def completed(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     return sorted(done, key=lambda trial: (trial.values[0], trial.number))
 
 
+def standing(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The completed trials, best first, then the pruned ones, those that came furthest first.
+
+    Of pruned trials that came as far, the one with the lowest last report is first; those that
+    diverged are left out.
+    """
+    stopped = [
+        trial
+        for trial in trials
+        if trial.state == TrialState.PRUNED
+        and trial.intermediate_values
+        and not has_diverged(trial)
+    ]
+
+    def progress(trial: FrozenTrial) -> tuple[int, float, int]:
+        last = max(trial.intermediate_values)
+        return -last, trial.intermediate_values[last], trial.number
+
+    return completed(trials) + sorted(stopped, key=progress)
+
+
 def write_best(
     sweep: Sweep, best: FrozenTrial, confirmation: Confirmation | None, test: HeldOutScore | None
 ) -> None:
@@ -234,10 +255,12 @@ def best_code(
     name: str, best: FrozenTrial, schedule: Schedule, steps_per_epoch: int, config: StudyConfig
 ) -> str:
     """The schedule as Python that needs torch alone, with where it comes from."""
+    weights = " of averaged weights" if config.objective == "averaged" else ""
     return (
         f"# Study {name}, trial {best.number}: {schedule.describe()}\n"
-        f"# Validation MSE {best.value:.6g} with {config.optimizer.name} over {config.epochs} "
-        f"epochs of {steps_per_epoch} steps: total_steps = {config.epochs * steps_per_epoch}\n\n"
+        f"# Validation MSE {best.value:.6g}{weights} with {config.optimizer.name} over "
+        f"{config.epochs} epochs of {steps_per_epoch} steps: "
+        f"total_steps = {config.epochs * steps_per_epoch}\n\n"
         f"{schedule.to_code()}"
     )
 

@@ -16,7 +16,7 @@ _TEMPLATE = """\
 epochs = 30                   # passes over the training rows in each trial
 trials = 100                  # in all; running the study again continues up to this number
 seed = 0
-objective = "best"            # lowest validation MSE over the epochs; or "final"
+objective = "best"            # lowest validation MSE over the epochs; or "final", "averaged"
 
 [data]
 source = {source}             # relative to this file
@@ -44,7 +44,7 @@ warmup = "0:0.2"              # share of the steps
 # weight_decay = "1e-6:1e-2:log"
 
 [sampler]
-name = "tpe"                  # or random, grid, qmc, cmaes, gp
+name = "family"               # or tpe, random, grid, qmc, cmaes, gp
 
 [pruner]
 name = "auto"                 # or thorough, fast, median, percentile, asha, hyperband, ..., none

@@ -158,7 +158,7 @@ class TestPage:
             for text in (t for trace in figure["data"] for t in trace.get("text", ())):
                 number = int(re.search(r"trial (\d+)", text)[1])  # type: ignore[index]
                 seen.add(number)
-                row: dict[str, Any] = results.loc[number].to_dict()
+                row: dict[Any, Any] = results.loc[number].to_dict()
                 assert f"lr {row['lr']:.4g}" in text
                 for column in own:
                     if pd.notna(row[column]) and isinstance(row[column], float):

@@ -167,7 +167,7 @@ class TestProblems:
             ("seed = -1", "seed = -1: must be at least 0"),
             ("seed = 3000000000", "seed = 3000000000: must be less than 2147483648"),
             ("workers = 1000", "workers = 1000: must be at most 256"),
-            ('objective = "bst"', "objective = 'bst': expected 'best' or 'final'"),
+            ('objective = "bst"', "objective = 'bst': expected 'best', 'final' or 'averaged'"),
             ('device = "gpu"', "device = 'gpu': expected auto, cpu, cuda or cuda:<number>"),
             ("storage = 3", "storage = 3: expected a text"),
             ("timeout = 0", "timeout = 0: must be greater than 0"),
@@ -329,10 +329,10 @@ class TestProblems:
             (
                 'sampler = "tpee"',
                 "sampler.name = 'tpee': unknown sampler; did you mean 'tpe'? "
-                "(tpe, random, grid, qmc, cmaes, gp)",
+                "(family, tpe, random, grid, qmc, cmaes, gp)",
             ),
             (
-                "sampler.n_startup = 3",
+                'sampler = {name = "tpe", n_startup = 3}',
                 "sampler.n_startup: TPESampler has no such argument; "
                 f"did you mean 'n_startup_trials'? ({TPE_ARGUMENTS})",
             ),

@@ -11,7 +11,16 @@ import plotly.graph_objects as go
 
 from sweep.confirmation import BASELINE
 from sweep.numbers import counted, number
-from sweep.report.findings import AVERAGED, Ended, Findings, column, is_wide, plain, rate_course
+from sweep.report.findings import (
+    AVERAGED,
+    RAW,
+    Ended,
+    Findings,
+    column,
+    is_wide,
+    plain,
+    rate_course,
+)
 from sweep.report.palette import NEUTRAL
 from sweep.report.picture import Picture, Table, log_axis, styled
 
@@ -30,16 +39,14 @@ def rate_figure(findings: Findings) -> Picture | None:
     look = findings.looks[best.schedule.scheduler]
     steps = at * (total / epochs) + 1 if total else at
     figure = go.Figure()
-    constant = findings.summary.constant
-    if constant and constant.trial.number != best.number:
-        rival = constant.trial
+    if constant := findings.best_constant:
         figure.add_scatter(
             x=[0, epochs],
-            y=[rival.schedule.lr] * 2,
+            y=[constant.schedule.lr] * 2,
             mode="lines",
             name="best constant rate",
             line={"color": NEUTRAL, "width": _OTHER, "dash": "dot"},
-            hovertemplate=f"{findings.of(rival).hover()}<extra></extra>",
+            hovertemplate=f"{constant.hover()}<extra></extra>",
         )
     figure.add_scatter(
         x=at,
@@ -73,9 +80,8 @@ def _rate_facts(findings: Findings, rates: Any) -> str:
         f"{number(rates[top])}, {'from the start' if top == 0 else f'after {where:.3g} epochs'}, "
         f"and ends at {number(rates[-1])} ({counted(findings.config.epochs, 'epoch')}{horizon})."
     )
-    constant = findings.summary.constant
-    if constant and constant.trial.number != best.number:
-        text += f" The best constant rate is {number(constant.trial.schedule.lr)}."
+    if constant := findings.best_constant:
+        text += f" The best constant rate is {number(constant.schedule.lr)}."
     return text
 
 
@@ -86,15 +92,17 @@ def learning_curves(findings: Findings) -> Picture | None:
     winner = findings.of(findings.summary.best)
     scheduler = winner.schedule.scheduler
     others = [t for t in findings.best_of_each() if t.schedule.scheduler != scheduler]
-    constant = [t for t in others[_MOST_FAMILIES:] if t.schedule.scheduler == BASELINE]
-    shown = [winner, *others[:_MOST_FAMILIES], *constant]
+    shown = [winner, *others[:_MOST_FAMILIES]]
+    constant = findings.best_constant
+    if constant and not any(t.schedule.scheduler == BASELINE for t in shown):
+        shown.append(constant)
     figure = go.Figure()
     for trial in reversed(shown):
         _add_curve(figure, findings, trial, winner=trial is winner)
     for trial in shown:
         if trial is winner or trial.schedule.scheduler == BASELINE:
-            _add_averaged(figure, findings, trial)
-    values = [v for trial in shown for v in trial.record.column("val_mse")]
+            _add_other_weights(figure, findings, trial)
+    values = [v for trial in shown for v in _counted(findings, trial)]
     log = is_wide(values, 4.0)
     styled(
         figure,
@@ -114,7 +122,7 @@ def learning_curves(findings: Findings) -> Picture | None:
 
 
 def _add_curve(figure: go.Figure, findings: Findings, trial: Ended, winner: bool) -> None:
-    values = [v if math.isfinite(v) else None for v in trial.record.column("val_mse")]
+    values = [v if math.isfinite(v) else None for v in _counted(findings, trial)]
     scheduler = trial.schedule.scheduler
     look = findings.looks[scheduler]
     figure.add_scatter(
@@ -129,7 +137,7 @@ def _add_curve(figure: go.Figure, findings: Findings, trial: Ended, winner: bool
     if winner and epoch:
         figure.add_scatter(
             x=[epoch],
-            y=[trial.record.column("val_mse")[epoch - 1]],
+            y=[trial.val_mse],
             mode="markers",
             showlegend=False,
             marker={"color": look.colour, "size": 11, "line": {"color": NEUTRAL, "width": 1}},
@@ -137,19 +145,26 @@ def _add_curve(figure: go.Figure, findings: Findings, trial: Ended, winner: bool
         )
 
 
-def _add_averaged(figure: go.Figure, findings: Findings, trial: Ended) -> None:
-    """The validation MSE of the running mean of the weights, where it was recorded."""
-    averaged = column(trial.record, AVERAGED)
-    if not averaged:
+def _counted(findings: Findings, trial: Ended) -> list[float]:
+    """The validation MSE after each epoch of the weights that count in this study."""
+    return column(trial.record, AVERAGED if findings.config.objective == "averaged" else RAW)
+
+
+def _add_other_weights(figure: go.Figure, findings: Findings, trial: Ended) -> None:
+    """The validation MSE of the running mean of the weights; of the raw ones if that counts."""
+    counts = findings.config.objective == "averaged"
+    kind, values = ("raw", RAW) if counts else ("averaged", AVERAGED)
+    course = column(trial.record, values)
+    if not course:
         return
     scheduler = trial.schedule.scheduler
     figure.add_scatter(
-        x=list(range(1, len(averaged) + 1)),
-        y=[value if math.isfinite(value) else None for value in averaged],
+        x=list(range(1, len(course) + 1)),
+        y=[value if math.isfinite(value) else None for value in course],
         mode="lines",
-        name=f"{plain(scheduler)}, averaged weights",
+        name=f"{plain(scheduler)}, {kind} weights",
         line={"color": findings.looks[scheduler].colour, "width": _OTHER, "dash": "longdashdot"},
-        hovertemplate=f"{trial.hover()}<br>epoch %{{x}}: %{{y:.4g}} with averaged weights"
+        hovertemplate=f"{trial.hover()}<br>epoch %{{x}}: %{{y:.4g}} with {kind} weights"
         "<extra></extra>",
     )
 
@@ -164,7 +179,8 @@ def _curve_facts(findings: Findings, shown: Sequence[Ended]) -> str:
     others = [f"{t.schedule.scheduler} {number(t.val_mse)}" for t in shown[1:]]
     if others:
         text += f" The best of the others: {', '.join(others)}."
-    if averaged := [v for v in column(winner.record, AVERAGED) if math.isfinite(v)]:
+    averaged = [v for v in column(winner.record, AVERAGED) if math.isfinite(v)]
+    if averaged and findings.config.objective != "averaged":
         text += f" The winner's averaged weights end at {number(averaged[-1])}."
     return text
 
@@ -176,7 +192,7 @@ def _curve_table(findings: Findings, shown: Sequence[Ended]) -> Table:
         [str(t.number), t.schedule.scheduler]
         + [number(c[e - 1]) if e <= len(c) else "" for e in every]
         for t in shown
-        for c in [t.record.column("val_mse")]
+        for c in [_counted(findings, t)]
     ]
     more = "" if len(every) == length else "Every epoch is in epochs.csv."
     return Table(["trial", "scheduler", *(f"epoch {e}" for e in every)], rows, more)

@@ -12,11 +12,12 @@ from sweep.numbers import counted, number, percent
 from sweep.report.importance import Importance
 from sweep.results import HeldOutScore
 from sweep.schedules import Schedule
+from sweep.settings import Objective
 
 _TOO_CLOSE = 0.01
 """A distance below this share may well turn with another seed."""
 _FEW = 5
-"""Completed trials below which a baseline has hardly been searched."""
+"""Trials below which a baseline has hardly been searched."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ class Best(TrialFacts):
         epochs: How many it was trained for.
         torch: Its torch class and arguments; None while the horizon is unknown.
         total_steps: The horizon in optimizer steps; None while it is unknown.
-        curve: Rate and MSE over its epochs: lr_first, lr_last, train_mse and val_mse.
+        curve: Rate and MSE over its epochs: lr_first, lr_last, train_mse, val_mse and
+            averaged_val_mse.
         edges: What to widen, a sentence for each range that it lies at the end of.
     """
 
@@ -131,6 +133,7 @@ class Summary:
         folder: Its results.
         unit: Of the target; the MSE is in its square.
         epochs: Of a whole trial.
+        objective: Which validation MSE is a trial's value.
         counts: How the trials stand.
         epochs_trained: By the trials that have ended.
         epochs_saved: Share of those trials' epochs that pruning and divergence cut off.
@@ -152,6 +155,7 @@ class Summary:
     folder: Path
     unit: str
     epochs: int
+    objective: Objective
     counts: Counts
     epochs_trained: int
     epochs_saved: float
@@ -183,13 +187,31 @@ class Summary:
         r2 = "" if best.r2 is None else f" (R² {number(best.r2)})"
         after = "" if best.best_epoch is None else f" after {best.best_epoch} of {self.epochs}"
         epochs = f"{after} epochs" if after else ""
-        reached = f"reaches validation MSE {number(best.val_mse)}{r2}{epochs}"
+        weights = " with averaged weights" if self.objective == "averaged" else ""
+        reached = f"reaches validation MSE {number(best.val_mse)}{r2}{weights}{epochs}"
         if self.confirmation:
             interval = self.confirmation.winner.interval
             seeds = counted(interval.count, "fresh seed")
             margin = f" ± {interval.margin:.2g}" if interval.count > 1 else ""
-            reached = f"reaches validation MSE {number(interval.mean)}{margin} over {seeds}"
+            reached = (
+                f"reaches validation MSE {number(interval.mean)}{margin}{weights} over {seeds}"
+            )
         return f"{best.schedule.describe()} {reached}."
+
+    @property
+    def luck(self) -> str:
+        """How much of the winner's value in the search was luck, in a sentence."""
+        if self.confirmation is None or self.best is None:
+            return "unknown without fresh seeds"
+        mean = self.confirmation.winner.interval.mean
+        if not math.isfinite(mean) or not mean:
+            return "unknown"
+        share = (mean - self.best.val_mse) / mean
+        word = "better" if share >= 0 else "worse"
+        return (
+            f"in the search it came to {number(self.best.val_mse)}, "
+            f"{percent(abs(share))} {word} than on fresh seeds"
+        )
 
     @property
     def gain(self) -> str:
@@ -242,18 +264,18 @@ class Summary:
         notes = []
         if self.confirmation is None and any((rival.behind or 0) < _TOO_CLOSE for rival in rivals):
             notes.append(f"a lead below {percent(_TOO_CLOSE)} may turn with another seed")
-        searched = {row.name: row.completed for row in self.schedulers}
+        searched = {row.name: row.trials for row in self.schedulers}
         few = searched.get(BASELINE, 0)
         if self.best and self.constant and few < _FEW:
             name = self.best.schedule.scheduler
             if few < searched[name]:
-                trials = counted(few, "completed trial")
+                trials = counted(few, "trial")
                 notes.append(f"a constant rate had only {trials}, {name} had {searched[name]}")
         return tuple(notes)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, with the sentences; what is not a finite number is None."""
-        names = ("headline", "gain", "cautions", "mse_unit")
+        names = ("headline", "luck", "gain", "cautions", "mse_unit")
         sentences = {name: _jsonable(getattr(self, name)) for name in names}
         confirmation = self.confirmation.to_dict() if self.confirmation else None
         described: dict[str, Any] = _jsonable(self) | sentences

@@ -28,7 +28,7 @@ from sweep.settings import StudyConfig
 from sweep.space import Suggestion
 
 ENDINGS = ("completed", "pruned", "diverged", "failed")
-AVERAGED = "averaged_val_mse"
+RAW, AVERAGED = "val_mse", "averaged_val_mse"
 MOST_POINTS = 1200
 """Trials that a figure shows, so that the page of a long search stays light."""
 _MOST_RATES = 2000
@@ -143,6 +143,16 @@ class Findings:
     def of(self, facts: TrialFacts) -> Ended:
         """The whole of a trial that the summary speaks of."""
         return self.by_number[facts.number]
+
+    @cached_property
+    def best_constant(self) -> Ended | None:
+        """The best trial with a constant rate; None if that is the winner, or there is none."""
+        summary = self.summary
+        found = summary.constant.trial.number if summary.constant else None
+        if summary.confirmation and summary.confirmation.baseline:
+            found = summary.confirmation.baseline.trial
+        is_winner = summary.best is not None and summary.best.number == found
+        return None if found is None or is_winner else self.by_number[found]
 
     def best_of_each(self) -> list[Ended]:
         """The best completed trial of each scheduler, the best first."""

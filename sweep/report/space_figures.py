@@ -236,14 +236,14 @@ def _range_figure(
     figure.update_traces(marker={"showscale": False, "colorscale": None, "colorbar": None})
     values = [trial.values[0] for trial in ranked]
     best = findings.summary.best
-    winner = next((t for t in ranked if best and t.number == best.number), ranked[0])
-    figure.add_scatter(
-        x=[winner.params[name]],
-        y=[winner.values[0]],
-        mode="markers",
-        hoverinfo="skip",
-        marker={"symbol": "circle-open", "size": 17, "color": SECOND, "line": {"width": 2.5}},
-    )
+    for winner in (trial for trial in ranked if best and trial.number == best.number):
+        figure.add_scatter(
+            x=[winner.params[name]],
+            y=[winner.values[0]],
+            mode="markers",
+            hoverinfo="skip",
+            marker={"symbol": "circle-open", "size": 17, "color": SECOND, "line": {"width": 2.5}},
+        )
     styled(
         figure,
         height=260,
@@ -251,14 +251,21 @@ def _range_figure(
         yaxis=log_axis("validation MSE", is_wide(values, 4.0)),
         margin={"l": 56, "r": 12, "t": 8, "b": 48},
     )
+    has = _value(findings.of(best), name) if best else None
     quarter = [trial.params[name] for trial in ranked[: max(1, len(ranked) // 4)]]
     return Picture(
         f"range-{_slug(name)}",
         f"{name}: validation MSE over its range",
         figure,
-        f"{name} was searched over {bounds}; the winner has {number(winner.params[name])}, "
+        f"{name} was searched over {bounds}; the winner has {number(has)}, "
         f"the best quarter {_span(quarter)}.",
     )
+
+
+def _value(trial: Ended, name: str) -> float | None:
+    """A parameter that all trials share."""
+    value = getattr(trial.suggestion, name, None)
+    return value if value is not None else getattr(trial.schedule, name, None)
 
 
 def _completed(findings: Findings) -> list[optuna.trial.FrozenTrial]:
