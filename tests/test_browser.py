@@ -23,7 +23,7 @@ MARKS = """
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # as the studies are: without a browser none is run
 def window() -> Iterator[Browser]:
     with browser() as started:
         yield started

@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -336,6 +337,50 @@ class TestStates:
         add(study, params("constant", 0.1, 1.0), [5.0, math.nan, 0.0, 0.0])
         page, _ = self.written(study, tmp_path)
         assert "learning-curves" in page.figures()
+
+    def test_averaged_weights_that_count(self, study: optuna.Study, tmp_path: Path) -> None:
+        config = CONFIG.model_copy(update={"objective": "averaged"})
+        add(study, params("cosine", 0.1), [4.0, 3.0, 2.5, 1.0], config=config)
+        page = Page(to_html(gather(study, config, tmp_path)))
+        named = {trace.get("name"): trace for trace in page.figures()["learning-curves"]["data"]}
+        record = gather(study, config, tmp_path).trials[0].record
+        assert numbers(named["<b>cosine</b>"]["y"]) == record.column("averaged_val_mse")
+        assert numbers(named["cosine, raw weights"]["y"]) == [4.0, 3.0, 2.5, 1.0]
+        assert "of the averaged weights" in page.texts["header"][0]
+
+    def test_a_winner_that_the_search_had_pruned(self, searched: Findings) -> None:
+        best = searched.summary.best
+        assert best is not None
+        study = new_study("order_pre")
+        for trial in searched.study.get_trials(deepcopy=False):
+            state = TrialState.PRUNED if trial.number == best.number else trial.state
+            study.add_trial(
+                optuna.trial.create_trial(
+                    state=state,
+                    value=trial.value,
+                    params=trial.params,
+                    distributions=trial.distributions,
+                )
+            )
+        pruned = tuple(
+            replace(trial, ending="pruned") if trial.number == best.number else trial
+            for trial in searched.trials
+        )
+        page = Page(to_html(replace(searched, study=study, trials=pruned)))
+        before, after = Page(to_html(searched)).figures(), page.figures()
+        assert set(after) == set(before)
+
+        def ringed(figures: dict[str, Any], start: str) -> list[str]:
+            return [
+                name
+                for name, figure in figures.items()
+                if name.startswith(start)
+                and any(trace.get("hoverinfo") == "skip" for trace in figure["data"])
+            ]
+
+        assert len(ringed(before, "range-")) == 3
+        assert ringed(after, "range-") == []  # which show completed trials
+        assert ringed(after, "map-") == [f"map-{best.schedule.scheduler}"]
 
     def test_without_test_rows(self, study: optuna.Study, tmp_path: Path) -> None:
         add(study, params("cosine", 0.1), [4.0, 3.0, 2.5, 1.0])
