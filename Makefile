@@ -2,13 +2,14 @@
 # make test  sets everything up and runs all checks
 # make bench-tables installs the data sets of benchmarks/tables.py
 # make bench measures the speed of runs beside Optuna's own loop, for about half an hour
+# make bench-findings compares schedulers that are tuned equally, for about ten minutes
 # make bench-quality compares what the same minutes come to, for about half an hour
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check format bench bench-quality bench-tables clean
+.PHONY: run test check format bench bench-quality bench-findings bench-tables clean
 
 run: $(READY)
 	$(BIN)/sweep run
@@ -31,6 +32,9 @@ bench: $(READY)
 
 bench-quality: bench-tables
 	$(BIN)/python benchmarks/quality.py
+
+bench-findings: bench-tables
+	$(BIN)/python benchmarks/findings.py
 
 bench-tables: $(READY)
 	$(BIN)/python -m pip install --quiet --no-deps -r benchmarks/requirements.txt

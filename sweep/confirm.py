@@ -149,7 +149,12 @@ class _Step:
         self._on_epochs = on_epochs
         self._most_epochs = most_runs * sweep.config.epochs
         self._path = sweep.location.folder / CONFIRM
-        self._runs = {k: row for k, row in read_runs(self._path).items() if k[0] in trials}
+        seeds = {seed_of(sweep, index) for index in range(sweep.config.confirm.seeds)}
+        self._runs = {
+            (trial, seed): row
+            for (trial, seed), row in read_runs(self._path).items()
+            if trial in trials and seed in seeds
+        }
 
     def train(self, pairs: list[tuple[int, int]]) -> dict[tuple[int, int], float]:
         """Trials and indices of seeds, and the validation MSE that each came to."""
@@ -200,7 +205,9 @@ class _Step:
             "epochs_run": len(record.curve),
             "reason": record.reason,
         }
-        write_whole(self._path, _frame(list(self._runs.values())).to_csv(index=False))
+        places = {seed_of(self._sweep, i): i for i in range(self._sweep.config.confirm.seeds)}
+        rows = sorted(self._runs.values(), key=lambda row: (row["trial"], places[row["seed"]]))
+        write_whole(self._path, _frame(rows).to_csv(index=False))
 
 
 def _frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:

@@ -257,6 +257,15 @@ class Summary:
         return f"{self.runner_up.trial.schedule.describe()}: {distance}"
 
     @property
+    def shares(self) -> str:
+        """How the trials were spread over the schedulers, in a sentence; empty if there is one."""
+        trials = [row.trials for row in self.schedulers]
+        if len(trials) < 2:
+            return ""
+        least = counted(min(trials), "trial")
+        return f"every scheduler had at least {least}, the most had {max(trials)}"
+
+    @property
     def cautions(self) -> tuple[str, ...]:
         """What to mind about the comparisons, a sentence each."""
         leader = self.best.number if self.best else None
@@ -275,7 +284,7 @@ class Summary:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, with the sentences; what is not a finite number is None."""
-        names = ("headline", "luck", "gain", "cautions", "mse_unit")
+        names = ("headline", "luck", "shares", "gain", "cautions", "mse_unit")
         sentences = {name: _jsonable(getattr(self, name)) for name in names}
         confirmation = self.confirmation.to_dict() if self.confirmation else None
         described: dict[str, Any] = _jsonable(self) | sentences

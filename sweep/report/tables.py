@@ -83,6 +83,8 @@ def best_panel(summary: Summary) -> Panel:
 
 def _facts(summary: Summary) -> list[tuple[str, str]]:
     best, rows = summary.best, [("trials", _spent(summary))]
+    if summary.shares:
+        rows.append(("shares", summary.shares))
     if summary.failure:
         rows.append(("failed with", summary.failure))
     if best is None:

@@ -87,6 +87,8 @@ def _facts(summary: Summary) -> list[str]:
         f"Cost: {counted(summary.epochs_trained, 'epoch')} in {duration(summary.worker_secs)} of "
         f"worker time; early stops saved {percent(summary.epochs_saved)}"
     )
+    if summary.shares:
+        lines.append(f"Shares: {summary.shares}")
     if summary.failure:
         lines.append(f"Failed with: {summary.failure}")
     return lines
