@@ -15,6 +15,7 @@ import typer
 
 from sweep import __version__
 from sweep.errors import InputError, SweepError
+from sweep.numbers import counted
 
 if TYPE_CHECKING:
     import optuna
@@ -379,6 +380,7 @@ def _run(
     console = _console(stderr=as_json)
     with _progress(console, quiet or as_json) as progress:
         study = run_sweep(location, config, progress, fresh)
+    _save_page(study, config, location.folder)
     if quiet and not as_json:
         return
     summary = _summarise(study, config, location.folder)
@@ -434,6 +436,16 @@ def _summarise(study: optuna.Study, config: StudyConfig, folder: Path, top: int 
     return summarise(study, config, folder, top)
 
 
+def _save_page(study: optuna.Study, config: StudyConfig, folder: Path) -> None:
+    """Write report.html; the sweep's results are safe already, so a failure is only told."""
+    try:
+        from sweep.report.html import write_html
+
+        write_html(study, config, folder)
+    except Exception as problem:
+        typer.echo(f"report.html could not be written: {problem}", err=True)
+
+
 def _open(study: str | None, storage: str | None) -> tuple[optuna.Study, StudyConfig, Path]:
     """A study that has been run: its trials, its settings as run, its folder."""
     from sweep.locations import SAVED_STUDY, locate_results
@@ -450,9 +462,25 @@ def _open(study: str | None, storage: str | None) -> tuple[optuna.Study, StudyCo
 def report(
     study: ResultsArgument = None,
     format: Annotated[
-        str, typer.Option("--format", "-f", metavar="FORMAT", help="text, json, csv or md.")
-    ] = "text",
+        str | None,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="FORMAT",
+            help="text, json, csv or md; with --figures svg or png.",
+        ),
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many of the best trials to show.")] = 10,
+    as_html: Annotated[
+        bool, typer.Option("--html", help="Write report.html into the results folder.")
+    ] = False,
+    open_page: Annotated[
+        bool, typer.Option("--open", help="Open report.html in the browser; implies --html.")
+    ] = False,
+    figures: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write the figures as files: svg, or --format png."),
+    ] = None,
     storage: StorageOption = None,
 ) -> None:
     """Show what a study found: the best schedule, how it compares, and what mattered.
@@ -462,12 +490,21 @@ def report(
       sweep report
 
       sweep report diabetes --format md --top 5
+
+      sweep report diabetes --open
+
+      sweep report diabetes --figures pictures --format png
     """
+    if as_html or open_page or figures:
+        _write_figures(study, storage, format, as_html or open_page, open_page, figures)
+        return
     from sweep.report import tables, writers
 
+    format = format or "text"
     formats = {"json": writers.to_json, "csv": writers.to_csv, "md": writers.to_markdown}
     if format != "text" and format not in formats:
-        raise InputError(f"--format {format}: expected text, json, csv or md")
+        needs = f"; {format} needs --figures FOLDER" if format in ("svg", "png") else ""
+        raise InputError(f"--format {format}: expected text, json, csv or md{needs}")
     opened, config, folder = _open(study, storage)
     summary = _summarise(opened, config, folder, top)
     if format == "text":
@@ -475,6 +512,39 @@ def report(
         console.print(tables.full_report(summary, console.width), soft_wrap=False)
     else:
         typer.echo(formats[format](summary).rstrip("\n"))
+
+
+def _write_figures(
+    study: str | None,
+    storage: str | None,
+    format: str | None,
+    page: bool,
+    open_page: bool,
+    folder: Path | None,
+) -> None:
+    if format and folder is None:
+        raise InputError(f"--format {format}: --html has one format; leave --format out")
+    if format not in (None, "svg", "png"):
+        raise InputError(f"--format {format}: with --figures, expected svg or png")
+    opened, config, results = _open(study, storage)
+    if page:
+        from sweep.report.html import write_html
+
+        path = write_html(opened, config, results)
+        typer.echo(f"wrote {path}")
+        if open_page:
+            import webbrowser
+
+            if not webbrowser.open(path.resolve().as_uri()):
+                typer.echo("no browser was found; open the file yourself", err=True)
+    if folder is not None:
+        from sweep.report.figures import pictures
+        from sweep.report.findings import gather
+        from sweep.report.static import write_pictures
+
+        drawn = pictures(gather(opened, config, results))
+        paths = write_pictures(drawn, folder, "png" if format == "png" else "svg")
+        typer.echo(f"wrote {counted(len(paths), 'figure')} into {folder}")
 
 
 @app.command()

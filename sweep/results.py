@@ -31,7 +31,11 @@ BEST_MODEL = "best_model.pt"
 PREDICTIONS = "predictions.csv"
 CONFIRM = "confirm.csv"
 AUDIT = "audit.csv"
-FILES = (RESULTS, EPOCHS, BEST_SCHEDULE, BEST_CODE, BEST_MODEL, PREDICTIONS, CONFIRM, AUDIT)
+REPORT = "report.html"
+FILES = (
+    *(RESULTS, EPOCHS, BEST_SCHEDULE, BEST_CODE, BEST_MODEL, PREDICTIONS, CONFIRM, AUDIT),
+    REPORT,
+)
 """All of them, but the settings and the storage."""
 
 

@@ -52,6 +52,9 @@ HEAVY = {
     "typer": {"cli"},
     "rich": {"cli", "progress", "report"},
     "optuna_dashboard": {"dashboard"},
+    "plotly": {"report"},
+    "jinja2": {"report"},
+    "matplotlib": {"report"},
 }
 
 

@@ -57,4 +57,5 @@ def test_the_wheel_runs_from_an_empty_folder(tmp_path: Path) -> None:
     assert call("--version").startswith("sweep ")
     call("run", "--trials", "2", "--epochs", "1", "--set", "data.users=100")
     assert (empty / "studies" / "order_pre" / "best_schedule.py").is_file()
+    assert (empty / "studies" / "order_pre" / "report.html").is_file()
     assert "order_pre" in call("report")

@@ -11,7 +11,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 
-_BEST_SHARE = 0.25
+BEST_SHARE = 0.25
 _FEWEST = 40
 """Completed trials: with ten among the best, chance has less of a say."""
 
@@ -49,7 +49,7 @@ def importance(study: optuna.Study) -> Importance:
             warnings.simplefilter("ignore", ExperimentalWarning)
             found = get_param_importances(
                 study,
-                evaluator=PedAnovaImportanceEvaluator(target_quantile=_BEST_SHARE),
+                evaluator=PedAnovaImportanceEvaluator(target_quantile=BEST_SHARE),
                 params=sorted(shared),
             )
     except (UserWarning, RuntimeError, ValueError) as problem:

@@ -1,0 +1,302 @@
+"""What the figures are drawn from: a study's summary and the whole course of its trials."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pandas as pd
+from numpy.typing import NDArray
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.errors import ScheduleError
+from sweep.numbers import number, percent
+from sweep.records import CURVE_COLUMNS, TrialRecord, has_diverged, read_record
+from sweep.report.facts import Summary, TrialFacts
+from sweep.report.palette import Look, looks
+from sweep.report.summary import summarise
+from sweep.results import BEST_SCHEDULE, PREDICTIONS, suggestion_of
+from sweep.schedules import Schedule
+from sweep.settings import StudyConfig
+from sweep.space import Suggestion
+
+ENDINGS = ("completed", "pruned", "diverged", "failed")
+RAW, AVERAGED = "val_mse", "averaged_val_mse"
+MOST_POINTS = 1200
+"""Trials that a figure shows, so that the page of a long search stays light."""
+_MOST_RATES = 2000
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A trial that has ended.
+
+    Args:
+        number: Its number in the study.
+        ending: One of ENDINGS.
+        suggestion: What it was trained with.
+        val_mse: What counts of its validation MSE, also if it was stopped; None without any.
+        record: Its course.
+    """
+
+    number: int
+    ending: str
+    suggestion: Suggestion
+    val_mse: float | None
+    record: TrialRecord
+
+    @property
+    def schedule(self) -> Schedule:
+        """Its schedule."""
+        return self.suggestion.schedule
+
+    def hover(self) -> str:
+        """The trial, how it ended and all its parameters, as lines of Plotly's text."""
+        schedule, suggestion = self.schedule, self.suggestion
+        lines = [f"<b>trial {self.number}</b>, {plain(schedule.scheduler)}"]
+        lines.append(f"validation MSE {number(self.val_mse)}")
+        if self.ending != "completed":
+            lines[1] += f", {self.ending} after {len(self.record.curve)} epochs"
+        lines.append(f"lr {number(schedule.lr)}")
+        if schedule.shape is None or schedule.shape.uses_decay:
+            lines.append(f"decay {number(schedule.decay)}")
+        if schedule.warmup:
+            lines.append(f"warm-up {percent(schedule.warmup)}")
+        own = {**schedule.params, "momentum": suggestion.momentum}
+        own["weight decay"] = suggestion.weight_decay
+        for name, value in own.items():
+            if value is not None:
+                shown = number(value) if isinstance(value, float) else str(value)
+                lines.append(f"{plain(name)} {plain(shown)}")
+        return "<br>".join(lines)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A study, gathered once for all figures.
+
+    Args:
+        summary: What it found.
+        config: Its settings.
+        study: In Optuna, for the figures that Optuna draws.
+        trials: Those that have ended, by number.
+        predictions: Columns y and prediction of the test rows in the target's own unit; None if
+            the best trial has not been tested.
+        target: What is predicted.
+    """
+
+    summary: Summary
+    config: StudyConfig
+    study: optuna.Study
+    trials: tuple[Ended, ...]
+    predictions: pd.DataFrame | None
+    target: str
+
+    @cached_property
+    def looks(self) -> Mapping[str, Look]:
+        """How each scheduler is drawn."""
+        used = [trial.schedule.scheduler for trial in self.trials]
+        return looks([*self.config.search_space.schedulers, *used])
+
+    @cached_property
+    def by_number(self) -> Mapping[int, Ended]:
+        """The trials that have ended."""
+        return {trial.number: trial for trial in self.trials}
+
+    @cached_property
+    def shown(self) -> list[Ended]:
+        """The trials, the best first; of a long search the best half of MOST_POINTS and as many
+        of the others, evenly.
+        """
+        trials = sorted(
+            self.trials,
+            key=lambda t: (
+                t.ending != "completed",
+                math.inf if t.val_mse is None else t.val_mse,
+                t.number,
+            ),
+        )
+        if len(trials) <= MOST_POINTS:
+            return trials
+        best, others = trials[: MOST_POINTS // 2], trials[MOST_POINTS // 2 :]
+        kept = np.linspace(0, len(others) - 1, MOST_POINTS - len(best)).round().astype(int)
+        return best + [others[index] for index in kept]
+
+    @cached_property
+    def in_memory(self) -> optuna.Study:
+        """The study for Optuna's figures, which copy all trials, without the trials' courses."""
+        return in_memory(self.study.get_trials(deepcopy=False))
+
+    @property
+    def mse_title(self) -> str:
+        """Of an axis."""
+        unit = self.summary.mse_unit
+        return f"validation MSE ({plain(unit)})" if unit else "validation MSE"
+
+    def of(self, facts: TrialFacts) -> Ended:
+        """The whole of a trial that the summary speaks of."""
+        return self.by_number[facts.number]
+
+    @cached_property
+    def best_constant(self) -> Ended | None:
+        """The best trial with a constant rate; None if that is the winner, or there is none."""
+        summary = self.summary
+        found = summary.constant.trial.number if summary.constant else None
+        if summary.confirmation and summary.confirmation.baseline:
+            found = summary.confirmation.baseline.trial
+        is_winner = summary.best is not None and summary.best.number == found
+        return None if found is None or is_winner else self.by_number[found]
+
+    def best_of_each(self) -> list[Ended]:
+        """The best completed trial of each scheduler, the best first."""
+        return [self.of(row.best) for row in self.summary.schedulers if row.best]
+
+
+def gather(study: optuna.Study, config: StudyConfig, folder: Path, top: int = 10) -> Findings:
+    """Gather what a study has found so far.
+
+    Args:
+        study: Its trials; it may be running, empty, or without a completed trial.
+        config: Its settings.
+        folder: Its results; files that are not there yet are done without.
+        top: How many of the best trials the summary lists.
+    """
+    summary = summarise(study, config, folder, top)
+    finished = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
+    known = [trial for trial in finished if _has_parameters(trial, config)]
+    return Findings(
+        summary=summary,
+        config=config,
+        study=study,
+        trials=tuple(_ended(trial, config) for trial in known),
+        predictions=_read_predictions(folder) if summary.test else None,
+        target=config.data.target or _recorded_target(summary.unit),
+    )
+
+
+def in_memory(trials: Sequence[FrozenTrial], names: Sequence[str] | None = None) -> optuna.Study:
+    """A study of these trials that holds their parameters and values alone, in their order.
+
+    Args:
+        trials: The first one becomes trial 0.
+        names: The parameters to keep; all of them if None.
+    """
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study = optuna.create_study()
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+    for trial in trials:
+        kept = [name for name in trial.params if names is None or name in names]
+        study.add_trial(
+            optuna.create_trial(
+                state=trial.state,
+                value=trial.value if trial.state == TrialState.COMPLETE else None,
+                params={name: trial.params[name] for name in kept},
+                distributions={name: trial.distributions[name] for name in kept},
+            )
+        )
+    return study
+
+
+def plain(text: str) -> str:
+    """Text that Plotly shows as it is: neither as markup nor as a placeholder."""
+    return html.escape(text, quote=False).replace("%{", "&#37;{")
+
+
+def column(record: TrialRecord, name: str) -> list[float]:
+    """A column of a trial's epochs; empty if it was not recorded."""
+    if name not in CURVE_COLUMNS:
+        return []
+    place = CURVE_COLUMNS.index(name)
+    values = [row[place] if place < len(row) else math.nan for row in record.curve]
+    return values if any(map(math.isfinite, values)) else []
+
+
+def rate_course(
+    schedule: Schedule, record: TrialRecord, total_steps: int | None, epochs: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A schedule's rates over the epochs of its trial.
+
+    Every step where the schedule says its rates; else the first and the last step of each epoch,
+    as the trial recorded them.
+
+    Args:
+        schedule: Any.
+        record: Of a trial with it.
+        total_steps: The horizon; None while it is unknown.
+        epochs: Of the horizon.
+
+    Returns:
+        Epochs passed before each step, and the rates, both (points,).
+    """
+    if total_steps and schedule.shape and not schedule.shape.per_epoch:
+        try:
+            rates = schedule.rates(total_steps)
+        except ScheduleError:
+            pass
+        else:
+            kept = np.unique(np.linspace(0, total_steps - 1, _MOST_RATES).round().astype(int))
+            return kept * (epochs / total_steps), rates[kept]
+    first, last = record.column("lr_first"), record.column("lr_last")
+    steps = total_steps / epochs if total_steps else 100.0
+    at = [e + inside for e in range(len(first)) for inside in (0.0, 1 - 1 / steps)]
+    pairs = [rate for pair in zip(first, last, strict=True) for rate in pair]
+    return np.array(at), np.array(pairs)
+
+
+def is_wide(values: Sequence[float] | NDArray[np.float64], ratio: float = 20.0) -> bool:
+    """Whether values need a logarithmic axis: the greatest is `ratio` times the median one."""
+    finite = np.asarray(values, dtype=float)
+    finite = finite[np.isfinite(finite)]
+    if not len(finite) or finite.min() <= 0:
+        return False
+    return bool(finite.max() > ratio * np.median(finite))
+
+
+def _has_parameters(trial: FrozenTrial, config: StudyConfig) -> bool:
+    space = config.search_space
+    return len(space.schedulers) == 1 or "scheduler" in trial.params
+
+
+def _ended(trial: FrozenTrial, config: StudyConfig) -> Ended:
+    record = read_record(trial)
+    endings = {TrialState.COMPLETE: "completed", TrialState.FAIL: "failed"}
+    stopped = "diverged" if has_diverged(trial) else "pruned"
+    return Ended(
+        number=trial.number,
+        ending=endings.get(trial.state, stopped),
+        suggestion=suggestion_of(trial, config.search_space),
+        val_mse=record.val_mse(config.objective),
+        record=record,
+    )
+
+
+def _read_predictions(folder: Path) -> pd.DataFrame | None:
+    try:
+        frame = pd.read_csv(folder / PREDICTIONS)
+    except (OSError, ValueError):
+        return None
+    return frame if {"y", "prediction"} <= set(frame) and len(frame) else None
+
+
+def _recorded_target(unit: str) -> str:
+    """The target's name from the unit of the MSE: `buy` from `log(1 + buy)`."""
+    return unit.removeprefix("log(1 + ").removesuffix(")") if unit.startswith("log(1 + ") else unit
+
+
+def written_for(folder: Path, trial: int) -> bool:
+    """Whether the files about the best schedule are about this trial."""
+    try:
+        written = json.loads((folder / BEST_SCHEDULE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(written, dict) and written.get("trial") == trial

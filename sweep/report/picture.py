@@ -1,0 +1,98 @@
+"""A figure together with what it says in words and in numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+from sweep.report.palette import ACCENT, NEUTRAL
+
+INK, GRID = "#1d2127", "#dfe3e8"
+"""Of the light page; the report's script puts the dark page's in their place."""
+_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+
+@dataclass(frozen=True)
+class Table:
+    """The numbers behind a figure.
+
+    Args:
+        header: A name for each column.
+        rows: Texts, as many a row as there are columns.
+        more: What is left out, and where it is; empty if nothing is.
+    """
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    more: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure for the report, and for a file.
+
+    Args:
+        name: Of its file and its place in the page: lower-case letters, digits and dashes.
+        title: What it shows.
+        figure: Plotly's. Its texts are Plotly's markup: what comes from a user is escaped.
+        description: What it shows, in sentences with the facts, for those who cannot see it.
+        table: Its numbers, where they say more than the description.
+    """
+
+    name: str
+    title: str
+    figure: go.Figure
+    description: str
+    table: Table | None = None
+
+    @property
+    def height(self) -> int:
+        """In pixels."""
+        return int(self.figure.layout.height)
+
+
+def styled(figure: go.Figure, *, height: int, legend: bool = False, **layout: Any) -> go.Figure:
+    """The figure in the report's style: clear background, thin grid, nothing that distracts.
+
+    Args:
+        figure: Drawn in place.
+        height: In pixels.
+        legend: Whether to name the traces, above the drawing.
+        layout: More of Plotly's layout.
+    """
+    figure.layout.template = None
+    figure.update_layout(
+        title=None,
+        height=height,
+        autosize=True,
+        margin={"l": 64, "r": 16, "t": 16, "b": 52},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": _FONT, "size": 13, "color": INK},
+        hoverlabel={"align": "left", "font": {"family": _FONT, "size": 13}, "namelength": -1},
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": NEUTRAL, "activecolor": ACCENT},
+        showlegend=legend,
+        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
+    )
+    axes = {
+        "gridcolor": GRID,
+        "linecolor": NEUTRAL,
+        "zerolinecolor": GRID,
+        "automargin": True,
+        "ticks": "outside",
+        "tickcolor": GRID,
+        "title": {"standoff": 8},
+    }
+    figure.update_xaxes(**axes)
+    figure.update_yaxes(**axes)
+    return figure.update_layout(**layout)
+
+
+def log_axis(title: str, log: bool) -> dict[str, Any]:
+    """An axis with its title; powers of ten are written out where it is logarithmic."""
+    if not log:
+        return {"title": {"text": title}}
+    return {"title": {"text": f"{title}, log scale"}, "type": "log", "dtick": "D2"}
