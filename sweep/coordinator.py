@@ -120,7 +120,7 @@ class Coordinator:
         self._on_finished = on_finished
         self._on_tick = on_tick
         self._on_note = on_note
-        decisions = decision_epochs(config.pruner, config.epochs)
+        decisions = decision_epochs(config.pruning, config.epochs)
         self._decisions = None if decisions is None else sorted({*decisions, config.epochs})
         self._waiting: deque[_Running] = deque()
         self._running: dict[int, _Running] = {}
@@ -277,7 +277,7 @@ class Coordinator:
             return TrialState.COMPLETE, ""
         may_end = self._decisions is None or result.epoch in self._decisions
         if is_new and may_end and running.trial.should_prune():
-            name = self._config.pruner.name
+            name = self._config.pruning.name
             return TrialState.PRUNED, f"pruned at epoch {result.epoch} by {name}"
         return None
 

@@ -99,7 +99,7 @@ def run_sweep(
     _check_folder(location)
     plan = family_plan(config)
     sampler = build_sampler(config.sampler, config.seed, 0, plan)
-    pruner = build_pruner(config.pruner, config.epochs)
+    pruner = build_pruner(config.pruning, config.epochs)
     data = load_dataset(config.data, config.seed, location.code_folders)
     with hold(location.folder, url):
         if "://" not in url:

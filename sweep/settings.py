@@ -295,6 +295,16 @@ class StudyConfig(_Section):
     custom: dict[str, CustomConfig] = {}
 
     @property
+    def pruning(self) -> PrunerConfig:
+        """The pruner that is used: in a fair study, `auto` is `thorough`.
+
+        The first comparison of `auto` stops more of some schedulers than of others.
+        """
+        if self.fair and self.pruner.name == "auto":
+            return self.pruner.model_copy(update={"name": "thorough"})
+        return self.pruner
+
+    @property
     def search_timeout(self) -> float | None:
         """Seconds after which the search starts no trial; the rest is for the confirmation."""
         if self.timeout is None or not self.confirm.enabled:

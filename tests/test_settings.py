@@ -113,6 +113,13 @@ class TestToToml:
         assert config(confirm=False).confirm.enabled is False
         assert config(confirm=True).confirm == config().confirm
 
+    def test_a_fair_study_is_pruned_thoroughly(self) -> None:
+        assert config().pruning.name == "auto"
+        assert config(fair=True).pruning.name == "thorough"
+        assert config(fair=True, pruner="median").pruning.name == "median"
+        raw = config(fair=True, pruner={"name": "auto", "signal": "raw"})
+        assert raw.pruning.signal == "raw"
+
     def test_the_search_leaves_time_for_the_confirmation(self) -> None:
         assert config(timeout="6m").search_timeout == 300
         assert config(timeout="6m", confirm=False).search_timeout == 360
