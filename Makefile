@@ -1,6 +1,7 @@
 # make run   sets everything up and runs the default study to its report
 # make test  sets everything up and runs all checks
 # make bench-tables installs the data sets of benchmarks/tables.py
+# make bench-pruning measures what pruning rules cost, for about a quarter of an hour
 # make bench measures the speed of runs beside Optuna's own loop, for about half an hour
 # make bench-findings compares schedulers that are tuned equally, for about ten minutes
 # make bench-quality compares what the same minutes come to, for about half an hour
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check format bench bench-quality bench-findings bench-tables clean
+.PHONY: run test check format bench bench-tables bench-pruning bench-quality bench-findings clean
 
 run: $(READY)
 	$(BIN)/sweep run
@@ -38,6 +39,9 @@ bench-findings: bench-tables
 
 bench-tables: $(READY)
 	$(BIN)/python -m pip install --quiet --no-deps -r benchmarks/requirements.txt
+
+bench-pruning: bench-tables
+	$(BIN)/python benchmarks/pruning.py
 
 $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -1,12 +1,13 @@
 """How good a schedule each sampler finds with a number of trials, and what a draw costs.
 
 `python benchmarks/samplers.py` (`--quick` for a first look) runs real studies: every trial is
-trained by the engine, with as many in flight as in a real run, and without pruning, so that the
-samplers alone differ. The split and the initial weights are those of one seed, so that the best
-value ever seen of a data set is the same mark for all; the studies differ in their samplers' seeds.
-The figure of merit is the regret: how much worse, in %, the best validation MSE of a study is than
-the best of all studies on that data set. The table goes to `benchmarks/results/samplers.md`, every
-study's result to `samplers.csv` beside it. `make bench-tables` installs the data sets.
+trained by the engine, with as many in flight as in a real run, and, so that the samplers alone
+differ, without pruning (`--pruner auto` turns it on). The split and the initial weights are those
+of one seed, so that the best value ever seen of a data set is the same mark for all; the studies
+differ in their samplers' seeds. The figure of merit is the regret: how much worse, in %, the best
+validation MSE of a study is than the best of all studies on that data set. The table goes to
+`benchmarks/results/samplers.md`, every study's result to `samplers.csv` beside it.
+`make bench-tables` installs the data sets.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from optuna.trial import TrialState
 
 from sweep.coordinator import trial_spec
 from sweep.data import load_dataset
+from sweep.pruners import build_pruner
+from sweep.records import what_diverged
 from sweep.run import default_workers
 from sweep.samplers import build_sampler, family_plan, first_trials
 from sweep.settings import StudyConfig
@@ -118,7 +121,8 @@ def run_study(config: StudyConfig, sampler_seed: int) -> tuple[float, list[float
     engine = _engine(config)
     seeded = config.sampler.model_copy(update={"seed": sampler_seed})
     sampler = build_sampler(seeded, sampler_seed, 0, family_plan(config))
-    study = optuna.create_study(sampler=sampler)
+    pruner = build_pruner(config.pruner, config.epochs)
+    study = optuna.create_study(sampler=sampler, pruner=pruner)
     for parameters in first_trials(config.model_copy(update={"seed": sampler_seed})):
         study.enqueue_trial(parameters)
     space, draws_ms, ended = config.search_space, [], 0
@@ -137,17 +141,18 @@ def run_study(config: StudyConfig, sampler_seed: int) -> tuple[float, list[float
         for result in engine.train_epoch():
             assert isinstance(result, EpochResult), result
             trial, number = in_flight[result.number], result.number
-            figures = (result.val_mse, result.train_mse, result.grad_norm)
-            diverged = not np.isfinite(figures).all()
+            diverged = what_diverged(result)
             if not diverged:
-                trial.report(result.val_mse, result.epoch)
+                averaged = config.pruner.signal == "averaged"
+                trial.report(result.averaged_val_mse if averaged else result.val_mse, result.epoch)
                 best[number] = min(best[number], result.val_mse)
-                if result.epoch < config.epochs:
-                    continue
+            if result.epoch == config.epochs and not diverged:
                 study.tell(trial, best[number])
-            else:
-                trial.set_user_attr("reason", "diverged")
+            elif diverged or trial.should_prune():
+                trial.set_user_attr("reason", "diverged" if diverged else "pruned")
                 study.tell(trial, state=TrialState.PRUNED)
+            else:
+                continue
             engine.remove(number)
             del in_flight[number]
             ended += 1
@@ -169,13 +174,14 @@ def _engine(config: StudyConfig) -> Any:
     return _engines[key]
 
 
-def measure(job: tuple[str, str, int, int]) -> dict[str, Any]:
+def measure(job: tuple[str, str, int, int, str]) -> dict[str, Any]:
     """One study, as a row of the results."""
-    data, sampler, trials, seed = job
+    data, sampler, trials, seed, pruner = job
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     name, settings = SAMPLERS[sampler]
-    given = {"epochs": 25, "trials": trials, "sampler": {"name": name}, **SETS[data], **settings}
+    given = {"epochs": 25, "trials": trials, "sampler": {"name": name}, "pruner": pruner}
+    given |= {**SETS[data], **settings}
     start = time.perf_counter()
     best, draws_ms, counts = run_study(StudyConfig.model_validate(given), seed)
     return {
@@ -226,10 +232,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--samplers", nargs="+", choices=SAMPLERS, default=list(SAMPLERS))
     parser.add_argument("--trials", nargs="+", type=int, default=list(BUDGETS))
+    parser.add_argument("--pruner", default="none")
     given = parser.parse_args()
     seeds, budgets = (2, [50, 100]) if given.quick else (given.seeds, given.trials)
     jobs = [
-        (data, sampler, trials, seed)
+        (data, sampler, trials, seed, given.pruner)
         for seed in range(seeds)
         for data in SETS
         for sampler in given.samplers

@@ -29,7 +29,7 @@ _SPREAD_FIRST = 2
 """Trials of a scheduler that are spread over its space before its model is asked."""
 _GOOD_SHARE = 0.2
 _MOST_GOOD = 25
-_CANDIDATES = 64
+_CANDIDATES = 24
 _TOP_SHARE = 0.05
 _FLOOR = 0.2
 _TEACHES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)

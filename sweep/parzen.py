@@ -16,8 +16,8 @@ from scipy.special import ndtr, ndtri
 
 Floats = NDArray[np.float64]
 
-_WIDTH = 0.15
-_LEAST_WIDTH = 0.02
+_WIDTH = 0.6
+_LEAST_WIDTH = 0.01
 
 
 class ParzenEstimator:
@@ -25,8 +25,9 @@ class ParzenEstimator:
 
     A kernel is a product over coordinates: a normal density cut off at 0 and 1 for a number; for
     one of K options, a share for the observed option and the rest spread evenly; flat where the
-    observation lacks the coordinate. All kernels are narrower the more observations there are, by
-    Scott's rule.
+    observation lacks the coordinate. Kernels are as wide as Scott's rule says: the narrower, the
+    closer together observations are and the more there are, the flat one counted in; but no
+    narrower than one over their number, lest a few lucky ones draw all others to them.
 
     Args:
         points: The observations, (observations, coordinates), NaN where one is lacking; option k
@@ -39,13 +40,22 @@ class ParzenEstimator:
         self._points = np.vstack([points, np.full((1, coordinates), np.nan)])
         self._options = options
         self._spread = len(self._points) ** (-1 / (coordinates + 4))
-        self._width = max(_WIDTH * self._spread, _LEAST_WIDTH)
         self._lacking = np.isnan(self._points)
+        least = max(1 / len(self._points), _LEAST_WIDTH)
+        self._width = np.maximum(_WIDTH * self._spread * self._deviation(), least)
         low = ndtr(-self._points / self._width)
         high = ndtr((1 - self._points) / self._width)
         self._low, self._mass = low, high - low
         peak = -np.log(self._mass * self._width * math.sqrt(2 * math.pi))
         self._peaks = np.where(self._lacking, 0.0, peak)
+
+    def _deviation(self) -> Floats:
+        """The standard deviation of each coordinate, the flat kernel's included."""
+        counts = (~self._lacking).sum(axis=0)
+        means = np.where(self._lacking, 0.0, self._points).sum(axis=0) / np.maximum(counts, 1)
+        squares = np.where(self._lacking, 0.0, (self._points - means) ** 2).sum(axis=0)
+        deviation: Floats = np.sqrt((squares + 1 / 12) / (counts + 1))
+        return deviation
 
     def sample(self, rng: np.random.Generator, count: int) -> Floats:
         """Points drawn from the density, (count, coordinates)."""

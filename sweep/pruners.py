@@ -1,14 +1,16 @@
 """Pruners by name: when an unpromising trial is stopped.
 
-All of Optuna's are here but WilcoxonPruner: it pairs the values that two trials have at the same
+Optuna's are all here but WilcoxonPruner: it pairs the values that two trials have at the same
 steps as if the steps were many problems to solve, in any order. Epochs of one training are no such
 sample: the early ones would count as much as the last.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
@@ -18,19 +20,27 @@ from pydantic import ValidationError
 
 from sweep.arguments import build
 from sweep.errors import StudyFileError
+from sweep.halving import HalvingPruner
 from sweep.settings import PrunerConfig
 
-FIRST_RUNGS: Mapping[str, int] = MappingProxyType({"auto": 5, "thorough": 3, "fast": 7})
-"""Our halving pruners, and which part of the epochs comes before their first comparison."""
+HALVING: Mapping[str, tuple[tuple[Fraction, float], ...]] = MappingProxyType(
+    {
+        "auto": ((Fraction(1, 15), 0.5), (Fraction(1, 3), 0.5), (Fraction(2, 3), 0.5)),
+        "thorough": ((Fraction(1, 3), 0.5), (Fraction(2, 3), 0.5)),
+        "fast": ((Fraction(1, 15), 0.4), (Fraction(1, 5), 0.5), (Fraction(3, 5), 0.5)),
+    }
+)
+"""Our own rules: after which part of the epochs trials are compared, and which part goes on.
+
+`benchmarks/pruning.py` measures them beside Optuna's; docs/pruning.md says how they were chosen.
+"""
 
 
 def build_pruner(config: PrunerConfig, epochs: int) -> BasePruner:
     """Optuna's pruner of a name.
 
-    `auto` is asynchronous successive halving (Li et al., arXiv 1810.05934): after a fifth of the
-    epochs, twice and four times as many, a trial goes on if it is in the better half of all trials
-    that have come so far. `thorough` begins after a third of the epochs, `fast` after a seventh.
-    Optuna's default would begin after a hundredth, when schedules that anneal late are behind.
+    `auto`, `thorough` and `fast` are the rules of HALVING. Their arguments are those of
+    HalvingPruner: `rungs`, in epochs, and `keep`.
 
     Args:
         config: The name, and arguments for Optuna's class.
@@ -63,13 +73,14 @@ def decision_epochs(config: PrunerConfig, epochs: int) -> frozenset[int] | None:
     Raises:
         StudyFileError: An argument is unknown or refused.
     """
-    build_pruner(config, epochs)  # refuses a factor that would never reach the last epoch
-    kind, defaults = _kind(config.name, epochs)
-    if kind is optuna.pruners.NopPruner:
+    pruner = build_pruner(config, epochs)
+    if config.name == "none":
         return frozenset()
-    if kind is not optuna.pruners.SuccessiveHalvingPruner:
+    if isinstance(pruner, HalvingPruner):
+        return frozenset(rung for rung in pruner.rungs if rung < epochs)
+    if config.name != "asha":
         return None
-    arguments = {"min_resource": "auto", "reduction_factor": 4, **defaults, **config.arguments}
+    arguments = {"min_resource": "auto", "reduction_factor": 4, **config.arguments}
     rung, factor = arguments["min_resource"], arguments["reduction_factor"]
     if rung == "auto":
         return None
@@ -82,10 +93,12 @@ def decision_epochs(config: PrunerConfig, epochs: int) -> frozenset[int] | None:
 
 
 def _kind(name: str, epochs: int) -> tuple[type[BasePruner], dict[str, Any]]:
-    if name in FIRST_RUNGS:
-        first = -(-epochs // FIRST_RUNGS[name])
-        halving = {"min_resource": first, "reduction_factor": 2}
-        return optuna.pruners.SuccessiveHalvingPruner, halving
+    if name in HALVING:
+        # In a short study, parts that fall on one epoch are one comparison, the later one.
+        shares = {math.ceil(part * epochs): keep for part, keep in HALVING[name]}
+        same = len(set(shares.values())) == 1
+        keep = next(iter(shares.values())) if same else list(shares.values())
+        return HalvingPruner, {"rungs": list(shares), "keep": keep}
     kinds: dict[str, tuple[type[BasePruner], dict[str, Any]]] = {
         "median": (optuna.pruners.MedianPruner, {}),
         "percentile": (optuna.pruners.PercentilePruner, {"percentile": 25.0}),

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "sweep"
 
 FLOORS = [
     {"errors", "numbers", "paired"},
-    {"files", "imports", "shapes", "behaviour_log", "arguments", "dataset"},
+    {"files", "imports", "shapes", "behaviour_log", "arguments", "dataset", "halving"},
     {"schedule_code", "warmup"},
     {"schedules", "journal"},
     {"space", "parzen"},
@@ -39,6 +39,7 @@ HEAVY = {
         "samplers",
         "family_sampler",
         "pruners",
+        "halving",
         "storage",
         "records",
         "results",

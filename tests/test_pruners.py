@@ -12,7 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 from sweep.errors import StudyFileError
-from sweep.pruners import FIRST_RUNGS, build_pruner, decision_epochs
+from sweep.pruners import HALVING, build_pruner, decision_epochs
 from sweep.settings import PRUNERS, PrunerConfig, StudyConfig
 
 EPOCHS = 9
@@ -97,16 +97,17 @@ class TestHalving:
     @pytest.mark.parametrize(
         ("name", "epochs", "expected"),
         [
-            ("auto", 30, {6, 12, 24}),
+            ("auto", 30, {2, 10, 20}),
             ("thorough", 30, {10, 20}),
-            ("fast", 30, {5, 10, 20}),
+            ("fast", 30, {2, 6, 18}),
             ("auto", 1, set()),
             ("auto", 2, {1}),
             ("auto", 3, {1, 2}),
             ("auto", 5, {1, 2, 4}),
-            ("auto", 8, {2, 4}),  # not 8, where the trial ends anyway
             ("thorough", 2, {1}),
-            ("fast", 49, {7, 14, 28}),
+            ("thorough", 3, {1, 2}),
+            ("fast", 5, {1, 3}),
+            ("fast", 49, {4, 10, 30}),
         ],
     )
     def test_rungs(self, name: str, epochs: int, expected: set[int]) -> None:
@@ -120,44 +121,71 @@ class TestHalving:
         assert still[-1] == ([0] if expected else list(range(len(curves))))
 
     def test_the_better_half_goes_on_at_each_rung(self) -> None:
-        # The best comes first: of n values seen, one among the best n // 2 goes on.
         rank = [1, 2, 3, 4, 5, 6, 7, 8, 0.5, 0.6, 0.7, 0.8]
         still = kept(config("auto"), 30, [flat(level, 30) for level in rank])
-        after = {epoch: still[epoch - 1] for epoch in (5, 6, 11, 12, 23, 24, 29, 30)}
+        after = {epoch: still[epoch - 1] for epoch in (1, 2, 9, 10, 19, 20, 30)}
         first = [0, 8, 9, 10, 11]  # 8 is 1st of 9, 9 is 2nd of 10, 10 is 3rd of 11, 11 4th of 12
-        assert after[5] == list(range(12))
-        assert after[6] == after[11] == first
+        assert after[1] == list(range(12))
+        assert after[2] == after[9] == first
         second = [0, 8]  # 9 is 2nd of 3 where 1 goes on; 10 is 3rd of 4, 11 4th of 5
-        assert after[12] == after[23] == second
-        assert after[24] == after[30] == second  # 8 is 1st of 2
+        assert after[10] == after[19] == second
+        assert after[20] == after[30] == second  # 8 is 1st of 2
 
-    def test_about_half_of_many_goes_on(self) -> None:
+    def test_fast_keeps_less_at_the_first_rung(self) -> None:
+        rank = [1, 2, 3, 4, 0.5, 0.6, 0.7, 5, 6, 0.8]
+        still = kept(config("fast"), 30, [flat(level, 30) for level in rank])
+        # 4 is 1st of 5; 5 is 2nd of 6 and 6 3rd of 7, where 2 go on; 9 is 4th of 10, where 4 do.
+        assert still[1] == [0, 4, 5, 9]
+        assert kept(config("auto"), 30, [flat(v, 30) for v in rank])[1] == [0, 4, 5, 6, 9]
+
+    @pytest.mark.parametrize(("name", "share"), [("auto", 0.5), ("fast", 0.4)])
+    def test_the_share_of_many_that_goes_on(self, name: str, share: float) -> None:
         generator = random.Random(3)
         curves = [flat(generator.random(), 30) for _ in range(400)]
-        still = kept(config("auto"), 30, curves)
-        counts = [len(still[epoch - 1]) for epoch in (5, 6, 12, 24, 30)]
-        assert counts[0] == 400
-        for before, after in itertools.pairwise(counts[:4]):
-            assert 0.35 * before < after < 0.6 * before
-        assert counts[3] == counts[4]  # whoever passes the last rung trains to the end
-        best = min(range(400), key=lambda number: curves[number][0])
-        assert best in still[-1]
+        still = kept(config(name), 30, curves)
+        decides = decision_epochs(config(name), 30)
+        assert decides is not None
+        counts = [400, *(len(still[epoch - 1]) for epoch in sorted(decides))]
+        for expected, (before, after) in zip(
+            (share, 0.5, 0.5), itertools.pairwise(counts), strict=True
+        ):
+            assert (expected - 0.15) * before < after < (expected + 0.1) * before
+        assert len(still[-1]) == counts[-1]  # whoever passes the last rung trains to the end
+        assert min(range(400), key=lambda number: curves[number][0]) in still[-1]
 
     def test_only_the_value_at_the_rung_counts(self) -> None:
-        early = [0.1] * 5 + [2.0] * 25  # far ahead until the rung, behind at it
-        late = [9.0] * 5 + [1.0] * 25  # far behind until the rung, ahead at it
-        assert kept(config("auto"), 30, [flat(1.5, 30), late, early])[6] == [0, 1]
+        early = [0.1] * 9 + [2.0] * 21  # far ahead until the rung, behind at it
+        late = [9.0] * 9 + [1.0] * 21  # far behind until the rung, ahead at it
+        assert kept(config("thorough"), 30, [flat(1.5, 30), late, early])[10] == [0, 1]
+
+    def test_does_as_optunas_where_that_can_do_it(self) -> None:
+        optunas = config("asha", min_resource=6, reduction_factor=2)
+        ours = config("auto", rungs=[6, 12, 24])
+        generator = random.Random(1)
+        for _ in range(5):
+            curves = [[generator.random() for _ in range(30)] for _ in range(60)]
+            assert kept(ours, 30, curves) == kept(optunas, 30, curves)
+
+    def test_larger_is_better_where_the_study_says_so(self) -> None:
+        pruner = build_pruner(config("auto", rungs=[1]), 30)
+        study = optuna.create_study(direction="maximize", pruner=pruner)
+        stops = []
+        for value in (1.0, 2.0, 0.5):
+            trial = study.ask()
+            trial.report(value, 1)
+            stops.append(trial.should_prune())
+        assert stops == [False, False, True]
 
     def test_two_trials_with_the_same_value(self) -> None:
         assert kept(config("auto"), 30, [flat(1.0, 30)] * 6)[-1] == list(range(6))
 
     def test_a_value_that_is_no_number_is_stopped_at_the_rung(self) -> None:
         still = kept(config("auto"), 30, [flat(math.nan, 30), flat(1.0, 30), flat(math.inf, 30)])
-        assert still[4] == [0, 1, 2]
-        assert still[5] == still[-1] == [1]
+        assert still[0] == [0, 1, 2]
+        assert still[1] == still[-1] == [1]
 
     @pytest.mark.parametrize("epochs", [1, 2, 3, 5, 8, 30])
-    @pytest.mark.parametrize("name", FIRST_RUNGS)
+    @pytest.mark.parametrize("name", HALVING)
     def test_nothing_ends_at_its_last_epoch(self, name: str, epochs: int) -> None:
         decides = decision_epochs(config(name), epochs)
         assert decides is not None
@@ -173,22 +201,45 @@ class TestHalving:
         assert abs(alone - together) <= 0.05 * alone
 
     def test_can_be_tuned(self) -> None:
-        tuned = config("auto", min_resource=3, reduction_factor=3, min_early_stopping_rate=1)
+        tuned = config("auto", rungs=[9, 27], keep=[0.25, 0.5])
         assert decision_epochs(tuned, 30) == frozenset({9, 27})
-        assert decision_epochs(config("thorough", min_resource=1), 5) == frozenset({1, 2, 4})
-        assert decision_epochs(config("fast", min_resource="auto"), 30) is None
-        curves = [flat(level, 30) for level in RISING]
-        assert [len(still) for still in kept(tuned, 30, curves)[7:9]] == [8, 1]
+        assert decision_epochs(tuned, 27) == frozenset({9})
+        still = kept(tuned, 30, [flat(level, 30) for level in [*RISING[3::-1], 3.5, 1.5, 0.5]])
+        assert still[8] == [0, 1, 2, 3, 6]  # 4 is 5th of 5, 5 is 2nd of 6, where 1 goes on
+        assert kept(config("auto", keep=0.9), 30, [flat(v, 30) for v in RISING])[-1] == [0]
 
-    def test_refuses_what_optuna_refuses(self) -> None:
-        with pytest.raises(StudyFileError, match="reduction_factor"):
-            decision_epochs(config("auto", reduction_factor=1), 30)
-        with pytest.raises(StudyFileError, match=r"^pruner\.n_startup_trials: "):
-            build_pruner(config("auto", n_startup_trials=5), 30)
+    @pytest.mark.parametrize(
+        ("arguments", "expected"),
+        [
+            ({"rungs": 3}, "rungs must be a list of epochs, but got rungs=3"),
+            ({"rungs": [2.5]}, "rungs must be a list of epochs, but got rungs=[2.5]"),
+            ({"rungs": [0, 3]}, "rungs must rise from at least 1, but got rungs=[0, 3]"),
+            ({"rungs": [3, 3]}, "rungs must rise from at least 1, but got rungs=[3, 3]"),
+            ({"keep": 1}, "keep must be above 0 and below 1, but got keep=1"),
+            ({"keep": "half"}, "keep must be a number or a list of numbers, but got keep='half'"),
+            (
+                {"keep": [0.5, 0.5]},
+                "keep must have a share for each rung, but got rungs=[2, 10, 20], keep=[0.5, 0.5]",
+            ),
+        ],
+    )
+    def test_what_is_wrong_with_its_arguments(
+        self, arguments: dict[str, Any], expected: str
+    ) -> None:
+        with pytest.raises(StudyFileError) as raised:
+            decision_epochs(config("auto", **arguments), 30)
+        assert str(raised.value) == f"pruner: HalvingPruner refuses {arguments}: {expected}"
+
+    def test_optunas_arguments_are_not_its_own(self) -> None:
+        with pytest.raises(StudyFileError) as raised:
+            build_pruner(config("auto", min_resource=5), 30)
+        assert str(raised.value) == (
+            "pruner.min_resource: HalvingPruner has no such argument (rungs, keep)"
+        )
 
 
 class TestDecisionEpochs:
-    @pytest.mark.parametrize("name", set(PRUNERS) - {*FIRST_RUNGS, "none"})
+    @pytest.mark.parametrize("name", sorted({*PRUNERS} - {*HALVING, "none"}))
     def test_any_epoch(self, name: str) -> None:
         arguments = {"upper": 5.5} if name == "threshold" else {}
         assert decision_epochs(config(name, **arguments), 30) is None
@@ -206,7 +257,7 @@ class TestDecisionEpochs:
     @pytest.mark.parametrize(
         "pruner",
         [
-            *map(config, FIRST_RUNGS),
+            *map(config, HALVING),
             config("none"),
             config("asha", min_resource=2),
             config("asha", min_resource=1, reduction_factor=3, min_early_stopping_rate=1),

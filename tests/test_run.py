@@ -420,3 +420,11 @@ def test_a_custom_schedule_that_cannot_be_used_stops_the_sweep_at_once(tmp_path:
     custom = {"negative": {"factory": "own_schedules_2:negative"}}
     with pytest.raises(ScheduleError, match="own_schedules_2:negative: gives the rate -"):
         sweep(tmp_path, space__scheduler=["negative"], custom=custom)
+
+
+def test_a_fair_study_trains_as_many_trials_of_every_scheduler(tmp_path: Path) -> None:
+    names = ["constant", "cosine", "linear", "onecycle"]
+    study, *_ = sweep(tmp_path, trials=13, epochs=1, fair=True, space__scheduler=names)
+    study, *_ = sweep(tmp_path, trials=22, epochs=1, fair=True, space__scheduler=names)
+    drawn = [trial.params["scheduler"] for trial in study.trials]
+    assert sorted(drawn.count(name) for name in names) == [5, 5, 6, 6]

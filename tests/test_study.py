@@ -337,6 +337,15 @@ class TestProblems:
                 f"did you mean 'n_startup_trials'? ({TPE_ARGUMENTS})",
             ),
             (
+                'fair = true\nsampler = "tpe"',
+                "fair = true: needs sampler 'family' or 'random', but tpe models all schedulers "
+                "together",
+            ),
+            (
+                'fair = true\nsampler = "grid"',
+                "fair = true: needs sampler 'family' or 'random', but grid gives each its points",
+            ),
+            (
                 'sampler = {name = "grid", points = 0}',
                 "sampler.points: expected a whole number of at least 1, got 0",
             ),
