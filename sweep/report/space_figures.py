@@ -60,7 +60,7 @@ def _map(
     for ending in ("failed", "diverged", "pruned", "completed"):
         some = [trial for trial in (drawn if flat else trials) if trial.ending == ending]
         if some:
-            _add_trials(figure, some, ending, flat, scale)
+            _add_trials(figure, some[::-1], ending, flat, scale)  # the best ones on top
     best = findings.summary.best
     for winner in (trial for trial in trials if best and trial.number == best.number):
         figure.add_scatter(
