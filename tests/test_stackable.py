@@ -20,7 +20,7 @@ from twins import (
 
 from sweep.errors import TrainingError
 from sweep.models import MODELS
-from sweep.training.stackable import why_not_stackable
+from sweep.training.stackable import survey
 from sweep.training.vectorized import VectorizedEngine
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -117,7 +117,7 @@ class Recurrent(nn.Module):
 def test_why_not_stackable(name: str) -> None:
     make, expected = FALLBACKS[name]
     data = make_data()
-    reason = why_not_stackable(own(make), data.x_train, data.y_train)
+    reason = survey(own(make), data.x_train, data.y_train).reason
     assert reason is not None
     assert reason.startswith(expected)
     with pytest.raises(TrainingError, match="cannot be trained as lanes"):
@@ -127,4 +127,4 @@ def test_why_not_stackable(name: str) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_built_in_models_are_stackable(model: str) -> None:
     data = make_data()
-    assert why_not_stackable(builder(CONFIGS[model]), data.x_train, data.y_train) is None
+    assert survey(builder(CONFIGS[model]), data.x_train, data.y_train).reason is None

@@ -45,22 +45,14 @@ class Survey:
     weights: int = 0
 
 
-def why_not_stackable(build_model: ModelBuilder, x: Tensor, y: Tensor) -> str | None:
-    """The module or operation that keeps a model from being trained as lanes.
+def survey(build_model: ModelBuilder, x: Tensor, y: Tensor) -> Survey:
+    """Train one step of two models, each alone and as lanes, and compare.
 
     Args:
         build_model: Builds it, with the initial weights of a seed.
         x: Inputs, (rows, features); the first few are used.
         y: Targets, (rows,).
-
-    Returns:
-        Half a sentence that names it, or None if nothing is in the way.
     """
-    return survey(build_model, x, y).reason
-
-
-def survey(build_model: ModelBuilder, x: Tensor, y: Tensor) -> Survey:
-    """Train one step of two models, each alone and as lanes, and compare."""
     x, y = x[:CHECKED_ROWS], y[:CHECKED_ROWS]
     with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
         models = [build_model(seed).to(x.device).train() for seed in _SEEDS]
