@@ -115,10 +115,11 @@ class FamilySampler(BaseSampler):
     Its parameters: the first trials of a scheduler, and all until five have completed, are spread
     over its space; the next ones are drawn by a multivariate TPE (see `parzen`). It learns from
     the scheduler's own trials and, in the dimensions that both have, from those of the others;
-    good are the best fifth of all, and the scheduler's own best. In a fair study a scheduler learns from its own trials alone. What a
-    schedule ignores (decay of a constant rate, warm-up of one-cycle) has no part in its model, and
-    others learn nothing from it. Trials in flight count as poor ones, so that those beside them go
-    elsewhere; pruned trials rank behind completed ones, by how far they came.
+    good are the best fifth of all, and the scheduler's own best. In a fair study a scheduler learns
+    from its own trials alone. What a schedule ignores (decay of a constant rate, warm-up of
+    one-cycle) has no part in its model, and others learn nothing from it. Trials in flight count
+    as poor ones, so that those beside them go elsewhere; pruned trials rank behind completed ones,
+    by how far they came.
 
     A draw depends on the seed, the trial's number and the study's other trials, and on nothing
     that this process remembers: a study that is continued by another process, or run by several,
