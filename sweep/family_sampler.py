@@ -27,6 +27,8 @@ _FIRST_SHARE = 4
 """One trial in so many is spread evenly over the schedulers."""
 _SPREAD_FIRST = 2
 """Trials of a scheduler that are spread over its space before its model is asked."""
+_ENOUGH = 5
+"""Completed trials before any model is asked: the first to end are those that were pruned."""
 _GOOD_SHARE = 0.2
 _MOST_GOOD = 25
 _CANDIDATES = 24
@@ -110,13 +112,14 @@ class FamilySampler(BaseSampler):
     a probability that follows how often it is among the best twentieth of the trials, plus a
     floor, so that none is ever given up. In a fair study the schedulers take turns to the end.
 
-    Its parameters: the first trials of a scheduler are spread over its space; the next ones are
-    drawn by a multivariate TPE (see `parzen`). It learns from the scheduler's own trials and, in
-    the dimensions that both have, from those of the others; good are the best fifth of all, and the
-    scheduler's own best. In a fair study a scheduler learns from its own trials alone. What a
-    schedule ignores (decay of a constant rate, warm-up of one-cycle) has no part in its model, and
-    others learn nothing from it. Trials in flight count as poor ones, so that those beside them go
-    elsewhere; pruned trials rank behind completed ones, by how far they came.
+    Its parameters: the first trials of a scheduler, and all until five have completed, are spread
+    over its space; the next ones are drawn by a multivariate TPE (see `parzen`). It learns from
+    the scheduler's own trials and, in the dimensions that both have, from those of the others;
+    good are the best fifth of all, and the scheduler's own best. In a fair study a scheduler learns
+    from its own trials alone. What a schedule ignores (decay of a constant rate, warm-up of
+    one-cycle) has no part in its model, and others learn nothing from it. Trials in flight count
+    as poor ones, so that those beside them go elsewhere; pruned trials rank behind completed ones,
+    by how far they came.
 
     A draw depends on the seed, the trial's number and the study's other trials, and on nothing
     that this process remembers: a study that is continued by another process, or run by several,
@@ -257,7 +260,8 @@ class FamilySampler(BaseSampler):
         if not self._learns or not used.any():
             return point
         known = others.families[others.best_first]
-        if others.started[family] < _SPREAD_FIRST or (self._fair and family not in known):
+        unknown = others.completed < _ENOUGH or (self._fair and family not in known)
+        if unknown or others.started[family] < _SPREAD_FIRST:
             return self._spread_point(family, int(others.started[family]))
         densities = (
             ParzenEstimator(others.rows[part][:, used], self._options[used])
@@ -299,6 +303,7 @@ class _Others:
         families: The scheduler's position of each trial that teaches something.
         rows: Their coordinates.
         best_first: Positions of those that have ended, the best first.
+        completed: How many of them were trained to their last epoch.
     """
 
     def __init__(self, seen: list[_Seen], families: int, columns: int) -> None:
@@ -310,6 +315,7 @@ class _Others:
         ended = [place for place, one in enumerate(taught) if one.state != TrialState.RUNNING]
         ended.sort(key=lambda place: taught[place].rank)
         self.best_first = np.array(ended, dtype=np.int64)
+        self.completed = sum(one.state == TrialState.COMPLETE for one in taught)
 
     def split(self, family: int, alone: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Positions of the trials that are good examples for a scheduler, and of the rest.
