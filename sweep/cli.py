@@ -248,6 +248,30 @@ def run(
         str | None,
         typer.Option(metavar="NAME", help="sgd, adam or adamw.", rich_help_panel="Training"),
     ] = None,
+    loop: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE:NAME",
+            help="Your own training loop, a generator: train.py:train or module:train.",
+            rich_help_panel="Training",
+        ),
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What your loop yields, if not val_mse: val_accuracy.",
+            rich_help_panel="Training",
+        ),
+    ] = None,
+    direction: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="minimize or maximize your loop's metric.",
+            rich_help_panel="Training",
+        ),
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(help="Epochs of each trial.", rich_help_panel="Training")
     ] = None,
@@ -318,11 +342,13 @@ def run(
       sweep run diabetes --scheduler cosine --scheduler step --lr 1e-3:1:log --trials 200
 
       sweep run --data houses.csv --target price
+
+      sweep run --loop train.py:train --metric val_accuracy --direction maximize --epochs 20
     """
     from sweep.locations import locate_study
     from sweep.study import load_study
 
-    location = locate_study(study, out, data)
+    location = locate_study(study, out, data, loop)
     given = {
         "--scheduler": ("space.scheduler", scheduler or None),
         "--lr": ("space.lr", lr),
@@ -340,6 +366,9 @@ def run(
         "--target": ("data.target", target),
         "--model": ("model.name", model),
         "--optimizer": ("optimizer.name", optimizer),
+        "--loop": ("loop", loop),
+        "--metric": ("metric", metric),
+        "--direction": ("direction", direction),
         "--epochs": ("epochs", epochs),
         "--batch-size": ("optimizer.batch_size", _number_or_word(batch_size)),
         "--workers": ("workers", workers),

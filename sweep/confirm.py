@@ -77,7 +77,7 @@ def confirm(
         in_time = math.inf if deadline == math.inf else (deadline - time.monotonic()) / secs
         return int(min(budget - spent, in_time))
 
-    values = race(
+    losses = race(
         list(trials),
         step.train,
         most_seeds=config.confirm.seeds,
@@ -87,9 +87,11 @@ def confirm(
     if stop.is_set():
         return None
     schedules = {number: schedule_of(t, config.search_space) for number, t in trials.items()}
+    values = {t: tuple(map(config.measure.loss, losses[t])) for t in losses}
     used = max(map(len, values.values()))
     seeds = tuple(seed_of(sweep, index) for index in range(used))
-    return Confirmation(ranked(schedules, values), seeds, raced=not config.fair)
+    candidates_ranked = ranked(schedules, values, config.measure)
+    return Confirmation(candidates_ranked, seeds, not config.fair, config.measure)
 
 
 def seed_of(sweep: Sweep, index: int) -> int:
@@ -112,7 +114,7 @@ def chosen(sweep: Sweep) -> Iterator[FrozenTrial]:
     any scheduler) has completed, the one that came furthest stands in.
     """
     config, space = sweep.config, sweep.config.search_space
-    trials = standing(sweep.trials)
+    trials = standing(sweep.trials, config.measure)
     done = len(completed(sweep.trials))
     most = max(_FEWEST, min(config.confirm.top, _affordable_runs(sweep) // FIRST_SEEDS - 1))
     alike = _MOST_ALIKE if len(space.schedulers) > 1 else most
@@ -157,7 +159,7 @@ class _Step:
         }
 
     def train(self, pairs: list[tuple[int, int]]) -> dict[tuple[int, int], float]:
-        """Trials and indices of seeds, and the validation MSE that each came to."""
+        """Trials and indices of seeds, and the loss that each came to."""
         specs = [
             self._spec(number, trial, index)
             for number, (trial, index) in enumerate(pairs)
@@ -167,6 +169,7 @@ class _Step:
         asked = Retraining(
             kind="confirmation run",
             epochs=self._sweep.config.epochs,
+            metric=self._sweep.config.measure,
             stop=self._stop,
             note=self._sweep.note,
             on_epochs=lambda count: self._on_epochs(_WHAT, before + count, self._most_epochs),
@@ -177,8 +180,9 @@ class _Step:
             (trial, index): self._runs.get((trial, seed_of(self._sweep, index)))
             for trial, index in pairs
         }
+        metric = self._sweep.config.measure
         return {
-            pair: math.inf if pd.isna(row["val_mse"]) else float(row["val_mse"])
+            pair: math.inf if pd.isna(row[metric.name]) else metric.loss(float(row[metric.name]))
             for pair, row in found.items()
             if row is not None
         }
@@ -190,7 +194,7 @@ class _Step:
         return replace(spec, number=number, seed=seed_of(self._sweep, index))
 
     def _keep(self, trial: int, spec: TrialSpec, record: TrialRecord) -> None:
-        objective = self._sweep.config.objective
+        objective, metric = self._sweep.config.objective, self._sweep.config.measure
         schedule = spec.schedule
         self._runs[trial, spec.seed] = {
             "trial": trial,
@@ -200,18 +204,18 @@ class _Step:
             "decay": schedule.decay,
             "warmup": schedule.warmup,
             **{f"{schedule.scheduler}.{name}": v for name, v in schedule.params.items()},
-            "val_mse": None if record.reason else record.val_mse(objective),
-            "best_epoch": None if record.reason else record.best_epoch(objective),
+            metric.name: None if record.reason else record.val_mse(objective, metric),
+            "best_epoch": None if record.reason else record.best_epoch(objective, metric),
             "epochs_run": len(record.curve),
             "reason": record.reason,
         }
         places = {seed_of(self._sweep, i): i for i in range(self._sweep.config.confirm.seeds)}
         rows = sorted(self._runs.values(), key=lambda row: (row["trial"], places[row["seed"]]))
-        write_whole(self._path, _frame(rows).to_csv(index=False))
+        write_whole(self._path, _frame(rows, metric.name).to_csv(index=False))
 
 
-def _frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    last = ["val_mse", "best_epoch", "epochs_run", "reason"]
+def _frame(rows: Sequence[dict[str, Any]], value: str) -> pd.DataFrame:
+    last = [value, "best_epoch", "epochs_run", "reason"]
     names = list(dict.fromkeys(name for row in rows for name in row if name not in last))
     frame = pd.DataFrame(list(rows), columns=[*names, *last])
     return frame.astype({"best_epoch": "Int64"})

@@ -10,7 +10,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "sweep"
 
 FLOORS = [
-    {"errors", "numbers", "paired"},
+    {"errors", "numbers", "paired", "metric"},
     {"files", "imports", "shapes", "behaviour_log", "arguments", "dataset", "halving"},
     {"schedule_code", "warmup"},
     {"schedules", "journal"},
