@@ -38,6 +38,8 @@ FILES = (
     REPORT,
 )
 """All of them, but the settings and the storage."""
+CHECKPOINTS = "checkpoints"
+"""A folder: the states of trials in flight, where a loop of the user's own yields them."""
 
 
 def suggestion_of(trial: FrozenTrial, space: Space) -> Suggestion:

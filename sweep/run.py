@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import signal
 import threading
 import time
@@ -182,6 +183,7 @@ def _discard(location: Location, study: optuna.Study, url: str) -> None:
         Path(url).unlink()
     for name in results.FILES:
         (location.folder / name).unlink(missing_ok=True)
+    shutil.rmtree(location.folder / results.CHECKPOINTS, ignore_errors=True)
 
 
 def _check_folder(location: Location) -> None:
@@ -283,12 +285,12 @@ def _pool(sweep: Sweep) -> WorkerPool:
         config.engine,
         config.lanes,
         config.search_space.custom_schedules(),
-        _loop_settings(config, workers) if config.loop else None,
+        _loop_settings(config, workers, sweep.location.folder) if config.loop else None,
     )
     return WorkerPool(setup, workers)
 
 
-def _loop_settings(config: StudyConfig, workers: int) -> LoopSettings:
+def _loop_settings(config: StudyConfig, workers: int, folder: Path) -> LoopSettings:
     assert config.loop is not None
     return LoopSettings(
         reference=config.loop,
@@ -299,6 +301,7 @@ def _loop_settings(config: StudyConfig, workers: int) -> LoopSettings:
         device=config.device,
         threads=config.threads or max(1, default_workers() // workers),
         wants_averaged=config.pruner.signal == "averaged",
+        checkpoints=folder.absolute() / results.CHECKPOINTS,
     )
 
 
@@ -364,6 +367,8 @@ def _conclude(
         if stop.is_set():
             return
     write_winner(sweep, pool, stop, confirmation)
+    if not stop.is_set():
+        shutil.rmtree(sweep.location.folder / results.CHECKPOINTS, ignore_errors=True)
 
 
 def default_workers() -> int:

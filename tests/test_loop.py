@@ -6,6 +6,11 @@ import json
 import math
 import os
 import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from textwrap import dedent
 
@@ -302,7 +307,7 @@ def test_what_is_wrong_ends_the_trial_and_says_where(
         (
             "def train(schedule, *, epoch): yield 1.0",
             "train.py:train: has the parameter 'epoch' without a default; did you mean 'epochs'?; "
-            "a loop is given device, epochs, seed",
+            "a loop is given device, epochs, seed, state",
         ),
         (
             "def trian(schedule): yield 1.0",
@@ -323,7 +328,7 @@ def test_loops_of_other_forms_are_called(tmp_path: Path) -> None:
 import functools
 class Trainer:
     def __call__(self, schedule, **given):
-        assert sorted(given) == ["device", "epochs", "seed"]
+        assert sorted(given) == ["device", "epochs", "seed", "state"]
         yield from train(schedule, **given)
 @functools.wraps(train)
 def wrapped(*args, **kwargs):
@@ -633,3 +638,119 @@ def test_metrics() -> None:
     assert likelihood.lead(-8.0, -10.0) == pytest.approx(0.2)
     assert Metric().lead(0.5, 0.0) is None
     assert Metric().worst == math.inf and accuracy.worst == -math.inf
+
+
+RESUMED = (
+    HEAD
+    + """
+import time
+def train(schedule, epochs, seed, state=None):
+    torch.manual_seed(seed)
+    x = torch.randn(64, 4)
+    model = torch.nn.Linear(4, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    scheduler = schedule.attach(optimizer, steps_per_epoch=4)
+    parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
+    first = 0
+    if state:
+        first = state["epoch"]
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+    for epoch in range(first, epochs):
+        order = torch.randperm(64, generator=torch.Generator().manual_seed(epoch))
+        for rows in order.view(4, 16):
+            loss = (model(x[rows]).squeeze(1) - x[rows].sum(1)).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            scheduler.step()
+        time.sleep(WAIT)
+        with open("trained.txt", "a") as file:
+            file.write(f"{epoch + 1} {schedule.lr}\\n")
+        error = (model(x).squeeze(1) - x.sum(1)).square().mean()
+        state = {name: part.state_dict() for name, part in parts.items()}
+        yield {"val_mse": error, "state": {"epoch": epoch + 1, **state}}
+"""
+)
+
+
+@pytest.mark.parametrize("scheduler", SHAPES)
+def test_a_trial_that_is_resumed_takes_the_same_course(scheduler: str, tmp_path: Path) -> None:
+    code = RESUMED.replace("WAIT", "0").replace(
+        'open("trained.txt", "a")', 'open("/dev/null", "w")'
+    )
+    warmup = 0.1 if SHAPES[scheduler].uses_warmup else 0.0
+    given = spec(
+        Schedule(scheduler, lr=0.05, decay=1.0 if scheduler == "constant" else 0.01, warmup=warmup)
+    )
+    whole = engine_of(tmp_path, code, epochs=8)
+    whole.add(given)
+    expected = train(whole, 8)
+    for stop in (1, 3, 6):
+        folder = tmp_path / str(stop)
+        killed = engine_of(tmp_path, code, epochs=8, checkpoints=folder)
+        killed.add(given)
+        killed._checkpoints._next = -1e9  # type: ignore[union-attr]
+        for _ in range(stop):
+            train(killed, 1)
+            killed._checkpoints._next = -1e9  # type: ignore[union-attr]
+        resumed = engine_of(tmp_path, code, epochs=8, checkpoints=folder)
+        resumed.add(given)
+        assert resumed.notes == [f"trial 0 goes on after its epoch {stop}"]
+        results = train(resumed, 8 - stop)
+        for ours, theirs in zip(results, expected, strict=True):
+            assert ours.epoch == theirs.epoch
+            assert ours.val_mse == theirs.val_mse
+            assert (ours.lr_first, ours.lr_last) == (theirs.lr_first, theirs.lr_last)
+        other = engine_of(tmp_path, code, epochs=8, checkpoints=folder)
+        other.add(spec(given.schedule, seed=4))
+        assert other.notes == []
+        resumed.remove(0)
+        assert list(folder.iterdir()) == []
+
+
+def test_a_state_that_nobody_takes_is_said(tmp_path: Path) -> None:
+    code = LINE.replace('"val_mse": error', '"val_mse": error, "state": {}')
+    engine = engine_of(tmp_path, code, checkpoints=tmp_path / "kept")
+    engine.add(spec())
+    train(engine)
+    assert engine.notes == ["the loop yields a state but takes none back: give it a `state=None`"]
+    assert not (tmp_path / "kept").exists()
+
+
+@pytest.mark.timeout(120)
+def test_a_sweep_killed_in_the_middle_of_a_trial_goes_on_there(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(RESUMED.replace("WAIT", "0.15"))
+    command = [sys.executable, "-m", "sweep", "run", "--loop", "train.py:train", "--epochs", "30"]
+    command += ["--trials", "2", "--workers", "1", "--pruner", "none", "--no-confirm"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL
+    )
+    trained = tmp_path / "trained.txt"
+    deadline = time.monotonic() + 60
+    while not trained.exists() or len(trained.read_text().splitlines()) < 40:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    before = trained.read_text().splitlines()
+    assert len(list((tmp_path / "studies/train/checkpoints").iterdir())) == 1
+
+    done = sweep(*command[3:], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    after = trained.read_text().splitlines()[len(before) :]
+    assert "resuming trials that were interrupted: 1" in done.stdout
+    assert "trial 1 goes on after its epoch" in done.stdout
+    assert len(before) + len(after) <= 2 * 30 + 2
+    assert int(after[0].split()[0]) > 5
+    results = pd.read_csv(tmp_path / "studies/train/results.csv")
+    assert list(results["state"]) == ["COMPLETE"] * 2
+    epochs = pd.read_csv(tmp_path / "studies/train/epochs.csv")
+    assert list(epochs["epoch"]) == [*range(1, 31)] * 2
+    assert not (tmp_path / "studies/train/checkpoints").exists()
+
+    shutil.rmtree(tmp_path / "studies")
+    (tmp_path / "train.py").write_text(RESUMED.replace("WAIT", "0"))
+    assert sweep(*command[3:], cwd=tmp_path).returncode == 0
+    whole = pd.read_csv(tmp_path / "studies/train/epochs.csv")
+    pd.testing.assert_series_equal(epochs["val_mse"], whole["val_mse"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from sweep.metric import Metric
@@ -147,6 +148,7 @@ class LoopSettings:
         threads: Of torch, for one loop.
         wants_averaged: Whether trials are compared by the metric of averaged weights if the loop
             yields it.
+        checkpoints: A folder for the states that it yields.
     """
 
     reference: str
@@ -157,6 +159,7 @@ class LoopSettings:
     device: str = "cpu"
     threads: int = 1
     wants_averaged: bool = False
+    checkpoints: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from sweep.errors import InputError, ScheduleError, TrainingError, did_you_mean
 from sweep.imports import load_object
 from sweep.metric import Metric
 from sweep.schedules import Schedule
+from sweep.training.checkpoints import Checkpoint, Checkpoints
 from sweep.training.engine import EpochResult, LoopSettings, TrialError, TrialSpec
 
 _CALL = "train(schedule, *, epochs, seed, device)"
@@ -143,27 +144,37 @@ class Loop:
         function: The generator function.
         arguments: Keyword arguments that are the same for every trial.
         takes_seed: Whether it takes `seed`.
+        takes_state: Whether it takes `state`.
         file: Where it is defined, if that is known.
     """
 
     function: Callable[..., Iterator[Any]]
     arguments: Mapping[str, Any]
     takes_seed: bool
+    takes_state: bool
     file: str | None
 
-    def start(self, schedule: Schedule, seed: int) -> Iterator[Any]:
-        """A trial's generator, from everything random in a state that derives from the seed."""
+    def start(self, schedule: Schedule, seed: int, state: Any = None) -> Iterator[Any]:
+        """A trial's generator, from everything random in a state that derives from the seed.
+
+        Args:
+            schedule: The trial's.
+            seed: The trial's.
+            state: What the loop had yielded when it was interrupted; None at its beginning.
+        """
         random.seed(seed)
         np.random.seed(seed)
         torch.manual_seed(seed)
         own = {"seed": seed} if self.takes_seed else {}
+        own |= {"state": state} if self.takes_state else {}
         return self.function(schedule, **self.arguments, **own)
 
 
 def load_loop(settings: LoopSettings, folders: tuple[Path, ...], device: torch.device) -> Loop:
     """Import a training loop and look at what it takes.
 
-    Of `epochs`, `seed`, `device`, `horizon` and `evaluate_every` it is given those that it takes.
+    Of `epochs`, `seed`, `device`, `state`, `horizon` and `evaluate_every` it is given those that it
+    takes.
 
     Args:
         settings: Its name, and what it is called with.
@@ -193,7 +204,7 @@ def load_loop(settings: LoopSettings, folders: tuple[Path, ...], device: torch.d
         raise InputError(f"{name}: must take a schedule as its first argument: {_CALL}")
     for parameter in parameters[1:]:
         variable = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-        known = {*offered, "seed"}
+        known = {*offered, "seed", "state"}
         if not variable and parameter.default is parameter.empty and parameter.name not in known:
             near = did_you_mean(parameter.name, known)
             raise InputError(
@@ -204,6 +215,7 @@ def load_loop(settings: LoopSettings, folders: tuple[Path, ...], device: torch.d
         function=function,
         arguments={key: value for key, value in offered.items() if takes_all or key in names},
         takes_seed=takes_all or "seed" in names,
+        takes_state=takes_all or "state" in names,
         file=inspect.getsourcefile(inspect.unwrap(function))
         if inspect.isroutine(function)
         else None,
@@ -224,13 +236,14 @@ class _Yielded:
     value: float
     averaged: float | None
     training: float | None
+    state: Any
     unused: tuple[str, ...]
 
     @classmethod
     def read(cls, yielded: Any, metric: Metric) -> _Yielded:
         """From a number, or a dict with at least the metric."""
         if not isinstance(yielded, Mapping):
-            return cls(_number(metric.name, yielded), None, None, ())
+            return cls(_number(metric.name, yielded), None, None, None, ())
         if metric.name not in yielded:
             listed = ", ".join(map(str, yielded)) or "nothing"
             near = did_you_mean(metric.name, map(str, yielded))
@@ -242,18 +255,19 @@ class _Yielded:
         def optional(name: str) -> float | None:
             return _number(name, yielded[name]) if name in yielded else None
 
-        known = (metric.name, metric.averaged_name, metric.train_name)
+        known = (metric.name, metric.averaged_name, metric.train_name, "state")
         return cls(
             value=_number(metric.name, yielded[metric.name]),
             averaged=optional(metric.averaged_name),
             training=optional(metric.train_name),
+            state=yielded.get("state"),
             unused=tuple(str(key) for key in yielded if key not in known),
         )
 
 
 def _number(name: str, value: Any) -> float:
     try:
-        return float(value)
+        return float(value.detach() if isinstance(value, Tensor) else value)
     except (TypeError, ValueError, RuntimeError):
         kind = type(value).__name__
         raise TrainingError(
@@ -269,12 +283,21 @@ def _short(value: Any) -> str:
 
 @dataclass
 class _Run:
-    """A trial whose loop is suspended where it yielded its last epoch."""
+    """A trial whose loop is suspended where it yielded its last epoch.
+
+    `results` are of all its epochs; those `untold` were trained before it was interrupted.
+    """
 
     spec: TrialSpec
     course: Course
     generator: Iterator[Any]
-    epoch: int = 0
+    results: list[EpochResult]
+    untold: list[EpochResult]
+
+    @property
+    def epoch(self) -> int:
+        """The last one that it has trained."""
+        return len(self.results)
 
 
 class LoopEngine:
@@ -290,16 +313,27 @@ class LoopEngine:
     def __init__(self, loop: Loop, settings: LoopSettings) -> None:
         self._loop = loop
         self._settings = settings
+        self._checkpoints = Checkpoints(settings.checkpoints) if settings.checkpoints else None
         self._runs: dict[int, _Run] = {}
         self.notes: list[str] = []
         self._noted: set[str] = set()
 
     def add(self, spec: TrialSpec) -> None:
-        """Take a trial in; it starts with the next epoch."""
+        """Take a trial in; it starts with the next epoch, or goes on where it was interrupted.
+
+        The epochs that it had are told again with its next one.
+        """
+        kept = None
+        if self._checkpoints and self._loop.takes_state:
+            kept = self._checkpoints.load(spec)
+        results = kept.results if kept else []
         course = Course(self._settings.epochs, self._settings.horizon, self._settings.metric)
         schedule = LoopSchedule.of(spec.schedule, course)
-        generator = self._loop.start(schedule, spec.seed)
-        self._runs[spec.number] = _Run(spec, course, generator)
+        if results:
+            course.report(results[-1].val_mse)
+            self.notes.append(f"trial {spec.number} goes on after its epoch {len(results)}")
+        generator = self._loop.start(schedule, spec.seed, kept.state if kept else None)
+        self._runs[spec.number] = _Run(spec, course, generator, results, list(results))
 
     def expect(self, epochs: int) -> None:
         """Nothing needs preparation here."""
@@ -307,6 +341,8 @@ class LoopEngine:
     def remove(self, number: int) -> None:
         """Let a trial go, finished or not: its generator is closed, so that its `finally` runs."""
         run = self._runs.pop(number, None)
+        if run and self._checkpoints:
+            self._checkpoints.drop(run.spec)
         close = getattr(run.generator, "close", None) if run else None
         if close is None:
             return
@@ -323,6 +359,8 @@ class LoopEngine:
         """Train every trial for one epoch of its own; a trial that raises leaves."""
         results: list[EpochResult | TrialError] = []
         for run in list(self._runs.values()):
+            results += run.untold
+            run.untold = []
             try:
                 results.append(self._train(run))
             except Exception as error:
@@ -352,8 +390,7 @@ class LoopEngine:
         self._advise(run, yielded, last)
         if epoch == settings.epochs:
             self._finish(run)
-        run.epoch = epoch
-        return EpochResult(
+        result = EpochResult(
             number=run.spec.number,
             epoch=epoch,
             val_mse=yielded.value,
@@ -365,6 +402,20 @@ class LoopEngine:
             seconds=time.perf_counter() - started,
             total_steps=run.course.total_steps,
         )
+        run.results.append(result)
+        if yielded.state is not None and epoch < settings.epochs:
+            self._keep(run, yielded.state)
+        return result
+
+    def _keep(self, run: _Run, state: Any) -> None:
+        """Write down where a trial is."""
+        if not self._loop.takes_state:
+            self._note_once("the loop yields a state but takes none back: give it a `state=None`")
+        elif self._checkpoints:
+            try:
+                self._checkpoints.save(run.spec, Checkpoint(state, run.results))
+            except OSError as problem:
+                self._note_once(f"the states of trials cannot be written: {problem}")
 
     def _finish(self, run: _Run) -> None:
         """Let the loop end after its last epoch, and see that it does."""
