@@ -364,6 +364,47 @@ def check(
         raise typer.Exit(InputError.exit_code)
 
 
+@app.command("lr-range")
+@_takes_a_study
+def lr_range(
+    *,
+    between: Annotated[
+        str, typer.Option(metavar="LOW:HIGH", help="The rates to try, whatever --lr says.")
+    ] = "1e-6:10",
+    rates: Annotated[int, typer.Option(min=4, help="How many rates to try.")] = 36,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")] = False,
+    **given: Any,
+) -> None:
+    """Find the range of learning rates worth searching: the learning-rate range test.
+
+    Trains the study's model for a few epochs with many constant rates side by side, and suggests
+    bounds for lr: from where the loss begins to fall clearly to where it no longer does. Nothing
+    is written.
+
+    Examples:
+
+      sweep lr-range
+
+      sweep lr-range diabetes --optimizer adam --momentum 0
+    """
+    from sweep.lr_range import find_range
+    from sweep.overrides import configured
+    from sweep.report.lr_range_chart import lr_range_report
+
+    console = _console(stderr=as_json)
+    found = find_range(*configured(given), between, rates, _noting(console, as_json))
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), indent=2))
+    else:
+        console.print(lr_range_report(found, console.width), soft_wrap=False)
+
+
+def _noting(console: Console, quiet: bool) -> Callable[[str], None]:
+    from sweep.progress import Progress
+
+    return (lambda text: None) if quiet else Progress(console).on_note
+
+
 def _run(
     location: Location,
     config: StudyConfig,
@@ -532,16 +573,26 @@ def init(
         typer.Option(metavar="FILE", help="The study file; studies/<name>.toml if left out."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file.")] = False,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Run `sweep lr-range` for the range of lr.")
+    ] = False,
 ) -> None:
     """Write a commented study file for a table.
 
-    Example:
+    Examples:
 
       sweep init houses.csv --target price
+
+      sweep init houses.csv --target price --probe
     """
     from sweep.template import write_study_file
 
     path = write_study_file(Path(table), target, out, force)
+    if probe:
+        from sweep.lr_range import probe_study_file
+
+        found = probe_study_file(path)
+        typer.echo(f"tried {len(found.rates)} learning rates: {found.line}")
     typer.echo(f"wrote {path}; run it with: sweep run {shlex.quote(str(path))}")
 
 

@@ -23,7 +23,7 @@ FLOORS = [
     {"workers", "records", "underway", "confirmation", "race"},
     {"dispatch", "results"},
     {"coordinator", "retraining"},
-    {"winner", "confirm", "audit", "overrides", "speed"},
+    {"winner", "confirm", "audit", "overrides", "speed", "lr_range"},
     {"check"},
     {"run", "report", "dashboard"},
     {"progress"},
