@@ -20,9 +20,9 @@ _ENOUGH_SECS = 0.5
 """A measurement that takes so long is good enough."""
 
 _MOST_SECS = 8.0
-"""After which a measurement is over, whatever it has seen."""
+"""After which a measurement is over, whatever it has seen; so is the warm-up before it."""
 
-_FEW_BATCHES = 8
+_FEW_BATCHES = 4
 """That an epoch is cut to, if a whole one takes too long."""
 
 _ASK_SECS = 0.012
@@ -39,7 +39,8 @@ class Speed:
         workers: Worker processes.
         lanes: Trials that each trains at once.
         startup_secs: Until the workers were ready.
-        epochs_per_sec: Epochs of single trials, of all workers together.
+        epochs_per_sec: Epochs of single trials, of all workers together; 0 if even a few batches
+            took too long.
     """
 
     engine: str
@@ -83,8 +84,10 @@ class Forecast:
         return {**vars(self), "total_secs": self.total_secs}
 
 
-def forecast(config: StudyConfig, speed: Speed) -> Forecast:
-    """How long a study will take at a speed."""
+def forecast(config: StudyConfig, speed: Speed) -> Forecast | None:
+    """How long a study will take at a speed; None if the speed could not be measured."""
+    if not speed.epochs_per_sec:
+        return None
     share = usual_share(config.pruner, config.epochs)
     trials = config.trials * config.epochs / speed.epochs_per_sec
     asking = config.trials * _ASK_SECS
@@ -113,11 +116,10 @@ def measure(location: Location, config: StudyConfig, data: Dataset) -> Speed:
         return measured
     few, part = _cut(config, data)
     cut = _measure(location, config, few)
-    if cut.epochs_per_sec <= 0:
-        raise TrainingError(
-            f"{_FEW_BATCHES} batches take more than {_MOST_SECS:g} s: too slow to measure"
-        )
-    return replace(measured, epochs_per_sec=cut.epochs_per_sec * part)
+    notes = (f"an epoch takes longer than {_MOST_SECS:g} s: measured with its first batches",)
+    return replace(
+        measured, epochs_per_sec=cut.epochs_per_sec * part, notes=(*measured.notes, *notes)
+    )
 
 
 def _cut(config: StudyConfig, data: Dataset) -> tuple[Dataset, float]:
@@ -154,9 +156,9 @@ def _measure(location: Location, config: StudyConfig, data: Dataset) -> Speed:
         if config.lanes is None:
             lanes = max(1, min(lanes, config.trials // (4 * workers)))  # as the coordinator does
         trainer = _Trainer(config, pool, workers * lanes, notes.append)
-        trainer.warm_up()
+        in_time = trainer.warm_up()
         ready = time.monotonic()
-        speed = trainer.speed()
+        speed = trainer.speed() if in_time else 0.0
         return Speed(
             engine=pool.engine,
             notes=tuple(dict.fromkeys(notes)),
@@ -175,17 +177,22 @@ class _Trainer:
         self._pool = pool
         self._trials = trials
         self._note = note
-        self._deadline = time.monotonic() + _MOST_SECS
 
-    def warm_up(self) -> None:
-        """Train one epoch: what torch loads with the first trial is part of the start."""
-        self._train(1, 1, self._deadline)
+    def warm_up(self) -> bool:
+        """Train one epoch: what torch loads with the first trial is part of the start.
+
+        Returns:
+            Whether it was trained in time.
+        """
+        trained, _ = self._train(1, 1, time.monotonic() + _MOST_SECS)
+        return trained > 0
 
     def speed(self) -> float:
         """Epochs of single trials a second; 0 if not one was trained in time."""
         epochs, rounds, speed = min(4, self._config.epochs), 1, 0.0
-        while time.monotonic() < self._deadline:
-            trained, secs = self._train(epochs, rounds, self._deadline)
+        deadline = time.monotonic() + _MOST_SECS
+        while time.monotonic() < deadline:
+            trained, secs = self._train(epochs, rounds, deadline)
             speed = trained / secs if trained else speed
             if secs > _ENOUGH_SECS:
                 break

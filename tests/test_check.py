@@ -13,6 +13,7 @@ import torch
 from conftest import sweep
 from torch import Tensor, nn
 
+from sweep.data import load_dataset
 from sweep.ends import check_ends
 from sweep.errors import ScheduleError
 from sweep.locations import Location
@@ -21,12 +22,15 @@ from sweep.pruners import decision_epochs, usual_share
 from sweep.schedules import SHAPES, Schedule
 from sweep.settings import PrunerConfig, SpaceConfig, StudyConfig
 from sweep.space import Range, Space
-from sweep.speed import Speed, forecast
+from sweep.speed import Speed, forecast, measure
+from sweep.study import load_study
 from sweep.training.anatomy import Anatomy, examine
 from sweep.training.engine import TrainingData, TrainingSettings
 from sweep.training.stepping import step_through
 
 OWN = """
+import time
+
 import torch
 from torch import nn
 from torch.optim import lr_scheduler
@@ -42,6 +46,17 @@ class Idle(nn.Module):
     def forward(self, x):
         print("forward")
         return self.main(x)
+
+
+class Slow(nn.Module):
+    def __init__(self, features):
+        super().__init__()
+        self.layer = nn.Linear(features, 1)
+        self.norm = nn.BatchNorm1d(1)  # trained one by one
+
+    def forward(self, x):
+        time.sleep(0.25)
+        return self.norm(self.layer(x))
 
 
 class Normed(nn.Sequential):
@@ -208,10 +223,25 @@ class TestForecast:
     def test_adds_up(self) -> None:
         config = StudyConfig(trials=1000, epochs=30)
         ahead = forecast(config, Speed("", (), 2, 8, 3.0, 100.0))
+        assert ahead is not None
         assert ahead.unpruned_secs == pytest.approx(300)
         assert ahead.search_secs == pytest.approx(0.425 * 300)
         assert ahead.confirm_secs == pytest.approx(0.2 * 300)
         assert ahead.total_secs == pytest.approx(3 + 0.425 * 300 + 60)
+
+    def test_there_is_none_without_a_speed(self) -> None:
+        assert forecast(StudyConfig(), Speed("", (), 2, 8, 3.0, 0.0)) is None
+
+    def test_a_long_epoch_is_measured_by_its_first_batches(self, folder: Path) -> None:
+        given = {"data.source": "diabetes", "model.name": "own_check:Slow", "epochs": 3}
+        config = load_study(None, {**given, "workers": 1, "optimizer.batch_size": 8})
+        location = Location("slow", None, folder)
+        started = time.monotonic()
+        speed = measure(location, config, load_dataset(config.data, 0))
+        assert time.monotonic() - started < 60
+        # 39 batches that sleep for a quarter of a second, and two validations
+        assert 0.05 < speed.epochs_per_sec < 1 / (39 * 0.25)
+        assert speed.notes[-1].startswith("an epoch takes longer than 8 s")
 
 
 class TestCommand:

@@ -26,7 +26,7 @@ def check_report(check: Check) -> Group:
         parts += [*_model(check.anatomy), Text()]
     if check.schedules:
         parts += [_schedule_table(check), Text()]
-    if check.speed and check.forecast:
+    if check.speed:
         parts += [_facts("Time", _time_rows(check.speed, check.forecast)), Text()]
     return Group(*parts, *_verdict(check))
 
@@ -124,8 +124,15 @@ def _schedule_table(check: Check) -> FittingTable:
     )
 
 
-def _time_rows(speed: Speed, ahead: Forecast) -> list[tuple[str, str]]:
+def _time_rows(speed: Speed, ahead: Forecast | None) -> list[tuple[str, str]]:
     lanes = f", {speed.lanes} trials at once in each" if speed.lanes > 1 else ""
+    rows = [
+        ("engine", speed.engine),
+        *(("why" if i == 0 else "", note) for i, note in enumerate(speed.notes)),
+        ("workers", f"{speed.workers}{lanes}"),
+    ]
+    if ahead is None:
+        return [*rows, ("speed", "too slow to be measured in seconds")]
     whole = f"{counted(ahead.trials, 'trial')} of {counted(ahead.epochs, 'epoch')}"
     if ahead.share is None:
         search = f"up to {duration(ahead.search_secs)}: {whole}; what pruning saves is not counted"
@@ -136,13 +143,7 @@ def _time_rows(speed: Speed, ahead: Forecast) -> list[tuple[str, str]]:
             f"about {duration(ahead.search_secs)}: {whole}, of which pruning usually leaves "
             f"{percent(ahead.share)}; without pruning {duration(ahead.unpruned_secs)}"
         )
-    rows = [
-        ("engine", speed.engine),
-        *(("why", note) for note in speed.notes),
-        ("workers", f"{speed.workers}{lanes}"),
-        ("speed", f"{number(speed.epochs_per_sec)} epochs a second"),
-        ("search", search),
-    ]
+    rows += [("speed", f"{number(speed.epochs_per_sec)} epochs a second"), ("search", search)]
     if ahead.confirm_secs:
         rows.append(("confirmation", f"up to {duration(ahead.confirm_secs)} on fresh seeds"))
     rows.append(("in all", f"about {duration(ahead.total_secs)}"))
