@@ -17,7 +17,6 @@ from sweep.data import load_dataset
 from sweep.ends import check_ends
 from sweep.errors import ScheduleError
 from sweep.locations import Location
-from sweep.overrides import checked
 from sweep.pruners import decision_epochs, usual_share
 from sweep.schedules import SHAPES, Schedule
 from sweep.settings import PrunerConfig, SpaceConfig, StudyConfig
@@ -338,11 +337,3 @@ class TestRunBeginsWithIt:
         assert done.returncode == 2
         assert "scheduler 'onecycle' at the low end of its ranges" in done.stderr
         assert not (folder / "studies").exists()
-
-
-def test_location_is_what_run_takes(folder: Path) -> None:
-    given = {"study": None, "out": None, "data": "houses.csv", "setting": ["epochs=3"]}
-    location, config, wrong = checked({**given, "batch_size": "full", "trials": 7})
-    assert location == Location("houses", None, Path("studies/houses"))
-    assert (config.epochs, config.trials, config.optimizer.batch_size) == (3, 7, "full")
-    assert wrong is None
