@@ -25,8 +25,14 @@ _MOST_SECS = 8.0
 _FEW_BATCHES = 4
 """That an epoch is cut to, if a whole one takes too long."""
 
-_ASK_SECS = 0.012
+_TRIAL_SECS = 0.005
 """That the coordinator takes for a trial, beside the workers' training: to ask, judge and keep."""
+
+_TPE_SECS = 0.000018
+"""That TPE takes in addition to ask for a trial, for each trial of the study, on the average.
+
+Measured over studies of 400 to 2,000 trials with seven schedulers: it looks at all earlier ones.
+"""
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,7 @@ def forecast(config: StudyConfig, speed: Speed) -> Forecast | None:
         return None
     share = usual_share(config.pruner, config.epochs)
     trials = config.trials * config.epochs / speed.epochs_per_sec
-    asking = config.trials * _ASK_SECS
+    asking = config.trials * _asking_secs(config)
     confirm = config.confirm.share * trials if config.confirm.enabled else 0.0
     return Forecast(
         trials=config.trials,
@@ -101,6 +107,11 @@ def forecast(config: StudyConfig, speed: Speed) -> Forecast | None:
         confirm_secs=confirm,
         startup_secs=speed.startup_secs,
     )
+
+
+def _asking_secs(config: StudyConfig) -> float:
+    """The coordinator's time for a trial; what the samplers gp and cmaes take is not known."""
+    return _TRIAL_SECS + (_TPE_SECS * config.trials if config.sampler.name == "tpe" else 0.0)
 
 
 def measure(location: Location, config: StudyConfig, data: Dataset) -> Speed:

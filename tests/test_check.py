@@ -19,7 +19,7 @@ from sweep.errors import ScheduleError
 from sweep.locations import Location
 from sweep.pruners import decision_epochs, usual_share
 from sweep.schedules import SHAPES, Schedule
-from sweep.settings import PrunerConfig, SpaceConfig, StudyConfig
+from sweep.settings import PrunerConfig, SamplerConfig, SpaceConfig, StudyConfig
 from sweep.space import Range, Space
 from sweep.speed import Speed, forecast, measure
 from sweep.study import load_study
@@ -227,6 +227,18 @@ class TestForecast:
         assert ahead.search_secs == pytest.approx(0.425 * 300)
         assert ahead.confirm_secs == pytest.approx(0.2 * 300)
         assert ahead.total_secs == pytest.approx(3 + 0.425 * 300 + 60)
+
+    def test_asking_many_trials_of_tpe_takes_longer_than_training_them(self) -> None:
+        fast = Speed("", (), 2, 8, 3.0, 1e6)
+        random = SamplerConfig(name="random")
+        times = [
+            forecast(StudyConfig(trials=trials, sampler=sampler), fast)
+            for trials in (100, 2000)
+            for sampler in (random, SamplerConfig())
+        ]
+        few, few_tpe, many, many_tpe = (each.search_secs for each in times if each)
+        assert few < few_tpe < many < many_tpe
+        assert many == pytest.approx(20 * few) and many_tpe > 60 * few_tpe
 
     def test_there_is_none_without_a_speed(self) -> None:
         assert forecast(StudyConfig(), Speed("", (), 2, 8, 3.0, 0.0)) is None
