@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import signal
 import threading
 import time
@@ -25,6 +24,7 @@ from sweep.confirm import confirm
 from sweep.coordinator import Coordinator, Status
 from sweep.data import load_dataset
 from sweep.dataset import Dataset
+from sweep.ends import check_ends
 from sweep.errors import InterruptedSweep, StudyChangedError, TrainingError
 from sweep.files import write_whole
 from sweep.imports import look_in
@@ -45,9 +45,10 @@ from sweep.storage import (
     without_password,
 )
 from sweep.study import load_study
+from sweep.training.engine import TrainingSettings
 from sweep.underway import Sweep
 from sweep.winner import save_order, write_winner
-from sweep.workers import WorkerPool, WorkerSetup, preload
+from sweep.workers import WorkerPool, WorkerSetup, default_workers, preload
 
 _SETTINGS = "settings"
 _ROWS = "data (its rows)"
@@ -101,6 +102,7 @@ def run_sweep(
     sampler = build_sampler(config.sampler, config.seed, 0, plan)
     pruner = build_pruner(config.pruning, config.epochs)
     data = load_dataset(config.data, config.seed, location.code_folders)
+    check_ends(config.search_space, TrainingSettings.of(config).horizon(len(data.x_train)))
     with hold(location.folder, url):
         if "://" not in url:
             for repair in repair_journal(Path(url)):
@@ -256,15 +258,7 @@ def _found_from(location: Location, config: StudyConfig) -> DataConfig:
 def _pool(sweep: Sweep) -> WorkerPool:
     """The workers; they are started when something is to be trained."""
     config = sweep.config
-    setup = WorkerSetup(
-        sweep.data,
-        config.model,
-        sweep.location.code_folders,
-        sweep.settings,
-        config.engine,
-        config.lanes,
-        config.search_space.custom_schedules(),
-    )
+    setup = WorkerSetup.of(config, sweep.data, sweep.location.code_folders)
     return WorkerPool(setup, min(config.workers or default_workers(), config.trials))
 
 
@@ -325,13 +319,6 @@ def _conclude(
         if stop.is_set():
             return
     write_winner(sweep, pool, stop, confirmation)
-
-
-def default_workers() -> int:
-    """One worker a core that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from sweep.schedules import Schedule
-from sweep.settings import Objective
+from sweep.settings import Objective, StudyConfig
 
 if TYPE_CHECKING:  # a coordinator imports this module, and has no need of torch
     from torch import Tensor, nn
@@ -119,6 +119,18 @@ class TrainingSettings:
     objective: Objective = "best"
     device: str = "cpu"
 
+    @classmethod
+    def of(cls, config: StudyConfig) -> TrainingSettings:
+        """Those of a study."""
+        batch_size = config.optimizer.batch_size
+        return cls(
+            epochs=config.epochs,
+            batch_size=None if batch_size == "full" else batch_size,
+            clip=config.optimizer.clip,
+            objective=config.objective,
+            device=config.device,
+        )
+
     def steps_per_epoch(self, rows: int) -> int:
         """Optimizer steps in one pass over `rows` training rows; the last may be smaller."""
         return -(-rows // (self.batch_size or rows))
@@ -165,10 +177,12 @@ class Engine(Protocol):
 
     Attributes:
         lanes: How many trials it trains best at once.
+        description: What it is called and how it works, in half a sentence.
         notes: What a user should read about its choices, a sentence each.
     """
 
     lanes: int
+    description: str
     notes: list[str]
 
     def add(self, spec: TrialSpec) -> None:
