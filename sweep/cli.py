@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import json
 import shlex
 import sys
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -345,49 +346,100 @@ def run(
 
       sweep run --loop train.py:train --metric val_accuracy --direction maximize --epochs 20
     """
-    from sweep.locations import locate_study
-    from sweep.study import load_study
+    given = locals()  # the parameters, by name
+    from sweep.overrides import configured
 
-    location = locate_study(study, out, data, loop)
-    given = {
-        "--scheduler": ("space.scheduler", scheduler or None),
-        "--lr": ("space.lr", lr),
-        "--decay": ("space.decay", decay),
-        "--warmup": ("space.warmup", warmup),
-        "--momentum": ("space.momentum", momentum),
-        "--weight-decay": ("space.weight_decay", weight_decay),
-        "--trials": ("trials", trials),
-        "--timeout": ("timeout", _number_or_word(timeout)),
-        "--sampler": ("sampler.name", sampler),
-        "--fair": ("fair", fair or None),
-        "--pruner": ("pruner.name", pruner),
-        "--seed": ("seed", seed),
-        "--data": ("data.source", data),
-        "--target": ("data.target", target),
-        "--model": ("model.name", model),
-        "--optimizer": ("optimizer.name", optimizer),
-        "--loop": ("loop", loop),
-        "--metric": ("metric", metric),
-        "--direction": ("direction", direction),
-        "--epochs": ("epochs", epochs),
-        "--batch-size": ("optimizer.batch_size", _number_or_word(batch_size)),
-        "--workers": ("workers", workers),
-        "--engine": ("engine", engine),
-        "--lanes": ("lanes", lanes),
-        "--device": ("device", device),
-        "--storage": ("storage", storage),
-        "--no-confirm": ("confirm.enabled", False if no_confirm else None),
-    }
-    overrides = {key: value for key, value in given.values() if value is not None}
-    flags = {key: flag for flag, (key, _) in given.items()}
-    for text in setting or []:
-        key, value = _read_setting(text)
-        overrides[key] = value
-        flags[key] = f"--set {key}"
-    config = load_study(location.file, overrides, {key: flags[key] for key in overrides})
-    if config.name:
-        location = replace(location, name=config.name)
+    location, config = configured(given)
     _run(location, config, fresh=fresh, yes=yes, quiet=quiet, as_json=as_json)
+
+
+def _takes_a_study(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the parameters of `run` that name a study and change its settings."""
+    of_run = inspect.signature(run, eval_str=True).parameters.values()
+    own = inspect.signature(command, eval_str=True).parameters.values()
+    every = [p for p in of_run if p.name not in _OF_RUN_ALONE]
+    every += [p for p in own if p.kind is not p.VAR_KEYWORD]
+    command.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in every}
+    return command
+
+
+_OF_RUN_ALONE = ("fresh", "yes", "quiet", "as_json")
+
+
+@app.command()
+@_takes_a_study
+def check(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")] = False,
+    **given: Any,
+) -> None:
+    """Find out in seconds what would fail in an hour, and how long a study will take.
+
+    Looks at the data, passes a few rows through the model and back, steps every schedule at both
+    ends of its ranges, and measures the speed. Exit code 2 if anything is wrong.
+
+    Examples:
+
+      sweep check
+
+      sweep check diabetes --model my_model:Net --set optimizer.clip=1
+    """
+    from sweep.workers import preload
+
+    preload()
+    from sweep.check import check_study
+    from sweep.overrides import checked
+    from sweep.report.check_tables import check_report
+
+    found = check_study(*checked(given))
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), indent=2))
+    else:
+        _console().print(check_report(found), soft_wrap=False)
+    if found.problems:
+        raise typer.Exit(InputError.exit_code)
+
+
+@app.command("lr-range")
+@_takes_a_study
+def lr_range(
+    *,
+    between: Annotated[
+        str, typer.Option(metavar="LOW:HIGH", help="The rates to try, whatever --lr says.")
+    ] = "1e-6:10",
+    rates: Annotated[int, typer.Option(min=4, help="How many rates to try.")] = 36,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")] = False,
+    **given: Any,
+) -> None:
+    """Find the range of learning rates worth searching: the learning-rate range test.
+
+    Trains the study's model for a few epochs with many constant rates side by side, and suggests
+    bounds for lr: from where the loss begins to fall clearly to where it no longer does. Nothing
+    is written.
+
+    Examples:
+
+      sweep lr-range
+
+      sweep lr-range diabetes --optimizer adam --momentum 0
+    """
+    from sweep.lr_range import find_range
+    from sweep.overrides import configured
+    from sweep.report.lr_range_chart import lr_range_report
+
+    console = _console(stderr=as_json)
+    found = find_range(*configured(given), between, rates, _noting(console, as_json))
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), indent=2))
+    else:
+        console.print(lr_range_report(found, console.width), soft_wrap=False)
+
+
+def _noting(console: Console, quiet: bool) -> Callable[[str], None]:
+    from sweep.progress import Progress
+
+    return (lambda text: None) if quiet else Progress(console).on_note
 
 
 def _run(
@@ -419,23 +471,6 @@ def _run(
         from sweep.report.tables import run_ending
 
         console.print(run_ending(summary, location.folder, console.width), soft_wrap=False)
-
-
-def _number_or_word(text: str | None) -> int | str | None:
-    return int(text) if text is not None and text.isdigit() else text
-
-
-def _read_setting(text: str) -> tuple[str, Any]:
-    """Read `KEY=VALUE`; the value is TOML, or a text if it is no TOML."""
-    import tomllib
-
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise InputError(f"--set {text}: expected KEY=VALUE, such as data.log1p=true")
-    try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return key.strip(), value.strip()
 
 
 def _confirm_fresh(location: Location, config: StudyConfig, yes: bool) -> None:
@@ -644,16 +679,26 @@ def init(
         typer.Option(metavar="FILE", help="The study file; studies/<name>.toml if left out."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file.")] = False,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Run `sweep lr-range` for the range of lr.")
+    ] = False,
 ) -> None:
     """Write a commented study file for a table.
 
-    Example:
+    Examples:
 
       sweep init houses.csv --target price
+
+      sweep init houses.csv --target price --probe
     """
     from sweep.template import write_study_file
 
     path = write_study_file(Path(table), target, out, force)
+    if probe:
+        from sweep.lr_range import probe_study_file
+
+        found = probe_study_file(path)
+        typer.echo(f"tried {len(found.rates)} learning rates: {found.line}")
     typer.echo(f"wrote {path}; run it with: sweep run {shlex.quote(str(path))}")
 
 
@@ -701,6 +746,7 @@ def schedules(
 
       sweep schedules cosine --lr 0.1 --decay 0.01
     """
+    from sweep.overrides import read_setting
     from sweep.report.gallery import schedule_detail, schedule_list
     from sweep.schedules import Schedule
 
@@ -708,7 +754,7 @@ def schedules(
     if name is None:
         console.print(schedule_list(), soft_wrap=False)
         return
-    params = dict(_read_setting(text) for text in param or [])
+    params = dict(read_setting(text) for text in param or [])
     settings: dict[str, Any] = {"scheduler": name, "lr": lr, "warmup": warmup, "params": params}
     drawn = Schedule(**settings if decay is None else {**settings, "decay": decay})
     console.print(schedule_detail(drawn), soft_wrap=False)

@@ -68,6 +68,7 @@ def load_dataset(config: DataConfig, seed: int, folders: tuple[Path, ...] = ()) 
         target=target,
         unit=f"log(1 + {target})" if target in logs else target,
         notes=(*table.notes, *preparation.notes),
+        missing=preparation.missing,
         fingerprint=_fingerprint(
             *(array[rows] for array in (inputs, targets) for rows in (train, validation, test))
         ),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ class Dataset:
         unit: What an error is measured in once scaled back: the target, or `log(1 + target)`.
         notes: What happened to the table on the way, a sentence each.
         fingerprint: Changes when any value in the arrays does.
+        missing: How many values are missing in a column of the table, where any are.
     """
 
     x_train: Array
@@ -40,3 +42,4 @@ class Dataset:
     unit: str
     notes: tuple[str, ...]
     fingerprint: str
+    missing: Mapping[str, int] = field(default_factory=dict)

@@ -32,7 +32,11 @@ class InputError(SweepError):
 
 
 class StudyFileError(InputError):
-    """A study file or a flag does not validate."""
+    """A study file or a flag does not validate; `keys` are those at fault, where they are known."""
+
+    def __init__(self, text: str, keys: tuple[str, ...] = ()) -> None:
+        super().__init__(text)
+        self.keys = keys
 
 
 class DataError(InputError):

@@ -45,6 +45,11 @@ class HalvingPruner(BasePruner):
         self._shares = dict(zip(rungs, shares, strict=True))
 
     @property
+    def shares(self) -> dict[int, float]:
+        """The share that goes on at each rung."""
+        return dict(self._shares)
+
+    @property
     def rungs(self) -> frozenset[int]:
         """The epochs at which a trial may be stopped."""
         return frozenset(self._shares)

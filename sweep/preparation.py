@@ -109,6 +109,7 @@ class Preparation:
     Attributes:
         notes: What was left out, filled in and encoded, a sentence each.
         names: The prepared columns' names, once `fit` has run.
+        missing: How many values each column lacks, where it lacks any, once `fit` has run.
 
     Raises:
         DataError: A column cannot be learnt from, or none is left.
@@ -117,6 +118,7 @@ class Preparation:
     def __init__(self, table: Table, target: str, config: DataConfig) -> None:
         self.notes: list[str] = []
         self.names: tuple[str, ...] = ()
+        self.missing: dict[str, int] = {}
         self._place = table.place
         self._scale = config.scale
         self._explicit = config.features is not None
@@ -213,8 +215,10 @@ class Preparation:
         self._refuse_none(self.numbers + self.categories)
 
     def _note_missing(self) -> None:
-        missing = self.frame[self.numbers].isna().sum()
-        counts = [f"{name!r} ({missing[name]})" for name in self.numbers if missing[name]]
+        gaps = {name: int(self.frame[name].isna().sum()) for name in self.numbers}
+        gaps |= {name: int((self.frame[name] == MISSING).sum()) for name in self.categories}
+        self.missing = {name: count for name, count in gaps.items() if count}
+        counts = [f"{name!r} ({gaps[name]})" for name in self.numbers if gaps[name]]
         if counts:
             self.notes.append(f"missing values filled with the training median: {listed(counts)}")
 

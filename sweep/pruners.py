@@ -80,16 +80,44 @@ def decision_epochs(config: PrunerConfig, epochs: int) -> frozenset[int] | None:
         return frozenset(rung for rung in pruner.rungs if rung < epochs)
     if config.name != "asha":
         return None
-    arguments = {"min_resource": "auto", "reduction_factor": 4, **config.arguments}
-    rung, factor = arguments["min_resource"], arguments["reduction_factor"]
+    rung, factor = _asha(config)
     if rung == "auto":
         return None
-    rung *= factor ** arguments.get("min_early_stopping_rate", 0)
+    rung *= factor ** config.arguments.get("min_early_stopping_rate", 0)
     rungs = set()
     while rung < epochs:
         rungs.add(rung)
         rung *= factor
     return frozenset(rungs)
+
+
+def _asha(config: PrunerConfig) -> tuple[Any, Any]:
+    """Optuna's `min_resource` and `reduction_factor`."""
+    arguments = {"min_resource": "auto", "reduction_factor": 4, **config.arguments}
+    return arguments["min_resource"], arguments["reduction_factor"]
+
+
+def usual_share(config: PrunerConfig, epochs: int) -> float | None:
+    """About how much of all epochs a search trains, as a share; None if that is not known.
+
+    It follows from the rungs: at each, a part goes on. Under TPE it is somewhat more, since later
+    trials are better: recorded trainings gave 38 % for `auto` over 30 epochs, the rungs give 33 %.
+
+    Raises:
+        StudyFileError: An argument is unknown or refused.
+    """
+    rungs = decision_epochs(config, epochs)
+    if rungs is None:
+        return None
+    pruner = build_pruner(config, epochs)
+    shares = dict.fromkeys(rungs, 1 / _asha(config)[1])
+    if isinstance(pruner, HalvingPruner):
+        shares = pruner.shares
+    trained, left, before = 0.0, 1.0, 0
+    for rung in (*sorted(rungs), epochs):
+        trained += left * (rung - before)
+        left, before = left * shares.get(rung, 1.0), rung
+    return trained / epochs
 
 
 def _kind(name: str, epochs: int) -> tuple[type[BasePruner], dict[str, Any]]:

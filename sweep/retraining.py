@@ -32,9 +32,9 @@ class Retraining:
     epochs: int
     stop: threading.Event
     note: Callable[[str], None]
-    metric: Metric = MSE
     on_epochs: Callable[[int], None] = lambda count: None
     on_record: Callable[[TrialSpec, TrialRecord], None] = lambda spec, record: None
+    metric: Metric = MSE
 
     def run(self, pool: WorkerPool, specs: Sequence[TrialSpec], save: Save | None = None) -> None:
         """Train all of them, side by side, each to its last epoch unless it diverges or raises.

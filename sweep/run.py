@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import signal
 import threading
@@ -26,6 +25,7 @@ from sweep.confirm import confirm
 from sweep.coordinator import Coordinator, Status
 from sweep.data import load_dataset
 from sweep.dataset import Dataset
+from sweep.ends import check_ends
 from sweep.errors import InterruptedSweep, StudyChangedError, TrainingError
 from sweep.files import write_whole
 from sweep.imports import look_in
@@ -45,10 +45,10 @@ from sweep.storage import (
     without_password,
 )
 from sweep.study import load_study
-from sweep.training.engine import LoopSettings
+from sweep.training.engine import LoopSettings, TrainingSettings
 from sweep.underway import Sweep
 from sweep.winner import save_order, write_winner
-from sweep.workers import WorkerPool, WorkerSetup, preload
+from sweep.workers import NOMINAL_STEPS, WorkerPool, WorkerSetup, default_workers, preload
 
 _SETTINGS = "settings"
 _ROWS = "data (its rows)"
@@ -106,6 +106,7 @@ def run_sweep(
     pruner = build_pruner(config.pruning, config.epochs)
     data = _load_data(location, config)
     maximize = config.measure.maximize
+    check_ends(config.search_space, _steps_of(config, data))
     with hold(location.folder, url):
         if "://" not in url:
             for repair in repair_journal(Path(url)):
@@ -173,6 +174,13 @@ def _load_data(location: Location, config: StudyConfig) -> Dataset | None:
     if config.loop:
         return None
     return load_dataset(config.data, config.seed, location.code_folders)
+
+
+def _steps_of(config: StudyConfig, data: Dataset | None) -> int:
+    """The horizon; a nominal one where only the user's own loop knows it."""
+    if data:
+        return TrainingSettings.of(config).horizon(len(data.x_train))
+    return config.horizon or NOMINAL_STEPS
 
 
 def _discard(location: Location, study: optuna.Study, url: str) -> None:
@@ -277,32 +285,13 @@ def _pool(sweep: Sweep) -> WorkerPool:
     """The workers; they are started when something is to be trained."""
     config = sweep.config
     workers = min(config.workers or default_workers(), config.trials)
-    setup = WorkerSetup(
-        sweep.data,
-        config.model,
-        sweep.location.code_folders,
-        sweep.settings,
-        config.engine,
-        config.lanes,
-        config.search_space.custom_schedules(),
-        _loop_settings(config, workers, sweep.location.folder) if config.loop else None,
-    )
+    setup = WorkerSetup.of(config, sweep.data, sweep.location.code_folders)
+    if config.loop:
+        checkpoints = sweep.location.folder.absolute() / results.CHECKPOINTS
+        threads = config.threads or max(1, default_workers() // workers)
+        loop = replace(LoopSettings.of(config), threads=threads, checkpoints=checkpoints)
+        setup = replace(setup, loop=loop)
     return WorkerPool(setup, workers)
-
-
-def _loop_settings(config: StudyConfig, workers: int, folder: Path) -> LoopSettings:
-    assert config.loop is not None
-    return LoopSettings(
-        reference=config.loop,
-        metric=config.measure,
-        epochs=config.epochs,
-        horizon=config.horizon,
-        evaluate_every=config.evaluate_every,
-        device=config.device,
-        threads=config.threads or max(1, default_workers() // workers),
-        wants_averaged=config.pruner.signal == "averaged",
-        checkpoints=folder.absolute() / results.CHECKPOINTS,
-    )
 
 
 def _deadline(started: float, timeout: float | None) -> float:
@@ -369,13 +358,6 @@ def _conclude(
     write_winner(sweep, pool, stop, confirmation)
     if not stop.is_set():
         shutil.rmtree(sweep.location.folder / results.CHECKPOINTS, ignore_errors=True)
-
-
-def default_workers() -> int:
-    """One worker a core that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextmanager

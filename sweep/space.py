@@ -198,12 +198,20 @@ class Space:
             None if weight_decay is None else float(weight_decay),
         )
 
+    def ends(self, scheduler: str) -> tuple[Suggestion, ...]:
+        """What a schedule is at both ends of all its ranges: all low, then all high.
+
+        A choice of words is at its first and its last. One alone if nothing is searched.
+        """
+        points = {name: dimension.points(2) for name, dimension in self.dimensions().items()}
+        lows = {name: values[0] for name, values in points.items()}
+        highs = {name: values[-1] for name, values in points.items()}
+        ends = [self.suggestion({**each, "scheduler": scheduler}) for each in (lows, highs)]
+        return (ends[0],) if ends[0] == ends[1] else tuple(ends)
+
     def custom_schedules(self) -> tuple[Schedule, ...]:
-        """One schedule of each custom kind, its parameters in the middle of their ranges."""
-        middles = {name: dimension.points(1)[0] for name, dimension in self.dimensions().items()}
-        return tuple(
-            self.suggestion({**middles, "scheduler": name}).schedule for name in self.factories
-        )
+        """The schedules of each custom kind at both ends of its ranges."""
+        return tuple(end.schedule for name in self.factories for end in self.ends(name))
 
     def dimensions(self) -> dict[str, Dimension]:
         """Every dimension by name, the scheduler's first."""

@@ -29,6 +29,25 @@ def load_study(
     Raises:
         StudyFileError: All problems together: file or flag, key, value, what was expected.
     """
+    config, problems = read_study(path, overrides, flags)
+    if problems:
+        raise problems
+    return config
+
+
+def read_study(
+    path: Path | None,
+    overrides: Mapping[str, Any] | None = None,
+    flags: Mapping[str, str] | None = None,
+) -> tuple[StudyConfig, StudyFileError | None]:
+    """As `load_study`, but what is not valid is left at its default, and told beside the rest.
+
+    Returns:
+        The settings, and what was left out of them; the keys at fault are in its `keys`.
+
+    Raises:
+        StudyFileError: The file cannot be read as TOML.
+    """
     values = _read_toml(path) if path else {}
     for key, value in (overrides or {}).items():
         _put(values, key, value)
@@ -45,9 +64,10 @@ def load_study(
                     found.append(problem)  # else missing for being taken out, or said already
                 _take_out(values, key_of(detail))
     found += space_problems(config)
-    if found:
-        raise StudyFileError(_listed(path, found, flags or {}))
-    return config
+    if not found:
+        return config, None
+    keys = tuple(problem.key for problem in found)
+    return config, StudyFileError(_listed(path, found, flags or {}), keys)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 from sweep.data import load_dataset
 from sweep.errors import InputError
 from sweep.files import write_whole
 from sweep.settings import DataConfig
+
+_COMMENT_AT = 30
+"""The column in which comments begin."""
 
 _TEMPLATE = """\
 # {rows} rows; columns: {columns}
@@ -84,6 +88,13 @@ def write_study_file(table: Path, target: str | None, out: Path | None, force: b
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, content)
     return path
+
+
+def put_lr_range(study_file: Path, bounds: str, comment: str) -> None:
+    """Write the range of `lr` in a study file that `write_study_file` has written."""
+    text = study_file.read_text(encoding="utf-8")
+    line = f'lr = "{bounds}"'.ljust(_COMMENT_AT) + f"# {comment}"
+    write_whole(study_file, re.sub(r"^lr = .*$", lambda _: line, text, flags=re.MULTILINE))
 
 
 def _source(table: Path, study_file: Path) -> str:

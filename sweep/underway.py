@@ -35,14 +35,7 @@ class Sweep:
     @property
     def settings(self) -> TrainingSettings:
         """What all trials share."""
-        batch_size = self.config.optimizer.batch_size
-        return TrainingSettings(
-            epochs=self.config.epochs,
-            batch_size=None if batch_size == "full" else batch_size,
-            clip=self.config.optimizer.clip,
-            objective=self.config.objective,
-            device=self.config.device,
-        )
+        return TrainingSettings.of(self.config)
 
     @property
     def steps_per_epoch(self) -> int | None:

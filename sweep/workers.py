@@ -22,7 +22,7 @@ from sweep.errors import SweepError, TrainingError
 from sweep.files import write_whole
 from sweep.imports import look_in
 from sweep.schedules import Schedule
-from sweep.settings import ModelConfig
+from sweep.settings import ModelConfig, StudyConfig
 from sweep.training.engine import (
     EngineName,
     EpochResult,
@@ -68,6 +68,21 @@ class WorkerSetup:
     lanes: int | None = None
     custom: tuple[Schedule, ...] = ()
     loop: LoopSettings | None = None
+
+    @classmethod
+    def of(
+        cls, config: StudyConfig, data: Dataset | None, folders: tuple[Path, ...]
+    ) -> WorkerSetup:
+        """That of a study; a loop of the user's own is still to be given."""
+        return cls(
+            data=data,
+            model=config.model,
+            folders=folders,
+            settings=TrainingSettings.of(config),
+            engine=config.engine,
+            lanes=config.lanes,
+            custom=config.search_space.custom_schedules(),
+        )
 
 
 @dataclass(frozen=True)
@@ -120,12 +135,14 @@ class Answer:
         results: Of the epochs that it was told to train, in their order.
         notes: What a user should read about its engine, a sentence each, once.
         prediction: Where it was asked for.
+        engine: Its engine's description.
     """
 
     lanes: int
     results: list[EpochResult | TrialError]
     notes: list[str]
     prediction: Prediction | None = None
+    engine: str = ""
 
 
 @dataclass(frozen=True)
@@ -154,6 +171,13 @@ class Died:
     reason: str
 
 
+def default_workers() -> int:
+    """One worker a core that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def preload() -> None:
     """Start loading torch for the workers, while the caller reads files and settings."""
     if _METHOD == "forkserver":
@@ -171,6 +195,7 @@ class WorkerPool:
         lanes: How many trials each worker trains best at once, by index; known once it has
             answered.
         idle: The workers that have answered and wait for orders.
+        engine: What they train with, in half a sentence; known once one has answered.
     """
 
     def __init__(self, setup: WorkerSetup, count: int) -> None:
@@ -180,6 +205,7 @@ class WorkerPool:
         self._connections: list[Connection] = []
         self.lanes: dict[int, int] = {}
         self.idle: set[int] = set()
+        self.engine = ""
 
     def __len__(self) -> int:
         return self._count
@@ -236,6 +262,7 @@ class WorkerPool:
                 raise message
             if isinstance(message, Answer):
                 self.lanes[index] = message.lanes
+                self.engine = message.engine
                 self.idle.add(index)
             messages.append((index, message))
         return messages
@@ -305,7 +332,7 @@ def _work(connection: Connection, setup: WorkerSetup) -> None:
     while True:
         notes, engine.notes[:] = list(engine.notes), []
         try:
-            connection.send(replace(answer, notes=notes))
+            connection.send(replace(answer, notes=notes, engine=engine.description))
             orders = connection.recv()
         except (EOFError, OSError):
             return

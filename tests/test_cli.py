@@ -20,7 +20,17 @@ from sweep.errors import InputError
 from sweep.schedules import SHAPES
 
 README = Path(__file__).parent.parent / "README.md"
-COMMANDS = ["run", "report", "audit", "export", "init", "dashboard", "schedules"]
+COMMANDS = [
+    "run",
+    "check",
+    "lr-range",
+    "report",
+    "audit",
+    "export",
+    "init",
+    "dashboard",
+    "schedules",
+]
 
 
 class Ended:

@@ -328,7 +328,7 @@ def test_loops_of_other_forms_are_called(tmp_path: Path) -> None:
 import functools
 class Trainer:
     def __call__(self, schedule, **given):
-        assert sorted(given) == ["device", "epochs", "seed", "state"]
+        assert sorted(given) == ["device", "epochs", "seed"]
         yield from train(schedule, **given)
 @functools.wraps(train)
 def wrapped(*args, **kwargs):
@@ -754,3 +754,15 @@ def test_a_sweep_killed_in_the_middle_of_a_trial_goes_on_there(tmp_path: Path) -
     assert sweep(*command[3:], cwd=tmp_path).returncode == 0
     whole = pd.read_csv(tmp_path / "studies/train/epochs.csv")
     pd.testing.assert_series_equal(epochs["val_mse"], whole["val_mse"])
+
+
+def test_check_looks_at_the_loop(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(LINE)
+    fine = sweep("check", "--loop", "train.py:train", "--epochs", "4", cwd=tmp_path)
+    assert fine.returncode == 0, fine.stdout + fine.stderr
+    wrong = sweep("check", "--loop", "train.py:trian", "--epochs", "4", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert "did you mean 'train'?" in " ".join((wrong.stdout + wrong.stderr).split())
+    ranged = sweep("lr-range", "--loop", "train.py:train", cwd=tmp_path)
+    assert ranged.returncode == 2
+    assert "it cannot run a loop of your own" in ranged.stderr

@@ -85,7 +85,7 @@ def build_engine(
 
     first = build(0).to(tensors.x_train.device)
     check_model(first, tensors.x_train, tensors.y_train)
-    _check_last_batch(first, tensors, settings)
+    check_last_batch(first, tensors, settings)
     sequential = SequentialEngine(tensors, build, settings)
     if engine == "sequential":
         return sequential
@@ -112,7 +112,7 @@ def build_loop_engine(settings: LoopSettings, folders: tuple[Path, ...]) -> Engi
     return LoopEngine(load_loop(settings, folders, device), settings)
 
 
-def _check_last_batch(model: nn.Module, data: TrainingData, settings: TrainingSettings) -> None:
+def check_last_batch(model: nn.Module, data: TrainingData, settings: TrainingSettings) -> None:
     """A layer may object to the few rows that the last batch of an epoch has.
 
     Raises:

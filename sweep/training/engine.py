@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from sweep.metric import Metric
 from sweep.schedules import Schedule
-from sweep.settings import Objective
+from sweep.settings import Objective, StudyConfig
 
 if TYPE_CHECKING:  # a coordinator imports this module, and has no need of torch
     from torch import Tensor, nn
@@ -125,6 +125,18 @@ class TrainingSettings:
     objective: Objective = "best"
     device: str = "cpu"
 
+    @classmethod
+    def of(cls, config: StudyConfig) -> TrainingSettings:
+        """Those of a study."""
+        batch_size = config.optimizer.batch_size
+        return cls(
+            epochs=config.epochs,
+            batch_size=None if batch_size == "full" else batch_size,
+            clip=config.optimizer.clip,
+            objective=config.objective,
+            device=config.device,
+        )
+
     def steps_per_epoch(self, rows: int) -> int:
         """Optimizer steps in one pass over `rows` training rows; the last may be smaller."""
         return -(-rows // (self.batch_size or rows))
@@ -160,6 +172,19 @@ class LoopSettings:
     threads: int = 1
     wants_averaged: bool = False
     checkpoints: Path | None = None
+
+    @classmethod
+    def of(cls, config: StudyConfig) -> LoopSettings:
+        """Those of a study; threads and the folder are still to be given."""
+        return cls(
+            reference=str(config.loop),
+            metric=config.measure,
+            epochs=config.epochs,
+            horizon=config.horizon,
+            evaluate_every=config.evaluate_every,
+            device=config.device,
+            wants_averaged=config.pruner.signal == "averaged",
+        )
 
 
 @dataclass(frozen=True)
@@ -199,10 +224,12 @@ class Engine(Protocol):
 
     Attributes:
         lanes: How many trials it trains best at once.
+        description: What it is called and how it works, in half a sentence.
         notes: What a user should read about its choices, a sentence each.
     """
 
     lanes: int
+    description: str
     notes: list[str]
 
     def add(self, spec: TrialSpec) -> None:

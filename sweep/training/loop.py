@@ -215,7 +215,7 @@ def load_loop(settings: LoopSettings, folders: tuple[Path, ...], device: torch.d
         function=function,
         arguments={key: value for key, value in offered.items() if takes_all or key in names},
         takes_seed=takes_all or "seed" in names,
-        takes_state=takes_all or "state" in names,
+        takes_state="state" in names,
         file=inspect.getsourcefile(inspect.unwrap(function))
         if inspect.isroutine(function)
         else None,
@@ -309,6 +309,7 @@ class LoopEngine:
     """
 
     lanes = 1
+    description = "a training loop of your own, one trial after the other in each worker"
 
     def __init__(self, loop: Loop, settings: LoopSettings) -> None:
         self._loop = loop

@@ -72,6 +72,7 @@ class SequentialEngine:
     """Trains its trials one after the other, each with torch's own optimizer and scheduler."""
 
     lanes = 1
+    description = "sequential: one trial after the other, by a plain torch loop"
 
     def __init__(
         self, data: TrainingData, build_model: ModelBuilder, settings: TrainingSettings

@@ -25,6 +25,12 @@ from sweep.training.stackable import Survey, survey
 from sweep.training.stacking import StackedModel
 from sweep.training.trainers import Kernel, choose_trainer, default_lanes
 
+_KERNELS: dict[Kernel, str] = {
+    "native": "by a C program made for the model",
+    "eager": "by stacked torch operations, which are compiled once that pays",
+    "compiled": "by stacked torch operations, compiled",
+}
+
 
 class VectorizedEngine:
     """Trains its trials together, each by its own schedule and from its own epoch on.
@@ -67,6 +73,7 @@ class VectorizedEngine:
             data, settings, build_model, self._stacked, known, kernel, self.notes.append
         )
         self.lanes = lanes or default_lanes(data, settings, known, self.kernel)
+        self.description = f"vectorized: many trials at once, {_KERNELS[self.kernel]}"
         self._stack: LaneStack | None = None
         self._lanes: dict[int, Lane] = {}
 

@@ -1,0 +1,259 @@
+"""Preflight: what would fail in a study, and what is known of it, before it is run."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sweep.data import load_dataset
+from sweep.dataset import Dataset
+from sweep.ends import described, ends_of
+from sweep.errors import StudyFileError, SweepError
+from sweep.imports import load_object, look_in
+from sweep.locations import Location
+from sweep.models import build_model
+from sweep.settings import MODELS, StudyConfig
+from sweep.speed import Forecast, Speed, forecast, measure
+from sweep.training.anatomy import Anatomy, examine
+from sweep.training.build import resolve_device, training_data
+from sweep.training.engine import LoopSettings, TrainingSettings
+from sweep.training.gradient_graph import tree_lines
+from sweep.training.loop import load_loop
+from sweep.training.stepping import step_through
+
+_NOMINAL_STEPS = 10
+"""Steps in an epoch, where there is no data to count them by."""
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What is known of the data.
+
+    Args:
+        source: Where it comes from.
+        rows: To train on, for validation, for the test.
+        features: The prepared columns.
+        missing: How many values a column of the table lacks, where it lacks any.
+        target: The target's column.
+        unit: What an error is measured in.
+        mean: Of the training target, in that unit.
+        sd: Of the training target, in that unit.
+        mean_mse: Validation MSE of predicting that mean for every row.
+        notes: What happened to the table on the way.
+    """
+
+    source: str
+    rows: tuple[int, int, int]
+    features: tuple[str, ...]
+    missing: Mapping[str, int]
+    target: str
+    unit: str
+    mean: float
+    sd: float
+    mean_mse: float
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, data: Dataset, source: str) -> DataFacts:
+        """From prepared rows."""
+        y_train, y_validation, y_test = (
+            y.astype(float) * data.target_scale + data.target_mean
+            for y in (data.y_train, data.y_validation, data.y_test)
+        )
+        mean = float(y_train.mean())
+        return cls(
+            source=source,
+            rows=(len(y_train), len(y_validation), len(y_test)),
+            features=data.features,
+            missing=dict(data.missing),
+            target=data.target,
+            unit=data.unit,
+            mean=mean,
+            sd=float(y_train.std()),
+            mean_mse=float(((y_validation - mean) ** 2).mean()),
+            notes=data.notes,
+        )
+
+
+@dataclass(frozen=True)
+class ScheduleFacts:
+    """A schedule at one end of its ranges, as torch's scheduler steps it.
+
+    Args:
+        scheduler: Its name.
+        end: Which end.
+        schedule: It, in one line.
+        torch_class: What it becomes; a custom one's factory.
+        first: The first step's rate; None if it failed.
+        highest: The highest rate.
+        last: The last step's rate; that of the last one that was stepped, in a long trial.
+    """
+
+    scheduler: str
+    end: str
+    schedule: str
+    torch_class: str
+    first: float | None = None
+    highest: float | None = None
+    last: float | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a preflight found; what could not be looked at is None or empty.
+
+    Args:
+        study: Its name.
+        problems: What would fail, a sentence each; none if all is well.
+        data: Of the data.
+        anatomy: Of the model.
+        steps: Optimizer steps of a trial.
+        schedules: At both ends of their ranges.
+        speed: As it was measured.
+        forecast: How long the study will take.
+    """
+
+    study: str
+    problems: tuple[str, ...]
+    data: DataFacts | None
+    anatomy: Anatomy | None
+    steps: int | None
+    schedules: tuple[ScheduleFacts, ...]
+    speed: Speed | None
+    forecast: Forecast | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able; the graph as the lines of its tree."""
+        anatomy = None
+        if self.anatomy is not None:
+            a = self.anatomy
+            anatomy = {
+                **vars(a),
+                "layers": [vars(layer) for layer in a.layers],
+                "gradients": [{**vars(g), "norm": _finite(g.norm)} for g in a.gradients],
+                "loss": _finite(a.loss),
+                "graph": None if a.graph is None else tree_lines(a.graph),
+                "without_gradient": a.without_gradient,
+                "zero_gradient": a.zero_gradient,
+            }
+        return {
+            "study": self.study,
+            "problems": list(self.problems),
+            "data": None if self.data is None else vars(self.data),
+            "model": anatomy,
+            "steps": self.steps,
+            "schedules": [vars(schedule) for schedule in self.schedules],
+            "speed": None if self.speed is None else vars(self.speed),
+            "forecast": None if self.forecast is None else self.forecast.to_dict(),
+        }
+
+
+def check_study(location: Location, config: StudyConfig, wrong: SweepError | None = None) -> Check:
+    """Look at a study's data, model, schedules and speed; what is wrong ends none of the others.
+
+    The speed is measured only if nothing is wrong.
+
+    Args:
+        location: The study's places.
+        config: Its settings.
+        wrong: What is wrong with the settings; what they say of that is not looked at.
+    """
+    with contextlib.redirect_stdout(sys.stderr):  # a user's model may print
+        return _Preflight(location, config, wrong).check()
+
+
+class _Preflight:
+    """Goes on after a problem, and keeps it."""
+
+    def __init__(self, location: Location, config: StudyConfig, wrong: SweepError | None) -> None:
+        self._location = location
+        self._config = config
+        self._problems: list[str] = [] if wrong is None else [str(wrong)]
+        keys = wrong.keys if isinstance(wrong, StudyFileError) else ()
+        self._wrong_sections = {key.partition(".")[0] for key in keys}
+
+    def check(self) -> Check:
+        """Everything, in the order in which one needs the other."""
+        config = self._config
+        look_in(self._location.code_folders)
+        data = self._data()
+        settings = TrainingSettings.of(config)
+        rows = None if data is None else len(data.x_train)
+        steps = _NOMINAL_STEPS if rows is None else settings.steps_per_epoch(rows)
+        anatomy = self._model(data, settings)
+        schedules = self._schedules(steps)
+        speed = None
+        if data is not None and not self._problems:
+            with self._kept():
+                speed = measure(self._location, config, data)
+        return Check(
+            study=self._location.name,
+            problems=tuple(self._problems),
+            data=None if data is None else DataFacts.of(data, config.data.source),
+            anatomy=anatomy,
+            steps=None if rows is None else settings.horizon(rows),
+            schedules=schedules,
+            speed=speed,
+            forecast=None if speed is None else forecast(config, speed),
+        )
+
+    @contextlib.contextmanager
+    def _kept(self) -> Iterator[None]:
+        try:
+            yield
+        except SweepError as problem:
+            self._problems.append(str(problem))
+
+    def _data(self) -> Dataset | None:
+        if "data" in self._wrong_sections or self._config.loop:
+            return None
+        with self._kept():
+            return load_dataset(self._config.data, self._config.seed, self._location.code_folders)
+        return None
+
+    def _model(self, data: Dataset | None, settings: TrainingSettings) -> Anatomy | None:
+        config, folders = self._config.model, self._location.code_folders
+        if self._config.loop:
+            with self._kept():
+                device = resolve_device(settings.device)
+                load_loop(LoopSettings.of(self._config), folders, device)
+            return None
+        if "model" in self._wrong_sections:
+            return None
+        if data is None:
+            if config.name not in MODELS:
+                with self._kept():
+                    load_object(config.name, folders)
+            return None
+        with self._kept():
+            tensors = training_data(data, resolve_device(settings.device))
+            model = build_model(config, tensors.x_train.shape[1], 0, folders)
+            anatomy = examine(model.to(tensors.x_train.device), tensors, settings)
+            self._problems += anatomy.problems
+            return anatomy
+        return None
+
+    def _schedules(self, steps_per_epoch: int) -> tuple[ScheduleFacts, ...]:
+        if self._wrong_sections & {"space", "custom", "epochs"}:
+            return ()
+        found = []
+        for name, end, schedule in ends_of(self._config.search_space):
+            shape = schedule.shape
+            torch_class = str(schedule.factory) if shape is None else shape.torch_class
+            facts = ScheduleFacts(name, end, schedule.describe(), torch_class)
+            try:
+                rates = step_through(schedule, steps_per_epoch, self._config.epochs)
+                first, highest, last = float(rates[0]), float(rates.max()), float(rates[-1])
+                facts = replace(facts, first=first, highest=highest, last=last)
+            except Exception as problem:  # whatever a user's factory raises
+                self._problems.append(described(name, end, schedule, problem))
+            found.append(facts)
+        return tuple(found)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,178 @@
+"""Learning-rate range test: the bounds hold what a real sweep finds."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import sweep
+from rich.console import Console
+
+from sweep.errors import InputError, TrainingError
+from sweep.locations import Location
+from sweep.lr_range import BETWEEN, RATES, LrRange, find_range
+from sweep.report.lr_range_chart import lr_range_report
+from sweep.settings import StudyConfig
+from sweep.study import load_study
+
+FOUND = LrRange(
+    study="mine",
+    rates=(1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0),
+    val_mse=(99.0, 70.0, 20.0, 0.0, 50.0, math.inf),
+    untrained=100.0,
+    epochs=2,
+    steps=20,
+    horizon=100,
+    optimizer="sgd",
+    unit="price",
+)
+
+
+class TestBounds:
+    def test_by_hand(self) -> None:
+        assert FOUND.threshold == 75
+        assert (FOUND.best, FOUND.clear) == (3, (1, 4))
+        # 1e-3 clears the threshold, and a whole trial is five times as long as the test
+        assert FOUND.line == 'lr = "0.0002:1:log"'
+        assert FOUND.notes == ()
+
+    def test_what_falls_beyond_a_rate_that_diverges_is_luck(self) -> None:
+        assert replace(FOUND, val_mse=(99.0, 70.0, 20.0, 0.0, math.inf, 50.0)).clear == (1, 3)
+
+    def test_ends_that_are_still_good_are_said(self) -> None:
+        low, high = replace(FOUND, val_mse=(60.0, 50.0, 20.0, 0.0, 30.0, 40.0)).notes
+        assert "lower ones, too" in low and "higher ones, too" in high
+
+    def test_rounds_outwards_to_two_digits(self) -> None:
+        rates = (1.0e-4, 1.26e-3, 1e-2, 0.1, 0.2512, 10.0)
+        bounds = replace(FOUND, rates=rates, horizon=20).bounds
+        assert (bounds.low, bounds.high, bounds.log) == (0.0012, 0.26, True)
+
+    def test_json_has_no_infinities(self) -> None:
+        fields = json.loads(json.dumps(FOUND.to_dict(), allow_nan=False))
+        assert fields["val_mse"][-1] is None
+        assert (fields["low"], fields["high"], fields["best_rate"]) == (0.0002, 1.0, 0.1)
+
+
+MOMENTUM = {"sgd": [], "adam": ["--set", "optimizer.momentum=0"]}
+MOMENTUM["adamw"] = MOMENTUM["adam"]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("study", ["diabetes", "order_pre"])
+def test_bounds_hold_the_best_constant_rate_of_a_real_sweep(
+    study: str, optimizer: str, tmp_path: Path
+) -> None:
+    given = [study, "--optimizer", optimizer, *MOMENTUM[optimizer]]
+    done = sweep("lr-range", *given, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["optimizer"] == optimizer and len(found["rates"]) == RATES
+    assert not (tmp_path / "studies").exists()
+
+    grid = ["--scheduler", "constant", "--lr", f"{BETWEEN}:log", "--warmup", "0", "--decay", "1"]
+    grid += ["--sampler", "grid", "--set", f"sampler.points={RATES}", "--trials", str(RATES)]
+    searched = sweep("run", *given, *grid, "--pruner", "none", "--no-confirm", "-q", cwd=tmp_path)
+    assert searched.returncode == 0, searched.stderr
+    folder = tmp_path / "studies" / study
+    trials = pd.read_csv(folder / "results.csv")
+    completed = trials[trials["state"] == "COMPLETE"]
+    best = completed.sort_values("val_mse")["lr"].iloc[0]
+    assert found["low"] <= best <= found["high"]
+    assert math.log10(found["high"] / found["low"]) < 4.5  # of the 7 decades that were tried
+
+    # each rate took the course that its trial takes: the same numbers, epoch by epoch
+    epochs = pd.read_csv(folder / "epochs.csv")
+    short = epochs[epochs["epoch"] <= found["epochs"]].groupby("number")["val_mse"].min()
+    for rate, value in zip(found["rates"], found["val_mse"], strict=True):
+        trial = trials[np.isclose(trials["lr"], rate)]["number"].item()
+        if value is not None and value < 10 * found["untrained"]:
+            assert short[trial] == pytest.approx(value, rel=1e-3)
+
+
+def settings(**changes: object) -> StudyConfig:
+    """A small study of the diabetes set."""
+    values = {
+        "epochs": 4,
+        "workers": 1,
+        "data.source": "diabetes",
+        "model.name": "linear",
+        "optimizer.batch_size": 32,
+        **changes,
+    }
+    return load_study(None, values)
+
+
+HERE = Location("small", None, Path("nowhere"))
+
+
+class TestFindRange:
+    def test_any_engine_does(self) -> None:
+        one = find_range(HERE, settings(engine="sequential"), "1e-3:1", 6)
+        many = find_range(HERE, settings(engine="vectorized"), "1e-3:1", 6)
+        assert one.rates == many.rates and len(one.rates) == 6
+        assert np.allclose(one.val_mse, many.val_mse, rtol=1e-4)
+        assert one.epochs == 4 and one.steps == one.horizon == 40
+
+    def test_a_searched_momentum_is_in_the_middle(self) -> None:
+        fixed = find_range(HERE, settings(**{"optimizer.momentum": 0.5}), "1e-3:0.1", 4)
+        searched = find_range(HERE, settings(**{"space.momentum": "0.2:0.8"}), "1e-3:0.1", 4)
+        assert searched.val_mse == fixed.val_mse
+
+    def test_rates_at_which_nothing_falls(self) -> None:
+        with pytest.raises(TrainingError) as raised:
+            find_range(HERE, settings(), "1e5:1e9", 4)
+        assert "falls at none of 4 rates between 100000 and 1e+09 (diverged at" in str(raised.value)
+
+    @pytest.mark.parametrize("between", ["1:0.1", "0:1", "a:b", "0.1", "-1:1"])
+    def test_what_is_no_range(self, between: str) -> None:
+        with pytest.raises(InputError, match=rf"^--between {between}: "):
+            find_range(HERE, settings(), between)
+
+
+class TestCommand:
+    def test_draws_the_curve_and_prints_the_line(self, tmp_path: Path) -> None:
+        done = sweep("lr-range", "diabetes", "--epochs", "4", "--rates", "12", cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        lines = [line.rstrip() for line in done.stdout.splitlines()]
+        assert lines[0].startswith("validation MSE after 4 epochs of sgd")
+        assert max(map(len, lines)) <= 100
+        assert lines[-2] == "[space]" and lines[-1].startswith('lr = "')
+        bounds = lines[-1].removeprefix('lr = "').removesuffix('"')
+        used = load_study(None, {"space.lr": bounds}).space.lr
+        assert used.log and str(used) == bounds
+
+    def test_init_writes_the_range(self, tmp_path: Path) -> None:
+        places = np.arange(200)
+        noise = np.random.default_rng(0).normal(size=200)
+        frame = pd.DataFrame({"area": places % 17, "rooms": places % 5})
+        frame["price"] = 3 * frame["area"] + frame["rooms"] ** 2 + noise
+        frame.to_csv(tmp_path / "houses.csv", index=False)
+        plain = sweep("init", "houses.csv", "--target", "price", cwd=tmp_path)
+        assert plain.returncode == 0
+        study = tmp_path / "studies" / "houses.toml"
+        before = study.read_text().splitlines()
+        done = sweep("init", "houses.csv", "--target", "price", "--probe", "--force", cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        after = study.read_text().splitlines()
+        (changed,) = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+        assert changed[0].startswith('lr = "1e-4:1:log" ')
+        assert f"tried {RATES} learning rates: {changed[1].partition('  ')[0]}\n" in done.stdout
+        lr = load_study(study).space.lr
+        assert lr.log and 1e-6 < lr.low < lr.high < 10
+        assert changed[1].index("#") == changed[0].index("#")
+
+
+def test_what_diverged_is_counted() -> None:
+    console = Console(width=80, file=io.StringIO())
+    with console.capture() as heard:
+        console.print(lr_range_report(FOUND, 80))
+    text = " ".join(heard.get().split())
+    assert "From 0.001 to 1 the MSE falls by at least 25 %" in text
+    assert "1 of 6 rates diverged." in text
