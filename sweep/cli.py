@@ -512,14 +512,10 @@ def _save_page(study: optuna.Study, config: StudyConfig, folder: Path) -> None:
 
 def _open(study: str | None, storage: str | None) -> tuple[optuna.Study, StudyConfig, Path]:
     """A study that has been run: its trials, its settings as run, its folder."""
-    from sweep.locations import SAVED_STUDY, locate_results
-    from sweep.storage import load_study, storage_url
-    from sweep.study import load_study as load_settings
+    from sweep.library import load_study
 
-    folder = locate_results(study)
-    config = load_settings(folder / SAVED_STUDY)
-    url = storage_url(storage or config.storage, folder)
-    return load_study(config.name or folder.resolve().name, url), config, folder
+    found = load_study(study, storage)
+    return found.study, found.config, found.folder
 
 
 @app.command()

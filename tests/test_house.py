@@ -26,7 +26,7 @@ FLOORS = [
     {"winner", "confirm", "audit", "overrides", "speed", "lr_range"},
     {"check"},
     {"run", "report", "dashboard"},
-    {"progress"},
+    {"progress", "library"},
     {"cli"},
     {"__main__", "__init__"},
 ]
@@ -49,7 +49,7 @@ HEAVY = {
         "confirm",
         "audit",
     }
-    | {"winner", "run", "report", "progress", "dashboard", "cli"},
+    | {"winner", "run", "report", "progress", "dashboard", "library", "cli"},
     "typer": {"cli"},
     "rich": {"cli", "progress", "report"},
     "optuna_dashboard": {"dashboard"},
