@@ -2,12 +2,13 @@
 # make test  sets everything up and runs all checks
 # make bench-tables installs the data sets of benchmarks/tables.py
 # make bench measures the speed of runs beside Optuna's own loop, for about half an hour
+# make bench-quality compares what the same minutes come to, for about half an hour
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check format bench bench-tables clean
+.PHONY: run test check format bench bench-quality bench-tables clean
 
 run: $(READY)
 	$(BIN)/sweep run
@@ -27,6 +28,9 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/throughput.py
+
+bench-quality: bench-tables
+	$(BIN)/python benchmarks/quality.py
 
 bench-tables: $(READY)
 	$(BIN)/python -m pip install --quiet --no-deps -r benchmarks/requirements.txt

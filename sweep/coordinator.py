@@ -86,6 +86,7 @@ class Coordinator:
         on_finished: Called with each trial that has ended and where the sweep stands.
         on_tick: Called often with where the sweep stands.
         on_note: Called with a sentence that a user should read.
+        deadline: When to start nothing more, as `time.monotonic` has it.
         stop: Set from anywhere to hand out nothing more and come back soon; trials in training
             stay to be resumed.
     """
@@ -105,6 +106,7 @@ class Coordinator:
         on_finished: Callable[[FrozenTrial, Status], None],
         on_tick: Callable[[Status], None],
         on_note: Callable[[str], None],
+        deadline: float,
         stop: threading.Event,
     ) -> None:
         self._study = study
@@ -123,6 +125,7 @@ class Coordinator:
         self._waiting: deque[_Running] = deque()
         self._running: dict[int, _Running] = {}
         self._tally = Tally.of(study)
+        self._deadline = deadline
         self._stop = stop
         self._workers = 1
         self._epochs = 0
@@ -222,8 +225,7 @@ class Coordinator:
 
     def _ask(self, ahead: bool = False) -> bool:
         """Ask for a new trial if the study wants one and none waits; whether it was asked for."""
-        timeout = self._config.search_timeout
-        late = timeout is not None and time.monotonic() - self._started > timeout
+        late = time.monotonic() > self._deadline
         if late or (self._waiting and not ahead):
             return False
         with turn_to_ask(self._study):
@@ -267,7 +269,9 @@ class Coordinator:
             return TrialState.PRUNED, f"diverged at epoch {result.epoch}: {diverged}"
         is_new = result.epoch > running.reported
         if is_new:
-            running.trial.report(result.val_mse, result.epoch)
+            averaged = self._config.pruner.signal == "averaged"
+            reported = result.averaged_val_mse if averaged else result.val_mse
+            running.trial.report(reported, result.epoch)
         if result.epoch >= self._config.epochs:
             return TrialState.COMPLETE, ""
         may_end = self._decisions is None or result.epoch in self._decisions

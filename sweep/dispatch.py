@@ -110,7 +110,8 @@ class Dispatcher:
         """
         self._pool.start()
         while not self._stop.is_set():
-            prepared = self._source.prepare()
+            ready = bool(self._pool.lanes)  # a model that cannot be trained begins no trial
+            prepared = ready and self._source.prepare()
             for index, message in self._pool.wait(0 if prepared else _WAIT_SECS):
                 if self._stop.is_set():  # a signal to the whole group ends the workers too
                     return

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial
 
+from sweep.settings import Objective
 from sweep.training.engine import EpochResult
 
 _CURVE = "sweep:curve"
@@ -42,25 +43,24 @@ class TrialRecord:
         """One of CURVE_COLUMNS over the epochs."""
         return [row[CURVE_COLUMNS.index(name)] for row in self.curve]
 
-    def best_epoch(self, objective: Literal["best", "final"]) -> int | None:
+    def best_epoch(self, objective: Objective) -> int | None:
         """The epoch, from 1, whose validation MSE counts; None if no epoch has a finite one."""
-        courses = [value if math.isfinite(value) else math.inf for value in self.column("val_mse")]
+        column = self.column(_column_of(objective))
+        courses = [value if math.isfinite(value) else math.inf for value in column]
         if not courses or min(courses) == math.inf:
             return None
         return len(courses) if objective == "final" else courses.index(min(courses)) + 1
 
-    def val_mse(self, objective: Literal["best", "final"]) -> float | None:
+    def val_mse(self, objective: Objective) -> float | None:
         """The validation MSE that counts."""
         epoch = self.best_epoch(objective)
-        return None if epoch is None else self.column("val_mse")[epoch - 1]
+        return None if epoch is None else self.column(_column_of(objective))[epoch - 1]
 
-    def user_attributes(
-        self, objective: Literal["best", "final"], variance: float
-    ) -> dict[str, Any]:
+    def user_attributes(self, objective: Objective, variance: float) -> dict[str, Any]:
         """What Optuna and its dashboard show with a trial.
 
         Args:
-            objective: Which epoch counts.
+            objective: Which epoch counts, and whether its averaged weights do.
             variance: Of the validation target, in the unit of the MSE, for R²; there is no R²
                 where it is 0.
         """
@@ -73,16 +73,20 @@ class TrialRecord:
             attributes["final_val_mse"] = _json_number(self.column("val_mse")[-1])
             attributes["train_mse"] = _json_number(self.column("train_mse")[epoch - 1])
             if variance:
-                attributes["r2"] = 1.0 - self.column("val_mse")[epoch - 1] / variance
+                attributes["r2"] = 1.0 - self.column(_column_of(objective))[epoch - 1] / variance
         if self.reason:
             attributes["reason"] = self.reason
         return attributes
 
 
+def _column_of(objective: Objective) -> str:
+    return "averaged_val_mse" if objective == "averaged" else "val_mse"
+
+
 def write_record(
     trial: optuna.Trial,
     record: TrialRecord,
-    objective: Literal["best", "final"],
+    objective: Objective,
     variance: float,
 ) -> None:
     """Keep a record with a trial that is about to be told."""
@@ -99,6 +103,8 @@ def what_diverged(result: EpochResult) -> str:
         "training MSE": result.train_mse,
         "gradient norm": result.grad_norm,
     }
+    if all(map(math.isfinite, named.values())):  # averages seldom diverge alone
+        named = {"validation MSE of the averaged weights": result.averaged_val_mse}
     return ", ".join(f"{name} is {v}" for name, v in named.items() if not math.isfinite(v))
 
 

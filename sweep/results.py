@@ -234,10 +234,12 @@ def best_code(
     name: str, best: FrozenTrial, schedule: Schedule, steps_per_epoch: int, config: StudyConfig
 ) -> str:
     """The schedule as Python that needs torch alone, with where it comes from."""
+    weights = " of averaged weights" if config.objective == "averaged" else ""
     return (
         f"# Study {name}, trial {best.number}: {schedule.describe()}\n"
-        f"# Validation MSE {best.value:.6g} with {config.optimizer.name} over {config.epochs} "
-        f"epochs of {steps_per_epoch} steps: total_steps = {config.epochs * steps_per_epoch}\n\n"
+        f"# Validation MSE {best.value:.6g}{weights} with {config.optimizer.name} over "
+        f"{config.epochs} epochs of {steps_per_epoch} steps: "
+        f"total_steps = {config.epochs * steps_per_epoch}\n\n"
         f"{schedule.to_code()}"
     )
 

@@ -94,6 +94,7 @@ def run_sweep(
         InterruptedSweep: SIGINT or SIGTERM; finished trials are saved, and the same call goes
             on with the rest.
     """
+    started = time.monotonic()
     preload()
     look_in(location.code_folders)
     url = storage_url(config.storage, location.folder)
@@ -117,11 +118,12 @@ def run_sweep(
         _save_settings(location, config, url)
         listener.on_start(location, config, data)
         with explained(url), _pool(sweep) as pool, _stopping_on_signals() as stop:
-            started = time.monotonic()
-            _search(sweep, url, listener, pool, stop)
+            deadline = _deadline(started, config.search_timeout)
+            _search(sweep, url, listener, pool, stop, deadline)
             _write_tables(sweep)
             if not stop.is_set():
-                _conclude(sweep, listener, pool, stop, started)
+                deadline = _deadline(started, config.timeout)
+                _conclude(sweep, listener, pool, stop, deadline)
             if stop.is_set():
                 raise InterruptedSweep(
                     f"interrupted; finished trials are in {location.folder}. "
@@ -266,8 +268,17 @@ def _pool(sweep: Sweep) -> WorkerPool:
     return WorkerPool(setup, min(config.workers or default_workers(), config.trials))
 
 
+def _deadline(started: float, timeout: float | None) -> float:
+    return math.inf if timeout is None else started + timeout
+
+
 def _search(
-    sweep: Sweep, url: str, listener: Listener, pool: WorkerPool, stop: threading.Event
+    sweep: Sweep,
+    url: str,
+    listener: Listener,
+    pool: WorkerPool,
+    stop: threading.Event,
+    deadline: float,
 ) -> None:
     """Run the trials that are still wanted."""
     config, study = sweep.config, sweep.study
@@ -290,6 +301,7 @@ def _search(
         on_finished=on_finished,
         on_tick=listener.on_tick,
         on_note=listener.on_note,
+        deadline=deadline,
         stop=stop,
     )
     if not coordinator.has_work():
@@ -301,7 +313,7 @@ def _search(
 
 
 def _conclude(
-    sweep: Sweep, listener: Listener, pool: WorkerPool, stop: threading.Event, started: float
+    sweep: Sweep, listener: Listener, pool: WorkerPool, stop: threading.Event, deadline: float
 ) -> None:
     """Confirm the best schedules and write everything about the winner."""
     config = sweep.config
@@ -309,7 +321,6 @@ def _conclude(
         raise TrainingError(_why_nothing_completed(sweep))
     confirmation = None
     if config.confirm.enabled:
-        deadline = math.inf if config.timeout is None else started + config.timeout
         confirmation = confirm(sweep, pool, stop, listener.on_retraining, deadline)
         if stop.is_set():
             return

@@ -18,6 +18,10 @@ from pydantic import (
 from sweep.errors import did_you_mean
 from sweep.space import Choice, Dimension, Range, Space, default_own_dimensions
 
+Objective = Literal["best", "final", "averaged"]
+"""Which validation MSE is a trial's value, and which weights its product: those of the best epoch,
+of the final one, or the averaged ones of the epoch in which they are best."""
+
 DATA_SOURCES = ("behaviour-log", "diabetes")
 MODELS = ("order-pre", "mlp", "linear")
 OPTIMIZERS = ("sgd", "adam", "adamw")
@@ -205,9 +209,14 @@ class SamplerConfig(_Named):
 
 
 class PrunerConfig(_Named):
-    """When an unpromising trial is stopped."""
+    """When an unpromising trial is stopped.
+
+    `signal` is the validation MSE that it is judged by: of the averaged weights, which tells early
+    what annealing will make of a schedule, or of the raw ones.
+    """
 
     name: Annotated[str, _known(PRUNERS, "pruner")] = "auto"
+    signal: Literal["averaged", "raw"] = "averaged"
 
 
 class ConfirmConfig(_Section):
@@ -246,7 +255,8 @@ class StudyConfig(_Section):
         epochs: Passes over the training rows in each trial.
         trials: How many trials the study has in all, earlier runs included.
         seed: What the split, the weights, the order of rows and the sampler derive from.
-        objective: `best`, the lowest validation MSE over the epochs, or `final`, the last one.
+        objective: `best`, the lowest validation MSE over the epochs, `final`, the last one, or
+            `averaged`, the lowest one of the averaged weights.
         trial_seeds: `shared` trains all trials from the same weights and order of rows;
             `fresh` gives each its own.
         timeout: Seconds that a run may take: no trial is started after them, and none of the
@@ -265,7 +275,7 @@ class StudyConfig(_Section):
     epochs: int = Field(30, ge=1)
     trials: int = Field(100, ge=1)
     seed: int = Field(0, ge=0, lt=2**31)
-    objective: Literal["best", "final"] = "best"
+    objective: Objective = "best"
     trial_seeds: Literal["shared", "fresh"] = "shared"
     fair: bool = False
     timeout: Annotated[float | None, BeforeValidator(_seconds), Field(gt=0)] = None
@@ -298,6 +308,7 @@ class StudyConfig(_Section):
     def comparable(self) -> dict[str, Any]:
         """The settings that must stay as they are for two trials to be compared, flat."""
         kept = dict(_flatten(self.model_dump(mode="json", exclude={*_FREE, "space"})))
+        kept["pruner.signal"] = self.pruner.signal  # pruners compare what trials have reported
         del kept["data.source"]  # a file may move; its rows are compared by their fingerprint
         return kept | {f"space.{n}": text for n, text in self.search_space.to_dict().items()}
 

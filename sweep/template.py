@@ -16,7 +16,7 @@ _TEMPLATE = """\
 epochs = 30                   # passes over the training rows in each trial
 trials = 100                  # in all; running the study again continues up to this number
 seed = 0
-objective = "best"            # lowest validation MSE over the epochs; or "final"
+objective = "best"            # lowest validation MSE over the epochs; or "final", "averaged"
 
 [data]
 source = {source}             # relative to this file

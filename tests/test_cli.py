@@ -20,7 +20,7 @@ from sweep.errors import InputError
 from sweep.schedules import SHAPES
 
 README = Path(__file__).parent.parent / "README.md"
-COMMANDS = ["run", "report", "export", "init", "dashboard", "schedules"]
+COMMANDS = ["run", "report", "audit", "export", "init", "dashboard", "schedules"]
 
 
 class Ended:
@@ -329,6 +329,29 @@ class TestReport:
             for name in ([], ["diabetes"], ["studies/diabetes"], [str(tiny_study)])
         }
         assert len({json.dumps(find(json.loads(text), "val_mse")) for text in reports}) == 1
+
+
+class TestAudit:
+    def test_says_what_pruning_cost(self, sweep: Sweep, tmp_path: Path) -> None:
+        arguments = ("run", "diabetes", "--epochs", "5", "--trials", "24", "--sampler", "random")
+        assert sweep(*arguments, "--workers", "1", "--no-confirm", "--quiet").code == 0
+        folder = tmp_path / "studies" / "diabetes"
+        described = json.loads((folder / "best_schedule.json").read_text())
+        assert described["confirmation"] is None
+        audited = sweep("audit", "diabetes", "--sample", "3", "--json")
+        assert audited.code == 0
+        found = json.loads(audited.out)
+        assert len(found["audited"]) == 3 <= found["pruned"]
+        shown = sweep("audit", folder, "--sample", "3")
+        assert (shown.code, shown.err) == (0, "")
+        for sentence in found["sentences"]:
+            assert sentence[1:40] in " ".join(shown.out.split())
+        assert len(pd.read_csv(folder / "audit.csv")) == 3
+
+    def test_needs_pruned_trials(self, sweep: Sweep, tiny_study: Path) -> None:
+        audited = sweep("audit", tiny_study)
+        assert audited.code == 2
+        assert "no trial was pruned, so there is nothing to audit" in audited.err
 
 
 def find(values: object, key: str) -> float:

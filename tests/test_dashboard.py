@@ -65,7 +65,7 @@ def check_study(port: int, folder: Path) -> None:
         row = results.loc[trial["number"]]
         curve = epochs[epochs["number"] == trial["number"]]
         shown = {point["step"]: point["value"] for point in trial["intermediate_values"]}
-        assert shown == dict(zip(curve["epoch"], curve["val_mse"], strict=True))
+        assert shown == dict(zip(curve["epoch"], curve["averaged_val_mse"], strict=True))
         attributes = {entry["key"]: entry["value"] for entry in trial["user_attrs"]}
         assert json.loads(attributes["best_epoch"]) == row["best_epoch"]
         assert json.loads(attributes["r2"]) == pytest.approx(row["val_r2"])

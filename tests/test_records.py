@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Literal
 
 import optuna
 import pytest
 
 from sweep.records import CURVE_COLUMNS, TrialRecord, read_record, write_record
+from sweep.settings import Objective
 from sweep.storage import open_storage
 from sweep.training.engine import EpochResult
 
 NAN, INF = math.nan, math.inf
-Objective = Literal["best", "final"]
 
 
 def record(*val_mse: float, reason: str = "") -> TrialRecord:
@@ -55,9 +54,11 @@ def test_a_curve_has_a_column_for_each_of_its_names() -> None:
     [
         ((4.0, 2.0, 3.0), "best", 2, 2.0),
         ((4.0, 2.0, 3.0), "final", 3, 3.0),
+        ((4.0, 2.0, 3.0), "averaged", 2, 1.5),
         ((2.0, 2.0), "best", 1, 2.0),
         ((NAN, 5.0, INF), "best", 2, 5.0),
         ((NAN, INF), "best", None, None),
+        ((NAN, INF), "averaged", None, None),
         ((), "final", None, None),
     ],
 )

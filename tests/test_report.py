@@ -207,6 +207,7 @@ def test_best_trial_and_its_rivals(tmp_path: Path) -> None:
     assert best.total_steps == 100
     assert best.torch == best.schedule.torch_spec(100)
     assert best.curve["val_mse"] == [30, 18, 12, 13]
+    assert best.curve["averaged_val_mse"] == [22.5, 13.5, 9, 9.75]
     assert (constant.trial.number, runner_up.trial.number) == (0, 3)
     assert constant.behind == pytest.approx(4 / 16)
     assert runner_up.behind == pytest.approx(3 / 15)
@@ -218,6 +219,11 @@ def test_sentences(tmp_path: Path) -> None:
     assert summary.headline == (
         "cosine, lr 0.2, decay 0.01, warm-up 10 % reaches validation MSE 12 (R² 0.4) "
         "after 3 of 4 epochs."
+    )
+    averaged = CONFIG.model_copy(update={"objective": "averaged"})
+    assert summarise(mixed_study(), averaged, tmp_path).headline == (
+        "cosine, lr 0.2, decay 0.01, warm-up 10 % reaches validation MSE 12 (R² 0.4) "
+        "with averaged weights after 3 of 4 epochs."
     )
     assert summary.gain == "25 % lower MSE than the best constant rate (lr 0.1: 16)"
     assert summary.rivalry == "step, lr 0.05, decay 0.1, warm-up 10 %, drops 2: 20 % behind"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,13 @@ from sweep.errors import (
 )
 from sweep.locations import Location
 from sweep.models import build_model, predict
+from sweep.records import what_diverged
 from sweep.results import BEST_MODEL, read_results
 from sweep.run import Listener, run_sweep
 from sweep.settings import StudyConfig
 from sweep.storage import load_study as load_trials
 from sweep.study import load_study
+from sweep.training.engine import EpochResult
 
 MODELS = '''
 import os
@@ -91,6 +94,7 @@ def sweep(
         "trials": 4,
         "workers": 2,
         "space.lr": "1e-3:0.1:log",
+        "confirm.enabled": False,
     }
     settings |= {key.replace("__", "."): value for key, value in overrides.items()}
     (folder / "models.py").write_text(MODELS)
@@ -182,6 +186,15 @@ def test_a_model_that_cannot_be_trained_stops_the_sweep_at_once(tmp_path: Path) 
         sweep(tmp_path, model__name="models:Wide")
 
 
+def test_averaged_weights_can_diverge_too() -> None:
+    fine = EpochResult(0, 1, 1.0, 2.0, 3.0, 0.1, 0.1, 1.0, 0.5)
+    assert what_diverged(fine) == ""
+    alone = replace(fine, averaged_val_mse=math.inf)
+    assert what_diverged(alone) == "validation MSE of the averaged weights is inf"
+    beside = replace(alone, val_mse=math.nan)
+    assert what_diverged(beside) == "validation MSE is nan"
+
+
 def test_the_pruner_saves_epochs(tmp_path: Path) -> None:
     study, _, location = sweep(
         tmp_path, space__lr="1e-6:0.1:log", trials=24, epochs=9, pruner__name="median"
@@ -194,15 +207,21 @@ def test_the_pruner_saves_epochs(tmp_path: Path) -> None:
     assert (results.loc[results["state"] == "COMPLETE", "epochs_run"] == 9).all()
 
 
-@pytest.mark.parametrize("objective", ["best", "final"])
+@pytest.mark.parametrize("objective", ["best", "final", "averaged"])
 def test_the_best_model_is_what_was_measured(tmp_path: Path, objective: str) -> None:
     study, config, location = sweep(
         tmp_path, objective=objective, model__name="mlp", space__lr="0.05:0.5:log", epochs=8
     )
     best = study.best_trial
     curve = pd.read_csv(location.folder / "epochs.csv").query("number == @best.number")
-    values = curve.set_index("epoch")["val_mse"]
-    assert best.value == (values.min() if objective == "best" else values.iloc[-1])
+    values = curve.set_index("epoch")[["val_mse", "averaged_val_mse"]]
+    assert values["averaged_val_mse"].min() != values["val_mse"].min()
+    by_objective = {
+        "best": values["val_mse"].min(),
+        "final": values["val_mse"].iloc[-1],
+        "averaged": values["averaged_val_mse"].min(),
+    }
+    assert best.value == by_objective[objective]
     saved = torch.load(location.folder / BEST_MODEL, weights_only=True)
     data = load_dataset(config.data, config.seed)
     model = build_model(config.model, len(data.features), 0)
@@ -221,13 +240,28 @@ def test_the_best_model_is_what_was_measured(tmp_path: Path, objective: str) -> 
     assert described["test"]["rows"] == len(table)
 
 
-def test_lost_weights_are_trained_again_to_the_same_numbers(tmp_path: Path) -> None:
-    _, _, location = sweep(tmp_path, model__name="order-pre")
+@pytest.mark.parametrize("signal", ["averaged", "raw"])
+def test_the_pruner_sees_the_curve_of_its_signal(tmp_path: Path, signal: str) -> None:
+    study, _, location = sweep(tmp_path, pruner__signal=signal, pruner__name="median", trials=10)
+    epochs = pd.read_csv(location.folder / "epochs.csv")
+    assert (epochs["val_mse"] != epochs["averaged_val_mse"]).all()
+    column = "averaged_val_mse" if signal == "averaged" else "val_mse"
+    for trial in study.get_trials(deepcopy=False):
+        curve = epochs[epochs["number"] == trial.number].set_index("epoch")
+        assert trial.intermediate_values == curve[column].to_dict()
+        if trial.state == TrialState.COMPLETE:
+            assert trial.value == curve["val_mse"].min()
+
+
+@pytest.mark.parametrize("objective", ["best", "averaged"])
+def test_lost_weights_are_trained_again_to_the_same_numbers(tmp_path: Path, objective: str) -> None:
+    _, _, location = sweep(tmp_path, model__name="order-pre", objective=objective)
     path = location.folder / BEST_MODEL
     before = torch.load(path, weights_only=True)
     path.unlink()
     listener = Notes()
-    study, *_ = sweep(tmp_path, listener, model__name="order-pre")
+    study, *_ = sweep(tmp_path, listener, model__name="order-pre", objective=objective)
+    assert not [note for note in listener.notes if "ends at" in note]
     assert f"training trial {study.best_trial.number} once more, for its weights" in listener.notes
     after = torch.load(path, weights_only=True)
     assert before["trial"] == after["trial"]

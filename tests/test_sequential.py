@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import fields
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from torch import nn
 
 from sweep.models import build_model
 from sweep.schedules import Schedule
-from sweep.settings import OPTIMIZERS, ModelConfig
+from sweep.settings import OPTIMIZERS, ModelConfig, Objective
 from sweep.training.engine import (
     EpochResult,
     OptimizerSettings,
@@ -41,7 +41,7 @@ def engine_for(
     model: str = "mlp",
     epochs: int = 4,
     clip: float | None = None,
-    objective: Literal["best", "final"] = "best",
+    objective: Objective = "best",
 ) -> SequentialEngine:
     config = ModelConfig(name=model, hidden=[8])
     data = some_data()
@@ -142,16 +142,19 @@ def test_equal_seeds_give_equal_weights_and_other_seeds_others() -> None:
     assert numbers(first) != numbers(other)
 
 
-def test_the_product_is_the_best_epoch_or_the_final_one() -> None:
-    objectives: tuple[Literal["best", "final"], ...] = ("best", "final")
-    for objective in objectives:
+def test_the_product_is_what_the_objective_says() -> None:
+    for objective in get_args(Objective):
         engine = engine_for(epochs=6, objective=objective)
         engine.add(spec(lr=0.5, scheduler="constant"))
-        values = [r.val_mse for r in course(engine, 6)[0]]
+        curve = course(engine, 6)[0]
+        values = [r.val_mse for r in curve]
+        averaged = [r.averaged_val_mse for r in curve]
         model = build_model(ModelConfig(name="mlp", hidden=[8]), 3, 0)
         model.load_state_dict(engine.weights(0))
         assert min(values) < values[-1]
-        expected = min(values) if objective == "best" else values[-1]
+        assert min(averaged) < averaged[-1]
+        assert min(averaged) != min(values)
+        expected = {"best": min(values), "final": values[-1], "averaged": min(averaged)}[objective]
         assert engine._validate(model) == pytest.approx(expected, rel=1e-6)
 
 

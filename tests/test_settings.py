@@ -18,6 +18,7 @@ EVERYTHING: dict[str, Any] = {
     "seed": 5,
     "objective": "final",
     "trial_seeds": "fresh",
+    "fair": True,
     "timeout": "10m",
     "workers": 3,
     "engine": "sequential",
@@ -48,6 +49,7 @@ EVERYTHING: dict[str, Any] = {
         "batch_size": "full",
         "clip": 2,
     },
+    "confirm": {"enabled": False, "top": 3, "seeds": 7, "share": 0.5},
     "space": {
         "scheduler": ["step", "cyclic", "mine"],
         "lr": "1.23456789e-3:0.1:log",
@@ -60,7 +62,12 @@ EVERYTHING: dict[str, Any] = {
         "mine.bend": "2:5",
     },
     "sampler": {"name": "tpe", "n_startup_trials": 4},
-    "pruner": {"name": "patient", "patience": 2, "wrapped": {"name": "median"}},
+    "pruner": {
+        "name": "patient",
+        "signal": "raw",
+        "patience": 2,
+        "wrapped": {"name": "median"},
+    },
     "custom": {"mine": {"factory": "shapes:bent", "params": {"bend": "1:9", "k": 2}}},
 }
 """A study file that gives every setting a value other than its default."""
@@ -95,12 +102,21 @@ class TestToToml:
         default, given = (c.model_dump(mode="json") for c in (config(), config(**EVERYTHING)))
         alike = [
             f"{section}.{name}"
-            for section in ("data", "model", "optimizer", "space")
+            for section in ("data", "model", "optimizer", "space", "confirm")
             for name, value in given[section].items()
             if value == default[section][name]
         ]
         alike += [name for name, value in given.items() if value == default[name]]
         assert alike == ["optimizer.name"]  # sgd: the others have no momentum
+
+    def test_a_confirmation_is_switched_by_a_word(self) -> None:
+        assert config(confirm=False).confirm.enabled is False
+        assert config(confirm=True).confirm == config().confirm
+
+    def test_the_search_leaves_time_for_the_confirmation(self) -> None:
+        assert config(timeout="6m").search_timeout == 300
+        assert config(timeout="6m", confirm=False).search_timeout == 360
+        assert config().search_timeout is None
 
     def test_the_defaults_are_read_back(self) -> None:
         assert config(**tomllib.loads(config().to_toml())) == config()
@@ -233,7 +249,7 @@ class TestComparable:
             {"device": "cpu"},
             {"storage": "other.db"},
             {"sampler": "random"},
-            {"pruner": "none"},
+            {"pruner": {"name": "none", "signal": "raw"}},
             {"name": "other"},
         ],
     )
@@ -245,6 +261,7 @@ class TestComparable:
         [
             ({"epochs": 8}, "epochs"),
             ({"objective": "best"}, "objective"),
+            ({"pruner": "patient"}, "pruner.signal"),
             ({"model": {"name": "mlp"}}, "model.name"),
             ({"optimizer": {"batch_size": 8}}, "optimizer.batch_size"),
             ({"space": {"lr": "1e-3:2:log"}}, "space.lr"),

@@ -126,7 +126,7 @@ def test_a_diverging_lane_stays_alone(kernel: Kernel) -> None:
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("objective", ["best", "final"])
+@pytest.mark.parametrize("objective", ["best", "final", "averaged"])
 def test_weights_are_those_of_the_objective(objective: str, kernel: Kernel) -> None:
     shared = replace(settings(), objective=objective)  # type: ignore[arg-type]
     build, data = builder(CONFIGS["linear"]), make_data()

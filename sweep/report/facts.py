@@ -12,6 +12,7 @@ from sweep.numbers import counted, number, percent
 from sweep.report.importance import Importance
 from sweep.results import HeldOutScore
 from sweep.schedules import Schedule
+from sweep.settings import Objective
 
 _TOO_CLOSE = 0.01
 """A distance below this share may well turn with another seed."""
@@ -72,7 +73,8 @@ class Best(TrialFacts):
         epochs: How many it was trained for.
         torch: Its torch class and arguments; None while the horizon is unknown.
         total_steps: The horizon in optimizer steps; None while it is unknown.
-        curve: Rate and MSE over its epochs: lr_first, lr_last, train_mse and val_mse.
+        curve: Rate and MSE over its epochs: lr_first, lr_last, train_mse, val_mse and
+            averaged_val_mse.
         edges: What to widen, a sentence for each range that it lies at the end of.
     """
 
@@ -131,6 +133,7 @@ class Summary:
         folder: Its results.
         unit: Of the target; the MSE is in its square.
         epochs: Of a whole trial.
+        objective: Which validation MSE is a trial's value.
         counts: How the trials stand.
         epochs_trained: By the trials that have ended.
         epochs_saved: Share of those trials' epochs that pruning and divergence cut off.
@@ -152,6 +155,7 @@ class Summary:
     folder: Path
     unit: str
     epochs: int
+    objective: Objective
     counts: Counts
     epochs_trained: int
     epochs_saved: float
@@ -183,12 +187,15 @@ class Summary:
         r2 = "" if best.r2 is None else f" (R² {number(best.r2)})"
         after = "" if best.best_epoch is None else f" after {best.best_epoch} of {self.epochs}"
         epochs = f"{after} epochs" if after else ""
-        reached = f"reaches validation MSE {number(best.val_mse)}{r2}{epochs}"
+        weights = " with averaged weights" if self.objective == "averaged" else ""
+        reached = f"reaches validation MSE {number(best.val_mse)}{r2}{weights}{epochs}"
         if self.confirmation:
             interval = self.confirmation.winner.interval
             seeds = counted(interval.count, "fresh seed")
             margin = f" ± {interval.margin:.2g}" if interval.count > 1 else ""
-            reached = f"reaches validation MSE {number(interval.mean)}{margin} over {seeds}"
+            reached = (
+                f"reaches validation MSE {number(interval.mean)}{margin}{weights} over {seeds}"
+            )
         return f"{best.schedule.describe()} {reached}."
 
     @property

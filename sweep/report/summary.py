@@ -65,6 +65,7 @@ def summarise(study: optuna.Study, config: StudyConfig, folder: Path, top: int =
         folder=folder,
         unit=str(study.user_attrs.get("unit", "")),
         epochs=config.epochs,
+        objective=config.objective,
         counts=_counts(trials, config.trials),
         epochs_trained=sum(len(record.curve) for record in records),
         epochs_saved=saved / (len(records) * config.epochs) if records else 0.0,
@@ -111,7 +112,7 @@ def _best(
     own = {f"{schedule.scheduler}.{name}": value for name, value in schedule.params.items()}
     values = {"lr": schedule.lr, "decay": schedule.decay, "warmup": schedule.warmup, **own}
     total_steps = steps_per_epoch * config.epochs if steps_per_epoch else None
-    columns = ("lr_first", "lr_last", "train_mse", "val_mse")
+    columns = ("lr_first", "lr_last", "train_mse", "val_mse", "averaged_val_mse")
     return Best(
         **{field.name: getattr(facts, field.name) for field in fields(TrialFacts)},
         epochs=len(record.curve),

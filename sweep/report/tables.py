@@ -301,6 +301,8 @@ def learning_curve(summary: Summary, width: int) -> Text:
     best = summary.best
     assert best is not None
     series = {"validation": best.curve["val_mse"], "training": best.curve["train_mse"]}
+    if summary.objective == "averaged":
+        series = {"averaged weights": best.curve["averaged_val_mse"], **series}
     values = sorted(v for column in series.values() for v in column if v > 0)
     log = bool(values) and values[-1] > 5 * values[len(values) // 2]
     title = f"MSE of trial {best.number}{' (log scale)' if log else ''}"

@@ -30,11 +30,15 @@ class LaneTrainer(Protocol):
             both (lanes,).
         """
 
-    def validate(self, stack: LaneStack, lanes: slice) -> Tensor:
-        """The sums of the squared errors over the validation rows.
+    def validate(self, weights: Tensor, constants: Constants) -> Tensor:
+        """Predict the validation rows.
+
+        Args:
+            weights: Of some lanes, or their averages, (lanes, width).
+            constants: Of these lanes.
 
         Returns:
-            Of the weights and of their averages, (2, lanes).
+            The sums of the squared errors, (lanes,).
         """
 
 
@@ -109,20 +113,17 @@ class EagerTrainer:
         return losses.detach(), gradients
 
     @torch.no_grad()
-    def validate(self, stack: LaneStack, lanes: slice) -> Tensor:
+    def validate(self, weights: Tensor, constants: Constants) -> Tensor:
         """The sums of the squared errors over the validation rows."""
-        both = (stack.parameters[lanes], stack.averages[lanes])
-        constants = {name: tensor[lanes] for name, tensor in stack.constants.items()}
-        chunk = _ACTIVATION_FLOATS // (8 * len(both[0]) * self._floats_per_row)
+        chunk = _ACTIVATION_FLOATS // (16 * len(weights) * self._floats_per_row)
         rows = min(max(chunk, 1), VALIDATION_CHUNK)
-        squared_errors = torch.zeros(2, len(both[0]), device=both[0].device)
+        squared_errors = torch.zeros(len(weights), device=weights.device)
         with self._stacked.mode(training=False):
             for x, y in zip(
                 torch.split(self._data.x_validation, rows),
                 torch.split(self._data.y_validation, rows),
                 strict=True,
             ):
-                for sums, weights in zip(squared_errors, both, strict=True):
-                    predictions = self._stacked.predictions(weights, constants, x)  # (lanes, rows)
-                    sums += (predictions - y).square().sum(1)
+                predictions = self._stacked.predictions(weights, constants, x)  # (lanes, rows)
+                squared_errors += (predictions - y).square().sum(1)
         return squared_errors

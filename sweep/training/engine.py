@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from sweep.schedules import Schedule
+from sweep.settings import Objective
 
 if TYPE_CHECKING:  # a coordinator imports this module, and has no need of torch
     from torch import Tensor, nn
@@ -107,14 +108,15 @@ class TrainingSettings:
         epochs: Passes over the training rows.
         batch_size: Rows a step; None for all of them.
         clip: The gradient's greatest L2 norm; None for no clipping.
-        objective: Which epoch's weights are a trial's product: the `best` or the `final` one.
+        objective: Which weights are a trial's product: those of the `best` or the `final` epoch,
+            or the `averaged` ones of the epoch in which they are best.
         device: A torch device.
     """
 
     epochs: int
     batch_size: int | None = 64
     clip: float | None = None
-    objective: Literal["best", "final"] = "best"
+    objective: Objective = "best"
     device: str = "cpu"
 
     def steps_per_epoch(self, rows: int) -> int:

@@ -140,10 +140,39 @@ INLINE void linear_backward(int rows, int inputs, int outputs, const float *x, c
         multiply(rows, inputs, outputs, dy, PAD(outputs), 1, w, PAD(inputs), dx, PAD(inputs), 0, 0);
 }
 
+/* Elements of a and b in turns, from their lower or their upper halves. */
+#if LANES == 16
+#define LOWER 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define UPPER 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif LANES == 8
+#define LOWER 0, 8, 1, 9, 2, 10, 3, 11
+#define UPPER 4, 12, 5, 13, 6, 14, 7, 15
+#else
+#define LOWER 0, 4, 1, 5
+#define UPPER 2, 6, 3, 7
+#endif
+#if defined(__clang__)
+#define IN_TURNS(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define IN_TURNS(a, b, ...) __builtin_shuffle(a, b, (ints){__VA_ARGS__})
+#endif
+
+/* Square blocks: taking the rows of both halves in turns, log2(LANES) times, transposes one. */
 INLINE void transpose(int inputs, int outputs, const float *w, float *wt) {
-    if (outputs > 1)
-        for (int i = 0; i < inputs; i++)
-            for (int o = 0; o < outputs; o++) wt[i * PAD(outputs) + o] = w[o * PAD(inputs) + i];
+    if (outputs == 1) return;
+    for (int o = 0; o < PAD(outputs); o += LANES)
+        for (int i = 0; i < PAD(inputs); i += LANES) {
+            vec rows[LANES], mixed[LANES];
+            UNROLL for (int r = 0; r < LANES; r++) rows[r] = load(w + (o + r) * PAD(inputs) + i);
+            UNROLL for (int done = 1; done < LANES; done *= 2) {
+                UNROLL for (int r = 0; r < LANES / 2; r++) {
+                    mixed[2 * r] = IN_TURNS(rows[r], rows[r + LANES / 2], LOWER);
+                    mixed[2 * r + 1] = IN_TURNS(rows[r], rows[r + LANES / 2], UPPER);
+                }
+                UNROLL for (int r = 0; r < LANES; r++) rows[r] = mixed[r];
+            }
+            UNROLL for (int r = 0; r < LANES; r++) store(wt + (i + r) * PAD(outputs) + o, rows[r]);
+        }
 }
 
 /* NaN goes through, as in torch. */

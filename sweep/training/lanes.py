@@ -67,14 +67,14 @@ class Lane:
         rates: Its schedule.
         slot: Its row in the stack.
         epoch: Epochs trained.
-        best_val_mse: The lowest so far.
+        best_mse: The lowest so far, of the curve that the objective looks at.
     """
 
     spec: TrialSpec
     rates: LaneRates
     slot: int
     epoch: int = 0
-    best_val_mse: float = math.inf
+    best_mse: float = math.inf
 
 
 class LaneStack:
@@ -114,7 +114,7 @@ class LaneStack:
 
     @property
     def best(self) -> Tensor:
-        """The parameters of each lane's best epoch, (lanes, width) float32, a view."""
+        """Each lane's parameters or averages of its best epoch, (lanes, width) float32, a view."""
         return self._best[: self._count]
 
     @property

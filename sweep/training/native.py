@@ -28,6 +28,7 @@ from sweep.training.chain import Activation, Dropout, Layer, LayerNorm, Linear
 from sweep.training.engine import TrainingData, TrainingSettings
 from sweep.training.lanes import EpochPlan, LaneStack
 from sweep.training.optimizers import StepNumbers
+from sweep.training.stacking import Constants
 
 _BLOCK = 64  # as in kernels.c
 FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared")
@@ -142,7 +143,7 @@ class _Program:
         w = self._weight(outputs, inputs, layer.weight, rows * padded(inputs))
         b = self._weight(1, outputs, layer.bias, padded(outputs))
         wt = self._transposed
-        self._transposed += inputs * padded(outputs) if outputs > 1 else 0
+        self._transposed += padded(inputs) * padded(outputs) if outputs > 1 else 0
         y = self._buffer(padded(outputs))
         sizes = f"rows, {inputs}, {outputs}"
         bias, dbias = (f"l->w{b}", f"l->g{b}") if b else ("0", "0")
@@ -324,20 +325,18 @@ class NativeTrainer:
             raise MemoryError
         return errors, norms
 
-    def validate(self, stack: LaneStack, lanes: slice) -> Tensor:
+    def validate(self, weights: Tensor, constants: Constants) -> Tensor:
         """The sums of the squared errors over the validation rows."""
-        both = (stack.parameters[lanes], stack.averages[lanes])
-        errors = torch.empty(2, len(both[0]), dtype=torch.float64)
-        for weights, sums in zip(both, errors, strict=True):
-            failed = self._library.validate(
-                ctypes.c_longlong(len(weights)),
-                ctypes.c_longlong(len(self._x_validation)),
-                *_pointers(self._x_validation, self._y_validation, weights),
-                ctypes.c_longlong(weights.shape[1]),
-                *_pointers(sums),
-            )
-            if failed:
-                raise MemoryError
+        errors = torch.empty(len(weights), dtype=torch.float64)
+        failed = self._library.validate(
+            ctypes.c_longlong(len(weights)),
+            ctypes.c_longlong(len(self._x_validation)),
+            *_pointers(self._x_validation, self._y_validation, weights),
+            ctypes.c_longlong(weights.shape[1]),
+            *_pointers(errors),
+        )
+        if failed:
+            raise MemoryError
         return errors
 
 

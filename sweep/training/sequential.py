@@ -53,17 +53,18 @@ def build_optimizer(
 
 @dataclass
 class _Lane:
-    """A trial in training; `averages` are those of its trainable parameters, in their order."""
+    """A trial in training; `averages` are those of its `trainable` parameters."""
 
     spec: TrialSpec
     model: nn.Module
     optimizer: torch.optim.Optimizer
     scheduler: LRScheduler
     dropout: SeededDropout
+    trainable: list[nn.Parameter]
     averages: list[Tensor]
     epoch: int = 0
     step: int = 0
-    best_val_mse: float = math.inf
+    best_mse: float = math.inf
     best_weights: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -87,13 +88,10 @@ class SequentialEngine:
         optimizer = build_optimizer(model, spec.optimizer, spec.schedule.lr)
         horizon = self._settings.horizon(len(self._data.x_train))
         scheduler = spec.schedule.attach(optimizer, total_steps=horizon)
+        trainable = _trainable(model)
+        averages = [p.detach().clone() for p in trainable]
         self._lanes[spec.number] = _Lane(
-            spec,
-            model,
-            optimizer,
-            scheduler,
-            SeededDropout(spec.seed),
-            [p.detach().clone() for p in _trainable(model)],
+            spec, model, optimizer, scheduler, SeededDropout(spec.seed), trainable, averages
         )
 
     def expect(self, epochs: int) -> None:
@@ -106,9 +104,9 @@ class SequentialEngine:
     def weights(self, number: int) -> dict[str, Tensor]:
         """The product of a trial that is still here: the weights that the objective asks for."""
         lane = self._lanes[number]
-        if self._settings.objective == "best" and lane.best_weights:
-            return lane.best_weights
-        return _copy_of_weights(lane.model)
+        if self._settings.objective == "final" or not lane.best_weights:
+            return _copy_of_weights(lane.model)
+        return lane.best_weights
 
     def train_epoch(self) -> list[EpochResult | TrialError]:
         """Train every trial for one epoch of its own; a trial that raises leaves."""
@@ -141,18 +139,20 @@ class SequentialEngine:
             for batch, decay in zip(batches, decays.tolist(), strict=True):
                 rates.append(float(lane.optimizer.param_groups[0]["lr"]))
                 loss, norm = self._train_step(lane, batch)
-                for average, weight in zip(lane.averages, _trainable(lane.model), strict=True):
-                    average.lerp_(weight.detach(), 1 - decay)
+                with torch.no_grad():
+                    for average, weight in zip(lane.averages, lane.trainable, strict=True):
+                        average.lerp_(weight, 1 - decay)
                 squared_error += loss * len(batch)
                 grad_norm += norm
         val_mse = self._validate(lane.model)
+        if self._settings.objective != "averaged":
+            _keep_best(lane, val_mse)
         with _averaged(lane):
             averaged_val_mse = self._validate(lane.model)
+            if self._settings.objective == "averaged":
+                _keep_best(lane, averaged_val_mse)
         if isinstance(lane.scheduler, ReduceLROnPlateau):
             lane.scheduler.step(val_mse)
-        if val_mse < lane.best_val_mse:
-            lane.best_val_mse = val_mse
-            lane.best_weights = _copy_of_weights(lane.model)
         return EpochResult(
             number=lane.spec.number,
             epoch=lane.epoch,
@@ -213,7 +213,7 @@ def _averaged(lane: _Lane) -> Iterator[None]:
     """Inside this context the model has the averaged weights; its buffers are its own."""
 
     def swap() -> None:
-        for i, parameter in enumerate(_trainable(lane.model)):
+        for i, parameter in enumerate(lane.trainable):
             parameter.data, lane.averages[i] = lane.averages[i], parameter.data
 
     swap()
@@ -221,6 +221,12 @@ def _averaged(lane: _Lane) -> Iterator[None]:
         yield
     finally:
         swap()
+
+
+def _keep_best(lane: _Lane, mse: float) -> None:
+    if mse < lane.best_mse:
+        lane.best_mse = mse
+        lane.best_weights = _copy_of_weights(lane.model)
 
 
 def _copy_of_weights(model: nn.Module) -> dict[str, Tensor]:

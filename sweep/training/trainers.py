@@ -32,8 +32,11 @@ Kernel = Literal["eager", "compiled", "native"]
 _CACHE_BYTES = 16 * 2**20
 """Activations of all lanes that stacked operations may go through in a step."""
 
-_CALL_SECS = 0.05
-"""What one call for an epoch should take at least, so that messages between processes are few."""
+_CALL_SECS = 0.02
+"""What a worker should train between two messages at least, so that they cost little."""
+
+_CALL_SHARE = 1 / 5
+"""Of a trial: what is trained between two messages where a pruner decides at rungs."""
 
 _MACS_PER_SEC = 5e10
 _MOST_LANES = {"eager": 64, "compiled": 64, "native": 16}
@@ -128,7 +131,7 @@ def _check_native(
         lane = Lane(spec, LaneRates(spec.schedule, 1, steps), slot)
         plan = plan_epoch([lane], rows, known.dropout_calls, steps)
         before = stack.parameters.clone()
-        sums = [*trainer.train(stack, plan), *trainer.validate(stack, plan.lanes)]
+        sums = [*trainer.train(stack, plan), trainer.validate(stack.parameters, stack.constants)]
         changes = (stack.parameters - before, stack.averages - before)
         outcomes.append((*changes, torch.stack([s.double() for s in sums])))
     for ours, torchs in zip(*outcomes, strict=True):
@@ -148,7 +151,8 @@ def default_lanes(
     rows = len(data.x_train)
     if kernel == "native":
         epoch_secs = 3 * known.weights * rows / _MACS_PER_SEC
-        return min(max(math.ceil(_CALL_SECS / epoch_secs), 1), _MOST_LANES[kernel])
+        call_secs = epoch_secs * max(settings.epochs * _CALL_SHARE, 1)
+        return min(max(math.ceil(_CALL_SECS / call_secs), 1), _MOST_LANES[kernel])
     batch_size = min(settings.batch_size or rows, rows)
     step_bytes = 4 * (batch_size * known.floats_per_row + known.weights)
     return min(max(_CACHE_BYTES // step_bytes, 2), _MOST_LANES[kernel])

@@ -104,7 +104,7 @@ class VectorizedEngine:
         """The product of a trial that is still here: the weights that the objective asks for."""
         assert self._stack is not None
         lane = self._lanes[number]
-        best = self._settings.objective == "best" and lane.best_val_mse < float("inf")
+        best = self._settings.objective != "final" and lane.best_mse < float("inf")
         return self._stack.state_dict(lane.slot, best)
 
     def train_epoch(self) -> list[EpochResult | TrialError]:
@@ -133,14 +133,19 @@ class VectorizedEngine:
         rows = len(self._data.x_train)
         plan = plan_epoch(lanes, rows, self._dropout_calls, self._steps)
         squared_errors, norms = self._trainer.train(self._stack, plan)
-        validation = self._trainer.validate(self._stack, plan.lanes)
-        sums = torch.cat([torch.stack([squared_errors, norms]).double(), validation.double()])
-        train_mse, grad_norm, val_mse, averaged_val_mse = sums.cpu().numpy()  # each (lanes,)
+        sums = [squared_errors, norms, *self._validate(plan.lanes)]
+        train_mse, grad_norm, val_mse, averaged_val_mse = (
+            torch.stack([each.double() for each in sums]).cpu().numpy()  # (4, lanes)
+        )
         train_mse *= self._data.mse_scale / rows
         for mse in (val_mse, averaged_val_mse):
             mse *= self._data.mse_scale / len(self._data.y_validation)
         grad_norm /= self._steps
-        self._keep_best(lanes, val_mse.tolist())
+        self._end_epoch(lanes, val_mse.tolist())
+        if self._settings.objective == "averaged":
+            self._keep_best(lanes, averaged_val_mse.tolist(), self._stack.averages)
+        else:
+            self._keep_best(lanes, val_mse.tolist(), self._stack.parameters)
         seconds = (time.perf_counter() - started) / len(lanes)
         return [
             EpochResult(
@@ -157,14 +162,27 @@ class VectorizedEngine:
             for i, lane in enumerate(lanes)
         ]
 
-    def _keep_best(self, lanes: list[Lane], val_mse: list[float]) -> None:
-        """Count the epoch, tell the schedules, and keep the weights of lanes at their best."""
+    def _validate(self, lanes: slice) -> tuple[Tensor, Tensor]:
+        """The sums of the squared errors of the weights and of their averages, both (lanes,)."""
         assert self._stack is not None
-        improved: list[int] = []
+        constants = {name: tensor[lanes] for name, tensor in self._stack.constants.items()}
+        raw = self._trainer.validate(self._stack.parameters[lanes], constants)
+        if self._steps == 1:  # the averages are the weights
+            return raw, raw
+        return raw, self._trainer.validate(self._stack.averages[lanes], constants)
+
+    def _end_epoch(self, lanes: list[Lane], val_mse: list[float]) -> None:
+        """Count the epoch, and tell the schedules."""
         for lane, error in zip(lanes, val_mse, strict=True):
             lane.epoch += 1
             lane.rates.report(error)
-            if error < lane.best_val_mse:
-                lane.best_val_mse = error
+
+    def _keep_best(self, lanes: list[Lane], mse: list[float], weights: Tensor) -> None:
+        """Keep the weights, (lanes, width), of lanes whose MSE is their lowest so far."""
+        assert self._stack is not None
+        improved: list[int] = []
+        for lane, error in zip(lanes, mse, strict=True):
+            if error < lane.best_mse:
+                lane.best_mse = error
                 improved.append(lane.slot)
-        self._stack.best[improved] = self._stack.parameters[improved]
+        self._stack.best[improved] = weights[improved]

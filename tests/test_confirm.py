@@ -1,0 +1,235 @@
+"""Confirmation and audit of real sweeps."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+
+from sweep.confirmation import Confirmation
+from sweep.errors import InputError, StudyChangedError
+from sweep.locations import Location
+from sweep.records import read_record
+from sweep.report.summary import summarise
+from sweep.results import BEST_SCHEDULE, completed, schedule_of
+from sweep.run import Listener, run_audit, run_sweep
+from sweep.settings import StudyConfig
+from sweep.study import load_study
+
+SETTINGS: dict[str, Any] = {
+    "data.source": "diabetes",
+    "model.name": "mlp",
+    "model.hidden": [8],
+    "epochs": 6,
+    "trials": 40,
+    "workers": 2,
+    "space.scheduler": ["constant", "cosine", "step", "linear"],
+    "space.lr": "1e-3:0.3:log",
+    "sampler.name": "random",
+}
+
+
+class Heard(Listener):
+    def __init__(self) -> None:
+        self.retrained = 0
+        self.notes: list[str] = []
+
+    def on_retraining(self, what: str, epochs: int, most: int) -> None:
+        self.retrained = epochs
+
+    def on_note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def sweep(folder: Path, **changes: Any) -> tuple[optuna.Study, StudyConfig, Path, Heard]:
+    settings = SETTINGS | {key.replace("__", "."): value for key, value in changes.items()}
+    config, heard = load_study(None, settings), Heard()
+    location = Location("small", None, folder / "small")
+    study = run_sweep(location, config, heard)
+    return study, config, location.folder, heard
+
+
+@pytest.fixture(scope="module")
+def confirmed(tmp_path_factory: pytest.TempPathFactory) -> tuple[optuna.Study, StudyConfig, Path]:
+    return sweep(tmp_path_factory.mktemp("confirmed"))[:3]
+
+
+def read(folder: Path) -> tuple[Confirmation, pd.DataFrame, dict[str, Any]]:
+    described = json.loads((folder / BEST_SCHEDULE).read_text())
+    confirmation = Confirmation.from_dict(described["confirmation"])
+    return confirmation, pd.read_csv(folder / "confirm.csv"), described
+
+
+def test_the_best_and_the_best_constant_rate_are_confirmed(confirmed: Any) -> None:
+    study, config, folder = confirmed
+    confirmation, runs, described = read(folder)
+    best = [trial.number for trial in completed(study.get_trials())]
+    trials = {candidate.trial for candidate in confirmation.candidates}
+    assert {best[0], best[1]} <= trials
+    space = config.search_space
+    constant = next(
+        t for t in completed(study.get_trials()) if schedule_of(t, space).scheduler == "constant"
+    )
+    assert confirmation.baseline is not None and confirmation.baseline.trial == constant.number
+    assert len(runs) == confirmation.runs
+    assert described["trial"] == confirmation.winner.trial
+    assert described["schedule"] == confirmation.winner.schedule.to_dict()
+    assert described["best_of_search"] == best[0]
+
+
+def test_candidates_are_paired_on_fresh_seeds(confirmed: Any) -> None:
+    study, _, folder = confirmed
+    confirmation, runs, _ = read(folder)
+    searched = {trial.user_attrs["seed"] for trial in study.get_trials()}
+    assert not searched & set(confirmation.seeds)
+    for candidate in confirmation.candidates:
+        mine = runs[runs["trial"] == candidate.trial]
+        count = len(candidate.val_mse)
+        assert tuple(mine["seed"]) == confirmation.seeds[:count]
+        assert tuple(mine["val_mse"]) == pytest.approx(candidate.val_mse)
+
+
+def test_a_run_takes_the_course_of_a_trial_with_that_seed(confirmed: Any, tmp_path: Path) -> None:
+    """What confirm.csv says of a seed is what a study from that seed gives."""
+    _, config, folder = confirmed
+    confirmation, *_ = read(folder)
+    from sweep.data import load_dataset
+    from sweep.training.build import build_engine
+    from sweep.training.engine import EpochResult, OptimizerSettings, TrainingSettings, TrialSpec
+
+    data = load_dataset(config.data, config.seed)
+    engine = build_engine(
+        data, config.model, (), TrainingSettings(config.epochs), "sequential", None
+    )
+    winner = confirmation.winner
+    engine.add(TrialSpec(0, confirmation.seeds[0], winner.schedule, OptimizerSettings()))
+    results = [result for _ in range(config.epochs) for result in engine.train_epoch()]
+    values = [result.val_mse for result in results if isinstance(result, EpochResult)]
+    assert min(values) == pytest.approx(winner.val_mse[0], rel=1e-4)
+
+
+def test_the_report_speaks_of_the_confirmed_winner(confirmed: Any) -> None:
+    study, config, folder = confirmed
+    confirmation, _, described = read(folder)
+    summary = summarise(study, config, folder)
+    assert summary.confirmation == confirmation
+    assert summary.best is not None and summary.best.number == confirmation.winner.trial
+    assert f"over {len(confirmation.winner.val_mse)} fresh seeds" in summary.headline
+    assert summary.gain == confirmation.against_constant
+    assert summary.to_dict()["confirmation"] == described["confirmation"]
+
+
+def test_a_better_trial_since_makes_a_confirmation_stale(confirmed: Any) -> None:
+    study, config, folder = confirmed
+    other = optuna.create_study()
+    other.add_trials(study.get_trials())
+    best = study.best_trial
+    frozen = optuna.trial.create_trial(
+        params=best.params,
+        distributions=best.distributions,
+        value=best.value / 2,
+        user_attrs=best.user_attrs,
+    )
+    other.add_trial(frozen)
+    summary = summarise(other, config, folder)
+    assert summary.confirmation is None
+    assert summary.best is not None and summary.best.number == len(study.get_trials())
+
+
+def test_running_again_confirms_only_what_is_missing(tmp_path: Path) -> None:
+    _, _, folder, first = sweep(tmp_path)
+    before = read(folder)
+    assert first.retrained > 0
+    _, _, _, again = sweep(tmp_path)
+    assert again.retrained == 0
+    assert read(folder)[0] == before[0]
+    rows = before[1]
+    rows.iloc[: len(rows) // 2].to_csv(folder / "confirm.csv", index=False)  # as if interrupted
+    _, _, _, after = sweep(tmp_path)
+    assert 0 < after.retrained
+    assert read(folder)[0] == before[0]
+
+
+def test_a_confirmation_may_be_left_out_or_made_larger(tmp_path: Path) -> None:
+    study, _, folder, heard = sweep(tmp_path, confirm__enabled=False)
+    described = json.loads((folder / BEST_SCHEDULE).read_text())
+    assert described["confirmation"] is None and heard.retrained == 0
+    assert described["trial"] == study.best_trial.number
+    assert not (folder / "confirm.csv").exists()
+    sweep(tmp_path, confirm__share=1.0, confirm__seeds=4, confirm__top=3)
+    confirmation, *_ = read(folder)
+    assert len(confirmation.seeds) <= 4
+    assert 3 <= len(confirmation.candidates) <= 4
+
+
+def test_a_fair_study_confirms_each_scheduler_on_the_same_seeds(tmp_path: Path) -> None:
+    _, config, folder, _ = sweep(tmp_path, fair=True, pruner__name="none", confirm__share=0.5)
+    confirmation, *_ = read(folder)
+    names = [candidate.schedule.scheduler for candidate in confirmation.candidates]
+    assert sorted(names) == sorted(config.space.scheduler)
+    assert {len(c.val_mse) for c in confirmation.candidates} == {len(confirmation.seeds)}
+    assert not confirmation.raced
+
+
+def test_an_audit_trains_pruned_trials_to_their_end(confirmed: Any) -> None:
+    study, config, folder = confirmed
+    found = run_audit(folder, config, study, 1000, Listener())
+    trials = study.get_trials()
+    pruned = [
+        t
+        for t in trials
+        if t.state.name == "PRUNED" and not t.user_attrs["reason"].startswith("diverged")
+    ]
+    assert {one.trial for one in found.audited} == {trial.number for trial in pruned}
+    assert found.pruned == len(pruned)
+    for one in found.audited:
+        record = read_record(trials[one.trial])
+        assert one.pruned_at == len(record.curve) < config.epochs
+        assert one.val_mse <= min(record.column("val_mse")) * (1 + 1e-6)
+    better = [one.trial for one in found.audited if one.val_mse < study.best_value]
+    assert [one.trial for one in found.better] == better
+    assert found.share_better == (len(better) / len(pruned),) * 2
+    assert found.epochs_saved == sum(config.epochs - one.pruned_at for one in found.audited)
+    table = pd.read_csv(folder / "audit.csv")
+    assert list(table["trial"]) == [one.trial for one in found.audited]
+    assert table["would_have_won"].sum() == len(better)
+
+
+def test_a_sample_says_how_little_it_shows(confirmed: Any) -> None:
+    study, config, folder = confirmed
+    found = run_audit(folder, config, study, 4, Listener())
+    assert len(found.audited) == 4
+    low, high = found.share_better
+    if not found.better:
+        assert low == 0.0
+        assert high == pytest.approx(1 - 0.025**0.25)  # Clopper and Pearson, none of four
+    assert "95 % interval" in found.sentences[0]
+
+
+def test_what_an_audit_found_in_words(confirmed: Any) -> None:
+    study, config, folder = confirmed
+    found = run_audit(folder, config, study, 3, Listener())
+    better = replace(found, best_val_mse=1e9)
+    assert len(better.better) == 3
+    assert better.regret == pytest.approx(1 - found.audited[0].val_mse / 1e9)
+    low, high = better.share_better
+    assert high == 1.0 and low == pytest.approx(0.025 ** (1 / 3))
+    assert "3 would have beaten the best of the search" in better.sentences[0]
+    assert np.isfinite(better.to_dict()["regret"])
+
+
+def test_what_cannot_be_audited(confirmed: Any, tmp_path: Path) -> None:
+    study, config, folder = confirmed
+    other = load_study(None, SETTINGS | {"seed": 1})
+    with pytest.raises(StudyChangedError, match="not the rows that the study was trained on"):
+        run_audit(folder, other, study, 3, Listener())
+    unpruned, config, folder, _ = sweep(tmp_path, pruner__name="none", trials=2)
+    with pytest.raises(InputError) as raised:
+        run_audit(folder, config, unpruned, 3, Listener())
+    assert str(raised.value) == ("study 'small': no trial was pruned, so there is nothing to audit")

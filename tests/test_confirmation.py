@@ -1,0 +1,92 @@
+"""What is said of candidates on common seeds."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from sweep.confirmation import Confirmation, ranked
+from sweep.schedules import Schedule
+
+SCHEDULES = {
+    1: Schedule("cosine", 0.1, 0.01),
+    2: Schedule("constant", 0.05),
+    3: Schedule("step", 0.2, 0.1),
+}
+
+
+def confirmed(values: dict[int, list[float]]) -> Confirmation:
+    seeds = range(max(map(len, values.values())))
+    return Confirmation(ranked({n: SCHEDULES[n] for n in values}, values), tuple(seeds))
+
+
+AHEAD = confirmed({2: [2.0, 2.2, 2.4, 2.1], 1: [1.0, 1.2, 1.3, 1.1], 3: [1.8, 3.0, 2.6]})
+TIED = confirmed({1: [1.0, 1.2, 1.4], 2: [1.1, 1.1, 1.6], 3: [1.2, 1.0, 1.7]})
+FAILED = confirmed({1: [1.0, math.inf, 1.4], 2: [1.1, 1.1, 1.6]})
+
+
+def test_the_winner_has_the_best_mean_over_most_seeds() -> None:
+    assert [c.trial for c in AHEAD.candidates] == [1, 2, 3]
+    assert AHEAD.winner.interval.mean == pytest.approx(1.15)
+    assert AHEAD.runs == 11
+    fewer = confirmed({1: [1.0, 1.0], 2: [2.0, 2.0, 2.0]})
+    assert fewer.winner.trial == 2
+    assert FAILED.winner.trial == 2
+    assert confirmed({1: [1.0], 2: []}).candidates == confirmed({1: [1.0]}).candidates
+
+
+def test_a_real_lead_is_said_with_its_interval() -> None:
+    assert AHEAD.verdict == "ahead of all 2 other candidates"
+    assert AHEAD.against_constant == (
+        "47 % lower MSE (95 % interval 43 % to 51 %, 4 common seeds) (lr 0.05)"
+    )
+    assert AHEAD.baseline is not None and AHEAD.baseline.trial == 2
+    assert not AHEAD.tied
+    assert AHEAD.dropped_out(AHEAD.candidates[2])
+
+
+def test_a_tie_is_called_a_tie() -> None:
+    assert TIED.verdict == (
+        "tied with trial 2 (constant) and 1 other: between them, 3 fresh seeds show no "
+        "difference beyond noise"
+    )
+    assert TIED.against_constant.endswith(": within noise (lr 0.05)")
+    assert TIED.against_runner_up.startswith("trial 2, constant, lr 0.05: 5.3 % lower MSE")
+
+
+def test_one_that_fails_a_seed_is_last_and_said() -> None:
+    assert FAILED.compared(FAILED.candidates[1]) == "it diverged or failed on a fresh seed"
+    assert FAILED.is_ahead_of(FAILED.candidates[1])
+    none = confirmed({1: [math.inf, 1.0]})
+    assert none.verdict == "every candidate diverged or failed on a fresh seed"
+
+
+def test_one_seed_shows_nothing() -> None:
+    single = confirmed({1: [1.0], 2: [2.0]})
+    assert single.tied
+    assert "one common seed, which shows nothing" in single.against_constant
+
+
+def test_single_candidates_and_missing_baselines() -> None:
+    alone = confirmed({1: [1.0, 1.1]})
+    assert alone.verdict == "the only candidate; trained from 2 fresh seeds"
+    assert alone.against_constant == "no constant rate was confirmed to compare with"
+    assert alone.against_runner_up == "there is no other candidate"
+    constant = confirmed({2: [1.0, 1.1], 1: [2.0, 2.2]})
+    assert constant.against_constant == "a constant rate is the best that was found"
+
+
+def test_mean_ranks_are_over_common_seeds_and_share_ties() -> None:
+    assert list(AHEAD.mean_ranks()) == pytest.approx([1, 7 / 3, 8 / 3])
+    even = confirmed({1: [1.0, 1.0], 2: [1.0, 2.0]})
+    assert even.mean_ranks() == (1.25, 1.75)
+
+
+@pytest.mark.parametrize("confirmation", [AHEAD, TIED, FAILED])
+def test_it_comes_back_from_json(confirmation: Confirmation) -> None:
+    text = json.dumps(confirmation.to_dict(), allow_nan=False)
+    again = Confirmation.from_dict(json.loads(text))
+    assert again == confirmation
+    assert again.to_dict() == confirmation.to_dict()
