@@ -50,6 +50,7 @@ STUDY = f"""
 epochs = {EPOCHS_A_TRIAL}
 sampler = "random"
 pruner = "none"
+confirm = false
 data = {{users = {USERS}, target = "buy"}}
 [space]
 scheduler = {list(SCHEDULERS)}
@@ -379,7 +380,9 @@ def main() -> None:
         ]
         for study in ("order_pre", "diabetes"):
             with tempfile.TemporaryDirectory() as folder:
-                _, overhead = run_sweep([study, "--trials", str(given.trials)], Path(folder))
+                _, overhead = run_sweep(
+                    [study, "--trials", str(given.trials), "--no-confirm"], Path(folder)
+                )
             shipped.append({"study": study, **overhead})
     speeds = pd.DataFrame(rows).groupby("workload", sort=False).median()
     overheads = pd.DataFrame(shipped).groupby("study", sort=False).median()

@@ -9,7 +9,7 @@ from typing import Any
 from sweep.errors import StudyFileError, did_you_mean
 
 _WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
-_NO_TOML = ("Callable", "BaseSampler", "BasePruner")
+_NO_TOML = ("Callable", "BaseSampler", "BasePruner", "FamilyPlan")
 
 
 def build(kind: type, section: str, defaults: Mapping[str, Any], given: Mapping[str, Any]) -> Any:

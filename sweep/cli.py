@@ -195,9 +195,19 @@ def run(
     sampler: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="tpe, random, grid, qmc, cmaes or gp.", rich_help_panel="Search"
+            metavar="NAME",
+            help="family, tpe, random, grid, qmc, cmaes or gp.",
+            rich_help_panel="Search",
         ),
     ] = None,
+    fair: Annotated[
+        bool,
+        typer.Option(
+            "--fair",
+            help="The same number of trials for every scheduler, each tuned on its own.",
+            rich_help_panel="Search",
+        ),
+    ] = False,
     pruner: Annotated[
         str | None,
         typer.Option(
@@ -323,6 +333,7 @@ def run(
         "--trials": ("trials", trials),
         "--timeout": ("timeout", _number_or_word(timeout)),
         "--sampler": ("sampler.name", sampler),
+        "--fair": ("fair", fair or None),
         "--pruner": ("pruner.name", pruner),
         "--seed": ("seed", seed),
         "--data": ("data.source", data),

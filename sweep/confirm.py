@@ -23,7 +23,7 @@ from sweep.coordinator import trial_spec
 from sweep.files import write_whole
 from sweep.race import FIRST_SEEDS, race
 from sweep.records import TrialRecord
-from sweep.results import CONFIRM, completed, schedule_of, suggestion_of
+from sweep.results import CONFIRM, completed, schedule_of, standing, suggestion_of
 from sweep.retraining import Retraining
 from sweep.schedules import Schedule
 from sweep.training.engine import TrialSpec
@@ -33,6 +33,9 @@ from sweep.workers import WorkerPool
 
 _FEWEST = 2
 """Candidates, beside the constant rate, however small the budget is."""
+
+_MOST_ALIKE = 2
+"""Candidates of one scheduler."""
 
 _WHAT = "confirming the best schedules on fresh seeds"
 
@@ -103,23 +106,27 @@ def _affordable_runs(sweep: Sweep) -> int:
 def chosen(sweep: Sweep) -> Iterator[FrozenTrial]:
     """The candidates: the best schedules of the search, and the best constant rate.
 
-    As many as the budget allows for, but at least _FEWEST. In a fair study, the best schedule of
-    each scheduler.
+    As many as the budget allows for, but at least _FEWEST, and no more than _MOST_ALIKE of one
+    scheduler where there are several: near copies would crowd the others out. In a fair study, the
+    best schedule of each scheduler. Where no trial of the constant rate (or, in a fair study, of
+    any scheduler) has completed, the one that came furthest stands in.
     """
     config, space = sweep.config, sweep.config.search_space
-    best = completed(sweep.trials)
-    firsts: dict[str, int] = {}
-    for trial in best:
-        firsts.setdefault(schedule_of(trial, space).scheduler, trial.number)
+    trials = standing(sweep.trials)
+    done = len(completed(sweep.trials))
     most = max(_FEWEST, min(config.confirm.top, _affordable_runs(sweep) // FIRST_SEEDS - 1))
-    seen: list[Schedule] = []
-    for trial in best:
+    alike = _MOST_ALIKE if len(space.schedulers) > 1 else most
+    taken: list[Schedule] = []
+    for place, trial in enumerate(trials):
         schedule = schedule_of(trial, space)
-        is_first = firsts[schedule.scheduler] == trial.number
-        is_baseline = schedule.scheduler == BASELINE and is_first
-        wanted = is_first if config.fair else len(seen) < most or is_baseline
-        if wanted and schedule not in seen:
-            seen.append(schedule)
+        same = sum(other.scheduler == schedule.scheduler for other in taken)
+        if config.fair or schedule.scheduler == BASELINE:
+            wanted = not same
+        else:
+            others = sum(other.scheduler != BASELINE for other in taken)
+            wanted = place < done and others < most and same < alike
+        if wanted and schedule not in taken:
+            taken.append(schedule)
             yield trial
 
 
@@ -142,7 +149,12 @@ class _Step:
         self._on_epochs = on_epochs
         self._most_epochs = most_runs * sweep.config.epochs
         self._path = sweep.location.folder / CONFIRM
-        self._runs = {k: row for k, row in read_runs(self._path).items() if k[0] in trials}
+        seeds = {seed_of(sweep, index) for index in range(sweep.config.confirm.seeds)}
+        self._runs = {
+            (trial, seed): row
+            for (trial, seed), row in read_runs(self._path).items()
+            if trial in trials and seed in seeds
+        }
 
     def train(self, pairs: list[tuple[int, int]]) -> dict[tuple[int, int], float]:
         """Trials and indices of seeds, and the validation MSE that each came to."""
@@ -193,7 +205,9 @@ class _Step:
             "epochs_run": len(record.curve),
             "reason": record.reason,
         }
-        write_whole(self._path, _frame(list(self._runs.values())).to_csv(index=False))
+        places = {seed_of(self._sweep, i): i for i in range(self._sweep.config.confirm.seeds)}
+        rows = sorted(self._runs.values(), key=lambda row: (row["trial"], places[row["seed"]]))
+        write_whole(self._path, _frame(rows).to_csv(index=False))
 
 
 def _frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:

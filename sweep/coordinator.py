@@ -234,7 +234,8 @@ class Coordinator:
             trial = self._study.ask()
             self._tally.started += 1
             claim(trial, self._owner)
-        self._waiting.append(self._prepare(trial))
+            running = self._prepare(trial)  # drawn before another may ask: it counts what is drawn
+        self._waiting.append(running)
         return True
 
     def _wants_more(self) -> bool:

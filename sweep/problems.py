@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from sweep.errors import ScheduleError, StudyFileError, did_you_mean
 from sweep.imports import is_reference
 from sweep.pruners import build_pruner
-from sweep.samplers import build_sampler
+from sweep.samplers import LEARNS_ALONE, build_sampler, family_plan
 from sweep.schedules import SHAPES, Schedule
 from sweep.settings import StudyConfig
 from sweep.space import Range, default_own_dimensions
@@ -87,14 +87,19 @@ def space_problems(config: StudyConfig) -> Iterator[Problem]:
             yield Problem(
                 f"space.{name}", value, f"no scheduler of this study has it{near}{offered}"
             )
+    if config.fair and config.sampler.name not in LEARNS_ALONE:
+        sampler = config.sampler.name
+        why = "gives each its points" if sampler == "grid" else "models all schedulers together"
+        yield Problem("fair", True, f"needs sampler 'family' or 'random', but {sampler} {why}")
     yield from _range_problems(config, known, own_names)
     yield from _argument_problems(config)
 
 
 def _argument_problems(config: StudyConfig) -> Iterator[Problem]:
     """What Optuna's samplers and pruners refuse."""
+    any_plan = family_plan(StudyConfig())  # the study's own space may have problems
     for build in (
-        lambda: build_sampler(config.sampler, config.seed, 0),
+        lambda: build_sampler(config.sampler, config.seed, 0, any_plan),
         lambda: build_pruner(config.pruner, config.epochs),
     ):
         try:

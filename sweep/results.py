@@ -17,7 +17,7 @@ from sweep.confirmation import Confirmation
 from sweep.dataset import Dataset
 from sweep.errors import InputError, did_you_mean
 from sweep.files import write_whole
-from sweep.records import CURVE_COLUMNS, read_record
+from sweep.records import CURVE_COLUMNS, has_diverged, read_record
 from sweep.schedules import Schedule
 from sweep.settings import StudyConfig
 from sweep.space import Space, Suggestion, default_own_dimensions
@@ -186,6 +186,27 @@ def completed(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """The trials trained to their last epoch, best first."""
     done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     return sorted(done, key=lambda trial: (trial.values[0], trial.number))
+
+
+def standing(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The completed trials, best first, then the pruned ones, those that came furthest first.
+
+    Of pruned trials that came as far, the one with the lowest last report is first; those that
+    diverged are left out.
+    """
+    stopped = [
+        trial
+        for trial in trials
+        if trial.state == TrialState.PRUNED
+        and trial.intermediate_values
+        and not has_diverged(trial)
+    ]
+
+    def progress(trial: FrozenTrial) -> tuple[int, float, int]:
+        last = max(trial.intermediate_values)
+        return -last, trial.intermediate_values[last], trial.number
+
+    return completed(trials) + sorted(stopped, key=progress)
 
 
 def write_best(

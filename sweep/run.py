@@ -31,9 +31,8 @@ from sweep.imports import look_in
 from sweep.journal import repair_journal
 from sweep.locations import SAVED_STUDY, Location
 from sweep.pruners import build_pruner
-from sweep.samplers import build_sampler, grid_points
+from sweep.samplers import build_sampler, family_plan, first_trials
 from sweep.settings import DataConfig, StudyConfig
-from sweep.space import Value
 from sweep.storage import (
     METRIC,
     explained,
@@ -52,7 +51,6 @@ from sweep.workers import WorkerPool, WorkerSetup, preload
 
 _SETTINGS = "settings"
 _ROWS = "data (its rows)"
-_MOST_ROUNDS = 5
 
 
 class Listener:
@@ -99,7 +97,8 @@ def run_sweep(
     look_in(location.code_folders)
     url = storage_url(config.storage, location.folder)
     _check_folder(location)
-    sampler = build_sampler(config.sampler, config.seed, 0)
+    plan = family_plan(config)
+    sampler = build_sampler(config.sampler, config.seed, 0, plan)
     pruner = build_pruner(config.pruner, config.epochs)
     data = load_dataset(config.data, config.seed, location.code_folders)
     with hold(location.folder, url):
@@ -112,7 +111,8 @@ def run_sweep(
             _discard(location, study, url)
             study = open_study(location.name, url, sampler, pruner)
             _settings_fit(study, config, data, shared)
-        study.sampler = build_sampler(config.sampler, config.seed, _draws_before(study, location))
+        before = _draws_before(study, location)
+        study.sampler = build_sampler(config.sampler, config.seed, before, plan)
         sweep = Sweep(location, config, data, study, listener.on_note)
         _describe(study, data, sweep.steps_per_epoch)
         _save_settings(location, config, url)
@@ -357,24 +357,16 @@ def _stopping_on_signals() -> Iterator[threading.Event]:
 
 
 def _enqueue_first(sweep: Sweep) -> int:
-    """Enqueue what the sampler must not decide; the total of trials.
-
-    The grid is a list of trials. Other samplers soon favour what did well by luck, so every
-    schedule first gets its share of a quarter of the trials (at most _MOST_ROUNDS), the constant
-    rate too, which the others are compared with.
-    """
-    config, space, trials = sweep.config, sweep.config.search_space, sweep.trials
-    total = config.trials
-    first: list[dict[str, Value]] = []
+    """Enqueue what the sampler must not decide; the total of trials."""
+    config, trials = sweep.config, sweep.trials
+    first, total = first_trials(config), config.trials
     if config.sampler.name == "grid":
-        grid = space.grid(grid_points(config.sampler))
-        first = grid[len(trials) : total]
-        total = min(total, len(grid))
+        total = min(total, len(first))
         if total < config.trials:
-            sweep.note(f"the grid has {len(grid)} points: {total} trials are run")
-    elif not trials and len(space.schedulers) > 1:
-        rounds = min(max(1, total // (4 * len(space.schedulers))), _MOST_ROUNDS)
-        first += [{"scheduler": name} for name in (space.schedulers * rounds)[:total]]
+            sweep.note(f"the grid has {len(first)} points: {total} trials are run")
+        first = first[len(trials) : total]
+    elif trials:
+        first = []
     for parameters in first:
         sweep.study.enqueue_trial(parameters)
     return total

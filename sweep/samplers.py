@@ -10,12 +10,18 @@ from optuna.samplers import BaseSampler
 
 from sweep.arguments import build
 from sweep.errors import StudyFileError
-from sweep.settings import SamplerConfig
+from sweep.family_sampler import FamilyPlan, FamilySampler
+from sweep.settings import SamplerConfig, StudyConfig
+from sweep.space import Value
 
 GRID_POINTS = 3
 """Values a dimension in a grid, unless the study file says otherwise."""
 
+LEARNS_ALONE = ("family", "random")
+"""Samplers that can give every scheduler the same number of trials, each drawn on its own."""
+
 _SAMPLERS: dict[str, tuple[type[BaseSampler], dict[str, Any]]] = {
+    "family": (FamilySampler, {}),
     "tpe": (
         optuna.samplers.TPESampler,
         {"multivariate": True, "group": True, "constant_liar": True},
@@ -30,18 +36,22 @@ _SAMPLERS: dict[str, tuple[type[BaseSampler], dict[str, Any]]] = {
 }
 
 
-def build_sampler(config: SamplerConfig, seed: int, trials_before: int) -> BaseSampler:
-    """Optuna's sampler of a name.
+def build_sampler(
+    config: SamplerConfig, seed: int, trials_before: int, plan: FamilyPlan
+) -> BaseSampler:
+    """The sampler of a name: ours, or one of Optuna's.
 
     `grid` has none: its points are enqueued when the study is created, and the sampler that
     this returns for it is never asked.
 
     Args:
-        config: The name, and arguments for Optuna's class.
+        config: The name, and arguments for the sampler's class.
         seed: The study's.
         trials_before: Trials that the study already has. A continued study must not draw its
-            first trials again, so this counts into the seed; but for qmc, whose sequence is
-            one and whose position is in the storage.
+            first trials again, so this counts into the seed; but for family, whose draws derive
+            from a trial's number, and qmc, whose sequence is one and whose position is in the
+            storage.
+        plan: What is searched, and how fairly.
 
     Raises:
         StudyFileError: An argument is unknown or refused.
@@ -51,12 +61,36 @@ def build_sampler(config: SamplerConfig, seed: int, trials_before: int) -> BaseS
         return optuna.samplers.RandomSampler(seed=seed + trials_before)
     kind, defaults = _SAMPLERS[config.name]
     arguments = {"seed": seed} | config.arguments
-    if config.name != "qmc" and isinstance(arguments["seed"], int):
+    if config.name == "random" and plan.fair:
+        kind, defaults = FamilySampler, {"learns": False}
+    if kind is FamilySampler:
+        defaults = {"plan": plan, **defaults}
+    elif config.name != "qmc" and isinstance(arguments["seed"], int):
         arguments["seed"] += trials_before
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         sampler: BaseSampler = build(kind, "sampler", defaults, arguments)
     return sampler
+
+
+def family_plan(config: StudyConfig) -> FamilyPlan:
+    """What a study's sampler must know of it."""
+    return FamilyPlan(config.search_space, config.trials, config.fair)
+
+
+def first_trials(config: StudyConfig) -> list[dict[str, Value]]:
+    """The trials that are enqueued before a study's sampler is asked for any.
+
+    The grid is nothing but such trials, and the family sampler sees to its own. The others do not
+    know which schedulers have had their share, so each scheduler gets its minimum in advance, with
+    all parameters given: a joint model draws the rest of a trial as if its scheduler were open.
+    """
+    space, name = config.search_space, config.sampler.name
+    if name == "grid":
+        return space.grid(grid_points(config.sampler))
+    if name == "family" or config.fair or len(space.schedulers) == 1:
+        return []
+    return FamilySampler(family_plan(config), seed=config.seed).first_trials()[: config.trials]
 
 
 def grid_points(config: SamplerConfig) -> int:

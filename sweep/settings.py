@@ -25,7 +25,7 @@ of the final one, or the averaged ones of the epoch in which they are best."""
 DATA_SOURCES = ("behaviour-log", "diabetes")
 MODELS = ("order-pre", "mlp", "linear")
 OPTIMIZERS = ("sgd", "adam", "adamw")
-SAMPLERS = ("tpe", "random", "grid", "qmc", "cmaes", "gp")
+SAMPLERS = ("family", "tpe", "random", "grid", "qmc", "cmaes", "gp")
 PRUNERS = (
     "auto", "thorough", "fast",
     "median", "percentile", "asha", "hyperband", "patient", "threshold", "none",
@@ -205,7 +205,7 @@ class _Named(_Section):
 class SamplerConfig(_Named):
     """How the next trial's parameters are chosen."""
 
-    name: Annotated[str, _known(SAMPLERS, "sampler")] = "tpe"
+    name: Annotated[str, _known(SAMPLERS, "sampler")] = "family"
 
 
 class PrunerConfig(_Named):
@@ -259,9 +259,10 @@ class StudyConfig(_Section):
             `averaged`, the lowest one of the averaged weights.
         trial_seeds: `shared` trains all trials from the same weights and order of rows;
             `fresh` gives each its own.
+        fair: Whether every scheduler gets the same number of trials (or one less), with a model of
+            its own, instead of the more the better it does: the mode for comparing schedulers.
         timeout: Seconds that a run may take: no trial is started after them, and none of the
             search in the last sixth of them, which is for the confirmation (by its `share`).
-        fair: Whether every scheduler gets the same number of trials, and is tuned on its own.
         workers: Worker processes; None for one a core.
         engine: `vectorized` trains many trials at once, `sequential` one after the other; `auto`
             is the first where the model allows it.

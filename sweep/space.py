@@ -176,9 +176,7 @@ class Space:
             return trial.suggest_float(name, dimension.low, dimension.high, log=dimension.log)
 
         scheduler = str(ask("scheduler", Choice(self.schedulers)))
-        values = {name: ask(name, dimension) for name, dimension in self.shared.items()}
-        own = self._own_of(scheduler)
-        values |= {name: ask(name, dimension) for name, dimension in own.items()}
+        values = {n: ask(n, dimension) for n, dimension in self.dimensions_of(scheduler).items()}
         return self.suggestion({"scheduler": scheduler, **values})
 
     def suggestion(self, values: Mapping[str, Value]) -> Suggestion:
@@ -211,6 +209,19 @@ class Space:
         """Every dimension by name, the scheduler's first."""
         return {"scheduler": Choice(self.schedulers), **self.shared, **self.own}
 
+    def dimensions_of(self, scheduler: str) -> dict[str, Dimension]:
+        """The dimensions beside the scheduler that one scheduler is drawn with."""
+        return {**self.shared, **self._own_of(scheduler)}
+
+    def ignored_by(self, scheduler: str) -> frozenset[str]:
+        """The shared dimensions that a schedule makes no use of."""
+        shape = SHAPES.get(scheduler)
+        ignored = {
+            "decay": shape and not shape.uses_decay,
+            "warmup": shape and not shape.uses_warmup,
+        }
+        return frozenset(name for name, is_ignored in ignored.items() if is_ignored)
+
     def grid(self, points: int) -> list[dict[str, Value]]:
         """Every combination of at most `points` values a dimension.
 
@@ -225,15 +236,10 @@ class Space:
         return [point for turn in turns for point in turn if point is not None]
 
     def _grid_of(self, scheduler: str, points: int) -> list[dict[str, Value]]:
-        shape = SHAPES.get(scheduler)
-        unused = set()
-        if shape and not shape.uses_decay:
-            unused.add("decay")
-        if shape and not shape.uses_warmup:
-            unused.add("warmup")
+        ignored = self.ignored_by(scheduler)
         axes: dict[str, list[Value]] = {"scheduler": [scheduler]}
-        for name, dimension in {**self.shared, **self._own_of(scheduler)}.items():
-            axes[name] = dimension.points(points)[: 1 if name in unused else None]
+        for name, dimension in self.dimensions_of(scheduler).items():
+            axes[name] = dimension.points(points)[: 1 if name in ignored else None]
         fixed = {name for name, dimension in self.dimensions().items() if dimension.fixed}
         names = [name for name in axes if name not in fixed]
         return [

@@ -44,7 +44,7 @@ warmup = "0:0.2"              # share of the steps
 # weight_decay = "1e-6:1e-2:log"
 
 [sampler]
-name = "tpe"                  # or random, grid, qmc, cmaes, gp
+name = "family"               # or tpe, random, grid, qmc, cmaes, gp
 
 [pruner]
 name = "auto"                 # or thorough, fast, median, percentile, asha, hyperband, ..., none

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from sweep import results
 from sweep.confirmation import Confirmation
@@ -49,7 +49,7 @@ def write_winner(
 
 def winning_trial(sweep: Sweep, confirmation: Confirmation | None) -> FrozenTrial:
     """The trial of the schedule that won the confirmation, or else the search."""
-    best = results.completed(sweep.trials)
+    best = results.standing(sweep.trials)
     if confirmation is None:
         return best[0]
     return next(trial for trial in best if trial.number == confirmation.winner.trial)
@@ -97,7 +97,8 @@ def _retrain(
                 f"trial {trial.number}, trained once more for its weights: {record.reason}"
             )
         again = record.val_mse(sweep.config.objective)
-        assert trial.value is not None
+        if trial.state == TrialState.PRUNED or trial.value is None:  # it had never got so far
+            return
         if again is None or abs(again - trial.value) > 1e-3 * trial.value:
             sweep.note(f"it now ends at a validation MSE of {again}, not {trial.value:.6g}")
 

@@ -94,7 +94,7 @@ FULL_REPORT = """\
 │                                                                              │
 │ constant rate  25 % lower MSE than the best constant rate (lr 0.1: 16)       │
 │ next best      step, lr 0.05, decay 0.1, warm-up 10 %, drops 2: 20 % behind  │
-│ note           a constant rate had only 1 completed trial, cosine had 2      │
+│ note           a constant rate had only 1 trial, cosine had 3                │
 │ MSE in         buy²                                                          │
 │ trials         4 completed, 1 pruned, 1 diverged, 2 failed of 10; 20 epochs  │
 │                in 10.0 s of worker time; early stops saved 16 %              │
@@ -227,7 +227,7 @@ def test_sentences(tmp_path: Path) -> None:
     )
     assert summary.gain == "25 % lower MSE than the best constant rate (lr 0.1: 16)"
     assert summary.rivalry == "step, lr 0.05, decay 0.1, warm-up 10 %, drops 2: 20 % behind"
-    assert summary.cautions == ("a constant rate had only 1 completed trial, cosine had 2",)
+    assert summary.cautions == ("a constant rate had only 1 trial, cosine had 3",)
     assert summary.mse_unit == "buy²"
 
 

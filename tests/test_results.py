@@ -166,7 +166,9 @@ class TestExport:
         best = json.loads(export_best(tiny_study, "json"))
         frame = read_results(tiny_study).set_index("number")
         row = frame.loc[best["trial"]]
-        assert best["val_mse"] == row["val_mse"] == frame["val_mse"].min()
+        assert best["val_mse"] == row["val_mse"]
+        assert best["trial"] == best["confirmation"]["candidates"][0]["trial"]
+        assert frame["val_mse"].idxmin() == best["best_of_search"]
         assert (best["study"], best["unit"]) == ("diabetes", "progression")
         assert best["total_steps"] == best["steps_per_epoch"] * best["epochs"] == 20
         assert best["test"]["rows"] == len(pd.read_csv(tiny_study / "predictions.csv"))

@@ -10,7 +10,9 @@ import pytest
 from optuna.trial import TrialState
 
 from sweep.errors import StudyFileError
-from sweep.samplers import GRID_POINTS, build_sampler, grid_points
+from sweep.family_sampler import FamilyPlan
+from sweep.samplers import GRID_POINTS, family_plan, first_trials, grid_points
+from sweep.samplers import build_sampler as build
 from sweep.settings import SAMPLERS, SamplerConfig, StudyConfig
 from sweep.space import Space
 
@@ -29,6 +31,12 @@ def search_space() -> Space:
 
 def config(name: str, **arguments: Any) -> SamplerConfig:
     return SamplerConfig.model_validate({"name": name, **arguments})
+
+
+def build_sampler(
+    given: SamplerConfig, seed: int, trials_before: int, fair: bool = False
+) -> optuna.samplers.BaseSampler:
+    return build(given, seed, trials_before, FamilyPlan(search_space(), TRIALS, fair))
 
 
 def run(study: optuna.Study, trials: int) -> list[Params]:
@@ -83,10 +91,38 @@ class TestEverySampler:
         after = run(study, 5)
         assert not {p["lr"] for p in before} & {p["lr"] for p in after}
 
+    def test_every_scheduler_gets_its_share_in_advance_or_by_the_sampler(self, name: str) -> None:
+        """What is enqueued holds every parameter that the space asks for."""
+        names = ["constant", "step", "cyclic", "onecycle"]
+        given = {"space": {"scheduler": names}, "sampler": {"name": name}, "trials": 40}
+        study_config = StudyConfig.model_validate(given)
+        sampler = build(study_config.sampler, 0, 0, family_plan(study_config))
+        study = optuna.create_study(sampler=sampler)
+        enqueued = first_trials(study_config)
+        for parameters in enqueued:
+            study.enqueue_trial(parameters)
+        for _ in range(8):
+            trial = study.ask()
+            study_config.search_space.suggest(trial)
+            if trial.number < len(enqueued):
+                assert trial.params == enqueued[trial.number]
+            study.tell(trial, 1.0)
+        drawn = [trial.params["scheduler"] for trial in study.trials[:8]]
+        assert drawn == names * 2
+
     def test_refuses_an_unknown_argument(self, name: str) -> None:
         with pytest.raises(StudyFileError) as raised:
             build_sampler(config(name, colour="red"), 0, 0)
         assert str(raised.value).startswith("sampler.colour: ")
+
+
+@pytest.mark.parametrize("name", ["family", "random"])
+def test_a_fair_study_gives_every_scheduler_the_same_number(name: str) -> None:
+    sampler = build_sampler(config(name), 0, 0, fair=True)
+    drawn = run(optuna.create_study(sampler=sampler), TRIALS + 2)
+    counts = [sum(p["scheduler"] == s for p in drawn) for s in search_space().schedulers]
+    assert sorted(counts) == [3, 3, 4, 4]
+    assert len({p["lr"] for p in drawn}) == len(drawn)
 
 
 def test_qmc_goes_on_with_its_sequence() -> None:

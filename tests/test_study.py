@@ -329,10 +329,10 @@ class TestProblems:
             (
                 'sampler = "tpee"',
                 "sampler.name = 'tpee': unknown sampler; did you mean 'tpe'? "
-                "(tpe, random, grid, qmc, cmaes, gp)",
+                "(family, tpe, random, grid, qmc, cmaes, gp)",
             ),
             (
-                "sampler.n_startup = 3",
+                'sampler = {name = "tpe", n_startup = 3}',
                 "sampler.n_startup: TPESampler has no such argument; "
                 f"did you mean 'n_startup_trials'? ({TPE_ARGUMENTS})",
             ),

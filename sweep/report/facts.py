@@ -17,7 +17,7 @@ from sweep.settings import Objective
 _TOO_CLOSE = 0.01
 """A distance below this share may well turn with another seed."""
 _FEW = 5
-"""Completed trials below which a baseline has hardly been searched."""
+"""Trials below which a baseline has hardly been searched."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +199,21 @@ class Summary:
         return f"{best.schedule.describe()} {reached}."
 
     @property
+    def luck(self) -> str:
+        """How much of the winner's value in the search was luck, in a sentence."""
+        if self.confirmation is None or self.best is None:
+            return "unknown without fresh seeds"
+        mean = self.confirmation.winner.interval.mean
+        if not math.isfinite(mean) or not mean:
+            return "unknown"
+        share = (mean - self.best.val_mse) / mean
+        word = "better" if share >= 0 else "worse"
+        return (
+            f"in the search it came to {number(self.best.val_mse)}, "
+            f"{percent(abs(share))} {word} than on fresh seeds"
+        )
+
+    @property
     def gain(self) -> str:
         """The best schedule against a constant rate, in a sentence."""
         if self.confirmation and self.confirmation.baseline:
@@ -249,18 +264,18 @@ class Summary:
         notes = []
         if self.confirmation is None and any((rival.behind or 0) < _TOO_CLOSE for rival in rivals):
             notes.append(f"a lead below {percent(_TOO_CLOSE)} may turn with another seed")
-        searched = {row.name: row.completed for row in self.schedulers}
+        searched = {row.name: row.trials for row in self.schedulers}
         few = searched.get(BASELINE, 0)
         if self.best and self.constant and few < _FEW:
             name = self.best.schedule.scheduler
             if few < searched[name]:
-                trials = counted(few, "completed trial")
+                trials = counted(few, "trial")
                 notes.append(f"a constant rate had only {trials}, {name} had {searched[name]}")
         return tuple(notes)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, with the sentences; what is not a finite number is None."""
-        names = ("headline", "gain", "cautions", "mse_unit")
+        names = ("headline", "luck", "gain", "cautions", "mse_unit")
         sentences = {name: _jsonable(getattr(self, name)) for name in names}
         confirmation = self.confirmation.to_dict() if self.confirmation else None
         described: dict[str, Any] = _jsonable(self) | sentences

@@ -27,7 +27,14 @@ from sweep.report.facts import (
     TrialFacts,
 )
 from sweep.report.importance import importance
-from sweep.results import BEST_SCHEDULE, HeldOutScore, completed, schedule_of, suggestion_of
+from sweep.results import (
+    BEST_SCHEDULE,
+    HeldOutScore,
+    completed,
+    schedule_of,
+    standing,
+    suggestion_of,
+)
 from sweep.settings import StudyConfig
 from sweep.space import Space
 
@@ -51,10 +58,10 @@ def summarise(study: optuna.Study, config: StudyConfig, folder: Path, top: int =
     facts = [_trial_facts(trial, space) for trial in ranked]
     written = _read_best(folder)
     confirmation = _confirmation(written, ranked)
-    winner = confirmation.winner.trial if confirmation else None
-    first = next((i for i, fact in enumerate(facts) if fact.number == winner), 0)
-    steps_per_epoch = _steps_per_epoch(study, written)
-    best = _best(ranked[first], facts[first], config, steps_per_epoch) if facts else None
+    winner = ranked[0] if ranked else None
+    if confirmation:  # it may have been stopped early in the search
+        winner = next(t for t in standing(trials) if t.number == confirmation.winner.trial)
+    best = _best(winner, config, _steps_per_epoch(study, written)) if winner else None
     constant = next((f for f in facts if f.schedule.scheduler == BASELINE), None)
     other = next((f for f in facts if best and _differs(f, best)), None)
     records = [read_record(trial) for trial in trials if trial.state.is_finished()]
@@ -103,10 +110,9 @@ def _trial_facts(trial: FrozenTrial, space: Space) -> TrialFacts:
     )
 
 
-def _best(
-    trial: FrozenTrial, facts: TrialFacts, config: StudyConfig, steps_per_epoch: int | None
-) -> Best:
+def _best(trial: FrozenTrial, config: StudyConfig, steps_per_epoch: int | None) -> Best:
     record = read_record(trial)
+    facts = _trial_facts(trial, config.search_space)
     suggestion = suggestion_of(trial, config.search_space)
     schedule = suggestion.schedule
     own = {f"{schedule.scheduler}.{name}": value for name, value in schedule.params.items()}

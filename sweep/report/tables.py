@@ -90,6 +90,7 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
     compared = []
     if summary.confirmation:
         compared.append(("how sure", summary.confirmation.verdict))
+        compared.append(("luck", summary.luck))
     compared.append(("constant rate", summary.gain))
     if summary.has_rival:
         compared.append(("next best", summary.rivalry))
@@ -207,16 +208,16 @@ def scheduler_table(summary: Summary) -> FittingTable:
             Column("diverged", counts("diverged"), rank=6),
             Column("failed", counts("failed"), rank=6),
         ),
-        highlight_first=summary.best is not None,
+        highlight_first=bests[0] is not None if bests else False,
     )
 
 
 def _behind(summary: Summary, trial: TrialFacts | None) -> str:
-    if trial is None or summary.best is None or not trial.val_mse:
+    """How far behind the best of the search, which need not be the winner."""
+    first = summary.schedulers[0].best
+    if trial is None or first is None or trial is first or not trial.val_mse:
         return ""
-    if trial.number == summary.best.number:
-        return ""
-    return percent((trial.val_mse - summary.best.val_mse) / trial.val_mse)
+    return percent((trial.val_mse - first.val_mse) / trial.val_mse)
 
 
 def _lr(trial: TrialFacts | None) -> str:
