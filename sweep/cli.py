@@ -503,7 +503,8 @@ def report(
     format = format or "text"
     formats = {"json": writers.to_json, "csv": writers.to_csv, "md": writers.to_markdown}
     if format != "text" and format not in formats:
-        raise InputError(f"--format {format}: expected text, json, csv or md")
+        needs = f"; {format} needs --figures FOLDER" if format in ("svg", "png") else ""
+        raise InputError(f"--format {format}: expected text, json, csv or md{needs}")
     opened, config, folder = _open(study, storage)
     summary = _summarise(opened, config, folder, top)
     if format == "text":
@@ -524,7 +525,7 @@ def _write_figures(
     if format and folder is None:
         raise InputError(f"--format {format}: --html has one format; leave --format out")
     if format not in (None, "svg", "png"):
-        raise InputError(f"--format {format}: --figures expected svg or png")
+        raise InputError(f"--format {format}: with --figures, expected svg or png")
     opened, config, results = _open(study, storage)
     if page:
         from sweep.report.html import write_html

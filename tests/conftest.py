@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+import pandas as pd
 import pytest
 
 PASSWORD = "s3c/r@t:w rd"
@@ -95,6 +96,51 @@ def tiny_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = sweep("run", "diabetes", *small, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder / "studies" / "diabetes"
+
+
+@pytest.fixture(scope="session")
+def searched_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results folder of a real sweep with enough trials for every figure: `order_pre`."""
+    folder = tmp_path_factory.mktemp("searched")
+    options = ("--trials", "60", "--epochs", "4", "--pruner", "none", "--workers", "1")
+    done = sweep("run", "order_pre", *options, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "studies" / "order_pre"
+
+
+HOSTILE = "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=1>"
+"""What a name must never do to a page."""
+
+
+@pytest.fixture(scope="session")
+def hostile_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results folder of a real sweep whose study, target and error texts are hostile."""
+    folder = tmp_path_factory.mktemp("hostile")
+    rows = range(120)
+    target = f"$x_1$ %{{y}} {HOSTILE}"
+    columns = {"<b>a</b>": [r % 7 for r in rows], target: [3 * (r % 7) + r % 3 for r in rows]}
+    pd.DataFrame(columns).to_csv(folder / "t.csv", index=False)
+    (folder / "net.py").write_text(
+        "import torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self, n_features: int) -> None:\n"
+        "        super().__init__()\n"
+        "        self.layer = torch.nn.Linear(n_features, 1)\n"
+        "    def forward(self, x: torch.Tensor) -> torch.Tensor:\n"
+        "        if self.layer.weight.abs().max() > 1e3:\n"
+        f"            raise ValueError({HOSTILE!r} + '\\u2028%{{x}}')\n"
+        "        return self.layer(x)\n"
+    )
+    settings = {"name": HOSTILE, "data.target": target, "model.name": "net:Net"}
+    flags = [flag for key, value in settings.items() for flag in ("--set", f"{key}={value}")]
+    search = ("--data", "t.csv", "--lr", "1e-3:1e3:log", "--epochs", "3", "--trials", "24")
+    done = sweep(
+        *("run", *search, *flags, "--engine", "sequential", "--pruner", "none", "--workers", "1"),
+        *("--out", folder / "results"),
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder / "results"
 
 
 @pytest.fixture

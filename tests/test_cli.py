@@ -156,6 +156,18 @@ class TestErrors:
                 "error: --format xml: expected text, json, csv or md\n",
             ),
             (
+                ("report", "--html", "--format", "md"),
+                "error: --format md: --html has one format; leave --format out\n",
+            ),
+            (
+                ("report", "--figures", "pictures", "--format", "md"),
+                "error: --format md: with --figures, expected svg or png\n",
+            ),
+            (
+                ("report", "--format", "svg"),
+                "error: --format svg: expected text, json, csv or md; svg needs --figures FOLDER\n",
+            ),
+            (
                 ("schedules", "cosin"),
                 f"error: scheduler must be one of {', '.join(SHAPES)}, but got "
                 "scheduler='cosin'; did you mean 'cosine'?\n",
@@ -320,6 +332,28 @@ class TestReport:
         assert ended.out.startswith("# ")
         assert re.search(r"^\| .*scheduler.*\|\n\|[-:| ]+\|\n\| ", ended.out, re.M)
 
+    def test_html_is_written_and_opened(
+        self, sweep: Sweep, tiny_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        browser = tmp_path / "browser"
+        browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
+        browser.chmod(0o755)
+        monkeypatch.setenv("BROWSER", f"{browser} %s")
+        page = tiny_study / "report.html"
+        page.unlink()
+        ended = sweep("report", tiny_study, "--open")
+        assert (ended.code, ended.out, ended.err) == (0, f"wrote {page}\n", "")
+        assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+        assert (tmp_path / "opened").read_text() == f"{page.as_uri()}\n"
+
+    @pytest.mark.parametrize("format", ["svg", "png"])
+    def test_figures(self, sweep: Sweep, tiny_study: Path, format: str) -> None:
+        ended = sweep("report", tiny_study, "--figures", "new/pictures", "--format", format)
+        written = list(Path("new/pictures").glob(f"*.{format}"))
+        assert (ended.code, ended.err) == (0, "")
+        assert ended.out == f"wrote {len(written)} figures into new/pictures\n"
+        assert {"rates", "learning-curves", "history"} <= {path.stem for path in written}
+
     def test_a_study_by_any_of_its_names(
         self, sweep: Sweep, tiny_study: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -378,9 +412,23 @@ class TestRun:
         assert json.loads(done.stdout)["top"]
         again = sweep(*arguments, "--quiet", "--scheduler", "step")
         assert (again.code, again.out, again.err) == (0, "", "")
+        assert (tmp_path / "studies" / "houses" / "report.html").is_file()
         saved = (tmp_path / "studies" / "houses" / "study.toml").read_text()
         assert 'scheduler = ["step"]' in saved and "batch_size = 8" in saved
         changed = sweep(*arguments, "--scheduler", "rex")
         assert changed.code == 2
         assert changed.err.startswith("error: study 'houses' has trials with other settings:\n")
         assert "space.scheduler: was 'step', now 'rex'" in changed.err
+
+    def test_a_page_that_cannot_be_written_fails_no_sweep(
+        self, sweep: Sweep, tmp_path: Path
+    ) -> None:
+        houses(tmp_path)
+        (tmp_path / "studies" / "houses" / "report.html").mkdir(parents=True)
+        done = sweep(
+            *("run", "--data", "houses.csv", "--target", "price", "--model", "linear", "--quiet"),
+            *("--trials", "2", "--epochs", "1", "--workers", "1", "--scheduler", "step"),
+        )
+        assert (done.code, done.out) == (0, "")
+        assert done.err.startswith("report.html could not be written: ")
+        assert (tmp_path / "studies" / "houses" / "best_schedule.py").is_file()

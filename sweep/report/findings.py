@@ -29,6 +29,8 @@ from sweep.space import Suggestion
 
 ENDINGS = ("completed", "pruned", "diverged", "failed")
 AVERAGED = "averaged_val_mse"
+MOST_POINTS = 1200
+"""Trials that a figure shows, so that the page of a long search stays light."""
 _MOST_RATES = 2000
 
 
@@ -107,6 +109,25 @@ class Findings:
     def by_number(self) -> Mapping[int, Ended]:
         """The trials that have ended."""
         return {trial.number: trial for trial in self.trials}
+
+    @cached_property
+    def shown(self) -> list[Ended]:
+        """The trials, the best first; of a long search the best half of MOST_POINTS and as many
+        of the others, evenly.
+        """
+        trials = sorted(
+            self.trials,
+            key=lambda t: (
+                t.ending != "completed",
+                math.inf if t.val_mse is None else t.val_mse,
+                t.number,
+            ),
+        )
+        if len(trials) <= MOST_POINTS:
+            return trials
+        best, others = trials[: MOST_POINTS // 2], trials[MOST_POINTS // 2 :]
+        kept = np.linspace(0, len(others) - 1, MOST_POINTS - len(best)).round().astype(int)
+        return best + [others[index] for index in kept]
 
     @cached_property
     def in_memory(self) -> optuna.Study:

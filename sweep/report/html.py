@@ -16,11 +16,11 @@ from sweep.errors import SweepError
 from sweep.files import write_whole
 from sweep.numbers import aligned, counted, duration, number, percent
 from sweep.report.figures import pictures
-from sweep.report.findings import ENDINGS, Findings, gather, written_for
+from sweep.report.findings import ENDINGS, MOST_POINTS, Findings, gather, written_for
 from sweep.report.gallery import torch_call
 from sweep.report.palette import GOOD_TO_BAD
 from sweep.report.picture import Picture
-from sweep.report.space_figures import MOST_POINTS, colour_range
+from sweep.report.space_figures import colour_range
 from sweep.results import BEST_CODE, REPORT
 from sweep.settings import StudyConfig
 from sweep.storage import without_password

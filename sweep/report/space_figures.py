@@ -14,14 +14,13 @@ from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import TrialState
 
 from sweep.numbers import counted, number
-from sweep.report.findings import Ended, Findings, in_memory, is_wide, plain
+from sweep.report.findings import MOST_POINTS, Ended, Findings, in_memory, is_wide, plain
 from sweep.report.importance import BEST_SHARE
 from sweep.report.palette import ACCENT, GOOD_TO_BAD, NEUTRAL, SECOND
 from sweep.report.picture import Picture, Table, log_axis, styled
 from sweep.space import Range
 
-MOST_POINTS = 3000
-"""Trials that the maps show in all; more would not be told apart, and make a heavy page."""
+_MOST_IN_A_RANGE = 400
 _MARKS = {"pruned": "circle-open", "diverged": "x-thin", "failed": "triangle-down-open"}
 
 
@@ -34,7 +33,7 @@ def lr_decay_maps(findings: Findings) -> list[Picture]:
     if scale is None:
         return []
     pictures = []
-    kept = _thinned(findings)
+    kept = findings.shown
     for row in findings.summary.schedulers:
         mine = [trial for trial in kept if trial.schedule.scheduler == row.name]
         if any(trial.val_mse is not None for trial in mine):
@@ -49,18 +48,6 @@ def colour_range(findings: Findings) -> tuple[float, float] | None:
         return None
     low, high = min(values), float(np.median(values))
     return low, high if high > low else low + abs(low) * 0.01 + 1e-12
-
-
-def _thinned(findings: Findings) -> list[Ended]:
-    """At most MOST_POINTS trials: the best half of those, and every so many of the others."""
-    trials = sorted(
-        findings.trials, key=lambda t: (t.ending != "completed", t.val_mse or np.inf, t.number)
-    )
-    if len(trials) <= MOST_POINTS:
-        return trials
-    best, others = trials[: MOST_POINTS // 2], trials[MOST_POINTS // 2 :]
-    kept = np.linspace(0, len(others) - 1, MOST_POINTS - len(best)).round().astype(int)
-    return best + [others[index] for index in kept]
 
 
 def _map(
@@ -275,10 +262,12 @@ def _range_figure(
 
 
 def _completed(findings: Findings) -> list[optuna.trial.FrozenTrial]:
-    """Completed trials, the best first; at most MOST_POINTS of them, most of the best ones."""
+    """Completed trials, the best first; where they are many, ever fewer of the worse ones."""
     trials = findings.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     ranked = sorted((t for t in trials if np.isfinite(t.values[0])), key=lambda t: t.values[0])
     if len(ranked) <= MOST_POINTS:
         return ranked
-    kept = np.geomspace(1, len(ranked), MOST_POINTS).round().astype(int) - 1
-    return [ranked[index] for index in np.unique(kept)]
+    kept = np.geomspace(1, len(ranked), _MOST_IN_A_RANGE).round().astype(int) - 1
+    best = findings.summary.best
+    winner = [i for i, trial in enumerate(ranked) if best and trial.number == best.number]
+    return [ranked[index] for index in np.union1d(kept, winner).astype(int)]

@@ -18,7 +18,7 @@ from sweep.report.curves import draw, draw_rate_curve, draw_rates
 from sweep.report.facts import Best, Summary, TrialFacts
 from sweep.report.fitting import Column, FittingTable
 from sweep.report.gallery import torch_call
-from sweep.results import BEST_CODE
+from sweep.results import BEST_CODE, REPORT
 
 _WIDEST_CHART = 100
 _BAR = 24
@@ -338,6 +338,8 @@ def next_steps(
     if summary.best:
         if not reported:
             steps.append(("the whole report", f"sweep report {place}"))
+        if (folder / REPORT).exists():
+            steps.append(("the report as a page", _quoted(str(folder / REPORT))))
         steps.append(("every trial in a browser", f"sweep dashboard {place}"))
         if (folder / BEST_CODE).exists():
             steps.append(("the schedule as torch code", _quoted(str(folder / BEST_CODE))))

@@ -32,30 +32,31 @@ def history_figure(findings: Findings) -> Picture | None:
         findings.in_memory, target_name="validation MSE"
     )
     points, course = figure.data[0], figure.data[1]
-    trials = [findings.by_number.get(int(n)) for n in points.x]
+    steps = [(int(t), float(v)) for t, v in zip(points.x, points.y, strict=True)]
+    improvements = _improvements(steps)
+    kept = {trial.number for trial in findings.shown}
+    trials = [findings.by_number[n] for n, _ in steps if n in kept]
     points.update(
-        name="trial",
-        text=[trial.hover() if trial else "" for trial in trials],
+        x=[trial.number for trial in trials],
+        y=[value for n, value in steps if n in kept],
+        text=[trial.hover() for trial in trials],
         hovertemplate="%{text}<extra></extra>",
+        showlegend=False,
         marker={
             "size": 7,
-            "color": [
-                findings.looks[t.schedule.scheduler].colour if t else NEUTRAL for t in trials
-            ],
-            "symbol": [
-                findings.looks[t.schedule.scheduler].symbol if t else "circle" for t in trials
-            ],
+            "color": [findings.looks[t.schedule.scheduler].colour for t in trials],
+            "symbol": [findings.looks[t.schedule.scheduler].symbol for t in trials],
         },
     )
     course.update(
+        x=[*(trial for trial, _ in improvements), steps[-1][0]],
+        y=[*(value for _, value in improvements), improvements[-1][1]],
         name="best so far",
         line={"color": NEUTRAL, "width": 2.2, "shape": "hv"},
         hovertemplate="best after trial %{x}: %{y:.5g}<extra></extra>",
     )
     values = np.asarray(points.y, dtype=float)
-    steps = [(int(t), float(v)) for t, v in zip(points.x, points.y, strict=True)]
-    points.showlegend = False
-    for name in dict.fromkeys(t.schedule.scheduler for t in trials if t):
+    for name in dict.fromkeys(t.schedule.scheduler for t in trials):
         look = findings.looks[name]
         marker = {"size": 7, "color": look.colour, "symbol": look.symbol}
         figure.add_scatter(x=[None], y=[None], mode="markers", name=plain(name), marker=marker)
@@ -66,7 +67,6 @@ def history_figure(findings: Findings) -> Picture | None:
         xaxis={"title": {"text": "trial"}},
         yaxis=log_axis(findings.mse_title, is_wide(values, 4.0)),
     )
-    improvements = _improvements(steps)
     text = (
         f"{counted(len(steps), 'completed trial')}; the best value fell from "
         f"{number(improvements[0][1])} in trial {improvements[0][0]} to "

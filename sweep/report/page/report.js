@@ -66,28 +66,29 @@
     }
   });
 
-  // A page opened from a file may have no clipboard: then the text is selected and copied.
-  const copySelected = (element) => {
-    const range = document.createRange();
-    range.selectNodeContents(element);
-    const selection = getSelection();
-    selection.removeAllRanges();
-    selection.addRange(range);
+  // Browsers may give a page from a file no clipboard, but let it copy what is selected.
+  const copySelected = (text) => {
+    const box = document.createElement("textarea");
+    box.value = text;
+    box.style.position = "fixed";
+    box.style.opacity = "0";
+    document.body.append(box);
+    box.select();
     const done = document.execCommand("copy");
-    if (done) selection.removeAllRanges();
+    box.remove();
     return done;
   };
   for (const button of document.querySelectorAll("[data-copies]")) {
     const label = button.textContent;
     button.addEventListener("click", async () => {
-      const element = document.getElementById(button.dataset.copies);
+      const text = document.getElementById(button.dataset.copies).textContent;
       let done = true;
       try {
-        await navigator.clipboard.writeText(element.textContent);
+        await navigator.clipboard.writeText(text);
       } catch {
-        done = copySelected(element);
+        done = copySelected(text);
       }
-      button.textContent = done ? "Copied" : "Press Ctrl+C";
+      button.textContent = done ? "Copied" : "Select it and press Ctrl+C";
       setTimeout(() => { button.textContent = label; }, 2000);
     });
   }
