@@ -24,7 +24,11 @@ FLOORS = [
     {"dispatch", "results"},
     {"coordinator", "retraining"},
     {"winner", "confirm", "audit"},
-    {"run", "report", "dashboard"},
+    {"report"},
+    {"notes"},
+    {"exhibits", "run"},
+    {"artifacts"},
+    {"dashboard"},
     {"progress"},
     {"cli"},
     {"__main__", "__init__"},
@@ -47,11 +51,12 @@ HEAVY = {
         "confirm",
         "audit",
     }
-    | {"winner", "run", "report", "progress", "dashboard", "cli"},
+    | {"winner", "run", "report", "progress", "dashboard", "cli"}
+    | {"notes", "exhibits", "artifacts"},
     "typer": {"cli"},
     "rich": {"cli", "progress", "report"},
-    "optuna_dashboard": {"dashboard"},
-    "plotly": {"report"},
+    "optuna_dashboard": {"dashboard", "notes", "exhibits"},
+    "plotly": {"report", "exhibits"},
     "jinja2": {"report"},
     "matplotlib": {"report"},
 }
