@@ -426,7 +426,8 @@ def _progress(console: Console, quiet: bool) -> contextlib.AbstractContextManage
 
     if quiet:
         return contextlib.nullcontext(Listener())
-    kind: type[Progress] = LiveProgress if console.is_terminal else Progress
+    moves = console.is_terminal and not console.is_dumb_terminal
+    kind: type[Progress] = LiveProgress if moves else Progress
     return kind(console)
 
 

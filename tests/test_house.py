@@ -29,6 +29,7 @@ FLOORS = [
     {"exhibits", "run"},
     {"artifacts"},
     {"dashboard"},
+    {"display"},
     {"progress"},
     {"cli"},
     {"__main__", "__init__"},
@@ -54,7 +55,7 @@ HEAVY = {
     | {"winner", "run", "report", "progress", "dashboard", "cli"}
     | {"notes", "exhibits", "artifacts"},
     "typer": {"cli"},
-    "rich": {"cli", "progress", "report"},
+    "rich": {"cli", "progress", "display", "report"},
     "optuna_dashboard": {"dashboard", "notes", "exhibits"},
     "plotly": {"report", "exhibits"},
     "jinja2": {"report"},
