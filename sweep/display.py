@@ -59,11 +59,14 @@ def _paragraphs(width: int, *texts: Text) -> Table:
     return table
 
 
-def retraining(what: str, epochs: int, most: int, width: int) -> Text:
+def retraining(what: str, epochs: int, most: int, width: int) -> Table:
     """How far a training of trials is that have been trained before."""
-    words = f" {what}: {epochs} of {most} epochs"
-    room = max(_BAR, min(30, width - len(words) - 1))
-    return Text.assemble(_bar(epochs / most if most else 1.0, room), words)
+    words = f"{what}: {epochs} of {most} epochs"
+    room = width - len(words) - 1
+    bar = _bar(epochs / most if most else 1.0, min(30, room if room >= _BAR else width))
+    if room >= _BAR:
+        return _paragraphs(width, Text.assemble(bar, " ", words))
+    return _paragraphs(width, bar, Text(words))
 
 
 def stopped(status: Status) -> str:
@@ -133,8 +136,9 @@ def _course(course: Sequence[float], width: int, rows: int) -> Text:
         x_range=ends,
         log=log,
     )
-    chart.no_wrap = True
-    return chart
+    flat = Text(chart.plain, style="cyan", no_wrap=True)  # one span, not one a character
+    flat.stylize("bold default", 0, len(title))
+    return flat
 
 
 def _families(status: Status, config: StudyConfig) -> list[tuple[str, float | None, int]]:

@@ -134,8 +134,13 @@ def test_before_anything_has_completed() -> None:
 
 @pytest.mark.parametrize("width", [40, 120])
 def test_retraining_fits(width: int) -> None:
-    text = retraining("confirming", 30, 60, width).plain
-    assert len(text) <= width
+    console = Console(file=io.StringIO(), width=width)
+    with console.capture() as shown:
+        console.print(retraining("confirming the best schedules", 30, 60, width), soft_wrap=True)
+    lines = shown.get().splitlines()
+    assert max(map(len, lines)) <= width
+    text = " ".join(shown.get().split())
+    assert text.endswith("confirming the best schedules: 30 of 60 epochs")
     assert abs(text.count("━") - text.count("╌")) <= 1
 
 
