@@ -44,7 +44,7 @@ from sweep.training.engine import EpochResult, TrainingSettings
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 BUDGETS = (50, 100, 300)
-MOST_IN_FLIGHT = 32
+MOST_IN_FLIGHT = 12
 ROWS = 2_500
 
 MLP = {"name": "mlp", "hidden": [32, 32]}

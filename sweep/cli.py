@@ -490,7 +490,8 @@ def _progress(console: Console, quiet: bool) -> contextlib.AbstractContextManage
 
     if quiet:
         return contextlib.nullcontext(Listener())
-    kind: type[Progress] = LiveProgress if console.is_terminal else Progress
+    moves = console.is_terminal and not console.is_dumb_terminal
+    kind: type[Progress] = LiveProgress if moves else Progress
     return kind(console)
 
 
@@ -501,13 +502,26 @@ def _summarise(study: optuna.Study, config: StudyConfig, folder: Path, top: int 
 
 
 def _save_page(study: optuna.Study, config: StudyConfig, folder: Path) -> None:
-    """Write report.html; the sweep's results are safe already, so a failure is only told."""
-    try:
-        from sweep.report.html import write_html
+    """Write report.html, and what optuna-dashboard shows.
 
-        write_html(study, config, folder)
+    The sweep's results are safe already, so a failure is only told.
+    """
+    what = "report.html"
+    try:
+        from sweep.exhibits import show
+        from sweep.files import write_whole
+        from sweep.report.figures import pictures
+        from sweep.report.findings import gather
+        from sweep.report.html import to_html
+        from sweep.results import REPORT
+
+        findings = gather(study, config, folder)
+        drawn = pictures(findings)
+        write_whole(folder / REPORT, to_html(findings, drawn))
+        what = "the dashboard's notes and figures"
+        show(findings, drawn)
     except Exception as problem:
-        typer.echo(f"report.html could not be written: {problem}", err=True)
+        typer.echo(f"{what} could not be written: {problem}", err=True)
 
 
 def _open(study: str | None, storage: str | None) -> tuple[optuna.Study, StudyConfig, Path]:
@@ -710,10 +724,13 @@ def dashboard(
 
       sweep dashboard order_pre --port 8081
     """
-    from sweep.dashboard import serve
+    from sweep.dashboard import prepare, serve
 
-    opened, _, _ = _open(study, storage)
-    serve(opened, port, lambda url: typer.echo(f"optuna-dashboard at {url} (Ctrl-C ends it)"))
+    opened, config, folder = _open(study, storage)
+    prepare(opened, config, folder, storage)
+    serve(
+        opened, folder, port, lambda url: typer.echo(f"optuna-dashboard at {url} (Ctrl-C ends it)")
+    )
 
 
 @app.command()

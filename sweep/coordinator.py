@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -25,6 +26,21 @@ from sweep.workers import Save, WorkerPool
 _TICK_SECS = 0.2
 
 
+class Lane(NamedTuple):
+    """A trial in training: its number, its scheduler, and the epochs that are known of it."""
+
+    number: int
+    scheduler: str
+    epochs: int
+
+
+class Family(NamedTuple):
+    """A scheduler's trials that have ended, and the best value of those that completed."""
+
+    ended: int
+    best: float | None
+
+
 @dataclass(frozen=True)
 class Status:
     """Where a sweep stands.
@@ -40,6 +56,9 @@ class Status:
         epochs: Epochs trained in this run.
         elapsed_secs: Since this run's first trial was handed out.
         remaining_secs: Estimate from the trials of this run; None before the first has ended.
+        lanes: The trials in training, by number.
+        course: The best value after each trial that has completed; it grows while the sweep runs.
+        families: What became of each scheduler, by name.
     """
 
     total: int
@@ -52,6 +71,9 @@ class Status:
     epochs: int
     elapsed_secs: float
     remaining_secs: float | None
+    lanes: tuple[Lane, ...]
+    course: Sequence[float]
+    families: Mapping[str, Family]
 
     @property
     def finished(self) -> int:
@@ -317,6 +339,12 @@ class Coordinator:
             epochs=self._epochs,
             elapsed_secs=elapsed,
             remaining_secs=elapsed / self._ended * left if self._ended else None,
+            lanes=tuple(
+                Lane(number, running.spec.schedule.scheduler, len(running.curve))
+                for number, running in sorted(self._running.items())
+            ),
+            course=self._tally.course,
+            families=dict(self._tally.families),
         )
 
 
@@ -331,6 +359,8 @@ class Tally:
     failed: int = 0
     best: FrozenTrial | None = None
     metric: Metric = MSE
+    course: list[float] = field(default_factory=list)
+    families: dict[str, Family] = field(default_factory=dict)
 
     @classmethod
     def of(cls, study: optuna.Study, metric: Metric) -> Tally:
@@ -346,15 +376,27 @@ class Tally:
         """Take in a trial that has ended; others do not count."""
         if trial.state == TrialState.COMPLETE:
             self.completed += 1
-            best = self.best
-            if best is None or self.metric.is_better(trial.values[0], best.values[0]):
-                self.best = trial
+            best = self.best or trial
+            better = self.metric.is_better(trial.values[0], best.values[0])
+            self.best = trial if better else best
+            self.course.append(self.best.values[0])
         elif trial.state == TrialState.PRUNED and has_diverged(trial):
             self.diverged += 1
         elif trial.state == TrialState.PRUNED:
             self.pruned += 1
         elif trial.state == TrialState.FAIL:
             self.failed += 1
+        if trial.state.is_finished():
+            self._count_in_family(trial)
+
+    def _count_in_family(self, trial: FrozenTrial) -> None:
+        """A study of one scheduler does not record it: its family has no name."""
+        name = str(trial.params.get("scheduler", ""))
+        ended, best = self.families.get(name, (0, None))
+        if trial.state == TrialState.COMPLETE:
+            value = trial.values[0]
+            best = value if best is None else min(best, value, key=self.metric.loss)
+        self.families[name] = Family(ended + 1, best)
 
 
 def trial_spec(config: StudyConfig, number: int, suggestion: Suggestion) -> TrialSpec:

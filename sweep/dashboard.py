@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from wsgiref.simple_server import WSGIRequestHandler, make_server
+from pathlib import Path
+from socketserver import ThreadingMixIn
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import optuna
 import optuna_dashboard
 
-from sweep.errors import InputError
+from sweep.artifacts import attach, store_of
+from sweep.errors import InputError, StudyBusyError
+from sweep.exhibits import show
+from sweep.report.figures import pictures
+from sweep.report.findings import gather
+from sweep.settings import StudyConfig
+from sweep.storage import hold, storage_url
 
 HOST = "127.0.0.1"
 
@@ -19,21 +27,51 @@ class _SilentHandler(WSGIRequestHandler):
         """Say nothing of single requests."""
 
 
-def serve(study: optuna.Study, port: int, on_ready: Callable[[str], None]) -> None:
+class _Server(ThreadingMixIn, WSGIServer):
+    """A thread a request: a browser keeps connections open that it asks nothing on."""
+
+    daemon_threads = True
+
+
+def prepare(study: optuna.Study, config: StudyConfig, folder: Path, storage: str | None) -> bool:
+    """Write notes, figures and artifacts for what the study has found; the same again is harmless.
+
+    While the study is being run, nothing is written: its run does that.
+
+    Args:
+        study: Its trials.
+        config: Its settings.
+        folder: Its results.
+        storage: Where it is if not where its settings say.
+
+    Returns:
+        Whether it was not being run.
+    """
+    try:
+        with hold(folder, storage_url(storage or config.storage, folder)):
+            findings = gather(study, config, folder)
+            show(findings, pictures(findings))
+            attach(findings)
+            return True
+    except StudyBusyError:
+        return False
+
+
+def serve(study: optuna.Study, folder: Path, port: int, on_ready: Callable[[str], None]) -> None:
     """Serve the dashboard until the process is interrupted.
 
     Args:
         study: Whose storage is shown.
+        folder: Its results, with its artifacts.
         port: On 127.0.0.1; 0 for any that is free.
         on_ready: Called with the study's address once it answers.
 
     Raises:
         InputError: The port is in use.
     """
+    app = optuna_dashboard.wsgi(study._storage, artifact_store=store_of(folder))
     try:
-        server = make_server(
-            HOST, port, optuna_dashboard.wsgi(study._storage), handler_class=_SilentHandler
-        )
+        server = make_server(HOST, port, app, _Server, _SilentHandler)
     except OSError as problem:
         raise InputError(
             f"--port {port}: {problem.strerror or problem}; give another port"

@@ -118,9 +118,9 @@ class FamilySampler(BaseSampler):
     the scheduler's own trials and, in the dimensions that both have, from those of the others;
     good are the best fifth of all, and the scheduler's own best. In a fair study a scheduler learns
     from its own trials alone. What a schedule ignores (decay of a constant rate, warm-up of
-    one-cycle) has no part in its model, and others learn nothing from it. Trials in flight count
-    as poor ones, so that those beside them go elsewhere; pruned trials rank behind completed ones,
-    by how far they came.
+    one-cycle) has no part in its model, and others learn nothing from it. Trials that have not
+    completed rank behind those that have, by how far they came; those in flight that have reported
+    nothing count as poor ones, so that others beside them go elsewhere.
 
     A draw depends on the seed, the trial's number and the study's other trials, and on nothing
     that this process remembers: a study that is continued by another process, or run by several,
@@ -296,6 +296,11 @@ class _Seen(NamedTuple):
     row: list[float]
     rank: tuple[float, float]
 
+    @property
+    def has_value(self) -> bool:
+        """Whether it has ended, or has come far enough to report."""
+        return self.state != TrialState.RUNNING or self.rank[0] < 0
+
 
 class _Others:
     """The trials beside the one that is drawn, as arrays.
@@ -304,7 +309,7 @@ class _Others:
         started: How many trials each scheduler has had or is to have, failed ones included.
         families: The scheduler's position of each trial that teaches something.
         rows: Their coordinates.
-        best_first: Positions of those that have ended, the best first.
+        best_first: Positions of those that have ended or reported, the best first.
         completed: How many of them were trained to their last epoch.
     """
 
@@ -314,9 +319,9 @@ class _Others:
         taught = [one for one in seen if one.state in _TEACHES]
         self.families = np.array([one.family for one in taught], dtype=np.int64)
         self.rows = np.array([one.row for one in taught]).reshape(len(taught), columns)
-        ended = [place for place, one in enumerate(taught) if one.state != TrialState.RUNNING]
-        ended.sort(key=lambda place: taught[place].rank)
-        self.best_first = np.array(ended, dtype=np.int64)
+        judged = [place for place, one in enumerate(taught) if one.has_value]
+        judged.sort(key=lambda place: taught[place].rank)
+        self.best_first = np.array(judged, dtype=np.int64)
         self.completed = sum(one.state == TrialState.COMPLETE for one in taught)
 
     def split(self, family: int, alone: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

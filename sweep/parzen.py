@@ -17,7 +17,7 @@ from scipy.special import ndtr, ndtri
 Floats = NDArray[np.float64]
 
 _WIDTH = 0.6
-_LEAST_WIDTH = 0.01
+_LEAST_WIDTH = 0.1
 
 
 class ParzenEstimator:

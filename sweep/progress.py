@@ -6,15 +6,14 @@ import time
 from types import TracebackType
 
 from optuna.trial import FrozenTrial, TrialState
-from rich.console import Console, Group
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.markup import escape
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
 from sweep.coordinator import Status
 from sweep.dataset import Dataset
+from sweep.display import retraining, stopped, sweep_display
 from sweep.locations import Location
 from sweep.numbers import duration
 from sweep.results import schedule_of
@@ -22,13 +21,6 @@ from sweep.run import Listener
 from sweep.settings import StudyConfig
 
 _PLAIN_EVERY_SECS = 5.0
-
-
-def _stopped(status: Status) -> str:
-    """How many trials ended early, in whatever way; what never happened is left out."""
-    counts = {"pruned": status.pruned, "diverged": status.diverged, "failed": status.failed}
-    named = [f"{count} {name}" for name, count in counts.items() if count or name == "pruned"]
-    return ", ".join(named)
 
 
 def _trained(config: StudyConfig) -> str:
@@ -104,7 +96,7 @@ class Progress(Listener):
             line += f"trial {trial.number} failed: {trial.user_attrs.get('reason', '')}"
         else:
             best = "none yet" if status.best is None else f"{status.best.value:.4g}"
-            line += f"{_stopped(status)}, best {best}"
+            line += f"{stopped(status)}, best {best}"
             if status.remaining_secs is not None and not last:
                 line += f", {duration(status.remaining_secs)} left"
         self._console.print(Text(line))
@@ -127,8 +119,11 @@ class LiveProgress(Progress):
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
-        self._live = Live(console=console, refresh_per_second=5, transient=True)
         self._status: Status | None = None
+        self._retrained: tuple[str, int, int] | None = None
+        self._live = Live(
+            console=console, refresh_per_second=5, transient=True, get_renderable=self._draw
+        )
 
     def __enter__(self) -> LiveProgress:
         return self
@@ -146,7 +141,6 @@ class LiveProgress(Progress):
         """Say what is trained on what, then start the display."""
         super().on_start(location, config, data)
         self._live.start()
-        self._live.update(Text("starting workers ..."))
 
     def on_finished(self, trial: FrozenTrial, status: Status) -> None:
         """Say failures; the display shows the rest."""
@@ -155,35 +149,19 @@ class LiveProgress(Progress):
         self.on_tick(status)
 
     def on_tick(self, status: Status) -> None:
-        """Redraw."""
-        self._live.update(self._draw(status))
+        """Draw this from now on."""
+        self._status = status
 
     def on_retraining(self, what: str, epochs: int, most: int) -> None:
         """Show how far it is."""
         self._live.start()  # an audit has no search before it
-        bar = Table.grid(padding=(0, 1))
-        bar.add_row(
-            ProgressBar(total=most, completed=epochs, width=30),
-            Text(f"{what}: {epochs} of {most} epochs"),
-        )
-        self._live.update(bar)
+        self._retrained = what, epochs, most
 
-    def _draw(self, status: Status) -> Group:
-        bar = Table.grid(padding=(0, 1))
-        bar.add_column(no_wrap=True)
-        bar.add_column(no_wrap=True)
-        left = status.remaining_secs
-        bar.add_row(
-            ProgressBar(total=status.total, completed=status.finished, width=30),
-            Text(
-                f"{status.finished}/{status.total} trials"
-                + (f", {duration(left)} left" if left is not None else "")
-            ),
-        )
-        rate = status.epochs / status.elapsed_secs if status.elapsed_secs > 0 else 0.0
-        counts = Text(
-            f"{status.completed} completed  {_stopped(status).replace(', ', '  ')}  "
-            f"{status.running} running  {rate:.1f} epochs/s"
-        )
-        best = "none completed yet" if status.best is None else self._describe(status.best)
-        return Group(bar, counts, Text("best: ", style="bold").append(best, style="green"))
+    def _draw(self) -> RenderableType:
+        """What is shown now; asked for five times a second, however often things happen."""
+        width, height = self._console.size
+        if self._retrained:
+            return retraining(*self._retrained, width)
+        if self._status is None or self._config is None:
+            return Text("starting workers ...")
+        return sweep_display(self._status, self._config, width, height)

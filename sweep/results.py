@@ -33,6 +33,8 @@ PREDICTIONS = "predictions.csv"
 CONFIRM = "confirm.csv"
 AUDIT = "audit.csv"
 REPORT = "report.html"
+ARTIFACTS = "artifacts"
+"""A folder of files for optuna-dashboard."""
 FILES = (
     *(RESULTS, EPOCHS, BEST_SCHEDULE, BEST_CODE, BEST_MODEL, PREDICTIONS, CONFIRM, AUDIT),
     REPORT,

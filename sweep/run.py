@@ -31,6 +31,7 @@ from sweep.files import write_whole
 from sweep.imports import look_in
 from sweep.journal import repair_journal
 from sweep.locations import SAVED_STUDY, Location
+from sweep.notes import RunningNote
 from sweep.pruners import build_pruner
 from sweep.samplers import build_sampler, family_plan, first_trials
 from sweep.settings import DataConfig, StudyConfig
@@ -191,7 +192,8 @@ def _discard(location: Location, study: optuna.Study, url: str) -> None:
         Path(url).unlink()
     for name in results.FILES:
         (location.folder / name).unlink(missing_ok=True)
-    shutil.rmtree(location.folder / results.CHECKPOINTS, ignore_errors=True)
+    for name in (results.CHECKPOINTS, results.ARTIFACTS):
+        shutil.rmtree(location.folder / name, ignore_errors=True)
 
 
 def _check_folder(location: Location) -> None:
@@ -312,10 +314,12 @@ def _search(
 
     def on_finished(trial: FrozenTrial, status: Status) -> None:
         writer.trial_finished()
+        running_note.trial_finished()
         listener.on_finished(trial, status)
 
     with turn_to_ask(study):
         total = _enqueue_first(sweep)
+    running_note = RunningNote(study, config, total)
     coordinator = Coordinator(
         study,
         config,

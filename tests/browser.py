@@ -72,8 +72,15 @@ class Browser:
         message, _, self._received = self._received.partition(b"\0")
         return dict(json.loads(message))
 
-    def open(self, url: str, width: int = 1100, dark: bool = False, phone: bool = False) -> Page:
-        """Open a page in a window of its own, without a network."""
+    def open(
+        self,
+        url: str,
+        width: int = 1100,
+        dark: bool = False,
+        phone: bool = False,
+        offline: bool = True,
+    ) -> Page:
+        """Open a page in a window of its own, without a network unless it needs one."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         page = Page(self, session)
@@ -93,7 +100,7 @@ class Browser:
         page.call("Emulation.setEmulatedMedia", features=[scheme])
         page.call(
             "Network.emulateNetworkConditions",
-            offline=True,
+            offline=offline,
             latency=0,
             downloadThroughput=-1,
             uploadThroughput=-1,

@@ -37,21 +37,26 @@ def served(*command: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def ask(port: int, path: str, secs: float = 30.0) -> Any:
+def ask(port: int, path: str) -> Any:
+    """What the dashboard answers: JSON or a text."""
+    body = fetched(port, path).decode()
+    return json.loads(body) if path.startswith("/api/") else body
+
+
+def fetched(port: int, path: str, secs: float = 30.0) -> bytes:
     """What the dashboard answers, once it is up."""
     deadline = time.monotonic() + secs
     while True:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
-                body = answer.read()
-                return json.loads(body) if path.startswith("/api/") else body.decode()
+                return bytes(answer.read())
         except urllib.error.URLError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
 
 
-def check_study(port: int, folder: Path) -> None:
+def check_study(port: int, folder: Path) -> dict[str, Any]:
     """The study, its metric, its learning curves and its attributes are as in the tables."""
     (study,) = ask(port, "/api/studies")["study_summaries"]
     assert study["study_name"] == "diabetes"
@@ -70,6 +75,13 @@ def check_study(port: int, folder: Path) -> None:
         assert json.loads(attributes["best_epoch"]) == row["best_epoch"]
         assert json.loads(attributes["r2"]) == pytest.approx(row["val_r2"])
         assert json.loads(attributes["lr_final"]) == pytest.approx(row["lr_final"])
+    assert "reaches validation MSE" in detail["note"]["body"]
+    figures = {
+        graph["id"]: json.loads(graph["graph_object"]) for graph in detail["plotly_graph_objects"]
+    }
+    assert {"rates", "learning-curves", "outcomes", "predictions"} <= set(figures)
+    assert figures["rates"]["layout"]["title"]["text"] == "Learning rate over training"
+    return dict(detail)
 
 
 def test_optuna_dashboard_shows_a_journal(tiny_study: Path) -> None:
@@ -89,7 +101,21 @@ def test_sweep_dashboard_serves_until_it_is_interrupted(tiny_study: Path) -> Non
         port = int(said.split(":")[2].split("/")[0])
         page = ask(port, "/dashboard/")
         assert "<title>Optuna Dashboard</title>" in page
-        check_study(port, tiny_study)
+        detail = check_study(port, tiny_study)
+        stored = {entry["filename"]: entry["artifact_id"] for entry in detail["artifacts"]}
+        assert set(stored) == {"results.csv", "best_schedule.py"}
+        for name, artifact in stored.items():
+            assert ask(port, f"/artifacts/0/{artifact}") == (tiny_study / name).read_text()
+        for trial in detail["trials"]:
+            number, images = trial["number"], trial["artifacts"]
+            assert sorted(image["filename"] for image in images) == [
+                f"learning-curve-{number}.png",
+                f"rates-{number}.png",
+            ]
+            assert {image["mimetype"] for image in images} == {"image/png"}
+            content = fetched(port, f"/artifacts/0/{number}/{images[0]['artifact_id']}")
+            assert content.startswith(b"\x89PNG")
+            assert "build_scheduler" in trial["note"]["body"]
 
         second = (*command[:-1], str(port))
         refused = subprocess.run(second, capture_output=True, text=True, check=False)
@@ -100,3 +126,17 @@ def test_sweep_dashboard_serves_until_it_is_interrupted(tiny_study: Path) -> Non
 
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=10) == 0
+
+
+def test_nothing_is_written_while_the_study_is_run(tiny_study: Path) -> None:
+    from sweep.dashboard import prepare
+    from sweep.storage import hold, load_study, storage_url
+    from sweep.study import load_study as load_settings
+
+    url = storage_url(None, tiny_study)
+    study, config = load_study("diabetes", url), load_settings(tiny_study / "study.toml")
+    before = Path(url).read_bytes()
+    with hold(tiny_study, url):
+        assert not prepare(study, config, tiny_study, None)
+    assert Path(url).read_bytes() == before
+    assert prepare(study, config, tiny_study, None)

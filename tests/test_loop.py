@@ -20,6 +20,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import sweep
+from optuna_dashboard import get_note
 
 from sweep.errors import InputError
 from sweep.metric import Metric
@@ -766,3 +767,12 @@ def test_check_looks_at_the_loop(tmp_path: Path) -> None:
     ranged = sweep("lr-range", "--loop", "train.py:train", cwd=tmp_path)
     assert ranged.returncode == 2
     assert "it cannot run a loop of your own" in ranged.stderr
+
+
+def test_the_notes_of_the_dashboard_speak_of_the_metric(classes: Path) -> None:
+    study = load_study("train", str(classes / "studies/train/study.journal"))
+    attributes = study._storage.get_study_system_attrs(study._study_id)
+    notes = [str(text) for key, text in attributes.items() if "note" in key]
+    assert "val_accuracy" in get_note(study)
+    assert len([note for note in notes if "val_accuracy" in note]) > 3
+    assert not any("MSE" in note for note in notes)

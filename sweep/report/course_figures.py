@@ -155,7 +155,7 @@ def _add_other_weights(figure: go.Figure, findings: Findings, trial: Ended) -> N
     counts = findings.config.objective == "averaged"
     kind, values = ("raw", RAW) if counts else ("averaged", AVERAGED)
     course = column(trial.record, values)
-    if not course:
+    if not any(map(math.isfinite, course)):
         return
     scheduler = trial.schedule.scheduler
     figure.add_scatter(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -44,9 +45,9 @@ def write_html(study: optuna.Study, config: StudyConfig, folder: Path) -> Path:
     return path
 
 
-def to_html(findings: Findings) -> str:
+def to_html(findings: Findings, drawn: Mapping[str, Picture] | None = None) -> str:
     """The page: everything it needs is in it, and it asks no other host for anything."""
-    summary, drawn = findings.summary, pictures(findings)
+    summary, drawn = findings.summary, drawn or pictures(findings)
     best = summary.best
     return _template().render(
         summary=summary,

@@ -52,9 +52,9 @@ def to_csv(summary: Summary) -> str:
 
 def to_markdown(summary: Summary) -> str:
     """The report in GitHub's Markdown."""
-    parts = [f"# {_escaped(summary.study)}", _escaped(summary.headline)]
+    parts = [f"# {escaped(summary.study)}", escaped(summary.headline)]
     if summary.best:
-        parts.append("\n".join(f"- {_escaped(line)}" for line in _facts(summary)))
+        parts.append("\n".join(f"- {escaped(line)}" for line in _facts(summary)))
     if summary.confirmation:
         parts += ["## On fresh seeds", _confirmation_rows(summary.confirmation)]
     parts += ["## Schedulers", _scheduler_rows(summary)]
@@ -62,7 +62,7 @@ def to_markdown(summary: Summary) -> str:
         parts += ["## Best trials", _trial_rows(summary)]
     parts += ["## What mattered", _importance(summary)]
     if summary.best and summary.best.edges:
-        advice = [f"- {_escaped(sentence)}" for sentence in summary.best.edges]
+        advice = [f"- {escaped(sentence)}" for sentence in summary.best.edges]
         parts += ["## Ranges to widen", "\n".join(advice)]
     return "\n\n".join(parts) + "\n"
 
@@ -107,7 +107,7 @@ def _confirmation_rows(confirmation: Confirmation) -> str:
         ]
         for candidate in confirmation.candidates
     ]
-    return _table(
+    return table(
         [
             "trial",
             "schedule",
@@ -134,7 +134,7 @@ def _scheduler_rows(summary: Summary) -> str:
     ]
     counts = ("trials", "completed", "pruned", "diverged", "failed")
     short = summary.metric.short
-    return _table(
+    return table(
         ["scheduler", f"best {short}", f"median {short}", "best lr", "decay", *counts], rows
     )
 
@@ -156,26 +156,26 @@ def _trial_rows(summary: Summary) -> str:
     ]
     value = "val MSE" if summary.metric.is_mse else summary.metric.name
     header = ["trial", "scheduler", "lr", "decay", "warmup", "parameters", value, "R²", "epoch"]
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _importance(summary: Summary) -> str:
     found = summary.importance
     if not found.shares:
-        return _escaped(found.note)
+        return escaped(found.note)
     rows = [[name, f"{100 * share:.0f} %"] for name, share in found.shares.items()]
-    return f"{_table(['parameter', 'importance'], rows)}\n\n{_escaped(found.note)}"
+    return f"{table(['parameter', 'importance'], rows)}\n\n{escaped(found.note)}"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """All but words stand to the right."""
     words = ("scheduler", "schedule", "parameters", "parameter", "the winner has")
     lines = [header, ["---" if name in words else "---:" for name in header]]
-    lines += [[_escaped(cell) for cell in row] for row in rows]
+    lines += [[escaped(cell) for cell in row] for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Text that Markdown takes literally, in a table too."""
     text = re.sub(r"([\\|*`<\[]|(?<!\w)_|_(?!\w))", r"\\\1", text)
     return text.replace("\n", " ")

@@ -1,0 +1,94 @@
+"""The pages of optuna-dashboard for a finished study, in a real browser."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser import Browser, Page, browser
+from test_dashboard import served
+
+from sweep.report.findings import Findings, gather
+from sweep.storage import load_study, storage_url
+from sweep.study import load_study as load_settings
+
+BODY = "document.body.innerText"
+
+
+@pytest.fixture(scope="module")
+def findings(searched_study: Path) -> Findings:
+    study = load_study("order_pre", storage_url(None, searched_study))
+    return gather(study, load_settings(searched_study / "study.toml"), searched_study)
+
+
+@pytest.fixture(scope="module")
+def address(searched_study: Path) -> Iterator[str]:
+    command = (sys.executable, "-m", "sweep", "dashboard", str(searched_study), "--port", "0")
+    with served(*command, cwd=searched_study) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().split()[2]
+
+
+@pytest.fixture(scope="module")
+def window() -> Iterator[Browser]:
+    with browser() as started:
+        yield started
+
+
+def opened(window: Browser, url: str) -> Page:
+    return window.open(url, 1300, offline=False)
+
+
+def plot_under(title: str) -> str:
+    """The traces of the plot of the card with this heading."""
+    return (
+        f"[...document.querySelectorAll('.MuiCard-root')].find(card => "
+        f"card.innerText.includes({title!r}) && card.querySelector('.plot-container'))"
+        "?.querySelectorAll('.trace path, .bars path').length"
+    )
+
+
+def test_history_learning_curves_importance_and_figures_are_drawn(
+    window: Browser, address: str
+) -> None:
+    page = opened(window, address)
+    for title in ("History", "Hyperparameter Importance", "Intermediate values"):
+        page.wait_until(plot_under(title))
+    page.wait_until(f"{BODY}.includes('Best Trial (number=')")
+    for title in ("Learning rate over training", "How trials ended"):
+        page.wait_until(
+            "[...document.querySelectorAll('.gtitle')]"
+            f".some(title => title.textContent == {title!r})"
+        )
+    for name in ("results.csv", "best_schedule.py"):
+        page.wait_until(f"{BODY}.replace(/\\s/g, '').includes({name!r})")
+    assert page.complaints() == []
+    outside = [url for url in page.requests() if not url.startswith((address[:21], "data:"))]
+    assert outside == []
+
+
+def test_the_note_is_shown_as_tables(window: Browser, address: str, findings: Findings) -> None:
+    page = opened(window, f"{address}/note")
+    page.wait_until(f"{BODY}.includes({findings.summary.headline!r})")
+    heads = page.run("[...document.querySelectorAll('th')].map(head => head.innerText)")
+    assert {"best MSE", "median MSE", "mean MSE"} <= set(heads)
+    assert "[sweep]" not in page.run(BODY)
+
+
+def test_the_best_trial_has_a_note_attributes_and_pictures(
+    window: Browser, address: str, findings: Findings
+) -> None:
+    best = findings.summary.best
+    assert best is not None
+    page = opened(window, f"{address}/trials?numbers={best.number}")
+    page.wait_until(f"{BODY}.includes({best.schedule.describe()!r})")
+    page.wait_until("document.querySelectorAll('img').length >= 2")
+    images = "[...document.querySelectorAll('img')]"
+    page.wait_until(f"{images}.filter(image => image.naturalWidth > 1000).length == 2")
+    shown = page.run(BODY)
+    for attribute in ("best_epoch", "lr_final", "r2"):
+        assert attribute in shown
+    assert "build_scheduler" in shown
+    assert page.complaints() == []

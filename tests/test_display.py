@@ -1,0 +1,157 @@
+"""The live display, at every width, from the status of a real coordinator or a made-up one."""
+
+from __future__ import annotations
+
+import io
+import time
+from dataclasses import replace
+
+import optuna
+import pytest
+from rich.console import Console
+
+from sweep.coordinator import Family, Lane, Status, Tally
+from sweep.display import retraining, sweep_display
+from sweep.settings import StudyConfig
+from sweep.space import Space
+
+CONFIG = StudyConfig.model_validate({"data": {"source": "diabetes"}, "epochs": 30})
+
+
+def trial(number: int, scheduler: str, value: float | None) -> optuna.trial.FrozenTrial:
+    space: Space = CONFIG.search_space
+    names = space.schedulers
+    params = {"scheduler": scheduler, "lr": 0.1, "decay": 0.01, "warmup": 0.0}
+    distributions = {
+        "scheduler": optuna.distributions.CategoricalDistribution(names),
+        "lr": optuna.distributions.FloatDistribution(0.001, 1.0, log=True),
+        "decay": optuna.distributions.FloatDistribution(0.0001, 1.0, log=True),
+        "warmup": optuna.distributions.FloatDistribution(0.0, 0.2),
+    }
+    state = optuna.trial.TrialState.COMPLETE if value else optuna.trial.TrialState.PRUNED
+    made = optuna.create_trial(state=state, value=value, params=params, distributions=distributions)
+    made.number = number
+    return made
+
+
+def status(lanes: int = 16) -> Status:
+    tally = Tally()
+    for number, (scheduler, value) in enumerate(
+        [("linear", 3.0), ("cosine", 2.0), ("cosine", 2.5), ("wsd", None), ("exponential", 1.0)]
+    ):
+        tally.count(trial(number, scheduler, value))
+    return Status(
+        total=20,
+        completed=tally.completed,
+        pruned=tally.pruned,
+        diverged=0,
+        failed=0,
+        running=lanes,
+        best=tally.best,
+        epochs=500,
+        elapsed_secs=10.0,
+        remaining_secs=30.0,
+        lanes=tuple(Lane(5 + n, "inverse_sqrt", n) for n in range(lanes)),
+        course=tally.course,
+        families=tally.families,
+    )
+
+
+def drawn(now: Status, width: int, height: int = 30) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, height=height, soft_wrap=True)
+    with console.capture() as shown:
+        console.print(sweep_display(now, CONFIG, width, height), soft_wrap=True)
+    return shown.get().rstrip("\n").split("\n")
+
+
+def test_a_tally_follows_the_best_value_and_the_schedulers() -> None:
+    now = status()
+    assert list(now.course) == [3.0, 2.0, 2.0, 1.0]
+    assert now.families == {
+        "linear": Family(1, 3.0),
+        "cosine": Family(2, 2.0),
+        "wsd": Family(1, None),
+        "exponential": Family(1, 1.0),
+    }
+
+
+@pytest.mark.parametrize("width", [40, 50, 60, 80, 120, 200])
+def test_nothing_is_cut_off_and_nothing_is_missing(width: int) -> None:
+    lines = drawn(status(), width)
+    assert max(map(len, lines)) <= width
+    text = " ".join(" ".join(lines).split())
+    for word in ("5/20 trials", "30.0 s left", "4 completed", "1 pruned", "16 running"):
+        assert word in text
+    assert "MSE 1 by trial 4, exponential, lr 0.1, decay 0.01" in text
+    assert "50.0 epochs/s" in text
+    assert "best validation MSE" in text
+    for name in ("cosine", "wsd", "inverse_s"):
+        assert name in text
+    assert "16 running" in text
+    assert len(lines) < 30
+
+
+def test_the_schedulers_stand_best_first() -> None:
+    lines = drawn(status(), 120)
+    places = {
+        name: i
+        for i, line in enumerate(lines)
+        for name in ("linear", "cosine", "wsd")
+        if name in line
+    }
+    assert places["cosine"] < places["linear"] < places["wsd"]
+
+
+def test_lanes_show_their_epoch_and_the_rest_is_counted() -> None:
+    text = "\n".join(drawn(status(lanes=40), 80))
+    assert "   5 inverse_sq… ╌╌╌╌╌╌  0/30" in text
+    assert "  12 inverse_sq… ━╌╌╌╌╌  7/30" in text
+    assert "and 29 more" in text
+
+
+def test_a_short_terminal_keeps_the_most_needed() -> None:
+    for height in (8, 12, 16):
+        lines = drawn(status(), 80, height)
+        assert len(lines) <= height
+        assert "5/20 trials" in lines[0]
+
+
+def test_the_course_is_drawn_as_steps_from_high_to_low() -> None:
+    lines = drawn(status(), 60)
+    chart = [line.split("│")[-1].split("┤")[-1] for line in lines if "│" in line or "┤" in line]
+    assert chart[0].startswith("⠉⠉⠉")
+    assert chart[-1].rstrip().endswith("⣀⣀⣀")
+
+
+def test_before_anything_has_completed() -> None:
+    nothing = replace(
+        status(lanes=0), best=None, course=[], families={}, completed=0, remaining_secs=None
+    )
+    text = "\n".join(drawn(nothing, 80))
+    assert "none completed yet" in text
+    assert "left" not in text
+
+
+@pytest.mark.parametrize("width", [40, 120])
+def test_retraining_fits(width: int) -> None:
+    console = Console(file=io.StringIO(), width=width)
+    with console.capture() as shown:
+        console.print(retraining("confirming the best schedules", 30, 60, width), soft_wrap=True)
+    lines = shown.get().splitlines()
+    assert max(map(len, lines)) <= width
+    text = " ".join(shown.get().split())
+    assert text.endswith("confirming the best schedules: 30 of 60 epochs")
+    assert abs(text.count("━") - text.count("╌")) <= 1
+
+
+def test_a_redraw_costs_the_same_after_many_trials() -> None:
+    many = replace(status(), course=[1.0 + 1 / (1 + n) for n in range(200_000)])
+
+    def cost(now: Status) -> float:
+        began = time.process_time()
+        for _ in range(20):
+            drawn(now, 120)
+        return (time.process_time() - began) / 20
+
+    cost(status())
+    assert cost(many) < 3 * cost(status()) + 0.005
