@@ -1,0 +1,70 @@
+"""The examples: each is run as its page says, only shorter."""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import sweep
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+
+
+def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True)
+
+
+def test_digits(tmp_path: Path) -> None:
+    short = ("--trials", "4", "--epochs", "3", "--pruner", "none", "--set", "space.lr=0.1")
+    done = sweep("run", EXAMPLES / "digits/digits.toml", "--out", "out", *short, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    results = pd.read_csv(tmp_path / "out/results.csv")
+    assert list(results["state"]) == ["COMPLETE"] * 4
+    assert results["val_accuracy"].max() > 0.7
+    assert "reaches val_accuracy 0." in done.stdout
+
+
+class TestPlain:
+    def test_two_lines_are_changed(self) -> None:
+        before, after = (
+            (EXAMPLES / "plain" / name).read_text().partition("\n\nif __name__")[0].splitlines()
+            for name in ("before.py", "after.py")
+        )
+        assert 50 <= len(before) <= 65
+        changed = difflib.unified_diff(before, after, n=0, lineterm="")
+        lines = [line for line in changed if line[0] in "+-" and line[:3] not in ("+++", "---")]
+        assert len(lines) == 4
+        readme = (ROOT / "README.md").read_text()
+        assert all(line in readme for line in lines)
+
+    def test_before_and_after_run(self, tmp_path: Path) -> None:
+        before = python(str(EXAMPLES / "plain/before.py"), cwd=tmp_path)
+        assert before.returncode == 0, before.stderr
+        assert "epoch 20: validation MSE 0." in before.stdout
+        shutil.copy(EXAMPLES / "plain/after.py", tmp_path)
+        short = ("--trials", "4", "--epochs", "4", "--no-confirm")
+        done = sweep("run", "--loop", "after.py:train", *short, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "reaches validation MSE 0." in done.stdout
+
+
+@pytest.mark.filterwarnings("default")
+def test_order_pre(tmp_path: Path) -> None:
+    for name in ("before.py", "after.py"):
+        shutil.copy(EXAMPLES / "order_pre" / name, tmp_path)
+    before = python("before.py", cwd=tmp_path)
+    assert before.stdout == "validation MSE: 1.0670\n"  # that of the mean
+    assert "Using a target size" in before.stderr
+    short = ("--epochs", "49", "--trials", "6", "--lr", "0.1:0.4", "--no-confirm")
+    short += ("--set", "objective=final")
+    done = sweep("run", "--loop", "after.py:train", *short, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    after = python("after.py", "studies/after/best_schedule.json", cwd=tmp_path)
+    assert after.returncode == 0, after.stderr
+    assert float(after.stdout.rpartition(" ")[2]) < 1.0
