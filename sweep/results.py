@@ -211,6 +211,11 @@ def standing(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     return completed(trials) + sorted(stopped, key=progress)
 
 
+def value_of(trial: FrozenTrial) -> float | None:
+    """What a trial came to; None for one that was stopped early: its last report is no value."""
+    return trial.value if trial.state == TrialState.COMPLETE else None
+
+
 def write_best(
     sweep: Sweep, best: FrozenTrial, confirmation: Confirmation | None, test: HeldOutScore | None
 ) -> None:
@@ -225,16 +230,16 @@ def write_best(
     config, space = sweep.config, sweep.config.search_space
     steps_per_epoch = sweep.steps_per_epoch
     schedule = schedule_of(best, space)
-    found = completed(sweep.trials)
+    found, whole = completed(sweep.trials), value_of(best) is not None
     constant = [t for t in found if schedule_of(t, space).scheduler == "constant"]
     described = {
         "schedule": schedule.to_dict(),
         "study": sweep.location.name,
         "trial": best.number,
-        "val_mse": best.value,
-        "val_r2": best.user_attrs.get("r2"),
+        "val_mse": value_of(best),
+        "val_r2": best.user_attrs.get("r2") if whole else None,
         "unit": sweep.data.unit,
-        "best_epoch": best.user_attrs.get("best_epoch"),
+        "best_epoch": best.user_attrs.get("best_epoch") if whole else None,
         "objective": config.objective,
         "epochs": config.epochs,
         "steps_per_epoch": steps_per_epoch,
@@ -249,20 +254,22 @@ def write_best(
     }
     folder = sweep.location.folder
     write_whole(folder / BEST_SCHEDULE, json.dumps(described, indent=2) + "\n")
-    code = best_code(sweep.location.name, best, schedule, steps_per_epoch, config)
-    write_whole(folder / BEST_CODE, code)
+    write_whole(folder / BEST_CODE, best_code(sweep, best, confirmation))
 
 
-def best_code(
-    name: str, best: FrozenTrial, schedule: Schedule, steps_per_epoch: int, config: StudyConfig
-) -> str:
-    """The schedule as Python that needs torch alone, with where it comes from."""
+def best_code(sweep: Sweep, best: FrozenTrial, confirmation: Confirmation | None) -> str:
+    """The winner's schedule as Python that needs torch alone, with where it comes from."""
+    config, steps = sweep.config, sweep.steps_per_epoch
+    schedule = schedule_of(best, config.search_space)
+    reached = f"Validation MSE {best.value:.6g}"
+    if confirmation:
+        interval = confirmation.winner.interval
+        reached = f"Mean validation MSE {interval.mean:.6g} over {interval.count} fresh seeds"
     weights = " of averaged weights" if config.objective == "averaged" else ""
     return (
-        f"# Study {name}, trial {best.number}: {schedule.describe()}\n"
-        f"# Validation MSE {best.value:.6g}{weights} with {config.optimizer.name} over "
-        f"{config.epochs} epochs of {steps_per_epoch} steps: "
-        f"total_steps = {config.epochs * steps_per_epoch}\n\n"
+        f"# Study {sweep.location.name}, trial {best.number}: {schedule.describe()}\n"
+        f"# {reached}{weights} with {config.optimizer.name} over {config.epochs} epochs of {steps} "
+        f"steps:\n# total_steps = {config.epochs * steps}\n\n"
         f"{schedule.to_code()}"
     )
 
