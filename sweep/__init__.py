@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sweep.library import StudyResult, load_study, run_study
     from sweep.schedules import Schedule
 
-__all__ = ["Schedule", "__version__"]
+__all__ = ["Schedule", "StudyResult", "__version__", "load_study", "run_study"]
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Schedule": "schedules",
+    "StudyResult": "library",
+    "load_study": "library",
+    "run_study": "library",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Import public names when they are first used, so that `sweep --help` is quick."""
-    if name == "Schedule":
-        from sweep.schedules import Schedule
-
-        return Schedule
+    if name in _HOMES:
+        return getattr(import_module(f"sweep.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'sweep' has no attribute {name!r}")

@@ -16,6 +16,7 @@ from scipy.special import betaincinv
 from sweep.coordinator import trial_spec
 from sweep.errors import InputError
 from sweep.files import write_whole
+from sweep.metric import MSE, Metric
 from sweep.numbers import counted, percent
 from sweep.paired import LEVEL
 from sweep.records import TrialRecord, has_diverged, read_record
@@ -37,7 +38,7 @@ class Audited:
         trial: Its number.
         schedule: What it was trained with.
         pruned_at: Epochs that it had when it was stopped.
-        val_mse: What it would have come to; infinite if it diverges or raises.
+        val_mse: What it would have come to; `Metric.worst` if it diverges or raises.
     """
 
     trial: int
@@ -56,6 +57,7 @@ class Audit:
         best_val_mse: The search's best value, which they are compared with.
         epochs_trained: By the whole search.
         epochs_saved: By pruning: what the pruned trials would have trained on for.
+        metric: What trials are compared by.
     """
 
     audited: tuple[Audited, ...]
@@ -63,11 +65,13 @@ class Audit:
     best_val_mse: float
     epochs_trained: int
     epochs_saved: int
+    metric: Metric = MSE
 
     @property
     def better(self) -> tuple[Audited, ...]:
         """Those that would have beaten the best trial of the search."""
-        return tuple(one for one in self.audited if one.val_mse < self.best_val_mse)
+        better = self.metric.is_better
+        return tuple(one for one in self.audited if better(one.val_mse, self.best_val_mse))
 
     @property
     def share_better(self) -> tuple[float, float]:
@@ -86,9 +90,9 @@ class Audit:
 
     @property
     def regret(self) -> float:
-        """How much lower the best of the audited is than the search's best, as a share of it."""
-        best = min((one.val_mse for one in self.audited), default=math.inf)
-        return max(0.0, (self.best_val_mse - best) / self.best_val_mse)
+        """How much better the best of the audited is than the search's best, as a share of it."""
+        leads = [self.metric.lead(one.val_mse, self.best_val_mse) or 0.0 for one in self.better]
+        return max(leads, default=0.0)
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -124,7 +128,7 @@ class Audit:
                     "trial": one.trial,
                     "schedule": one.schedule.to_dict(),
                     "pruned_at": one.pruned_at,
-                    "val_mse": one.val_mse if math.isfinite(one.val_mse) else None,
+                    self.metric.name: one.val_mse if math.isfinite(one.val_mse) else None,
                 }
                 for one in self.audited
             ],
@@ -132,7 +136,7 @@ class Audit:
             "share_low": low,
             "share_high": high,
             "regret": self.regret,
-            "best_val_mse": self.best_val_mse,
+            f"best_{self.metric.name}": self.best_val_mse,
             "epochs_trained": self.epochs_trained,
             "epochs_saved": self.epochs_saved,
             "sentences": list(self.sentences),
@@ -165,7 +169,8 @@ def audit(
     """
     config = sweep.config
     pruned = pruned_trials(sweep)
-    done = completed(sweep.trials)
+    metric = config.measure
+    done = completed(sweep.trials, metric)
     if not pruned or not done:
         what = "no trial was pruned" if done else "no trial has completed"
         raise InputError(f"study {sweep.location.name!r}: {what}, so there is nothing to audit")
@@ -174,8 +179,8 @@ def audit(
     values: dict[int, float] = {}
 
     def keep(spec: TrialSpec, record: TrialRecord) -> None:
-        value = None if record.reason else record.val_mse(config.objective)
-        values[spec.number] = math.inf if value is None else value
+        value = None if record.reason else record.val_mse(config.objective, metric)
+        values[spec.number] = metric.worst if value is None else value
 
     specs = [
         trial_spec(config, number, suggestion_of(trial, config.search_space))
@@ -187,6 +192,7 @@ def audit(
         epochs=config.epochs,
         stop=stop,
         note=sweep.note,
+        metric=metric,
         on_epochs=lambda count: on_epochs(_WHAT, count, most),
         on_record=keep,
     ).run(pool, specs)
@@ -202,11 +208,12 @@ def audit(
         for number, value in values.items()
     ]
     found = Audit(
-        audited=tuple(sorted(audited, key=lambda one: one.val_mse)),
+        audited=tuple(sorted(audited, key=lambda one: metric.loss(one.val_mse))),
         pruned=len(pruned),
         best_val_mse=float(done[0].values[0]),
         epochs_trained=sum(len(read_record(trial).curve) for trial in sweep.trials),
         epochs_saved=sum(config.epochs - len(read_record(trial).curve) for trial in pruned),
+        metric=metric,
     )
     write_whole(sweep.location.folder / AUDIT, _frame(found).to_csv(index=False))
     return found
@@ -226,8 +233,8 @@ def _frame(found: Audit) -> pd.DataFrame:
             "lr": one.schedule.lr,
             "decay": one.schedule.decay,
             "pruned_at": one.pruned_at,
-            "val_mse": one.val_mse if math.isfinite(one.val_mse) else None,
-            "would_have_won": one.val_mse < found.best_val_mse,
+            found.metric.name: one.val_mse if math.isfinite(one.val_mse) else None,
+            "would_have_won": one in found.better,
         }
         for one in found.audited
     ]

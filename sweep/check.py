@@ -20,8 +20,9 @@ from sweep.settings import MODELS, StudyConfig
 from sweep.speed import Forecast, Speed, forecast, measure
 from sweep.training.anatomy import Anatomy, examine
 from sweep.training.build import resolve_device, training_data
-from sweep.training.engine import TrainingSettings
+from sweep.training.engine import LoopSettings, TrainingSettings
 from sweep.training.gradient_graph import tree_lines
+from sweep.training.loop import load_loop
 from sweep.training.stepping import step_through
 
 _NOMINAL_STEPS = 10
@@ -208,7 +209,7 @@ class _Preflight:
             self._problems.append(str(problem))
 
     def _data(self) -> Dataset | None:
-        if "data" in self._wrong_sections:
+        if "data" in self._wrong_sections or self._config.loop:
             return None
         with self._kept():
             return load_dataset(self._config.data, self._config.seed, self._location.code_folders)
@@ -216,6 +217,11 @@ class _Preflight:
 
     def _model(self, data: Dataset | None, settings: TrainingSettings) -> Anatomy | None:
         config, folders = self._config.model, self._location.code_folders
+        if self._config.loop:
+            with self._kept():
+                device = resolve_device(settings.device)
+                load_loop(LoopSettings.of(self._config), folders, device)
+            return None
         if "model" in self._wrong_sections:
             return None
         if data is None:

@@ -249,6 +249,30 @@ def run(
         str | None,
         typer.Option(metavar="NAME", help="sgd, adam or adamw.", rich_help_panel="Training"),
     ] = None,
+    loop: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE:NAME",
+            help="Your own training loop, a generator: train.py:train or module:train.",
+            rich_help_panel="Training",
+        ),
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What your loop yields, if not val_mse: val_accuracy.",
+            rich_help_panel="Training",
+        ),
+    ] = None,
+    direction: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="minimize or maximize your loop's metric.",
+            rich_help_panel="Training",
+        ),
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(help="Epochs of each trial.", rich_help_panel="Training")
     ] = None,
@@ -319,6 +343,8 @@ def run(
       sweep run diabetes --scheduler cosine --scheduler step --lr 1e-3:1:log --trials 200
 
       sweep run --data houses.csv --target price
+
+      sweep run --loop train.py:train --metric val_accuracy --direction maximize --epochs 20
     """
     given = locals()  # the parameters, by name
     from sweep.overrides import configured
@@ -500,14 +526,10 @@ def _save_page(study: optuna.Study, config: StudyConfig, folder: Path) -> None:
 
 def _open(study: str | None, storage: str | None) -> tuple[optuna.Study, StudyConfig, Path]:
     """A study that has been run: its trials, its settings as run, its folder."""
-    from sweep.locations import SAVED_STUDY, locate_results
-    from sweep.storage import load_study, storage_url
-    from sweep.study import load_study as load_settings
+    from sweep.library import load_study
 
-    folder = locate_results(study)
-    config = load_settings(folder / SAVED_STUDY)
-    url = storage_url(storage or config.storage, folder)
-    return load_study(config.name or folder.resolve().name, url), config, folder
+    found = load_study(study, storage)
+    return found.study, found.config, found.folder
 
 
 @app.command()

@@ -81,7 +81,7 @@ def confirm(
         run_secs = (time.monotonic() - started) / step.trained
         return min(budget - spent, int((deadline - time.monotonic()) / run_secs))
 
-    values = race(
+    losses = race(
         list(trials),
         step.train,
         most_seeds=len(seeds),
@@ -92,8 +92,10 @@ def confirm(
         return None
     step.write()
     schedules = {number: schedule_of(t, config.search_space) for number, t in trials.items()}
+    metric = config.measure
+    values = {trial: tuple(map(metric.loss, losses[trial])) for trial in losses}
     used = seeds[: max(map(len, values.values()))]
-    return Confirmation(ranked(schedules, values), used, raced=not config.fair)
+    return Confirmation(ranked(schedules, values, metric), used, not config.fair, metric)
 
 
 def affordable_runs(sweep: Sweep, workers: int, deadline: float = math.inf) -> int:
@@ -128,7 +130,7 @@ def chosen(sweep: Sweep, budget: int) -> Iterator[FrozenTrial]:
     most = max(_FEWEST, min(config.confirm.top, budget // FIRST_SEEDS - 1))
     alike = _MOST_ALIKE if several else most
     taken: list[Suggestion] = []
-    for trial in standing(sweep.trials):
+    for trial in standing(sweep.trials, config.measure):
         suggestion = suggestion_of(trial, space)
         names = [other.schedule.scheduler for other in taken]
         name = suggestion.schedule.scheduler
@@ -169,16 +171,17 @@ class _Step:
         self._suggestions = {n: suggestion_of(trial, space) for n, trial in trials.items()}
         self._keys = {n: _key(sweep, s) for n, s in self._suggestions.items()}
         self._path = sweep.location.folder / CONFIRM
-        self._runs = read_runs(self._path)
+        self._runs = read_runs(self._path, sweep.config.measure.name)
 
     def train(self, pairs: list[tuple[int, int]]) -> dict[tuple[int, int], float]:
-        """Trials and indices of seeds, and the validation MSE that each came to."""
+        """Trials and indices of seeds, and the loss that each came to."""
         missing = [pair for pair in pairs if self._row(*pair) is None]
         specs = [self._spec(number, *pair) for number, pair in enumerate(missing)]
         before = self.trained * self._sweep.config.epochs
         asked = Retraining(
             kind="confirmation run",
             epochs=self._sweep.config.epochs,
+            metric=self._sweep.config.measure,
             stop=self._stop,
             note=self._sweep.note,
             on_epochs=lambda count: self._on_epochs(before + count),
@@ -186,8 +189,9 @@ class _Step:
         )
         asked.run(self._pool, specs)
         rows = {pair: self._row(*pair) for pair in pairs}
+        metric = self._sweep.config.measure
         return {
-            pair: math.inf if pd.isna(row["val_mse"]) else float(row["val_mse"])
+            pair: math.inf if pd.isna(row[metric.name]) else metric.loss(float(row[metric.name]))
             for pair, row in rows.items()
             if row is not None
         }
@@ -200,7 +204,8 @@ class _Step:
             for index in range(len(self._seeds))
             if (row := self._row(trial, index)) is not None
         ]
-        write_whole(self._path, _frame(rows).to_csv(index=False))
+        metric = self._sweep.config.measure
+        write_whole(self._path, _frame(rows, metric.name).to_csv(index=False))
 
     def _row(self, trial: int, index: int) -> dict[str, Any] | None:
         return self._runs.get((self._keys[trial], self._seeds[index]))
@@ -211,7 +216,7 @@ class _Step:
 
     def _keep(self, trial: int, index: int, record: TrialRecord) -> None:
         self.trained += 1
-        objective = self._sweep.config.objective
+        objective, metric = self._sweep.config.objective, self._sweep.config.measure
         suggestion, key = self._suggestions[trial], self._keys[trial]
         schedule, seed = suggestion.schedule, self._seeds[index]
         self._runs[key, seed] = {
@@ -224,8 +229,8 @@ class _Step:
             **{f"{schedule.scheduler}.{name}": v for name, v in schedule.params.items()},
             "momentum": suggestion.momentum,
             "weight_decay": suggestion.weight_decay,
-            "val_mse": None if record.reason else record.val_mse(objective),
-            "best_epoch": None if record.reason else record.best_epoch(objective),
+            metric.name: None if record.reason else record.val_mse(objective, metric),
+            "best_epoch": None if record.reason else record.best_epoch(objective, metric),
             "epochs_run": len(record.curve),
             "reason": record.reason,
             "key": key,
@@ -240,34 +245,38 @@ def _key(sweep: Sweep, suggestion: Suggestion) -> str:
         suggestion.momentum,
         suggestion.weight_decay,
         sweep.config.comparable(),
-        sweep.data.fingerprint,
+        sweep.data.fingerprint if sweep.data else None,
     ]
     text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    last = ["val_mse", "best_epoch", "epochs_run", "reason", "key"]
+def _frame(rows: Sequence[dict[str, Any]], value: str) -> pd.DataFrame:
+    last = [value, "best_epoch", "epochs_run", "reason", "key"]
     names = list(dict.fromkeys(name for row in rows for name in row if name not in last))
     frame = pd.DataFrame(list(rows), columns=[*names, *last])
     searched = [n for n in frame if n not in ("momentum", "weight_decay") or frame[n].notna().any()]
     return frame[searched].astype({"best_epoch": "Int64"})
 
 
-def read_runs(path: Path) -> Runs:
+def read_runs(path: Path, value: str) -> Runs:
     """The rows of `confirm.csv` that need not be trained again; none if it is not there.
 
     One that diverged would do so again; one that failed (its worker was killed) may not.
+
+    Args:
+        path: The file.
+        value: The column of what a run came to.
     """
     if not path.is_file():
         return {}
     frame = pd.read_csv(path)
-    if not {"key", "seed", "val_mse", "reason"} <= set(frame):
+    if not {"key", "seed", value, "reason"} <= set(frame):
         return {}
     frame = frame.astype(object).where(frame.notna(), None)
     rows = [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
     return {
         (row["key"], row["seed"]): row
         for row in rows
-        if row["val_mse"] is not None or is_divergence(str(row["reason"]))
+        if row[value] is not None or is_divergence(str(row["reason"]))
     }

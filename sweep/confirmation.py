@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from sweep.metric import MSE, Metric
 from sweep.numbers import counted, number, percent
 from sweep.paired import Interval, mean_interval, relative_lead
 from sweep.schedules import Schedule
@@ -22,8 +23,8 @@ class Candidate:
     Args:
         trial: The trial of the search that it comes from.
         schedule: The schedule.
-        val_mse: What it came to from each seed, in the order of the seeds; infinite where it
-            diverged or raised. One that dropped out has fewer than the others.
+        val_mse: What it came to from each seed, in the order of the seeds; `Metric.worst` where
+            it diverged or raised. One that dropped out has fewer than the others.
     """
 
     trial: int
@@ -44,11 +45,13 @@ class Confirmation:
         candidates: The winner first, then by their mean; those that dropped out last.
         seeds: All that were used, in their order.
         raced: Whether those that were behind dropped out.
+        metric: What they are compared by.
     """
 
     candidates: tuple[Candidate, ...]
     seeds: tuple[int, ...]
     raced: bool = True
+    metric: Metric = MSE
 
     @property
     def winner(self) -> Candidate:
@@ -77,12 +80,16 @@ class Confirmation:
         return tuple(c for c in self.candidates[1:] if not self.is_ahead_of(c))
 
     def lead_over(self, candidate: Candidate) -> Interval:
-        """How much lower the winner's MSE is than a candidate's, as a share of the latter.
+        """How much better the winner's value is than a candidate's, as a share of the latter.
 
         It is paired over the seeds that both were trained from.
         """
         common = len(candidate.val_mse)
-        return relative_lead(self.winner.val_mse[:common], candidate.val_mse)
+        ours, theirs = self._losses(self.winner), self._losses(candidate)
+        return relative_lead(ours[:common], theirs)
+
+    def _losses(self, candidate: Candidate) -> list[float]:
+        return [self.metric.loss(value) for value in candidate.val_mse]
 
     def is_ahead_of(self, candidate: Candidate) -> bool:
         """Whether the winner's lead is beyond its interval, or the candidate failed a seed."""
@@ -97,7 +104,7 @@ class Confirmation:
         common = min(len(candidate.val_mse) for candidate in self.candidates)
         totals = [0.0] * len(self.candidates)
         for seed in range(common):
-            values = [candidate.val_mse[seed] for candidate in self.candidates]
+            values = [self.metric.loss(c.val_mse[seed]) for c in self.candidates]
             for i, value in enumerate(values):
                 below = sum(other < value for other in values)
                 same = sum(other == value for other in values)
@@ -147,10 +154,12 @@ class Confirmation:
         lead = self.lead_over(candidate)
         common = counted(lead.count, "common seed")
         if lead.count < 2:
-            return f"{percent(lead.mean)} lower MSE on one common seed, which shows nothing"
+            better = self.metric.better
+            return f"{percent(lead.mean)} {better} on one common seed, which shows nothing"
         between = f"{percent(lead.low)} to {percent(lead.high)}"
         beyond = "" if lead.low > 0 else ": within noise"
-        return f"{percent(lead.mean)} lower MSE (95 % interval {between}, {common}){beyond}"
+        better = self.metric.better
+        return f"{percent(lead.mean)} {better} (95 % interval {between}, {common}){beyond}"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able: every number and the sentences."""
@@ -163,7 +172,7 @@ class Confirmation:
                 {
                     "trial": candidate.trial,
                     "schedule": candidate.schedule.to_dict(),
-                    "val_mse": [v if math.isfinite(v) else None for v in candidate.val_mse],
+                    self.metric.name: [v if math.isfinite(v) else None for v in candidate.val_mse],
                     "mean": _jsonable(candidate.interval),
                     "mean_rank": rank,
                     "dropped_out": self.dropped_out(candidate),
@@ -180,17 +189,17 @@ class Confirmation:
         }
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Confirmation:
+    def from_dict(cls, fields: Mapping[str, Any], metric: Metric = MSE) -> Confirmation:
         """From what `to_dict` gives."""
         candidates = (
             Candidate(
                 trial=entry["trial"],
                 schedule=Schedule.from_dict(entry["schedule"]),
-                val_mse=tuple(math.inf if v is None else v for v in entry["val_mse"]),
+                val_mse=tuple(metric.worst if v is None else v for v in entry[metric.name]),
             )
             for entry in fields["candidates"]
         )
-        return cls(tuple(candidates), tuple(fields["seeds"]), fields["raced"])
+        return cls(tuple(candidates), tuple(fields["seeds"]), fields["raced"], metric)
 
 
 def _named(candidates: Sequence[Candidate]) -> str:
@@ -205,13 +214,15 @@ def _jsonable(interval: Interval) -> dict[str, float | int | None]:
 
 
 def ranked(
-    schedules: Mapping[int, Schedule], values: Mapping[int, Sequence[float]]
+    schedules: Mapping[int, Schedule],
+    values: Mapping[int, Sequence[float]],
+    metric: Metric = MSE,
 ) -> tuple[Candidate, ...]:
     """Candidates by the seeds that they got, then by their mean; those without a seed left out."""
     candidates = [Candidate(t, schedules[t], tuple(values[t])) for t in schedules if values[t]]
 
     def standing(candidate: Candidate) -> tuple[bool, int, float]:
         mean = candidate.interval.mean
-        return not math.isfinite(mean), -len(candidate.val_mse), mean
+        return not math.isfinite(mean), -len(candidate.val_mse), metric.loss(mean)
 
     return tuple(sorted(candidates, key=standing))

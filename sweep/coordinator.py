@@ -13,6 +13,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.dispatch import Dispatcher, Verdict
+from sweep.metric import MSE, Metric
 from sweep.pruners import decision_epochs
 from sweep.records import TrialRecord, has_diverged, what_diverged, write_record
 from sweep.settings import StudyConfig
@@ -103,8 +104,9 @@ class Coordinator:
         owner: Who this coordinator is, for `storage.abandoned_trials`.
         shared: Whether other coordinators may work on the same storage.
         trials: The total, earlier runs included.
-        variance: Of the validation target, in the unit of the MSE.
-        weights: Makes the order to save the weights of a trial that is the best so far.
+        variance: Of the validation target, in the unit of the MSE; 0 where there is none.
+        weights: Makes the order to save the weights of a trial that is the best so far; None if
+            there is none to give.
         on_finished: Called with each trial that has ended and where the sweep stands.
         on_tick: Called often with where the sweep stands.
         on_note: Called with a sentence that a user should read.
@@ -124,7 +126,7 @@ class Coordinator:
         shared: bool,
         trials: int,
         variance: float,
-        weights: Callable[[FrozenTrial], Save],
+        weights: Callable[[FrozenTrial], Save] | None,
         on_finished: Callable[[FrozenTrial, Status], None],
         on_tick: Callable[[Status], None],
         on_note: Callable[[str], None],
@@ -133,6 +135,7 @@ class Coordinator:
     ) -> None:
         self._study = study
         self._config = config
+        self._metric = config.measure
         self._space = config.search_space
         self._owner = owner
         self._shared = shared
@@ -146,7 +149,7 @@ class Coordinator:
         self._decisions = None if decisions is None else sorted({*decisions, config.epochs})
         self._waiting: deque[_Running] = deque()
         self._running: dict[int, _Running] = {}
-        self._tally = Tally.of(study)
+        self._tally = Tally.of(study, self._metric)
         self._deadline = deadline
         self._stop = stop
         self._workers = 1
@@ -217,7 +220,8 @@ class Coordinator:
         before = self._tally.best
         finished = self._end(running, state, reason)
         is_best = self._tally.best is not before
-        return Verdict(over=True, save=self._weights(finished) if is_best else None)
+        save = self._weights(finished) if self._weights and is_best else None
+        return Verdict(over=True, save=save)
 
     def fail(self, number: int, reason: str) -> None:
         """End a trial that raised, or whose workers died."""
@@ -237,7 +241,7 @@ class Coordinator:
         self._ticked = now
         flush(self._study)
         if self._shared:
-            self._tally = Tally.of(self._study)
+            self._tally = Tally.of(self._study, self._metric)
         self._on_tick(self.status())
 
     def _trials_left(self) -> int:
@@ -262,7 +266,7 @@ class Coordinator:
 
     def _wants_more(self) -> bool:
         if self._shared:  # others ask too
-            self._tally = Tally.of(self._study)
+            self._tally = Tally.of(self._study, self._metric)
         return self._tally.started < self._total
 
     def _resume_abandoned(self) -> bool:
@@ -287,14 +291,16 @@ class Coordinator:
 
     def _judge(self, running: _Running, result: EpochResult) -> tuple[TrialState, str] | None:
         """Report an epoch; how the trial ends with it, if it does, and why."""
-        diverged = what_diverged(result)
+        diverged = what_diverged(result, self._metric)
         if diverged:
             return TrialState.PRUNED, f"diverged at epoch {result.epoch}: {diverged}"
         is_new = result.epoch > running.reported
         if is_new:
-            averaged = self._config.pruner.signal == "averaged"
-            reported = result.averaged_val_mse if averaged else result.val_mse
-            running.trial.report(reported, result.epoch)
+            averaged = result.averaged_val_mse
+            if averaged is None or self._config.pruner.signal == "raw":
+                running.trial.report(result.val_mse, result.epoch)
+            else:
+                running.trial.report(averaged, result.epoch)
         if result.epoch >= self._config.epochs:
             return TrialState.COMPLETE, ""
         may_end = self._decisions is None or result.epoch in self._decisions
@@ -306,9 +312,11 @@ class Coordinator:
     def _end(self, running: _Running, state: TrialState, reason: str) -> FrozenTrial:
         record = TrialRecord.from_curve(running.spec.seed, running.curve, reason)
         objective = self._config.objective
-        write_record(running.trial, record, objective, self._variance)
+        write_record(running.trial, record, objective, self._variance, self._metric)
+        if running.curve and running.curve[-1].total_steps:
+            running.trial.set_user_attr("total_steps", running.curve[-1].total_steps)
         complete = state == TrialState.COMPLETE
-        value = record.val_mse(objective) if complete else None
+        value = record.val_mse(objective, self._metric) if complete else None
         frozen = self._study.tell(running.trial, value, state)
         del self._running[running.trial.number]
         self._ended += 1
@@ -350,14 +358,16 @@ class Tally:
     diverged: int = 0
     failed: int = 0
     best: FrozenTrial | None = None
+    metric: Metric = MSE
     course: list[float] = field(default_factory=list)
     families: dict[str, Family] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, study: optuna.Study) -> Tally:
+    def of(cls, study: optuna.Study, metric: Metric) -> Tally:
         """Counted from the storage."""
         trials = study.get_trials(deepcopy=False)
-        tally = cls(started=sum(trial.state != TrialState.WAITING for trial in trials))
+        started = sum(trial.state != TrialState.WAITING for trial in trials)
+        tally = cls(started=started, metric=metric)
         for trial in trials:
             tally.count(trial)
         return tally
@@ -366,10 +376,10 @@ class Tally:
         """Take in a trial that has ended; others do not count."""
         if trial.state == TrialState.COMPLETE:
             self.completed += 1
-            if self.best is None or trial.values[0] < self.best.values[0]:
-                self.best = trial
-            assert self.best.value is not None
-            self.course.append(self.best.value)
+            best = self.best or trial
+            better = self.metric.is_better(trial.values[0], best.values[0])
+            self.best = trial if better else best
+            self.course.append(self.best.values[0])
         elif trial.state == TrialState.PRUNED and has_diverged(trial):
             self.diverged += 1
         elif trial.state == TrialState.PRUNED:
@@ -385,7 +395,7 @@ class Tally:
         ended, best = self.families.get(name, (0, None))
         if trial.state == TrialState.COMPLETE:
             value = trial.values[0]
-            best = value if best is None else min(best, value)
+            best = value if best is None else min(best, value, key=self.metric.loss)
         self.families[name] = Family(ended + 1, best)
 
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweep.coordinator import Lane, Status
+from sweep.metric import Metric
 from sweep.numbers import aligned, duration, number
 from sweep.report.curves import draw
 from sweep.results import schedule_of
@@ -102,7 +103,7 @@ def _best(status: Status, config: StudyConfig) -> Text:
     if status.best is None:
         return Text.assemble(("best  ", "bold"), ("none completed yet", "dim"))
     schedule = schedule_of(status.best, config.search_space)
-    words = f"MSE {number(status.best.value)} by trial {status.best.number}"
+    words = f"{config.measure.short} {number(status.best.value)} by trial {status.best.number}"
     return Text.assemble(
         ("best  ", "bold"), (words, "bold green"), (f", {schedule.describe()}", "green")
     )
@@ -112,20 +113,20 @@ def _results(status: Status, config: StudyConfig, width: int) -> RenderableType:
     """The best value's course and what each scheduler came to; side by side where there is room."""
     if width < _WIDE:
         families = _paragraphs(width, _family_line(status, config))
-        return Group(_course(status.course, width, _SMALL_ROWS), families)
-    chart = _course(status.course, width - _FAMILY_COLUMNS - 2, _CHART_ROWS)
+        return Group(_course(status.course, config.measure, width, _SMALL_ROWS), families)
+    chart = _course(status.course, config.measure, width - _FAMILY_COLUMNS - 2, _CHART_ROWS)
     side = Table.grid(padding=(0, 2, 0, 0))
     side.add_row(chart, _family_table(status, config))
     return side
 
 
-def _course(course: Sequence[float], width: int, rows: int) -> Text:
+def _course(course: Sequence[float], metric: Metric, width: int, rows: int) -> Text:
     """The best value over the completed trials, sampled so that its cost does not grow."""
     count, points = len(course), 4 * width  # more than dots across, so that steps stay steps
     values = [course[point * count // points] for point in range(points)]
     positive = [value for value in values if value > 0 and math.isfinite(value)]
     log = len(positive) == len(values) and max(values) > 3 * min(values)
-    title = f"best validation MSE{' (log scale)' if log else ''}"
+    title = f"best {metric.title}{' (log scale)' if log else ''}"
     ends = (1.0, float(max(count, 2)))
     chart = draw(
         {"best": values},
@@ -145,7 +146,8 @@ def _families(status: Status, config: StudyConfig) -> list[tuple[str, float | No
     """Name, best value and trials of each scheduler, the best first."""
     only = config.space.scheduler[0]
     rows = [(name or only, family.best, family.ended) for name, family in status.families.items()]
-    return sorted(rows, key=lambda row: (row[1] is None, row[1] or 0.0, row[0]))
+    loss = config.measure.loss
+    return sorted(rows, key=lambda row: (row[1] is None, loss(row[1] or 0.0), row[0]))
 
 
 def _family_table(status: Status, config: StudyConfig) -> Table:

@@ -90,18 +90,18 @@ def _trial_note(findings: Findings, trial: TrialFacts) -> str:
         standing.append(f"rank {ranks[trial.number]} of the search")
     epoch = f" after epoch {trial.best_epoch} of {summary.epochs}" if trial.best_epoch else ""
     r2 = "" if trial.r2 is None else f" (R² {number(trial.r2)})"
-    lines = [f"validation MSE {number(trial.val_mse)}{r2}{epoch}"]
+    lines = [f"{escaped(findings.metric.title)} {number(trial.val_mse)}{r2}{epoch}"]
     candidates = summary.confirmation.candidates if summary.confirmation else ()
     for candidate in candidates:
         if candidate.trial == trial.number:
             seeds = counted(candidate.interval.count, "fresh seed")
             mean = f"{number(candidate.interval.mean)} ± {number(candidate.interval.margin)}"
-            lines.append(f"on {seeds}: mean validation MSE {mean}")
+            lines.append(f"on {seeds}: mean {escaped(findings.metric.title)} {mean}")
     steps = findings.study.user_attrs.get("steps_per_epoch")
-    if steps:
-        torch = schedule.torch_spec(int(steps) * summary.epochs)
-        if torch:
-            lines.append(f"torch: `{torch_call(torch)}`")
+    attributes = findings.study.get_trials(deepcopy=False)[trial.number].user_attrs
+    total_steps = int(steps) * summary.epochs if steps else attributes.get("total_steps")
+    if total_steps:
+        lines.append(f"torch: `{torch_call(schedule.torch_spec(total_steps))}`")
     parts = [f"# {escaped(schedule.describe())}", "\n".join(f"- {line}" for line in lines)]
     if standing:
         parts.insert(1, f"{', '.join(standing).capitalize()}.")

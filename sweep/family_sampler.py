@@ -16,6 +16,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.parzen import Floats, ParzenEstimator, recommended
@@ -225,13 +226,14 @@ class FamilySampler(BaseSampler):
     def _look(self, study: optuna.Study, number: int) -> _Others:
         """What there is to know of all trials but the one of this number."""
         seen = []
+        sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
         for trial in study.get_trials(deepcopy=False):
             one = self._ended.get(trial.number)
             if one is None and trial.number != number:
                 family = self._family_of(trial)
                 if family is None:
                     continue
-                one = _Seen(family, trial.state, self._row(trial, family), _rank(trial))
+                one = _Seen(family, trial.state, self._row(trial, family), _rank(trial, sign))
                 if trial.state.is_finished():
                     self._ended[trial.number] = one
             if one is not None:
@@ -337,11 +339,14 @@ class _Others:
         return np.flatnonzero(good), np.flatnonzero(~good & (own | (not alone)))
 
 
-def _rank(trial: FrozenTrial) -> tuple[float, float]:
-    """Smaller is better: completed trials by value, pruned ones by how far they came, diverged."""
+def _rank(trial: FrozenTrial, sign: float) -> tuple[float, float]:
+    """Smaller is better: completed trials by value, pruned ones by how far they came, diverged.
+
+    `sign` is -1 where a greater value is better.
+    """
     if trial.state == TrialState.COMPLETE and trial.values:
-        return (-math.inf, trial.values[0])
+        return (-math.inf, sign * trial.values[0])
     if str(trial.user_attrs.get("reason", "")).startswith("diverged"):
         return (math.inf, math.inf)
     last = max(trial.intermediate_values, default=0)
-    return (-last, trial.intermediate_values.get(last, math.inf))
+    return (-last, sign * trial.intermediate_values.get(last, sign * math.inf))

@@ -43,22 +43,32 @@ def shipped_studies() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
-def locate_study(study: str | None, out: Path | None = None, data: str | None = None) -> Location:
+def locate_study(
+    study: str | None,
+    out: Path | None = None,
+    data: str | None = None,
+    loop: str | None = None,
+) -> Location:
     """What `sweep run STUDY` means.
 
     A results folder is the study as it was run there; a path ending in `.toml` is that file,
     with its results beside it; a name is `studies/<name>.toml` under the working folder, or a
-    shipped study; nothing is the default study, or, with `--data`, a study named after the
-    table.
+    shipped study; nothing is the default study, or, with `--data` or `--loop`, a study named
+    after the table or the training loop's module.
 
     Args:
         study: The argument.
         out: `--out`: the results folder, whatever the study.
         data: `--data`.
+        loop: `--loop`.
 
     Raises:
         InputError: There is no such study.
     """
+    if study is None and loop is not None:
+        module = loop.rpartition(":")[0].removesuffix(".py")
+        name = Path(module).name.rpartition(".")[2] or "loop"
+        return Location(name, None, out or Path("studies") / name)
     if study is None and data is not None:
         name = Path(data.partition(":")[0]).name.partition(".")[0]
         return Location(name, None, out or Path("studies") / name)

@@ -162,6 +162,8 @@ def find_range(
     rates = _rates(between, count)
     preload()
     look_in(location.code_folders)
+    if config.loop:
+        raise InputError("lr-range trains a model on a table; it cannot run a loop of your own")
     data = load_dataset(config.data, config.seed, location.code_folders)
     settings = TrainingSettings.of(config)
     steps_per_epoch = settings.steps_per_epoch(len(data.x_train))

@@ -67,7 +67,7 @@ def running_note(name: str, trials: Sequence[FrozenTrial], config: StudyConfig, 
         config: Its settings.
         total: Trials that it is to have.
     """
-    tally = Tally()
+    tally = Tally(metric=config.measure)
     best: dict[str, FrozenTrial] = {}
     tried: dict[str, int] = {}
     only = config.space.scheduler[0]
@@ -78,7 +78,7 @@ def running_note(name: str, trials: Sequence[FrozenTrial], config: StudyConfig, 
             tried[scheduler] = tried.get(scheduler, 0) + 1
         if trial.value is not None and trial.state.name == "COMPLETE":
             leader = best.get(scheduler)
-            if leader is None or trial.value < (leader.value or 0.0):
+            if leader is None or config.measure.is_better(trial.value, leader.values[0]):
                 best[scheduler] = trial
     kinds = ("completed", "pruned", "diverged", "failed")
     counts = ", ".join(f"{getattr(tally, kind)} {kind}" for kind in kinds if getattr(tally, kind))
@@ -90,12 +90,14 @@ def running_note(name: str, trials: Sequence[FrozenTrial], config: StudyConfig, 
     epoch = tally.best.user_attrs.get("best_epoch")
     after = f" after epoch {epoch} of {config.epochs}" if epoch else ""
     parts.append(
-        f"Best so far: validation MSE **{number(tally.best.value)}** of trial "
+        f"Best so far: {escaped(config.measure.title)} **{number(tally.best.value)}** of trial "
         f"{tally.best.number}{after}: {escaped(schedule.describe())}."
     )
-    header = ["scheduler", "best MSE", "trial", "lr", "decay", "trials"]
+    header = ["scheduler", f"best {config.measure.short}", "trial", "lr", "decay", "trials"]
     rows = []
-    for scheduler, leader in sorted(best.items(), key=lambda item: item[1].value or 0.0):
+    for scheduler, leader in sorted(
+        best.items(), key=lambda item: config.measure.loss(item[1].values[0])
+    ):
         drawn = schedule_of(leader, config.search_space)
         numbers = (leader.value, leader.number, drawn.lr, drawn.decay, tried[scheduler])
         rows.append([scheduler, *map(number, numbers)])

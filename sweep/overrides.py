@@ -28,6 +28,9 @@ KEYS = {
     "target": "data.target",
     "model": "model.name",
     "optimizer": "optimizer.name",
+    "loop": "loop",
+    "metric": "metric",
+    "direction": "direction",
     "epochs": "epochs",
     "batch_size": "optimizer.batch_size",
     "workers": "workers",
@@ -65,7 +68,7 @@ def checked(given: Mapping[str, Any]) -> tuple[Location, StudyConfig, InputError
     Raises:
         InputError: There is no such study.
     """
-    location = locate_study(given["study"], given["out"], given["data"])
+    location = locate_study(given["study"], given["out"], given["data"], given.get("loop"))
     overrides: dict[str, Any] = {}
     flags: dict[str, str] = {}
     for name, key in KEYS.items():

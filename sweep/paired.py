@@ -60,9 +60,9 @@ def relative_lead(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
 
     Args:
         ours: A value for each common seed, at least one.
-        theirs: The same number of them; their mean is above 0.
+        theirs: The same number of them. Where their mean is 0, leads are not relative.
     """
-    scale = math.fsum(theirs) / len(theirs)
+    scale = abs(math.fsum(theirs) / len(theirs)) or 1.0
     leads = [(their - our) / scale for our, their in zip(ours, theirs, strict=True)]
     return mean_interval(leads)
 

@@ -44,6 +44,7 @@ class Problem:
 
 def space_problems(config: StudyConfig) -> Iterator[Problem]:
     """What pydantic cannot see: names and ranges that only make sense together."""
+    yield from _loop_problems(config)
     space = config.space
     names = (*SHAPES, *config.custom)
     for name in space.scheduler:
@@ -93,6 +94,41 @@ def space_problems(config: StudyConfig) -> Iterator[Problem]:
         yield Problem("fair", True, f"needs sampler 'family' or 'random', but {sampler} {why}")
     yield from _range_problems(config, known, own_names)
     yield from _argument_problems(config)
+
+
+def _loop_problems(config: StudyConfig) -> Iterator[Problem]:
+    """What belongs to a training loop of the user's own, and what does not go with one."""
+    given = config.model_fields_set
+    if config.loop is None:
+        for key in ("metric", "direction", "horizon", "evaluate_every", "threads"):
+            default = StudyConfig.model_fields[key].default
+            if getattr(config, key) != default:
+                text = "belongs to a training loop of your own; give loop = 'module:function' too"
+                yield Problem(key, getattr(config, key), text)
+        return
+    if not is_reference(config.loop) and ".py:" not in config.loop:
+        yield Problem("loop", config.loop, "expected 'module:function', such as 'train.py:train'")
+    for key in ("data", "model", "optimizer"):
+        if key in given:
+            yield Problem(key, None, "not used: a training loop of your own brings its own")
+    for key in ("momentum", "weight_decay"):
+        if getattr(config.space, key) is not None:
+            text = "not used: a training loop of your own builds its optimizer"
+            yield Problem(f"space.{key}", str(getattr(config.space, key)), text)
+    if config.engine == "vectorized" or config.lanes:
+        key = "lanes" if config.lanes else "engine"
+        text = "not used: a worker runs one training loop of your own at a time"
+        yield Problem(key, getattr(config, key), text)
+    if config.objective == "averaged":
+        yield Problem("objective", "averaged", "a training loop of your own has 'best' and 'final'")
+    if (config.horizon is None) != (config.evaluate_every is None):
+        lacking = "evaluate_every" if config.horizon else "horizon"
+        yield Problem(lacking, None, "missing: horizon and evaluate_every go together")
+    elif config.horizon and config.evaluate_every:
+        evaluations = -(-config.horizon // config.evaluate_every)
+        if config.epochs != evaluations:
+            text = f"follows from horizon and evaluate_every: {evaluations} evaluations"
+            yield Problem("epochs", config.epochs, text)
 
 
 def _argument_problems(config: StudyConfig) -> Iterator[Problem]:

@@ -23,6 +23,24 @@ from sweep.settings import StudyConfig
 _PLAIN_EVERY_SECS = 5.0
 
 
+def _trained(config: StudyConfig) -> str:
+    """How long a trial is, and what it trains."""
+    if config.horizon:
+        return f"{config.horizon} steps, {escape(str(config.loop))}"
+    if config.loop:
+        return f"{config.epochs} epochs, {escape(config.loop)}"
+    return f"{config.epochs} epochs, {escape(config.model.name)} with {config.optimizer.name}"
+
+
+def _table(data: Dataset) -> str:
+    """The rows, in a line."""
+    rows = " / ".join(str(len(y)) for y in (data.y_train, data.y_validation, data.y_test))
+    return (
+        f"  {rows} rows to train / validate / test on, {len(data.features)} features, "
+        f"target {escape(data.target)}"
+    )
+
+
 class Progress(Listener):
     """Writes what happens to a console, a line for each thing worth one."""
 
@@ -43,22 +61,19 @@ class Progress(Listener):
     ) -> None:
         """Leave the console as it was."""
 
-    def on_start(self, location: Location, config: StudyConfig, data: Dataset) -> None:
+    def on_start(self, location: Location, config: StudyConfig, data: Dataset | None) -> None:
         """Say what is trained on what, and what became of the table."""
         self._config = config
-        rows = " / ".join(str(len(y)) for y in (data.y_train, data.y_validation, data.y_test))
         schedulers = ", ".join(config.space.scheduler)
         lines = [
-            f"[bold]{escape(location.name)}[/]: {config.trials} trials of {config.epochs} epochs, "
-            f"{escape(config.model.name)} with {config.optimizer.name}",
-            f"  {rows} rows to train / validate / test on, {len(data.features)} features, "
-            f"target {escape(data.target)}",
+            f"[bold]{escape(location.name)}[/]: {config.trials} trials of {_trained(config)}",
+            *([_table(data)] if data else [f"  {config.direction} {config.metric}"]),
             f"  {escape(schedulers)}",
             f"  lr {config.space.lr}, decay {config.space.decay}, warmup {config.space.warmup}",
         ]
         for line in lines:
             self._console.print(line, soft_wrap=False)
-        for note in data.notes:
+        for note in data.notes if data else ():
             self.on_note(note)
 
     def on_note(self, text: str) -> None:
@@ -95,7 +110,8 @@ class Progress(Listener):
     def _describe(self, trial: FrozenTrial) -> str:
         assert self._config is not None
         schedule = schedule_of(trial, self._config.search_space)
-        return f"MSE {trial.value:.4g} by trial {trial.number}, {schedule.describe()}"
+        value = f"{self._config.measure.short} {trial.value:.4g}"
+        return f"{value} by trial {trial.number}, {schedule.describe()}"
 
 
 class LiveProgress(Progress):
@@ -121,7 +137,7 @@ class LiveProgress(Progress):
         """Take the display away."""
         self._live.stop()
 
-    def on_start(self, location: Location, config: StudyConfig, data: Dataset) -> None:
+    def on_start(self, location: Location, config: StudyConfig, data: Dataset | None) -> None:
         """Say what is trained on what, then start the display."""
         super().on_start(location, config, data)
         self._live.start()

@@ -20,7 +20,7 @@ FIRST_SEEDS = 3
 _DROP_LEVEL = 0.005
 
 Train = Callable[[list[tuple[int, int]]], dict[tuple[int, int], float]]
-"""Trains pairs of a trial and a seed's index, and gives the validation MSE that each came to."""
+"""Trains pairs of a trial and a seed's index, and gives what each came to: less is better."""
 
 
 def race(
@@ -41,7 +41,7 @@ def race(
         drop: Whether to drop candidates at all.
 
     Returns:
-        The values of each candidate, a value for each seed.
+        The losses of each candidate, one for each seed.
     """
     values: dict[int, list[float]] = {trial: [] for trial in trials}
     left = list(trials)

@@ -17,6 +17,7 @@ from sweep.confirmation import Confirmation
 from sweep.dataset import Dataset
 from sweep.errors import InputError, did_you_mean
 from sweep.files import write_whole
+from sweep.metric import MSE, Metric
 from sweep.records import CURVE_COLUMNS, has_diverged, read_record
 from sweep.schedules import Schedule
 from sweep.settings import StudyConfig
@@ -39,6 +40,8 @@ FILES = (
     REPORT,
 )
 """All of them, but the settings and the storage."""
+CHECKPOINTS = "checkpoints"
+"""A folder: the states of trials in flight, where a loop of the user's own yields them."""
 
 
 def suggestion_of(trial: FrozenTrial, space: Space) -> Suggestion:
@@ -53,23 +56,25 @@ def schedule_of(trial: FrozenTrial, space: Space) -> Schedule:
 
 
 def results_frame(
-    trials: Sequence[FrozenTrial], config: StudyConfig, steps_per_epoch: int
+    trials: Sequence[FrozenTrial], config: StudyConfig, steps_per_epoch: int | None
 ) -> pd.DataFrame:
     """A row for each trial that has ended.
 
     Args:
         trials: Of the study.
         config: Its settings.
-        steps_per_epoch: Optimizer steps in an epoch, for the torch class's arguments.
+        steps_per_epoch: Optimizer steps in an epoch, for the torch class's arguments; None if
+            each trial says it itself.
 
     Returns:
         number, state, scheduler, lr, decay, warmup, the schedules' own parameters, momentum and
         weight_decay where searched, val_mse, val_r2, best_epoch, final_val_mse, train_mse,
         epochs_run, reason, lr_final, seed, started, finished, duration (seconds) and torch, the
-        torch class and its arguments as JSON.
+        torch class and its arguments as JSON. Where the metric is not val_mse, its name stands
+        in these names.
     """
     space = config.search_space
-    horizon = steps_per_epoch * config.epochs
+    horizon = steps_per_epoch and steps_per_epoch * config.epochs
     ended = [trial for trial in trials if trial.state.is_finished()]
     rows = [_row(trial, config, space, horizon) for trial in ended]
     searched = [name for name in ("momentum", "weight_decay") if name in space.shared]
@@ -80,14 +85,17 @@ def results_frame(
     ]
     frame = pd.DataFrame(rows, columns=columns)
     integers = ["best_epoch"] + [n for n, d in space.own.items() if getattr(d, "integer", False)]
-    return frame.astype({name: "Int64" for name in integers})
+    return frame.astype({name: "Int64" for name in integers}).rename(columns=config.measure.named)
 
 
-def _row(trial: FrozenTrial, config: StudyConfig, space: Space, horizon: int) -> dict[str, Any]:
+def _row(
+    trial: FrozenTrial, config: StudyConfig, space: Space, horizon: int | None
+) -> dict[str, Any]:
     record = read_record(trial)
     attributes = trial.user_attrs
     suggestion = suggestion_of(trial, space)
     schedule = suggestion.schedule
+    steps = horizon_of(trial, horizon)
     return {
         "number": trial.number,
         "state": trial.state.name,
@@ -98,11 +106,11 @@ def _row(trial: FrozenTrial, config: StudyConfig, space: Space, horizon: int) ->
         **{f"{schedule.scheduler}.{name}": value for name, value in schedule.params.items()},
         "momentum": suggestion.momentum,
         "weight_decay": suggestion.weight_decay,
-        "val_mse": record.val_mse(config.objective),
+        "val_mse": record.val_mse(config.objective, config.measure),
         "val_r2": attributes.get("r2"),
         "best_epoch": attributes.get("best_epoch"),
-        "final_val_mse": attributes.get("final_val_mse"),
-        "train_mse": attributes.get("train_mse"),
+        "final_val_mse": attributes.get(f"final_{config.measure.name}"),
+        "train_mse": attributes.get(config.measure.train_name),
         "epochs_run": len(record.curve),
         "reason": record.reason,
         "lr_final": attributes.get("lr_final"),
@@ -110,11 +118,16 @@ def _row(trial: FrozenTrial, config: StudyConfig, space: Space, horizon: int) ->
         "started": trial.datetime_start,
         "finished": trial.datetime_complete,
         "duration": trial.duration.total_seconds() if trial.duration else None,
-        "torch": json.dumps(schedule.torch_spec(horizon)),
+        "torch": json.dumps(schedule.torch_spec(steps)) if steps else None,
     }
 
 
-def epochs_frame(trials: Sequence[FrozenTrial]) -> pd.DataFrame:
+def horizon_of(trial: FrozenTrial, horizon: int | None) -> int | None:
+    """A trial's optimizer steps: those of the study, or what the trial's own loop told."""
+    return horizon or trial.user_attrs.get("total_steps")
+
+
+def epochs_frame(trials: Sequence[FrozenTrial], metric: Metric = MSE) -> pd.DataFrame:
     """A row for each epoch, from 1, of each trial that has ended."""
     rows = [
         (trial.number, epoch, *values)
@@ -122,7 +135,7 @@ def epochs_frame(trials: Sequence[FrozenTrial]) -> pd.DataFrame:
         if trial.state.is_finished()
         for epoch, values in enumerate(read_record(trial).curve, start=1)
     ]
-    return pd.DataFrame(rows, columns=["number", "epoch", *CURVE_COLUMNS])
+    return pd.DataFrame(rows, columns=["number", "epoch", *map(metric.named, CURVE_COLUMNS)])
 
 
 def read_results(folder: Path) -> pd.DataFrame:
@@ -136,12 +149,12 @@ def read_results(folder: Path) -> pd.DataFrame:
 
 
 def write_tables(
-    folder: Path, trials: Sequence[FrozenTrial], config: StudyConfig, steps_per_epoch: int
+    folder: Path, trials: Sequence[FrozenTrial], config: StudyConfig, steps_per_epoch: int | None
 ) -> None:
     """Rewrite `results.csv` and `epochs.csv` from the storage's trials."""
     results = results_frame(trials, config, steps_per_epoch)
     write_whole(folder / RESULTS, results.to_csv(index=False))
-    write_whole(folder / EPOCHS, epochs_frame(trials).to_csv(index=False))
+    write_whole(folder / EPOCHS, epochs_frame(trials, config.measure).to_csv(index=False))
 
 
 @dataclass(frozen=True)
@@ -184,16 +197,16 @@ def write_predictions(
     return HeldOutScore(len(truth), mse, 1.0 - mse / variance if variance else None)
 
 
-def completed(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+def completed(trials: Sequence[FrozenTrial], metric: Metric = MSE) -> list[FrozenTrial]:
     """The trials trained to their last epoch, best first."""
     done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    return sorted(done, key=lambda trial: (trial.values[0], trial.number))
+    return sorted(done, key=lambda trial: (metric.loss(trial.values[0]), trial.number))
 
 
-def standing(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+def standing(trials: Sequence[FrozenTrial], metric: Metric = MSE) -> list[FrozenTrial]:
     """The completed trials, best first, then the pruned ones, those that came furthest first.
 
-    Of pruned trials that came as far, the one with the lowest last report is first; those that
+    Of pruned trials that came as far, the one with the best last report is first; those that
     diverged are left out.
     """
     stopped = [
@@ -206,9 +219,9 @@ def standing(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 
     def progress(trial: FrozenTrial) -> tuple[int, float, int]:
         last = max(trial.intermediate_values)
-        return -last, trial.intermediate_values[last], trial.number
+        return -last, metric.loss(trial.intermediate_values[last]), trial.number
 
-    return completed(trials) + sorted(stopped, key=progress)
+    return completed(trials, metric) + sorted(stopped, key=progress)
 
 
 def value_of(trial: FrozenTrial) -> float | None:
@@ -227,49 +240,60 @@ def write_best(
         confirmation: What made it the winner; None if the search alone did.
         test: How its weights do on the test rows.
     """
-    config, space = sweep.config, sweep.config.search_space
-    steps_per_epoch = sweep.steps_per_epoch
+    config, space, metric = sweep.config, sweep.config.search_space, sweep.config.measure
+    per_epoch = sweep.steps_per_epoch
+    horizon = horizon_of(best, per_epoch and per_epoch * config.epochs)
     schedule = schedule_of(best, space)
-    found, whole = completed(sweep.trials), value_of(best) is not None
+    found, whole = completed(sweep.trials, metric), value_of(best) is not None
     constant = [t for t in found if schedule_of(t, space).scheduler == "constant"]
     described = {
         "schedule": schedule.to_dict(),
         "study": sweep.location.name,
         "trial": best.number,
-        "val_mse": value_of(best),
+        metric.name: value_of(best),
         "val_r2": best.user_attrs.get("r2") if whole else None,
-        "unit": sweep.data.unit,
+        "unit": sweep.data.unit if sweep.data else "",
         "best_epoch": best.user_attrs.get("best_epoch") if whole else None,
         "objective": config.objective,
         "epochs": config.epochs,
-        "steps_per_epoch": steps_per_epoch,
-        "total_steps": steps_per_epoch * config.epochs,
-        "optimizer": config.optimizer.model_dump(mode="json", exclude_none=True)
-        | {n: best.params[n] for n in ("momentum", "weight_decay") if n in best.params},
-        "torch": schedule.torch_spec(steps_per_epoch * config.epochs),
-        "best_constant_val_mse": constant[0].value if constant else None,
+        "steps_per_epoch": horizon // config.epochs if horizon else None,
+        "total_steps": horizon,
+        **({"loop": config.loop} if config.loop else {"optimizer": _optimizer(config, best)}),
+        "torch": schedule.torch_spec(horizon) if horizon else None,
+        f"best_constant_{metric.name}": constant[0].value if constant else None,
         "best_of_search": found[0].number,
         "confirmation": None if confirmation is None else confirmation.to_dict(),
         "test": None if test is None else vars(test),
     }
     folder = sweep.location.folder
     write_whole(folder / BEST_SCHEDULE, json.dumps(described, indent=2) + "\n")
-    write_whole(folder / BEST_CODE, best_code(sweep, best, confirmation))
+    write_whole(folder / BEST_CODE, best_code(sweep, best, confirmation, horizon))
 
 
-def best_code(sweep: Sweep, best: FrozenTrial, confirmation: Confirmation | None) -> str:
+def _optimizer(config: StudyConfig, best: FrozenTrial) -> dict[str, Any]:
+    described = config.optimizer.model_dump(mode="json", exclude_none=True)
+    return described | {n: best.params[n] for n in ("momentum", "weight_decay") if n in best.params}
+
+
+def best_code(
+    sweep: Sweep, best: FrozenTrial, confirmation: Confirmation | None, horizon: int | None
+) -> str:
     """The winner's schedule as Python that needs torch alone, with where it comes from."""
-    config, steps = sweep.config, sweep.steps_per_epoch
+    config, metric = sweep.config, sweep.config.measure
     schedule = schedule_of(best, config.search_space)
-    reached = f"Validation MSE {best.value:.6g}"
+    title = f"{metric.title[0].upper()}{metric.title[1:]}" if metric.is_mse else metric.name
+    reached = f"{title} {best.value:.6g}"
     if confirmation:
         interval = confirmation.winner.interval
-        reached = f"Mean validation MSE {interval.mean:.6g} over {interval.count} fresh seeds"
+        reached = f"Mean {metric.title} {interval.mean:.6g} over {interval.count} fresh seeds"
     weights = " of averaged weights" if config.objective == "averaged" else ""
+    steps = ""
+    if horizon:
+        steps = f" of {horizon / config.epochs:g} steps:\n# total_steps = {horizon}"
     return (
         f"# Study {sweep.location.name}, trial {best.number}: {schedule.describe()}\n"
-        f"# {reached}{weights} with {config.optimizer.name} over {config.epochs} epochs of {steps} "
-        f"steps:\n# total_steps = {config.epochs * steps}\n\n"
+        f"# {reached}{weights} with {config.loop or config.optimizer.name} over {config.epochs} "
+        f"epochs{steps}\n\n"
         f"{schedule.to_code()}"
     )
 

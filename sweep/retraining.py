@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sweep.dispatch import Dispatcher, Verdict
+from sweep.metric import MSE, Metric
 from sweep.records import TrialRecord, what_diverged
 from sweep.training.engine import EpochResult, TrialSpec
 from sweep.workers import Save, WorkerPool
@@ -22,6 +23,7 @@ class Retraining:
         epochs: Of each.
         stop: Set from anywhere to end soon.
         note: Told what a user should read about the engines.
+        metric: What they come to, in the words of the study.
         on_epochs: Told, every now and then, how many epochs have been trained.
         on_record: Told each one's record as it ends.
     """
@@ -32,6 +34,7 @@ class Retraining:
     note: Callable[[str], None]
     on_epochs: Callable[[int], None] = lambda count: None
     on_record: Callable[[TrialSpec, TrialRecord], None] = lambda spec, record: None
+    metric: Metric = MSE
 
     def run(self, pool: WorkerPool, specs: Sequence[TrialSpec], save: Save | None = None) -> None:
         """Train all of them, side by side, each to its last epoch unless it diverges or raises.
@@ -89,7 +92,7 @@ class _Specs:
         self._trained += 1
         curve = self._curves[result.number]
         curve.append(result)
-        diverged = what_diverged(result)
+        diverged = what_diverged(result, self.asked.metric)
         if not diverged and len(curve) < self.asked.epochs:
             return Verdict()
         self._end(result.number, f"diverged at epoch {len(curve)}: {diverged}" if diverged else "")

@@ -37,7 +37,6 @@ from sweep.pruners import build_pruner
 from sweep.samplers import build_sampler, family_plan, first_trials
 from sweep.settings import DataConfig, StudyConfig
 from sweep.storage import (
-    METRIC,
     explained,
     flush,
     hold,
@@ -49,10 +48,10 @@ from sweep.storage import (
     without_password,
 )
 from sweep.study import load_study
-from sweep.training.engine import TrainingSettings
+from sweep.training.engine import LoopSettings, TrainingSettings
 from sweep.underway import Sweep
 from sweep.winner import save_order, write_winner
-from sweep.workers import WorkerPool, WorkerSetup, default_workers, preload
+from sweep.workers import NOMINAL_STEPS, WorkerPool, WorkerSetup, default_workers, preload
 
 _SETTINGS = "settings"
 _ROWS = "data (its rows)"
@@ -61,8 +60,11 @@ _ROWS = "data (its rows)"
 class Listener:
     """Hears how a sweep goes; each method does nothing unless it is overridden."""
 
-    def on_start(self, location: Location, config: StudyConfig, data: Dataset) -> None:
-        """The settings are valid and the data is prepared; workers are starting."""
+    def on_start(self, location: Location, config: StudyConfig, data: Dataset | None) -> None:
+        """The settings are valid and the data is prepared; workers are starting.
+
+        There is no data where the training loop is the user's own.
+        """
 
     def on_note(self, text: str) -> None:
         """Something that a user should read."""
@@ -105,22 +107,23 @@ def run_sweep(
     plan = family_plan(config)
     sampler = build_sampler(config.sampling, config.seed, 0, plan)
     pruner = build_pruner(config.pruning, config.epochs)
-    data = load_dataset(config.data, config.seed, location.code_folders)
-    check_ends(config.search_space, TrainingSettings.of(config).horizon(len(data.x_train)))
+    data = _load_data(location, config)
+    maximize = config.measure.maximize
+    check_ends(config.search_space, _steps_of(config, data))
     with hold(location.folder, url):
         if "://" not in url:
             for repair in repair_journal(Path(url)):
                 listener.on_note(repair)
-        study = open_study(location.name, url, sampler, pruner)
+        study = open_study(location.name, url, sampler, pruner, maximize)
         shared = "://" in url
         if fresh or not _settings_fit(study, config, data, shared):
             _discard(location, study, url)
-            study = open_study(location.name, url, sampler, pruner)
+            study = open_study(location.name, url, sampler, pruner, maximize)
             _settings_fit(study, config, data, shared)
         before = _draws_before(study, location)
         study.sampler = build_sampler(config.sampling, config.seed, before, plan)
         sweep = Sweep(location, config, data, study, listener.on_note)
-        _describe(study, data, sweep.steps_per_epoch)
+        _describe(sweep)
         _save_settings(location, config, url)
         listener.on_start(location, config, data)
         with explained(url), _pool(sweep) as pool, _stopping_on_signals() as stop:
@@ -157,9 +160,9 @@ def run_audit(
     preload()
     location = Location(study.study_name, folder / SAVED_STUDY, folder)
     look_in(location.code_folders)
-    data = load_dataset(config.data, config.seed, location.code_folders)
+    data = _load_data(location, config)
     trained_on = study.user_attrs.get(_SETTINGS, {}).get(_ROWS)
-    if data.fingerprint != trained_on:
+    if data and data.fingerprint != trained_on:
         raise StudyChangedError(f"{config.data.source}: not the rows that the study was trained on")
     sweep = Sweep(location, config, data, study, listener.on_note)
     with _pool(sweep) as pool, _stopping_on_signals() as stop:
@@ -167,6 +170,20 @@ def run_audit(
     if found is None:
         raise InterruptedSweep("interrupted")
     return found
+
+
+def _load_data(location: Location, config: StudyConfig) -> Dataset | None:
+    """The prepared rows; none where the training loop is the user's own."""
+    if config.loop:
+        return None
+    return load_dataset(config.data, config.seed, location.code_folders)
+
+
+def _steps_of(config: StudyConfig, data: Dataset | None) -> int:
+    """The horizon; a nominal one where only the user's own loop knows it."""
+    if data:
+        return TrainingSettings.of(config).horizon(len(data.x_train))
+    return config.horizon or NOMINAL_STEPS
 
 
 def _discard(location: Location, study: optuna.Study, url: str) -> None:
@@ -177,7 +194,8 @@ def _discard(location: Location, study: optuna.Study, url: str) -> None:
         Path(url).unlink()
     for name in results.FILES:
         (location.folder / name).unlink(missing_ok=True)
-    shutil.rmtree(location.folder / results.ARTIFACTS, ignore_errors=True)
+    for name in (results.CHECKPOINTS, results.ARTIFACTS):
+        shutil.rmtree(location.folder / name, ignore_errors=True)
 
 
 def _check_folder(location: Location) -> None:
@@ -197,13 +215,15 @@ def _draws_before(study: optuna.Study, location: Location) -> int:
     return len(study.get_trials(deepcopy=False)) + (0 if is_journal else beside)
 
 
-def _settings_fit(study: optuna.Study, config: StudyConfig, data: Dataset, shared: bool) -> bool:
+def _settings_fit(
+    study: optuna.Study, config: StudyConfig, data: Dataset | None, shared: bool
+) -> bool:
     """Whether new trials can stand beside the study's own; False if none has been trained yet.
 
     Raises:
         StudyChangedError: They cannot be compared with trials that there are.
     """
-    now = {**config.comparable(), _ROWS: data.fingerprint}
+    now = {**config.comparable(), **({_ROWS: data.fingerprint} if data else {})}
     before: dict[str, Any] | None = study.user_attrs.get(_SETTINGS)
     trials = study.get_trials(deepcopy=False)
     if before == now:
@@ -231,22 +251,27 @@ def _settings_fit(study: optuna.Study, config: StudyConfig, data: Dataset, share
     )
 
 
-def _describe(study: optuna.Study, data: Dataset, steps_per_epoch: int) -> None:
+def _describe(sweep: Sweep) -> None:
     """What optuna-dashboard shows of a study without being told."""
+    study = sweep.study
     if not study.metric_names:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names([METRIC])
-    for name, value in (("unit", data.unit), ("steps_per_epoch", steps_per_epoch)):
+            study.set_metric_names([sweep.config.measure.title])
+    if sweep.data is None:
+        return
+    known = {"unit": sweep.data.unit, "steps_per_epoch": sweep.steps_per_epoch}
+    for name, value in known.items():
         if study.user_attrs.get(name) != value:
             study.set_user_attr(name, value)
 
 
 def _save_settings(location: Location, config: StudyConfig, url: str) -> None:
     storage = None if config.storage is None else without_password(url)
-    saved = config.model_copy(
-        update={"name": location.name, "storage": storage, "data": _found_from(location, config)}
-    )
+    update: dict[str, Any] = {"name": location.name, "storage": storage}
+    if config.loop is None:
+        update["data"] = _found_from(location, config)
+    saved = config.model_copy(update=update)
     write_whole(location.folder / SAVED_STUDY, saved.to_toml())
 
 
@@ -263,8 +288,14 @@ def _found_from(location: Location, config: StudyConfig) -> DataConfig:
 def _pool(sweep: Sweep) -> WorkerPool:
     """The workers; they are started when something is to be trained."""
     config = sweep.config
+    workers = min(config.workers or default_workers(), config.trials)
     setup = WorkerSetup.of(config, sweep.data, sweep.location.code_folders)
-    return WorkerPool(setup, min(config.workers or default_workers(), config.trials))
+    if config.loop:
+        checkpoints = sweep.location.folder.absolute() / results.CHECKPOINTS
+        threads = config.threads or max(1, default_workers() // workers)
+        loop = replace(LoopSettings.of(config), threads=threads, checkpoints=checkpoints)
+        setup = replace(setup, loop=loop)
+    return WorkerPool(setup, workers)
 
 
 def _deadline(started: float, timeout: float | None) -> float:
@@ -297,8 +328,8 @@ def _search(
         owner=owner_of(sweep.location.folder),
         shared="://" in url,
         trials=total,
-        variance=float(sweep.data.y_validation.var()) * sweep.data.target_scale**2,
-        weights=lambda trial: save_order(sweep, trial),
+        variance=_variance(sweep.data) if sweep.data else 0.0,
+        weights=(lambda trial: save_order(sweep, trial)) if sweep.data else None,
         on_finished=on_finished,
         on_tick=listener.on_tick,
         on_note=listener.on_note,
@@ -311,6 +342,11 @@ def _search(
         coordinator.run(pool)
     finally:
         flush(study)
+
+
+def _variance(data: Dataset) -> float:
+    """Of the validation target, in the unit of the MSE."""
+    return float(data.y_validation.var()) * data.target_scale**2
 
 
 def _conclude(
@@ -334,6 +370,8 @@ def _conclude(
         if stop.is_set():
             return
     write_winner(sweep, pool, stop, confirmation)
+    if not stop.is_set():
+        shutil.rmtree(sweep.location.folder / results.CHECKPOINTS, ignore_errors=True)
 
 
 @contextmanager

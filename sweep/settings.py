@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from sweep.errors import did_you_mean
+from sweep.metric import Metric
 from sweep.space import Choice, Dimension, Range, Space, default_own_dimensions
 
 Objective = Literal["best", "final", "averaged"]
@@ -246,9 +247,15 @@ _MANY_TRIALS = 200
 
 _FREE = {
     *("name", "trials", "timeout", "workers", "engine", "lanes", "device", "storage"),
-    *("sampler", "pruner", "confirm", "fair"),
+    *("sampler", "pruner", "confirm", "fair", "threads"),
 }
 """Settings of a study that may change between two runs of it."""
+
+_TABLE = {"data", "model", "optimizer"}
+"""What a study has no use for where the training loop is the user's own."""
+
+_LOOP = {"loop", "metric", "direction", "horizon", "evaluate_every", "threads"}
+"""What a study has no use for where it is not."""
 
 
 class StudyConfig(_Section):
@@ -275,6 +282,14 @@ class StudyConfig(_Section):
         device: `auto`, `cpu`, `cuda` or `cuda:<i>`.
         storage: An Optuna storage URL or a journal's path; None for a journal in the results
             folder.
+        loop: `module:function`, a training loop of the user's own; the data, the model and the
+            optimizer are then its own.
+        metric: What the loop yields.
+        direction: Whether less or more of it is better.
+        horizon: Optimizer steps of a trial, for a loop that is counted in steps; `epochs` are then
+            its evaluations.
+        evaluate_every: Steps between two evaluations of such a loop.
+        threads: Torch threads of a worker with a loop; None shares the cores out.
     """
 
     name: Annotated[str | None, Field(min_length=1)] = None
@@ -290,6 +305,12 @@ class StudyConfig(_Section):
     lanes: int | None = Field(None, ge=1)
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     storage: str | None = None
+    loop: str | None = None
+    metric: str = Field("val_mse", pattern=r"^[A-Za-z]\w*$")
+    direction: Literal["minimize", "maximize"] = "minimize"
+    horizon: int | None = Field(None, ge=1)
+    evaluate_every: int | None = Field(None, ge=1)
+    threads: int | None = Field(None, ge=1)
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -298,6 +319,22 @@ class StudyConfig(_Section):
     pruner: PrunerConfig = PrunerConfig()
     confirm: ConfirmConfig = ConfirmConfig()
     custom: dict[str, CustomConfig] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _count_evaluations(cls, values: Any) -> Any:
+        """A loop that is counted in steps has as many epochs as evaluations."""
+        if not isinstance(values, dict):
+            return values
+        horizon, every = values.get("horizon"), values.get("evaluate_every")
+        if type(horizon) is int and type(every) is int and horizon >= 1 and every >= 1:
+            return {"epochs": -(-horizon // every), **values}
+        return values
+
+    @property
+    def measure(self) -> Metric:
+        """What trials are compared by."""
+        return Metric(self.metric, self.direction == "maximize")
 
     @property
     def sampling(self) -> SamplerConfig:
@@ -334,14 +371,16 @@ class StudyConfig(_Section):
 
     def comparable(self) -> dict[str, Any]:
         """The settings that must stay as they are for two trials to be compared, flat."""
-        kept = dict(_flatten(self.model_dump(mode="json", exclude={*_FREE, "space"})))
+        left_out = {*_FREE, "space", *(_TABLE if self.loop else _LOOP)}
+        kept = dict(_flatten(self.model_dump(mode="json", exclude=left_out)))
         kept["pruner.signal"] = self.pruner.signal  # pruners compare what trials have reported
-        del kept["data.source"]  # a file may move; its rows are compared by their fingerprint
+        kept.pop("data.source", None)  # a file may move; its rows are compared by their fingerprint
         return kept | {f"space.{n}": text for n, text in self.search_space.to_dict().items()}
 
     def to_toml(self) -> str:
         """The settings as a study file."""
-        values = self.model_dump(mode="json", exclude_none=True)
+        left_out = _TABLE if self.loop else _LOOP
+        values = self.model_dump(mode="json", exclude_none=True, exclude=left_out)
         values["space"] |= values["space"].pop("own")
         return tomlkit.dumps(values)
 

@@ -17,6 +17,7 @@ import optuna
 from filelock import FileLock, Timeout
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -25,7 +26,6 @@ from sweep.errors import StorageError, StudyBusyError
 from sweep.journal import BatchedJournal, journal_lock
 
 JOURNAL = "study.journal"
-METRIC = "validation MSE"
 _OWNER = "sweep:owner"
 _TRIES = 4
 
@@ -144,13 +144,18 @@ def open_storage(url: str, batched: bool = False) -> BaseStorage:
 
 
 def open_study(
-    name: str, url: str, sampler: optuna.samplers.BaseSampler, pruner: optuna.pruners.BasePruner
+    name: str,
+    url: str,
+    sampler: optuna.samplers.BaseSampler,
+    pruner: optuna.pruners.BasePruner,
+    maximize: bool = False,
 ) -> optuna.Study:
     """Create a study, or load the one of this name.
 
     Raises:
-        StorageError: The storage cannot be reached, or the study's direction is not `minimize`.
+        StorageError: The storage cannot be reached, or the study has another direction.
     """
+    direction = StudyDirection.MAXIMIZE if maximize else StudyDirection.MINIMIZE
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     for attempt in range(_TRIES):
         try:
@@ -159,7 +164,7 @@ def open_study(
                 study_name=name,
                 sampler=sampler,
                 pruner=pruner,
-                direction="minimize",
+                direction=direction,
                 load_if_exists=True,
             )
             break
@@ -170,8 +175,11 @@ def open_study(
                 reason = _reason(problem, url)
                 raise StorageError(f"{without_password(url)}: {reason}") from None
             time.sleep(0.2)
-    if study.directions != [optuna.study.StudyDirection.MINIMIZE]:
-        raise StorageError(f"{without_password(url)}: study {name!r} was made by another program")
+    if study.directions != [direction]:
+        raise StorageError(
+            f"{without_password(url)}: study {name!r} was made by another program, or with another "
+            "direction; give the study another name"
+        )
     return study
 
 

@@ -21,14 +21,14 @@ class Sweep:
     Args:
         location: The study's name, file and results folder.
         config: Its settings.
-        data: Its prepared rows.
+        data: Its prepared rows; None for a training loop of the user's own.
         study: Its trials.
         note: Tells the user a sentence.
     """
 
     location: Location
     config: StudyConfig
-    data: Dataset
+    data: Dataset | None
     study: optuna.Study
     note: Callable[[str], None]
 
@@ -38,8 +38,10 @@ class Sweep:
         return TrainingSettings.of(self.config)
 
     @property
-    def steps_per_epoch(self) -> int:
-        """Optimizer steps in one pass over the training rows."""
+    def steps_per_epoch(self) -> int | None:
+        """Optimizer steps in one pass over the training rows; None if only a loop knows."""
+        if self.data is None:
+            return None
         return self.settings.steps_per_epoch(len(self.data.x_train))
 
     @property

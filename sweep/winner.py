@@ -21,6 +21,7 @@ from sweep.workers import Prediction, Save, WorkerPool
 def save_order(sweep: Sweep, trial: FrozenTrial) -> Save:
     """The order to write a trial's weights to `best_model.pt`."""
     data = sweep.data
+    assert data is not None
     about: dict[str, Any] = {
         "trial": trial.number,
         "val_mse": results.value_of(trial),
@@ -38,6 +39,9 @@ def write_winner(
 ) -> None:
     """Write everything about the winner; only now are the test rows looked at."""
     best = winning_trial(sweep, confirmation)
+    if sweep.data is None:  # a loop of the user's own keeps its models itself
+        results.write_best(sweep, best, confirmation, None)
+        return
     prediction = _prediction(sweep, pool, stop, best)
     if prediction is None:
         return
@@ -49,7 +53,7 @@ def write_winner(
 
 def winning_trial(sweep: Sweep, confirmation: Confirmation | None) -> FrozenTrial:
     """The trial of the schedule that won the confirmation, or else the search."""
-    best = results.standing(sweep.trials)
+    best = results.standing(sweep.trials, sweep.config.measure)
     if confirmation is None:
         return best[0]
     return next(trial for trial in best if trial.number == confirmation.winner.trial)

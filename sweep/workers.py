@@ -23,7 +23,14 @@ from sweep.files import write_whole
 from sweep.imports import look_in
 from sweep.schedules import Schedule
 from sweep.settings import ModelConfig, StudyConfig
-from sweep.training.engine import EngineName, EpochResult, TrainingSettings, TrialError, TrialSpec
+from sweep.training.engine import (
+    EngineName,
+    EpochResult,
+    LoopSettings,
+    TrainingSettings,
+    TrialError,
+    TrialSpec,
+)
 
 if TYPE_CHECKING:  # the coordinator's side starts without torch
     from sweep.training.engine import Engine
@@ -34,32 +41,39 @@ _CONTEXT: Any = multiprocessing.get_context(_METHOD)
 _ANSWER_SECS = 0.1
 """A worker that has trained so long answers, however many epochs it was told to train."""
 
+NOMINAL_STEPS = 1000
+"""The horizon that a schedule is tried over where only a training loop knows the real one."""
+
 
 @dataclass(frozen=True)
 class WorkerSetup:
     """What a worker needs to build its engine.
 
     Args:
-        data: The prepared data.
+        data: The prepared data; None for a training loop of the user's own.
         model: The model's settings.
         folders: Where the user's own modules are.
         settings: What all trials share.
         engine: Which one it builds.
         lanes: How many trials the vectorised engine trains at once; by default what suits it.
         custom: One schedule of each of the user's own factories, to be tried first.
+        loop: A training loop of the user's own, in the place of data, model and settings.
     """
 
-    data: Dataset
+    data: Dataset | None
     model: ModelConfig
     folders: tuple[Path, ...]
     settings: TrainingSettings
     engine: EngineName = "auto"
     lanes: int | None = None
     custom: tuple[Schedule, ...] = ()
+    loop: LoopSettings | None = None
 
     @classmethod
-    def of(cls, config: StudyConfig, data: Dataset, folders: tuple[Path, ...]) -> WorkerSetup:
-        """That of a study."""
+    def of(
+        cls, config: StudyConfig, data: Dataset | None, folders: tuple[Path, ...]
+    ) -> WorkerSetup:
+        """That of a study; a loop of the user's own is still to be given."""
         return cls(
             data=data,
             model=config.model,
@@ -358,6 +372,7 @@ def _predict_test(path: Path, setup: WorkerSetup) -> Prediction | None:
 
     from sweep.models import build_model, predict
 
+    assert setup.data is not None
     x = torch.from_numpy(setup.data.x_test)
     values = torch.zeros(0)
     try:
@@ -386,12 +401,20 @@ def save_weights(path: Path, weights: Mapping[str, Any], about: Mapping[str, Any
 def _build_engine(setup: WorkerSetup) -> Engine:
     import torch
 
-    from sweep.training.build import build_engine, check_schedule
+    from sweep.training.build import build_engine, build_loop_engine, check_schedule
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(setup.loop.threads if setup.loop else 1)
     look_in(setup.folders)
+    steps = NOMINAL_STEPS
+    if setup.data:
+        steps = setup.settings.horizon(len(setup.data.x_train))
+    elif setup.loop and setup.loop.horizon:
+        steps = setup.loop.horizon
     for schedule in setup.custom:
-        check_schedule(schedule, setup.settings.horizon(len(setup.data.x_train)))
+        check_schedule(schedule, steps)
+    if setup.loop:
+        return build_loop_engine(setup.loop, setup.folders)
+    assert setup.data is not None
     return build_engine(
         setup.data, setup.model, setup.folders, setup.settings, setup.engine, setup.lanes
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "sweep"
 
 FLOORS = [
-    {"errors", "numbers", "paired"},
+    {"errors", "numbers", "paired", "metric"},
     {"files", "imports", "shapes", "behaviour_log", "arguments", "dataset", "halving"},
     {"schedule_code", "warmup"},
     {"schedules", "journal"},
@@ -31,7 +31,7 @@ FLOORS = [
     {"artifacts"},
     {"dashboard"},
     {"display"},
-    {"progress"},
+    {"progress", "library"},
     {"cli"},
     {"__main__", "__init__"},
 ]
@@ -54,7 +54,7 @@ HEAVY = {
         "confirm",
         "audit",
     }
-    | {"winner", "run", "report", "progress", "dashboard", "cli"}
+    | {"winner", "run", "report", "progress", "dashboard", "library", "cli"}
     | {"notes", "exhibits", "artifacts"},
     "typer": {"cli"},
     "rich": {"cli", "progress", "display", "report"},

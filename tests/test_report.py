@@ -345,7 +345,7 @@ def test_importance_says_why_there_is_none(tmp_path: Path) -> None:
     same = summarise(searched(40, same=True), CONFIG, tmp_path).importance
     assert (same.shares, same.note) == (
         {},
-        "every completed trial has the same validation MSE",
+        "every completed trial has the same value",
     )
 
 

@@ -73,6 +73,17 @@ EVERYTHING: dict[str, Any] = {
 """A study file that gives every setting a value other than its default."""
 
 
+LOOP = {
+    "loop": "train.py:train",
+    "metric": "val_accuracy",
+    "direction": "maximize",
+    "horizon": 700,
+    "evaluate_every": 100,
+    "threads": 3,
+}
+"""What a study with a training loop of the user's own has in the place of data and model."""
+
+
 def config(**values: Any) -> StudyConfig:
     return StudyConfig.model_validate(values)
 
@@ -107,7 +118,17 @@ class TestToToml:
             if value == default[section][name]
         ]
         alike += [name for name, value in given.items() if value == default[name]]
-        assert alike == ["optimizer.name"]  # sgd: the others have no momentum
+        assert alike == ["optimizer.name", *LOOP]  # sgd: the others have no momentum
+
+    def test_a_loop_is_read_back_in_the_place_of_data_and_model(self) -> None:
+        before = config(**LOOP)
+        written = tomllib.loads(before.to_toml())
+        assert config(**written) == before
+        assert LOOP.items() <= written.items()
+        assert written["epochs"] == 7
+        assert not {"data", "model", "optimizer"} & set(written)
+        assert not any(key.startswith(("data", "model")) for key in before.comparable())
+        assert not set(LOOP) & set(config().comparable())
 
     def test_a_confirmation_is_switched_by_a_word(self) -> None:
         assert config(confirm=False).confirm.enabled is False

@@ -63,15 +63,20 @@ def _values(findings: Findings, confirmation: Confirmation) -> Picture | None:
     more = ", and so on" if len(finite) > _NAMED else ""
     return Picture(
         "confirmation",
-        "Validation MSE on fresh seeds, with 95 % intervals of the mean",
+        f"{_title(confirmation)} on fresh seeds, with 95 % intervals of the mean",
         figure,
-        f"Mean validation MSE and its 95 % interval: {', '.join(parts)}{more}. A stroke is a seed.",
+        f"Mean {confirmation.metric.title} and its 95 % interval: {', '.join(parts)}{more}. "
+        "A stroke is a seed.",
         _table(confirmation),
     )
 
 
+def _title(confirmation: Confirmation) -> str:
+    return "Validation MSE" if confirmation.metric.is_mse else confirmation.metric.name
+
+
 def _leads(findings: Findings, confirmation: Confirmation) -> Picture | None:
-    """How much lower the winner's MSE is than each other candidate's, over common seeds."""
+    """How much better the winner's value is than each other candidate's, over common seeds."""
     others = [c for c in confirmation.candidates[1:] if math.isfinite(c.interval.mean)]
     others = [c for c in others if confirmation.lead_over(c).count > 1]
     if not others or not math.isfinite(confirmation.winner.interval.mean):
@@ -94,7 +99,7 @@ def _leads(findings: Findings, confirmation: Confirmation) -> Picture | None:
             hovertemplate=f"{_hover(candidate)}<br>the winner has "
             f"{confirmation.compared(candidate)}<extra></extra>",
         )
-    _as_rows(figure, len(others), "winner's lead: lower MSE by (%)")
+    _as_rows(figure, len(others), f"winner's lead: {plain(confirmation.metric.better)} by (%)")
     figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1.5, "dash": "dash"})
     ahead = [c for c in others if confirmation.is_ahead_of(c)]
     text = (
@@ -152,7 +157,15 @@ def _table(confirmation: Confirmation) -> Table:
                 "yes" if confirmation.dropped_out(candidate) else "",
             ]
         )
-    header = ["trial", "scheduler", "lr", "decay", "mean MSE", "winner's lead", "seeds"]
+    header = [
+        "trial",
+        "scheduler",
+        "lr",
+        "decay",
+        f"mean {confirmation.metric.short}",
+        "winner's lead",
+        "seeds",
+    ]
     return Table([*header, "mean rank", "dropped out"], rows, "Every run is in confirm.csv.")
 
 

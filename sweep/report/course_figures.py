@@ -133,7 +133,7 @@ def _add_curve(figure: go.Figure, findings: Findings, trial: Ended, winner: bool
         line={"color": look.colour, "width": _WINNER if winner else _OTHER, "dash": look.dash},
         hovertemplate=f"{trial.hover()}<br>epoch %{{x}}: %{{y:.4g}}<extra></extra>",
     )
-    epoch = trial.record.best_epoch(findings.config.objective)
+    epoch = trial.record.best_epoch(findings.config.objective, findings.metric)
     if winner and epoch:
         figure.add_scatter(
             x=[epoch],
@@ -155,7 +155,7 @@ def _add_other_weights(figure: go.Figure, findings: Findings, trial: Ended) -> N
     counts = findings.config.objective == "averaged"
     kind, values = ("raw", RAW) if counts else ("averaged", AVERAGED)
     course = column(trial.record, values)
-    if not course:
+    if not any(map(math.isfinite, course)):
         return
     scheduler = trial.schedule.scheduler
     figure.add_scatter(
@@ -171,7 +171,7 @@ def _add_other_weights(figure: go.Figure, findings: Findings, trial: Ended) -> N
 
 def _curve_facts(findings: Findings, shown: Sequence[Ended]) -> str:
     winner = shown[0]
-    epoch = winner.record.best_epoch(findings.config.objective)
+    epoch = winner.record.best_epoch(findings.config.objective, findings.metric)
     text = (
         f"Trial {winner.number} ({winner.schedule.describe()}) reaches {number(winner.val_mse)} "
         f"after epoch {epoch} of {len(winner.record.curve)}."

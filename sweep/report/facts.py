@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.confirmation import BASELINE, Confirmation
+from sweep.metric import MSE, Metric
 from sweep.numbers import counted, number, percent
 from sweep.report.importance import Importance
 from sweep.results import HeldOutScore
@@ -91,8 +92,7 @@ class Rival:
 
     Args:
         trial: The trial.
-        behind: (its MSE - the best MSE) / its MSE: how much lower the best one is; None if its
-            MSE is 0.
+        behind: How much better the best one's value is, as a share of its own; None if that is 0.
     """
 
     trial: TrialFacts
@@ -149,6 +149,7 @@ class Summary:
         failure: Why trials failed, most often; empty if none has.
         confirmation: What came of the best schedules on fresh seeds; None if they have not been
             trained on any, or if the search has found a better one since.
+        metric: What trials are compared by; where this page says MSE, it is that.
     """
 
     study: str
@@ -169,6 +170,7 @@ class Summary:
     test: HeldOutScore | None
     failure: str
     confirmation: Confirmation | None = None
+    metric: Metric = MSE
 
     @property
     def mse_unit(self) -> str:
@@ -188,13 +190,13 @@ class Summary:
         after = "" if best.best_epoch is None else f" after {best.best_epoch} of {self.epochs}"
         epochs = f"{after} epochs" if after else ""
         weights = " with averaged weights" if self.objective == "averaged" else ""
-        reached = f"reaches validation MSE {number(best.val_mse)}{r2}{weights}{epochs}"
+        reached = f"reaches {self.metric.title} {number(best.val_mse)}{r2}{weights}{epochs}"
         if self.confirmation:
             interval = self.confirmation.winner.interval
             seeds = counted(interval.count, "fresh seed")
             margin = f" ± {interval.margin:.2g}" if interval.count > 1 else ""
             reached = (
-                f"reaches validation MSE {number(interval.mean)}{margin}{weights} over {seeds}"
+                f"reaches {self.metric.title} {number(interval.mean)}{margin}{weights} over {seeds}"
             )
         return f"{best.schedule.describe()} {reached}."
 
@@ -208,7 +210,7 @@ class Summary:
         mean = self.confirmation.winner.interval.mean
         if not math.isfinite(mean) or not mean:
             return "unknown"
-        share = (mean - self.best.val_mse) / mean
+        share = self.metric.lead(self.best.val_mse, mean) or 0.0
         word = "better" if share >= 0 else "worse"
         return (
             f"in the search it came to {number(self.best.val_mse)}, "
@@ -231,7 +233,7 @@ class Summary:
         if self.constant.behind is None:
             return "a constant rate is as good"
         return (
-            f"{percent(self.constant.behind)} lower MSE than the best constant rate "
+            f"{percent(self.constant.behind)} {self.metric.better} than the best constant rate "
             f"(lr {number(rival.schedule.lr)}: {number(rival.val_mse)})"
         )
 
@@ -290,7 +292,15 @@ class Summary:
         sentences = {name: _jsonable(getattr(self, name)) for name in names}
         confirmation = self.confirmation.to_dict() if self.confirmation else None
         described: dict[str, Any] = _jsonable(self) | sentences
-        return described | {"confirmation": confirmation}
+        named: dict[str, Any] = _named(described, self.metric)
+        return named | {"confirmation": confirmation}
+
+
+def _named(value: Any, metric: Metric) -> Any:
+    """The same with the metric's name in the place of the validation MSE's."""
+    if isinstance(value, dict):
+        return {metric.named(key): _named(item, metric) for key, item in value.items()}
+    return [_named(item, metric) for item in value] if isinstance(value, list) else value
 
 
 def _jsonable(value: Any) -> Any:

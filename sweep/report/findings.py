@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.errors import ScheduleError
+from sweep.metric import MSE, Metric
 from sweep.numbers import number, percent
 from sweep.records import CURVE_COLUMNS, TrialRecord, has_diverged, read_record
 from sweep.report.facts import Summary, TrialFacts
@@ -44,6 +45,7 @@ class Ended:
         suggestion: What it was trained with.
         val_mse: What counts of its validation MSE, also if it was stopped; None without any.
         record: Its course.
+        metric: What trials are compared by.
     """
 
     number: int
@@ -51,6 +53,7 @@ class Ended:
     suggestion: Suggestion
     val_mse: float | None
     record: TrialRecord
+    metric: Metric = MSE
 
     @property
     def schedule(self) -> Schedule:
@@ -61,7 +64,7 @@ class Ended:
         """The trial, how it ended and all its parameters, as lines of Plotly's text."""
         schedule, suggestion = self.schedule, self.suggestion
         lines = [f"<b>trial {self.number}</b>, {plain(schedule.scheduler)}"]
-        lines.append(f"validation MSE {number(self.val_mse)}")
+        lines.append(f"{plain(self.metric.title)} {number(self.val_mse)}")
         if self.ending != "completed":
             lines[1] += f", {self.ending} after {len(self.record.curve)} epochs"
         lines.append(f"lr {number(schedule.lr)}")
@@ -119,7 +122,7 @@ class Findings:
             self.trials,
             key=lambda t: (
                 t.ending != "completed",
-                math.inf if t.val_mse is None else t.val_mse,
+                math.inf if t.val_mse is None else self.metric.loss(t.val_mse),
                 t.number,
             ),
         )
@@ -135,10 +138,16 @@ class Findings:
         return in_memory(self.study.get_trials(deepcopy=False))
 
     @property
+    def metric(self) -> Metric:
+        """What trials are compared by."""
+        return self.config.measure
+
+    @property
     def mse_title(self) -> str:
         """Of an axis."""
         unit = self.summary.mse_unit
-        return f"validation MSE ({plain(unit)})" if unit else "validation MSE"
+        title = plain(self.metric.title)
+        return f"{title} ({plain(unit)})" if unit else title
 
     def of(self, facts: TrialFacts) -> Ended:
         """The whole of a trial that the summary speaks of."""
@@ -275,8 +284,9 @@ def _ended(trial: FrozenTrial, config: StudyConfig) -> Ended:
         number=trial.number,
         ending=endings.get(trial.state, stopped),
         suggestion=suggestion_of(trial, config.search_space),
-        val_mse=record.val_mse(config.objective),
+        val_mse=record.val_mse(config.objective, config.measure),
         record=record,
+        metric=config.measure,
     )
 
 

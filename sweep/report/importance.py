@@ -42,7 +42,7 @@ def importance(study: optuna.Study) -> Importance:
     if not shared:
         return Importance({}, "every parameter is fixed")
     if len({trial.values[0] for trial in done}) == 1:
-        return Importance({}, "every completed trial has the same validation MSE")
+        return Importance({}, "every completed trial has the same value")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")

@@ -46,7 +46,7 @@ def trial_curve(findings: Findings, trial: Ended) -> Picture | None:
     shown: list[float] = []
     for name, (source, colour, dash, width) in columns.items():
         values = column(trial.record, source)
-        if not values:
+        if not any(map(math.isfinite, values)):
             continue
         shown += values
         figure.add_scatter(
@@ -59,7 +59,7 @@ def trial_curve(findings: Findings, trial: Ended) -> Picture | None:
         )
     if not shown:
         return None
-    epoch = trial.record.best_epoch(findings.config.objective)
+    epoch = trial.record.best_epoch(findings.config.objective, findings.metric)
     if epoch:
         figure.add_scatter(
             x=[epoch],

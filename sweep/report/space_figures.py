@@ -18,6 +18,7 @@ from sweep.report.findings import MOST_POINTS, Ended, Findings, in_memory, is_wi
 from sweep.report.importance import BEST_SHARE
 from sweep.report.palette import ACCENT, GOOD_TO_BAD, NEUTRAL, SECOND
 from sweep.report.picture import Picture, Table, log_axis, styled
+from sweep.results import completed
 from sweep.space import Range
 
 _MOST_IN_A_RANGE = 400
@@ -46,8 +47,10 @@ def colour_range(findings: Findings) -> tuple[float, float] | None:
     values = [t.val_mse for t in findings.trials if t.ending == "completed" and t.val_mse]
     if not values:
         return None
-    low, high = min(values), float(np.median(values))
-    return low, high if high > low else low + abs(low) * 0.01 + 1e-12
+    loss = findings.metric.loss
+    best, median = min(map(loss, values)), float(np.median([loss(value) for value in values]))
+    worse = median if median > best else best + abs(best) * 0.01 + 1e-12
+    return loss(best), loss(worse)
 
 
 def _map(
@@ -77,12 +80,12 @@ def _map(
         figure,
         height=300,
         xaxis=_axis("peak learning rate", lr),
-        yaxis=log_axis("validation MSE", wide) if flat else _axis("decay", decay),
+        yaxis=log_axis(plain(findings.metric.title), wide) if flat else _axis("decay", decay),
         margin={"l": 56, "r": 12, "t": 8, "b": 48},
     )
     return Picture(
         f"map-{_slug(scheduler)}",
-        f"{scheduler}: validation MSE over peak rate{'' if flat else ' and decay'}",
+        f"{scheduler}: {findings.metric.title} over peak rate{'' if flat else ' and decay'}",
         figure,
         _map_facts(scheduler, trials, flat),
     )
@@ -122,10 +125,10 @@ def _add_trials(
     if ending == "completed":
         marker |= {
             "size": 10,
-            "color": [trial.val_mse for trial in trials],
+            "color": [t.metric.loss(t.val_mse or 0.0) for t in trials],
             "colorscale": [list(stop) for stop in GOOD_TO_BAD],
-            "cmin": scale[0],
-            "cmax": scale[1],
+            "cmin": trials[0].metric.loss(scale[0]),
+            "cmax": trials[0].metric.loss(scale[1]),
             "line": {"color": NEUTRAL, "width": 0.7},
         }
     else:
@@ -248,14 +251,14 @@ def _range_figure(
         figure,
         height=260,
         xaxis=_axis(plain(name), bounds),
-        yaxis=log_axis("validation MSE", is_wide(values, 4.0)),
+        yaxis=log_axis(plain(findings.metric.title), is_wide(values, 4.0)),
         margin={"l": 56, "r": 12, "t": 8, "b": 48},
     )
     has = _value(findings.of(best), name) if best else None
     quarter = [trial.params[name] for trial in ranked[: max(1, len(ranked) // 4)]]
     return Picture(
         f"range-{_slug(name)}",
-        f"{name}: validation MSE over its range",
+        f"{name}: {findings.metric.title} over its range",
         figure,
         f"{name} was searched over {bounds}; the winner has {number(has)}, "
         f"the best quarter {_span(quarter)}.",
@@ -271,7 +274,7 @@ def _value(trial: Ended, name: str) -> float | None:
 def _completed(findings: Findings) -> list[optuna.trial.FrozenTrial]:
     """Completed trials, the best first; where they are many, ever fewer of the worse ones."""
     trials = findings.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    ranked = sorted((t for t in trials if np.isfinite(t.values[0])), key=lambda t: t.values[0])
+    ranked = [t for t in completed(trials, findings.metric) if np.isfinite(t.values[0])]
     if len(ranked) <= MOST_POINTS:
         return ranked
     kept = np.geomspace(1, len(ranked), _MOST_IN_A_RANGE).round().astype(int) - 1

@@ -16,6 +16,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.confirmation import BASELINE, Confirmation
+from sweep.metric import Metric
 from sweep.records import TrialRecord, has_diverged, read_record
 from sweep.report.edges import edge_advice
 from sweep.report.facts import (
@@ -31,6 +32,7 @@ from sweep.results import (
     BEST_SCHEDULE,
     HeldOutScore,
     completed,
+    horizon_of,
     schedule_of,
     standing,
     suggestion_of,
@@ -54,13 +56,14 @@ def summarise(study: optuna.Study, config: StudyConfig, folder: Path, top: int =
     """
     trials = study.get_trials(deepcopy=False)
     space = config.search_space
-    ranked = [t for t in completed(trials) if math.isfinite(t.values[0])]
+    metric = config.measure
+    ranked = [t for t in completed(trials, metric) if math.isfinite(t.values[0])]
     facts = [_trial_facts(trial, space) for trial in ranked]
     written = _read_best(folder)
-    confirmation = _confirmation(written, ranked)
+    confirmation = _confirmation(written, ranked, metric)
     winner = ranked[0] if ranked else None
     if confirmation:  # it may have been stopped early in the search
-        winner = next(t for t in standing(trials) if t.number == confirmation.winner.trial)
+        winner = next(t for t in standing(trials, metric) if t.number == confirmation.winner.trial)
     best = _best(winner, config, _steps_per_epoch(study, written)) if winner else None
     constant = next((f for f in facts if f.schedule.scheduler == BASELINE), None)
     other = next((f for f in facts if best and _differs(f, best)), None)
@@ -78,14 +81,15 @@ def summarise(study: optuna.Study, config: StudyConfig, folder: Path, top: int =
         epochs_saved=saved / (len(records) * config.epochs) if records else 0.0,
         worker_secs=sum(map(_seconds, records)),
         best=best,
-        constant=_rival(constant, best),
-        runner_up=_rival(other, best),
-        schedulers=_by_scheduler(trials, facts, space),
+        constant=_rival(constant, best, metric),
+        runner_up=_rival(other, best, metric),
+        schedulers=_by_scheduler(trials, facts, space, metric),
         top=tuple(facts[:top]),
         importance=importance(study),
         test=_test_score(written, best),
         failure=_failure(trials),
         confirmation=confirmation,
+        metric=metric,
     )
 
 
@@ -93,12 +97,14 @@ def _differs(trial: TrialFacts, best: Best) -> bool:
     return trial.schedule.scheduler != best.schedule.scheduler
 
 
-def _confirmation(written: dict[str, Any], ranked: Sequence[FrozenTrial]) -> Confirmation | None:
+def _confirmation(
+    written: dict[str, Any], ranked: Sequence[FrozenTrial], metric: Metric
+) -> Confirmation | None:
     """What was written of a confirmation, if the search has found nothing better since."""
     described = written.get("confirmation")
     if not described or not ranked or written.get("best_of_search") != ranked[0].number:
         return None
-    return Confirmation.from_dict(described)
+    return Confirmation.from_dict(described, metric)
 
 
 def _trial_facts(trial: FrozenTrial, space: Space) -> TrialFacts:
@@ -117,7 +123,7 @@ def _best(trial: FrozenTrial, config: StudyConfig, steps_per_epoch: int | None) 
     schedule = suggestion.schedule
     own = {f"{schedule.scheduler}.{name}": value for name, value in schedule.params.items()}
     values = {"lr": schedule.lr, "decay": schedule.decay, "warmup": schedule.warmup, **own}
-    total_steps = steps_per_epoch * config.epochs if steps_per_epoch else None
+    total_steps = horizon_of(trial, steps_per_epoch and steps_per_epoch * config.epochs)
     columns = ("lr_first", "lr_last", "train_mse", "val_mse", "averaged_val_mse")
     return Best(
         **{field.name: getattr(facts, field.name) for field in fields(TrialFacts)},
@@ -129,11 +135,10 @@ def _best(trial: FrozenTrial, config: StudyConfig, steps_per_epoch: int | None) 
     )
 
 
-def _rival(trial: TrialFacts | None, best: Best | None) -> Rival | None:
+def _rival(trial: TrialFacts | None, best: Best | None, metric: Metric) -> Rival | None:
     if trial is None or best is None:
         return None
-    behind = (trial.val_mse - best.val_mse) / trial.val_mse if trial.val_mse else None
-    return Rival(trial, behind)
+    return Rival(trial, metric.lead(best.val_mse, trial.val_mse))
 
 
 def _counts(trials: Sequence[FrozenTrial], asked: int) -> Counts:
@@ -176,7 +181,7 @@ def _scheduler_of(trial: FrozenTrial, space: Space) -> str:
 
 
 def _by_scheduler(
-    trials: Sequence[FrozenTrial], facts: Sequence[TrialFacts], space: Space
+    trials: Sequence[FrozenTrial], facts: Sequence[TrialFacts], space: Space, metric: Metric
 ) -> tuple[SchedulerFacts, ...]:
     names = [_scheduler_of(trial, space) for trial in trials]
     listed = dict.fromkeys((*space.schedulers, *filter(None, names)))
@@ -197,7 +202,11 @@ def _by_scheduler(
             median_val_mse=statistics.median(f.val_mse for f in done) if done else None,
         )
         rows.append(row)
-    return tuple(sorted(rows, key=lambda row: row.best.val_mse if row.best else math.inf))
+
+    def standing_of(row: SchedulerFacts) -> float:
+        return metric.loss(row.best.val_mse) if row.best else math.inf
+
+    return tuple(sorted(rows, key=standing_of))
 
 
 def _read_best(folder: Path) -> dict[str, Any]:
@@ -210,7 +219,9 @@ def _read_best(folder: Path) -> dict[str, Any]:
 
 
 def _steps_per_epoch(study: optuna.Study, written: dict[str, Any]) -> int | None:
-    steps = study.user_attrs.get("steps_per_epoch", written.get("steps_per_epoch"))
+    steps = study.user_attrs.get("steps_per_epoch")
+    if steps is None and "loop" not in written:  # each trial of a loop has its own horizon
+        steps = written.get("steps_per_epoch")
     return int(steps) if steps else None
 
 

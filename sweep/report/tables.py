@@ -12,6 +12,7 @@ from rich.text import Text
 
 from sweep.audit import Audit
 from sweep.confirmation import Candidate, Confirmation
+from sweep.metric import Metric
 from sweep.numbers import aligned, counted, duration, number, percent
 from sweep.paired import Interval
 from sweep.report.curves import draw, draw_rate_curve, draw_rates
@@ -132,7 +133,10 @@ def confirmation_table(confirmation: Confirmation) -> FittingTable:
         (
             Column("trial", [str(candidate.trial) for candidate in candidates]),
             Column("scheduler", [s.scheduler for s in schedules], justify="left"),
-            Column("mean MSE", [aligned(interval.mean) for interval in intervals]),
+            Column(
+                f"mean {confirmation.metric.short}",
+                [aligned(interval.mean) for interval in intervals],
+            ),
             Column("95 %", [_margin(interval) for interval in intervals], 1),
             Column("winner's lead", [_lead(confirmation, c) for c in candidates], 1, "left"),
             Column("seeds", [str(interval.count) for interval in intervals], 2),
@@ -163,13 +167,14 @@ def audit_report(found: Audit) -> Group:
     """What an audit found, and the trials that did best in it."""
     best = found.audited[:10]
     schedules = [one.schedule for one in best]
-    lead = [(found.best_val_mse - one.val_mse) / found.best_val_mse for one in best]
+    metric = found.metric
+    lead = [metric.lead(one.val_mse, found.best_val_mse) or 0.0 for one in best]
     table = FittingTable(
         "Pruned trials, trained to their end",
         (
             Column("trial", [str(one.trial) for one in best]),
             Column("scheduler", [schedule.scheduler for schedule in schedules], justify="left"),
-            Column("val MSE", [aligned(one.val_mse) for one in best]),
+            Column(_value_title(metric), [aligned(one.val_mse) for one in best]),
             Column("against the best", [_better_or_worse(share) for share in lead], 1, "left"),
             Column("pruned at epoch", [str(one.pruned_at) for one in best], 2),
             Column("lr", [number(schedule.lr) for schedule in schedules], 3, "left"),
@@ -199,7 +204,10 @@ def scheduler_table(summary: Summary) -> FittingTable:
         "Schedulers",
         (
             Column("scheduler", [row.name for row in rows], justify="left"),
-            Column("best MSE", [aligned(best.val_mse if best else None) for best in bests]),
+            Column(
+                f"best {summary.metric.short}",
+                [aligned(best.val_mse if best else None) for best in bests],
+            ),
             Column("behind", [_behind(summary, best) for best in bests], rank=8),
             Column("median", [aligned(row.median_val_mse) for row in rows], rank=4),
             Column("best lr", [_lr(best) for best in bests], 1, "left"),
@@ -219,7 +227,12 @@ def _behind(summary: Summary, trial: TrialFacts | None) -> str:
     first = summary.schedulers[0].best
     if trial is None or first is None or trial is first or not trial.val_mse:
         return ""
-    return percent((trial.val_mse - first.val_mse) / trial.val_mse)
+    return percent(summary.metric.lead(first.val_mse, trial.val_mse) or 0.0)
+
+
+def _value_title(metric: Metric) -> str:
+    """Of a column: `val MSE`."""
+    return "val MSE" if metric.is_mse else metric.name
 
 
 def _lr(trial: TrialFacts | None) -> str:
@@ -243,7 +256,7 @@ def top_table(summary: Summary) -> FittingTable:
         (
             Column("trial", [str(trial.number) for trial in top]),
             Column("scheduler", [schedule.scheduler for schedule in schedules], justify="left"),
-            Column("val MSE", [aligned(trial.val_mse) for trial in top]),
+            Column(_value_title(summary.metric), [aligned(trial.val_mse) for trial in top]),
             Column("R²", [aligned(trial.r2) for trial in top], 6),
             Column("epoch", epochs, 7),
             Column("lr", [number(schedule.lr) for schedule in schedules], 1, "left"),
@@ -300,15 +313,17 @@ def winner_rates(best: Best, width: int) -> Text:
 
 
 def learning_curve(summary: Summary, width: int) -> Text:
-    """The validation and training MSE after each epoch of the best trial."""
+    """What the best trial came to on validation and training rows after each epoch."""
     best = summary.best
     assert best is not None
     series = {"validation": best.curve["val_mse"], "training": best.curve["train_mse"]}
+    if not any(map(math.isfinite, series["training"])):  # a loop need not tell
+        del series["training"]
     if summary.objective == "averaged":
         series = {"averaged weights": best.curve["averaged_val_mse"], **series}
     values = sorted(v for column in series.values() for v in column if v > 0)
     log = bool(values) and values[-1] > 5 * values[len(values) // 2]
-    title = f"MSE of trial {best.number}{' (log scale)' if log else ''}"
+    title = f"{summary.metric.short} of trial {best.number}{' (log scale)' if log else ''}"
     return draw(series, width=width, height=8, title=title, x_label="epoch", log=log)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import optuna
 import plotly.graph_objects as go
 
+from sweep.metric import Metric
 from sweep.numbers import counted, number, percent
 from sweep.report.findings import ENDINGS, Findings, is_wide, plain
 from sweep.report.palette import ACCENT, NEUTRAL, SECOND
@@ -29,11 +30,11 @@ def history_figure(findings: Findings) -> Picture | None:
     if findings.summary.best is None:
         return None
     figure = optuna.visualization.plot_optimization_history(
-        findings.in_memory, target_name="validation MSE"
+        findings.in_memory, target_name=findings.metric.title
     )
     points, course = figure.data[0], figure.data[1]
     steps = [(int(t), float(v)) for t, v in zip(points.x, points.y, strict=True)]
-    improvements = _improvements(steps)
+    improvements = _improvements(steps, findings.metric)
     kept = {trial.number for trial in findings.shown}
     trials = [findings.by_number[n] for n, _ in steps if n in kept]
     points.update(
@@ -68,7 +69,7 @@ def history_figure(findings: Findings) -> Picture | None:
         yaxis=log_axis(findings.mse_title, is_wide(values, 4.0)),
     )
     text = (
-        f"{counted(len(steps), 'completed trial')}; the best value fell from "
+        f"{counted(len(steps), 'completed trial')}; the best value {_moved(findings)} from "
         f"{number(improvements[0][1])} in trial {improvements[0][0]} to "
         f"{number(improvements[-1][1])} in trial {improvements[-1][0]}, in "
         f"{counted(len(improvements) - 1, 'step')}."
@@ -78,10 +79,14 @@ def history_figure(findings: Findings) -> Picture | None:
     return Picture("history", "Best value as trials ended", figure, text, table)
 
 
-def _improvements(steps: list[tuple[int, float]]) -> list[tuple[int, float]]:
+def _moved(findings: Findings) -> str:
+    return "rose" if findings.metric.maximize else "fell"
+
+
+def _improvements(steps: list[tuple[int, float]], metric: Metric) -> list[tuple[int, float]]:
     found: list[tuple[int, float]] = []
     for trial, value in steps:
-        if not found or value < found[-1][1]:
+        if not found or metric.is_better(value, found[-1][1]):
             found.append((trial, value))
     return found
 

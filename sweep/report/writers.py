@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from sweep.confirmation import Confirmation
 from sweep.numbers import counted, duration, number, percent
-from sweep.report.facts import SchedulerFacts, Summary, TrialFacts
+from sweep.report.facts import Summary, TrialFacts
 
 
 def to_json(summary: Summary) -> str:
@@ -25,10 +25,11 @@ def to_csv(summary: Summary) -> str:
     `<scheduler>.<param>`, val_mse, val_r2, best_epoch: those of `results.csv`.
     """
     own = sorted({name for trial in summary.top for name in _own(trial)})
+    named = summary.metric.named
     columns = ("number", "scheduler", "lr", "decay", "warmup", *own)
     text = io.StringIO()
     writer = csv.DictWriter(
-        text, (*columns, "val_mse", "val_r2", "best_epoch"), restval="", lineterminator="\n"
+        text, (*columns, named("val_mse"), "val_r2", "best_epoch"), restval="", lineterminator="\n"
     )
     writer.writeheader()
     for trial in summary.top:
@@ -41,7 +42,7 @@ def to_csv(summary: Summary) -> str:
                 "decay": schedule.decay,
                 "warmup": schedule.warmup,
                 **_own(trial),
-                "val_mse": trial.val_mse,
+                named("val_mse"): trial.val_mse,
                 "val_r2": trial.r2,
                 "best_epoch": trial.best_epoch,
             }
@@ -56,9 +57,9 @@ def to_markdown(summary: Summary) -> str:
         parts.append("\n".join(f"- {escaped(line)}" for line in _facts(summary)))
     if summary.confirmation:
         parts += ["## On fresh seeds", _confirmation_rows(summary.confirmation)]
-    parts += ["## Schedulers", _scheduler_rows(summary.schedulers)]
+    parts += ["## Schedulers", _scheduler_rows(summary)]
     if summary.top:
-        parts += ["## Best trials", _trial_rows(summary.top)]
+        parts += ["## Best trials", _trial_rows(summary)]
     parts += ["## What mattered", _importance(summary)]
     if summary.best and summary.best.edges:
         advice = [f"- {escaped(sentence)}" for sentence in summary.best.edges]
@@ -106,10 +107,20 @@ def _confirmation_rows(confirmation: Confirmation) -> str:
         ]
         for candidate in confirmation.candidates
     ]
-    return table(["trial", "schedule", "mean MSE", "± 95 %", "seeds", "the winner has"], rows)
+    return table(
+        [
+            "trial",
+            "schedule",
+            f"mean {confirmation.metric.short}",
+            "± 95 %",
+            "seeds",
+            "the winner has",
+        ],
+        rows,
+    )
 
 
-def _scheduler_rows(schedulers: Sequence[SchedulerFacts]) -> str:
+def _scheduler_rows(summary: Summary) -> str:
     rows = [
         [
             row.name,
@@ -119,13 +130,16 @@ def _scheduler_rows(schedulers: Sequence[SchedulerFacts]) -> str:
             number(row.best.schedule.decay if row.best else None),
             *(str(n) for n in (row.trials, row.completed, row.pruned, row.diverged, row.failed)),
         ]
-        for row in schedulers
+        for row in summary.schedulers
     ]
     counts = ("trials", "completed", "pruned", "diverged", "failed")
-    return table(["scheduler", "best MSE", "median MSE", "best lr", "decay", *counts], rows)
+    short = summary.metric.short
+    return table(
+        ["scheduler", f"best {short}", f"median {short}", "best lr", "decay", *counts], rows
+    )
 
 
-def _trial_rows(trials: Sequence[TrialFacts]) -> str:
+def _trial_rows(summary: Summary) -> str:
     rows = [
         [
             str(trial.number),
@@ -138,9 +152,10 @@ def _trial_rows(trials: Sequence[TrialFacts]) -> str:
             number(trial.r2),
             number(trial.best_epoch),
         ]
-        for trial in trials
+        for trial in summary.top
     ]
-    header = ["trial", "scheduler", "lr", "decay", "warmup", "parameters", "val MSE", "R²", "epoch"]
+    value = "val MSE" if summary.metric.is_mse else summary.metric.name
+    header = ["trial", "scheduler", "lr", "decay", "warmup", "parameters", value, "R²", "epoch"]
     return table(header, rows)
 
 

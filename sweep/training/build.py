@@ -13,7 +13,14 @@ from sweep.errors import InputError, ModelError, ScheduleError
 from sweep.models import build_model, check_model
 from sweep.schedules import Schedule
 from sweep.settings import ModelConfig
-from sweep.training.engine import Engine, EngineName, TrainingData, TrainingSettings
+from sweep.training.engine import (
+    Engine,
+    EngineName,
+    LoopSettings,
+    TrainingData,
+    TrainingSettings,
+)
+from sweep.training.loop import LoopEngine, load_loop
 from sweep.training.sequential import SequentialEngine
 from sweep.training.stackable import survey
 from sweep.training.vectorized import VectorizedEngine
@@ -89,6 +96,20 @@ def build_engine(
         raise InputError(f"the vectorized engine cannot train this model: {known.reason}")
     sequential.notes.append(f"trials are trained one by one, since {known.reason}")
     return sequential
+
+
+def build_loop_engine(settings: LoopSettings, folders: tuple[Path, ...]) -> Engine:
+    """An engine for a training loop of the user's own.
+
+    Args:
+        settings: What all trials share.
+        folders: Where the user's own modules are.
+
+    Raises:
+        InputError: The loop cannot be imported or called, or the device is not there.
+    """
+    device = resolve_device(settings.device)
+    return LoopEngine(load_loop(settings, folders, device), settings)
 
 
 def check_last_batch(model: nn.Module, data: TrainingData, settings: TrainingSettings) -> None:

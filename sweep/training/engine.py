@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from sweep.metric import Metric
 from sweep.schedules import Schedule
 from sweep.settings import Objective, StudyConfig
 
@@ -63,8 +65,10 @@ class EpochResult:
         number: The trial's.
         epoch: From 1.
         val_mse: Validation MSE after the epoch, in squared target units.
+            From a loop of the user's own, the study's metric, as it was yielded.
         averaged_val_mse: Validation MSE of the averaged weights (training/averaging.py), with the
-            model's own buffers, in squared target units.
+            model's own buffers, in squared target units. This, and what follows but the number of
+            seconds, is None where a loop of the user's own does not tell.
         train_mse: Mean loss over the epoch's rows as they were trained on (dropout on, weights
             in motion), in squared target units.
         lr_first: The rate that the epoch's first step was taken with.
@@ -72,17 +76,19 @@ class EpochResult:
         grad_norm: Mean over the epoch's steps of the gradient's L2 norm before clipping; the
             gradient is that of the loss on the standardised target.
         seconds: Wall time of the epoch, validation included.
+        total_steps: Optimizer steps of the whole trial, as a loop of the user's own told `attach`.
     """
 
     number: int
     epoch: int
     val_mse: float
-    averaged_val_mse: float
-    train_mse: float
+    averaged_val_mse: float | None
+    train_mse: float | None
     lr_first: float
     lr_last: float
-    grad_norm: float
+    grad_norm: float | None
     seconds: float
+    total_steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +144,47 @@ class TrainingSettings:
     def horizon(self, rows: int) -> int:
         """Optimizer steps of a whole trial."""
         return self.epochs * self.steps_per_epoch(rows)
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """What all trials of a study share where the training loop is the user's own.
+
+    Args:
+        reference: `module:function`, or `path/to/file.py:function`.
+        metric: What the loop yields.
+        epochs: How often it yields.
+        horizon: Optimizer steps of a trial, for a loop that is counted in steps.
+        evaluate_every: Steps between two evaluations of such a loop.
+        device: A torch device.
+        threads: Of torch, for one loop.
+        wants_averaged: Whether trials are compared by the metric of averaged weights if the loop
+            yields it.
+        checkpoints: A folder for the states that it yields.
+    """
+
+    reference: str
+    metric: Metric
+    epochs: int
+    horizon: int | None = None
+    evaluate_every: int | None = None
+    device: str = "cpu"
+    threads: int = 1
+    wants_averaged: bool = False
+    checkpoints: Path | None = None
+
+    @classmethod
+    def of(cls, config: StudyConfig) -> LoopSettings:
+        """Those of a study; threads and the folder are still to be given."""
+        return cls(
+            reference=str(config.loop),
+            metric=config.measure,
+            epochs=config.epochs,
+            horizon=config.horizon,
+            evaluate_every=config.evaluate_every,
+            device=config.device,
+            wants_averaged=config.pruner.signal == "averaged",
+        )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,121 @@
+"""Sweeps from scripts, and the page about them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import optuna
+import pandas as pd
+import pytest
+
+import sweep
+from sweep.errors import InputError, StudyFileError
+from sweep.library import reference_to
+
+PAGE = Path(__file__).parent.parent / "docs" / "library.md"
+
+
+def run(file: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, file], cwd=cwd, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the scripts of the page have been run, in their order."""
+    folder = tmp_path_factory.mktemp("page")
+    for block in re.findall(r"(?s)```python\n(.*?)```", PAGE.read_text()):
+        name = re.match(r"# (\w+\.py)\n", block)
+        assert name, f"a script on the page has no name: {block}"
+        (folder / name[1]).write_text(block)
+        done = run(name[1], folder)
+        assert done.returncode == 0, f"{name[1]}: {done.stderr}"
+        assert not done.stderr
+        (folder / f"{name[1]}.out").write_text(done.stdout)
+    return folder
+
+
+def test_the_scripts_of_the_page_say_the_same_of_the_winner(folder: Path) -> None:
+    ran, loaded = ((folder / f"{name}.py.out").read_text() for name in ("run", "load"))
+    assert loaded.startswith(ran.splitlines()[0])
+    assert "def build_scheduler(" in (folder / "schedule.py.out").read_text()
+
+
+def test_a_result_is_what_its_files_say(folder: Path) -> None:
+    found = sweep.load_study(folder / "mine")
+    assert isinstance(found.study, optuna.Study)
+    assert found.config.loop == "train:train"
+    assert len(found.results) == 12
+    for name in ("results", "epochs", "confirm"):
+        written = pd.read_csv(folder / "mine" / f"{name}.csv")
+        assert list(getattr(found, name)) == list(written)
+        pd.testing.assert_series_equal(
+            getattr(found, name)["val_mse"].astype(float), written["val_mse"]
+        )
+    assert found.best == sweep.Schedule.load(folder / "mine" / "best_schedule.json")
+    (folder / "mine" / "best_schedule.json").rename(folder / "kept.json")
+    try:
+        best = found.results.sort_values(["val_mse", "number"]).iloc[0]
+        assert found.best.lr == best["lr"]
+    finally:
+        (folder / "kept.json").rename(folder / "mine" / "best_schedule.json")
+
+
+def test_a_loop_in_the_script_itself(tmp_path: Path) -> None:
+    code = """
+    import torch
+    from sweep import run_study
+
+    def train(schedule, epochs):
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1)
+        scheduler = schedule.attach(optimizer, steps_per_epoch=1)
+        for epoch in range(epochs):
+            optimizer.step()
+            scheduler.step()
+            yield schedule.lr
+
+    if __name__ == "__main__":
+        space = {"lr": "0.1:0.5", "scheduler": ["constant", "step"]}
+        settings = {"epochs": 3, "space": space, "metric": "gain", "direction": "maximize"}
+        found = run_study(loop=train, trials=4, confirm=False, workers=1, **settings)
+        more = run_study(loop=train, trials=6, confirm=False, workers=1, **settings)
+        assert more.folder.name == "plain"
+        print(found.best.lr == found.results["gain"].max() <= 0.5, len(found.confirm))
+        print(*found.notes, sep="\\n")
+    """
+    (tmp_path / "plain.py").write_text(dedent(code))
+    done = run("plain.py", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "True 0"
+    assert "the loop yields no averaged_gain" in done.stdout
+    assert len(pd.read_csv(tmp_path / "studies/plain/results.csv")) == 6
+
+
+def test_an_unguarded_call_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "plain.py").write_text(
+        "from sweep import run_study\nrun_study('diabetes', trials=1, epochs=1, workers=1)\n"
+    )
+    done = run("plain.py", tmp_path)
+    assert done.returncode == 1
+    assert 'put the call under if __name__ == "__main__":' in done.stderr
+
+
+def test_loops_that_workers_cannot_import_are_refused() -> None:
+    def inner() -> None: ...
+
+    with pytest.raises(InputError, match="must be a function of a module, by its own name"):
+        reference_to(inner)
+    with pytest.raises(InputError, match="must be a function of a module, by its own name"):
+        reference_to(lambda: None)
+    assert reference_to(reference_to) == "sweep.library:reference_to"
+
+
+def test_wrong_settings_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StudyFileError, match=r"epochs = 0: must be at least 1"):
+        sweep.run_study("diabetes", epochs=0)
+    with pytest.raises(InputError, match="no results in studies/ here"):
+        sweep.load_study()
