@@ -132,6 +132,7 @@ def study_config(data: str, optimizer: str, sampler: str) -> StudyConfig:
             "space": {"scheduler": list(FAMILIES), "lr": RATES[optimizer]},
             "sampler": sampler,
             "pruner": "none",
+            "confirm": False,
         }
     )
 

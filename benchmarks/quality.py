@@ -39,7 +39,7 @@ from sweep.coordinator import trial_spec
 from sweep.data import load_dataset
 from sweep.dataset import Dataset
 from sweep.models import build_model, predict
-from sweep.paired import mean_interval, relative_lead
+from sweep.paired import Interval, mean_interval, relative_lead
 from sweep.run import default_workers
 from sweep.schedules import Schedule
 from sweep.settings import StudyConfig
@@ -291,11 +291,15 @@ def measure(table: str, budget: float, repeat: int, seeds: int) -> list[dict[str
 def lead(rows: pd.DataFrame, side: str, score: str) -> Any:
     """How much lower the MSE of sweep's schedules is than a side's, paired, as a share.
 
-    Seeds of several repeats are pooled, each relative to the mean of its repeat.
+    Seeds of several repeats are pooled, each relative to the mean of its repeat. A side that
+    diverges on a seed is behind by an infinite lead.
     """
     ours, theirs = [], []
     for _, pair in rows.groupby("repeat"):
         by_side = pair.set_index("side")[score]
+        for name, sign in (("sweep", -1), (side, 1)):
+            if not np.isfinite(by_side[name]).all():
+                return Interval(*[sign * math.inf] * 3, len(by_side[name]))
         scale = float(np.mean(by_side[side]))
         ours += [value / scale for value in by_side["sweep"]]
         theirs += [value / scale for value in by_side[side]]
@@ -321,7 +325,8 @@ def table_of(rows: pd.DataFrame, given: argparse.Namespace) -> str:
         f"The schedule of `sweep run` against that of the same seconds with a plain script, each\n"
         f"trained from the same {given.seeds} fresh seeds; the mean lead with its 95 % interval, "
         f"paired, in bold\nwhere it is beyond the interval; {WORKERS} cores; the repeats of a "
-        "search are pooled."
+        "search are pooled. The interval is that of\nthe seeds, for the schedules that were "
+        "handed over: another search might hand over others."
     )
     return "\n".join([*lines, "", text, ""])
 

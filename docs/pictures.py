@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -51,6 +52,9 @@ def main() -> None:
         picture("run", "sweep run", folder, colour=False)
         picture("report", "sweep report --top 5", folder)
         picture("schedules", "sweep schedules", folder)
+        figures = [sys.executable, "-m", "sweep", "report", "--figures", "figures"]
+        subprocess.run(figures, cwd=folder, check=True, capture_output=True)
+        shutil.copy(Path(folder) / "figures" / "confirmation.svg", DOCS / "confirmation.svg")
 
 
 if __name__ == "__main__":

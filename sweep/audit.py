@@ -149,7 +149,7 @@ def audit(
     sample: int,
     stop: threading.Event,
     on_epochs: Callable[[str, int, int], None],
-) -> Audit:
+) -> Audit | None:
     """Train a random sample of the pruned trials to their end; `audit.csv` holds what they came to.
 
     Each is trained from its own seed, so its first epochs are those that it had.
@@ -160,6 +160,9 @@ def audit(
         sample: How many; all if there are fewer.
         stop: Set from anywhere to end soon.
         on_epochs: Told what is done, how many epochs have been trained, and of how many at most.
+
+    Returns:
+        What was found; None, and the file as it was, if it was stopped.
 
     Raises:
         InputError: Nothing was pruned, or nothing has completed.
@@ -193,6 +196,8 @@ def audit(
         on_epochs=lambda count: on_epochs(_WHAT, count, most),
         on_record=keep,
     ).run(pool, specs)
+    if stop.is_set():
+        return None
     audited = [
         Audited(
             number,

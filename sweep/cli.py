@@ -197,7 +197,7 @@ def run(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="family, tpe, random, grid, qmc, cmaes or gp.",
+            help="auto, family, tpe, random, grid, qmc, cmaes or gp.",
             rich_help_panel="Search",
         ),
     ] = None,

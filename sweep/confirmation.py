@@ -76,12 +76,8 @@ class Confirmation:
 
     @property
     def tied(self) -> tuple[Candidate, ...]:
-        """The candidates that stayed to the end and that the winner is not ahead of.
-
-        Those that dropped out were behind the leader of that round, if not behind the winner.
-        """
-        others = (c for c in self.candidates[1:] if not self.dropped_out(c))
-        return tuple(c for c in others if not self.is_ahead_of(c))
+        """The candidates that the winner is not ahead of beyond the interval."""
+        return tuple(c for c in self.candidates[1:] if not self.is_ahead_of(c))
 
     def lead_over(self, candidate: Candidate) -> Interval:
         """How much better the winner's value is than a candidate's, as a share of the latter.
@@ -123,13 +119,16 @@ class Confirmation:
             return "every candidate diverged or failed on a fresh seed"
         if len(self.candidates) == 1:
             return f"the only candidate; trained from {seeds}"
-        tied = self.tied
-        if not tied:
+        if not self.tied:
             return f"ahead of all {counted(len(self.candidates) - 1, 'other candidate')}"
-        first = f"trial {tied[0].trial} ({tied[0].schedule.scheduler})"
-        others = len(tied) - 1
-        rest = f" and {counted(others, 'other')}" if others else ""
-        return f"tied with {first}{rest}: between them, {seeds} show no difference beyond noise"
+        stayed = [c for c in self.tied if not self.dropped_out(c)]
+        out = [c for c in self.tied if self.dropped_out(c)]
+        if not stayed:
+            return (
+                f"ahead of those that stayed; {_named(out)} dropped out behind an earlier leader, "
+                "and is not shown to be worse"
+            )
+        return f"tied with {_named(stayed)}: {seeds} show no difference beyond noise between them"
 
     @property
     def against_constant(self) -> str:
@@ -201,6 +200,13 @@ class Confirmation:
             for entry in fields["candidates"]
         )
         return cls(tuple(candidates), tuple(fields["seeds"]), fields["raced"], metric)
+
+
+def _named(candidates: Sequence[Candidate]) -> str:
+    """The first of some candidates, and how many others there are."""
+    first = f"trial {candidates[0].trial} ({candidates[0].schedule.scheduler})"
+    others = len(candidates) - 1
+    return f"{first} and {counted(others, 'other')}" if others else first
 
 
 def _jsonable(interval: Interval) -> dict[str, float | int | None]:

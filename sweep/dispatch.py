@@ -100,7 +100,8 @@ class Dispatcher:
         self._notes: set[str] = set()
         self._running: dict[int, dict[int, _Run]] = {index: {} for index in range(len(pool))}
         self._again: deque[_Run] = deque()
-        self._deaths_in_a_row = 0
+        self._deaths = 0
+        self._has_trained = False
 
     def run(self) -> None:
         """Train until the source has nothing more and nothing is in training.
@@ -131,8 +132,7 @@ class Dispatcher:
             if note not in self._notes:
                 self._notes.add(note)
                 self._note(note)
-        if answer.results:
-            self._deaths_in_a_row = 0
+        self._has_trained |= bool(answer.results)
         orders = Orders()
         for result in answer.results:
             run = self._running[index].get(result.number)
@@ -156,7 +156,10 @@ class Dispatcher:
         """Add new trials to a worker's orders; leave a worker without any in peace."""
         running = self._running[index]
         room = min(self._pool.lanes.get(index, 1), self._source.most_lanes(len(self._pool)))
-        while len(running) < room and (run := self._next()) is not None:
+        while len(running) < room and not _has_suspect(running):
+            run = self._next(alone=not running)
+            if run is None:
+                break
             running[run.spec.number] = run
             orders.add.append(run.spec)
         if not (orders.given or running):
@@ -166,16 +169,20 @@ class Dispatcher:
         orders.epochs = min((to_decision(n, run.epoch) for n, run in running.items()), default=1)
         self._pool.send(index, orders)
 
-    def _next(self) -> _Run | None:
-        if self._again:
+    def _next(self, alone: bool) -> _Run | None:
+        """The next trial; one whose worker died only where it will be alone."""
+        if self._again and alone:
             return self._again.popleft()
         spec = self._source.next()
         return None if spec is None else _Run(spec)
 
     def _bury(self, index: int, died: Died) -> None:
-        """Retry a dead worker's trials once; after that they have failed."""
-        self._deaths_in_a_row += 1
-        if self._deaths_in_a_row > 3 * len(self._pool):
+        """Retry a dead worker's trials once; after that they have failed.
+
+        Any of its lanes may have killed it, so each is retried with no other beside it.
+        """
+        self._deaths += 1
+        if not self._has_trained and self._deaths > 3 * len(self._pool):
             raise TrainingError(f"workers keep dying: {died.reason}")
         lost, self._running[index] = self._running[index], {}
         for number, run in lost.items():
@@ -187,3 +194,8 @@ class Dispatcher:
             self._source.restart(number)
             self._again.append(_Run(run.spec, run.tries + 1))
         self._pool.replace(index)
+
+
+def _has_suspect(running: dict[int, _Run]) -> bool:
+    """Whether a worker has a trial that may kill it."""
+    return any(run.tries > 1 for run in running.values())

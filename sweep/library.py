@@ -15,7 +15,6 @@ import optuna
 import pandas as pd
 
 from sweep import results
-from sweep.confirm import read_runs
 from sweep.errors import InputError
 from sweep.locations import SAVED_STUDY, Location, locate_results, locate_study
 from sweep.run import Listener, run_sweep
@@ -71,7 +70,8 @@ class StudyResult:
     @cached_property
     def confirm(self) -> pd.DataFrame:
         """A row for each candidate and fresh seed: `confirm.csv`; empty without a confirmation."""
-        return pd.DataFrame(list(read_runs(self.folder / results.CONFIRM).values()))
+        path = self.folder / results.CONFIRM
+        return pd.read_csv(path) if path.is_file() else pd.DataFrame()
 
     @cached_property
     def described(self) -> dict[str, Any]:

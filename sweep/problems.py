@@ -88,8 +88,8 @@ def space_problems(config: StudyConfig) -> Iterator[Problem]:
             yield Problem(
                 f"space.{name}", value, f"no scheduler of this study has it{near}{offered}"
             )
-    if config.fair and config.sampler.name not in LEARNS_ALONE:
-        sampler = config.sampler.name
+    if config.fair and config.sampling.name not in LEARNS_ALONE:
+        sampler = config.sampling.name
         why = "gives each its points" if sampler == "grid" else "models all schedulers together"
         yield Problem("fair", True, f"needs sampler 'family' or 'random', but {sampler} {why}")
     yield from _range_problems(config, known, own_names)
@@ -135,7 +135,7 @@ def _argument_problems(config: StudyConfig) -> Iterator[Problem]:
     """What Optuna's samplers and pruners refuse."""
     any_plan = family_plan(StudyConfig())  # the study's own space may have problems
     for build in (
-        lambda: build_sampler(config.sampler, config.seed, 0, any_plan),
+        lambda: build_sampler(config.sampling, config.seed, 0, any_plan),
         lambda: build_pruner(config.pruner, config.epochs),
     ):
         try:

@@ -57,6 +57,8 @@ def build_pruner(config: PrunerConfig, epochs: int) -> BasePruner:
     if config.name == "threshold" and not {"lower", "upper"} & set(arguments):
         raise StudyFileError("pruner: threshold needs 'lower', 'upper' or both, in target units²")
     kind, defaults = _kind(config.name, epochs)
+    if kind is HalvingPruner and "rungs" in arguments:
+        defaults = {"keep": 0.5}
     return _build(kind, arguments, **defaults)
 
 

@@ -127,7 +127,12 @@ def _not_finite(named: Mapping[str, float | None]) -> str:
 
 def has_diverged(trial: FrozenTrial) -> bool:
     """Whether a pruned trial was stopped because a loss or gradient was not finite."""
-    return str(trial.user_attrs.get("reason", "")).startswith("diverged")
+    return is_divergence(str(trial.user_attrs.get("reason", "")))
+
+
+def is_divergence(reason: str) -> bool:
+    """Whether a trial ended for that reason because a loss or gradient was not finite."""
+    return reason.startswith("diverged")
 
 
 def read_record(trial: FrozenTrial) -> TrialRecord:

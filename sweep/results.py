@@ -224,6 +224,11 @@ def standing(trials: Sequence[FrozenTrial], metric: Metric = MSE) -> list[Frozen
     return completed(trials, metric) + sorted(stopped, key=progress)
 
 
+def value_of(trial: FrozenTrial) -> float | None:
+    """What a trial came to; None for one that was stopped early: its last report is no value."""
+    return trial.value if trial.state == TrialState.COMPLETE else None
+
+
 def write_best(
     sweep: Sweep, best: FrozenTrial, confirmation: Confirmation | None, test: HeldOutScore | None
 ) -> None:
@@ -239,16 +244,16 @@ def write_best(
     per_epoch = sweep.steps_per_epoch
     horizon = horizon_of(best, per_epoch and per_epoch * config.epochs)
     schedule = schedule_of(best, space)
-    found = completed(sweep.trials, metric)
+    found, whole = completed(sweep.trials, metric), value_of(best) is not None
     constant = [t for t in found if schedule_of(t, space).scheduler == "constant"]
     described = {
         "schedule": schedule.to_dict(),
         "study": sweep.location.name,
         "trial": best.number,
-        metric.name: best.value,
-        "val_r2": best.user_attrs.get("r2"),
+        metric.name: value_of(best),
+        "val_r2": best.user_attrs.get("r2") if whole else None,
         "unit": sweep.data.unit if sweep.data else "",
-        "best_epoch": best.user_attrs.get("best_epoch"),
+        "best_epoch": best.user_attrs.get("best_epoch") if whole else None,
         "objective": config.objective,
         "epochs": config.epochs,
         "steps_per_epoch": horizon // config.epochs if horizon else None,
@@ -262,8 +267,7 @@ def write_best(
     }
     folder = sweep.location.folder
     write_whole(folder / BEST_SCHEDULE, json.dumps(described, indent=2) + "\n")
-    code = best_code(sweep.location.name, best, schedule, horizon, config)
-    write_whole(folder / BEST_CODE, code)
+    write_whole(folder / BEST_CODE, best_code(sweep, best, confirmation, horizon))
 
 
 def _optimizer(config: StudyConfig, best: FrozenTrial) -> dict[str, Any]:
@@ -272,18 +276,24 @@ def _optimizer(config: StudyConfig, best: FrozenTrial) -> dict[str, Any]:
 
 
 def best_code(
-    name: str, best: FrozenTrial, schedule: Schedule, horizon: int | None, config: StudyConfig
+    sweep: Sweep, best: FrozenTrial, confirmation: Confirmation | None, horizon: int | None
 ) -> str:
-    """The schedule as Python that needs torch alone, with where it comes from."""
+    """The winner's schedule as Python that needs torch alone, with where it comes from."""
+    config, metric = sweep.config, sweep.config.measure
+    schedule = schedule_of(best, config.search_space)
+    title = f"{metric.title[0].upper()}{metric.title[1:]}" if metric.is_mse else metric.name
+    reached = f"{title} {best.value:.6g}"
+    if confirmation:
+        interval = confirmation.winner.interval
+        reached = f"Mean {metric.title} {interval.mean:.6g} over {interval.count} fresh seeds"
     weights = " of averaged weights" if config.objective == "averaged" else ""
-    title = "Validation MSE" if config.measure.is_mse else config.measure.name
     steps = ""
     if horizon:
-        steps = f" of {horizon / config.epochs:g} steps: total_steps = {horizon}"
+        steps = f" of {horizon / config.epochs:g} steps:\n# total_steps = {horizon}"
     return (
-        f"# Study {name}, trial {best.number}: {schedule.describe()}\n"
-        f"# {title} {best.value:.6g}{weights} with "
-        f"{config.loop or config.optimizer.name} over {config.epochs} epochs{steps}\n\n"
+        f"# Study {sweep.location.name}, trial {best.number}: {schedule.describe()}\n"
+        f"# {reached}{weights} with {config.loop or config.optimizer.name} over {config.epochs} "
+        f"epochs{steps}\n\n"
         f"{schedule.to_code()}"
     )
 

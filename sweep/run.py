@@ -32,6 +32,7 @@ from sweep.imports import look_in
 from sweep.journal import repair_journal
 from sweep.locations import SAVED_STUDY, Location
 from sweep.notes import RunningNote
+from sweep.numbers import counted
 from sweep.pruners import build_pruner
 from sweep.samplers import build_sampler, family_plan, first_trials
 from sweep.settings import DataConfig, StudyConfig
@@ -40,6 +41,7 @@ from sweep.storage import (
     flush,
     hold,
     open_study,
+    others_running,
     owner_of,
     storage_url,
     turn_to_ask,
@@ -103,7 +105,7 @@ def run_sweep(
     url = storage_url(config.storage, location.folder)
     _check_folder(location)
     plan = family_plan(config)
-    sampler = build_sampler(config.sampler, config.seed, 0, plan)
+    sampler = build_sampler(config.sampling, config.seed, 0, plan)
     pruner = build_pruner(config.pruning, config.epochs)
     data = _load_data(location, config)
     maximize = config.measure.maximize
@@ -119,7 +121,7 @@ def run_sweep(
             study = open_study(location.name, url, sampler, pruner, maximize)
             _settings_fit(study, config, data, shared)
         before = _draws_before(study, location)
-        study.sampler = build_sampler(config.sampler, config.seed, before, plan)
+        study.sampler = build_sampler(config.sampling, config.seed, before, plan)
         sweep = Sweep(location, config, data, study, listener.on_note)
         _describe(sweep)
         _save_settings(location, config, url)
@@ -165,8 +167,8 @@ def run_audit(
     sweep = Sweep(location, config, data, study, listener.on_note)
     with _pool(sweep) as pool, _stopping_on_signals() as stop:
         found = audit(sweep, pool, sample, stop, listener.on_retraining)
-        if stop.is_set():
-            raise InterruptedSweep("interrupted")
+    if found is None:
+        raise InterruptedSweep("interrupted")
     return found
 
 
@@ -352,10 +354,18 @@ def _conclude(
 ) -> None:
     """Confirm the best schedules and write everything about the winner."""
     config = sweep.config
+    elsewhere = others_running(sweep.study, owner_of(sweep.location.folder))
+    if elsewhere:
+        sweep.note(
+            f"{counted(elsewhere, 'trial')} of this study are in training elsewhere: the results "
+            "here are preliminary; the same command confirms them once those have ended"
+        )
     if not results.completed(sweep.trials):
+        if elsewhere:
+            return
         raise TrainingError(_why_nothing_completed(sweep))
     confirmation = None
-    if config.confirm.enabled:
+    if config.confirm.enabled and not elsewhere:
         confirmation = confirm(sweep, pool, stop, listener.on_retraining, deadline)
         if stop.is_set():
             return
@@ -390,7 +400,7 @@ def _enqueue_first(sweep: Sweep) -> int:
     """Enqueue what the sampler must not decide; the total of trials."""
     config, trials = sweep.config, sweep.trials
     first, total = first_trials(config), config.trials
-    if config.sampler.name == "grid":
+    if config.sampling.name == "grid":
         total = min(total, len(first))
         if total < config.trials:
             sweep.note(f"the grid has {len(first)} points: {total} trials are run")

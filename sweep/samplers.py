@@ -85,9 +85,9 @@ def first_trials(config: StudyConfig) -> list[dict[str, Value]]:
     know which schedulers have had their share, so each scheduler gets its minimum in advance, with
     all parameters given: a joint model draws the rest of a trial as if its scheduler were open.
     """
-    space, name = config.search_space, config.sampler.name
+    space, name = config.search_space, config.sampling.name
     if name == "grid":
-        return space.grid(grid_points(config.sampler))
+        return space.grid(grid_points(config.sampling))
     if name == "family" or config.fair or len(space.schedulers) == 1:
         return []
     return FamilySampler(family_plan(config), seed=config.seed).first_trials()[: config.trials]

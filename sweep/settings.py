@@ -26,7 +26,7 @@ of the final one, or the averaged ones of the epoch in which they are best."""
 DATA_SOURCES = ("behaviour-log", "diabetes")
 MODELS = ("order-pre", "mlp", "linear")
 OPTIMIZERS = ("sgd", "adam", "adamw")
-SAMPLERS = ("family", "tpe", "random", "grid", "qmc", "cmaes", "gp")
+SAMPLERS = ("auto", "family", "tpe", "random", "grid", "qmc", "cmaes", "gp")
 PRUNERS = (
     "auto", "thorough", "fast",
     "median", "percentile", "asha", "hyperband", "patient", "threshold", "none",
@@ -206,7 +206,7 @@ class _Named(_Section):
 class SamplerConfig(_Named):
     """How the next trial's parameters are chosen."""
 
-    name: Annotated[str, _known(SAMPLERS, "sampler")] = "family"
+    name: Annotated[str, _known(SAMPLERS, "sampler")] = "auto"
 
 
 class PrunerConfig(_Named):
@@ -227,7 +227,8 @@ class ConfirmConfig(_Section):
         enabled: Whether they are.
         top: Candidates at most, beside the best constant rate.
         seeds: Fresh seeds at most.
-        share: Of the epochs that the search would take without pruning: what it may cost.
+        share: Of the epochs that the search would take without pruning: what it may cost. Three
+            seeds of the two best and of the best constant rate are trained whatever that is.
     """
 
     enabled: bool = True
@@ -240,6 +241,9 @@ class ConfirmConfig(_Section):
     def _read_switch(cls, value: Any) -> Any:
         return {"enabled": value} if isinstance(value, bool) else value
 
+
+_MANY_TRIALS = 200
+"""From so many on, our own sampler finds better schedules than TPE, and costs much less."""
 
 _FREE = {
     *("name", "trials", "timeout", "workers", "engine", "lanes", "device", "storage"),
@@ -268,8 +272,9 @@ class StudyConfig(_Section):
             `fresh` gives each its own.
         fair: Whether every scheduler gets the same number of trials (or one less), with a model of
             its own, instead of the more the better it does: the mode for comparing schedulers.
-        timeout: Seconds that a run may take: no trial is started after them, and none of the
-            search in the last sixth of them, which is for the confirmation (by its `share`).
+        timeout: Seconds that a run should take: the search draws no trial in the last sixth of
+            them, which is for the confirmation (by its `share`), and that is cut to what is left.
+            Trials in training, and three seeds of a few candidates, are trained all the same.
         workers: Worker processes; None for one a core.
         engine: `vectorized` trains many trials at once, `sequential` one after the other; `auto`
             is the first where the model allows it.
@@ -330,6 +335,17 @@ class StudyConfig(_Section):
     def measure(self) -> Metric:
         """What trials are compared by."""
         return Metric(self.metric, self.direction == "maximize")
+
+    @property
+    def sampling(self) -> SamplerConfig:
+        """The sampler that is used: `auto` is `tpe` for few trials, and `family` for more.
+
+        A fair study needs `family`. `benchmarks/samplers.py` is where the number comes from.
+        """
+        if self.sampler.name != "auto":
+            return self.sampler
+        name = "family" if self.fair or self.trials >= _MANY_TRIALS else "tpe"
+        return self.sampler.model_copy(update={"name": name})
 
     @property
     def pruning(self) -> PrunerConfig:

@@ -111,7 +111,7 @@ def forecast(config: StudyConfig, speed: Speed) -> Forecast | None:
 
 def _asking_secs(config: StudyConfig) -> float:
     """The coordinator's time for a trial; what the samplers gp and cmaes take is not known."""
-    return _TRIAL_SECS + (_TPE_SECS * config.trials if config.sampler.name == "tpe" else 0.0)
+    return _TRIAL_SECS + (_TPE_SECS * config.trials if config.sampling.name == "tpe" else 0.0)
 
 
 def measure(location: Location, config: StudyConfig, data: Dataset) -> Speed:

@@ -280,3 +280,9 @@ def abandoned_trials(study: optuna.Study, owner: str, shared: bool) -> list[optu
 
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     return [optuna.Trial(study, trial._trial_id) for trial in running if is_abandoned(trial)]
+
+
+def others_running(study: optuna.Study, owner: str) -> int:
+    """How many trials other owners have in training."""
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return sum(trial.system_attrs.get(_OWNER, owner) != owner for trial in running)

@@ -48,7 +48,7 @@ warmup = "0:0.2"              # share of the steps
 # weight_decay = "1e-6:1e-2:log"
 
 [sampler]
-name = "family"               # or tpe, random, grid, qmc, cmaes, gp
+name = "auto"                 # or family, tpe, random, grid, qmc, cmaes, gp
 
 [pruner]
 name = "auto"                 # or thorough, fast, median, percentile, asha, hyperband, ..., none

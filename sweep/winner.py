@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from sweep import results
 from sweep.confirmation import Confirmation
@@ -24,7 +24,7 @@ def save_order(sweep: Sweep, trial: FrozenTrial) -> Save:
     assert data is not None
     about: dict[str, Any] = {
         "trial": trial.number,
-        "val_mse": trial.value,
+        "val_mse": results.value_of(trial),
         "model": sweep.config.model.model_dump(mode="json"),
         "features": list(data.features),
         "target_mean": data.target_mean,
@@ -70,14 +70,16 @@ def _prediction(
     """
     save = save_order(sweep, best)
     if save.path.exists():
-        found = pool.predict(save.path)
-        if found and (found.trial, found.val_mse) == (best.number, best.value):
+        found = pool.predict(save.path, stop)
+        if found and (found.trial, found.val_mse) == (best.number, save.about["val_mse"]):
             return found
+    if stop.is_set():
+        return None
     _retrain(sweep, pool, stop, best, save)
     if stop.is_set():
         return None
-    again = pool.predict(save.path)
-    if again is None:
+    again = pool.predict(save.path, stop)
+    if again is None and not stop.is_set():
         raise TrainingError(f"{save.path}: the weights of trial {best.number} cannot be used")
     return again
 
@@ -101,10 +103,9 @@ def _retrain(
                 f"trial {trial.number}, trained once more for its weights: {record.reason}"
             )
         again = record.val_mse(sweep.config.objective)
-        if trial.state == TrialState.PRUNED or trial.value is None:  # it had never got so far
-            return
-        if again is None or abs(again - trial.value) > 1e-3 * trial.value:
-            sweep.note(f"it now ends at a validation MSE of {again}, not {trial.value:.6g}")
+        before = results.value_of(trial)
+        if before is not None and (again is None or abs(again - before) > 1e-3 * before):
+            sweep.note(f"it now ends at a validation MSE of {again}, not {before:.6g}")
 
     Retraining("trial", sweep.config.epochs, stop, sweep.note, on_record=check).run(
         pool, [spec], save

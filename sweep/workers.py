@@ -151,12 +151,12 @@ class Prediction:
 
     Args:
         trial: Whose weights they are.
-        val_mse: What that trial came to.
+        val_mse: What that trial came to in the search; None if it was stopped early.
         values: Standardised, (rows,).
     """
 
     trial: int
-    val_mse: float
+    val_mse: float | None
     values: Array
 
 
@@ -267,26 +267,30 @@ class WorkerPool:
             messages.append((index, message))
         return messages
 
-    def predict(self, path: Path) -> Prediction | None:
-        """What a saved model says of the test rows; None if it cannot be used.
+    def predict(self, path: Path, stop: threading.Event) -> Prediction | None:
+        """What a saved model says of the test rows; None if it cannot be used, or after `stop`.
 
         Call it while no trial is in training.
 
         Raises:
-            TrainingError: The worker dies of it.
+            TrainingError: Workers die of it.
         """
-        self.start()
-        while not self.idle:
-            self._wait_for_answer()
-        self.send(min(self.idle), Orders(predict=path))
-        return self._wait_for_answer().prediction
-
-    def _wait_for_answer(self) -> Answer:
-        while True:
-            for _, message in self.wait(_ANSWER_SECS):
-                if isinstance(message, Died):
-                    raise TrainingError(f"a worker was {message.reason}")
-                return message
+        asked, deaths = None, 0
+        while not stop.is_set():
+            if asked is None and self.idle:
+                asked = min(self.idle)
+                self.send(asked, Orders(predict=path))
+            for index, message in self.wait(_ANSWER_SECS):
+                if isinstance(message, Answer):
+                    if index == asked:
+                        return message.prediction
+                    continue
+                deaths += 1
+                if deaths > 2 * len(self):
+                    raise TrainingError(f"{path}: workers die of predicting: {message.reason}")
+                self.replace(index)
+                asked = None if index == asked else asked
+        return None
 
     def _obituary(self, index: int) -> Died:
         process = self._processes[index]

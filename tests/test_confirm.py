@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,27 @@ import optuna
 import pandas as pd
 import pytest
 
-from sweep.confirmation import Confirmation
+from sweep.audit import audit
+from sweep.confirm import chosen
+from sweep.confirmation import Confirmation, ranked
+from sweep.data import load_dataset
 from sweep.errors import InputError, StudyChangedError
 from sweep.locations import Location
 from sweep.records import read_record
 from sweep.report.summary import summarise
-from sweep.results import BEST_SCHEDULE, completed, schedule_of
+from sweep.results import (
+    BEST_CODE,
+    BEST_SCHEDULE,
+    completed,
+    schedule_of,
+    standing,
+    write_best,
+)
 from sweep.run import Listener, run_audit, run_sweep
 from sweep.settings import StudyConfig
 from sweep.study import load_study
+from sweep.underway import Sweep
+from sweep.workers import WorkerPool, WorkerSetup
 
 SETTINGS: dict[str, Any] = {
     "data.source": "diabetes",
@@ -98,7 +111,6 @@ def test_a_run_takes_the_course_of_a_trial_with_that_seed(confirmed: Any, tmp_pa
     """What confirm.csv says of a seed is what a study from that seed gives."""
     _, config, folder = confirmed
     confirmation, *_ = read(folder)
-    from sweep.data import load_dataset
     from sweep.training.build import build_engine
     from sweep.training.engine import EpochResult, OptimizerSettings, TrainingSettings, TrialSpec
 
@@ -255,20 +267,117 @@ def test_near_copies_do_not_crowd_others_out(tmp_path: Path) -> None:
 
 
 def test_a_baseline_that_never_completed_is_confirmed_all_the_same(tmp_path: Path) -> None:
-    """The constant rates are so high that the pruner stops them all."""
-    study, config, folder, _ = sweep(
+    """The pruner of these settings stops every constant rate, and they win on fresh seeds."""
+    changes: dict[str, Any] = {
+        "space__scheduler": ["constant", "linear"],
+        "space__decay": 1e-3,
+        "space__lr": "0.02:0.03",
+        "epochs": 8,
+        "trials": 16,
+        "pruner__name": "none",
+        "confirm__enabled": False,
+    }
+    study, config, folder, _ = sweep(tmp_path, **changes)
+    other = optuna.create_study()
+    for trial in study.get_trials():
+        if trial.params["scheduler"] == "constant":
+            trial.state, trial.values = optuna.trial.TrialState.PRUNED, None
+            for epoch in range(3, 9):
+                del trial.intermediate_values[epoch]
+        other.add_trial(trial)
+    taken = [trial for trial in chosen(_sweep(other, config, folder), 20)]
+    constant = [trial for trial in taken if trial.params["scheduler"] == "constant"]
+    assert len(constant) == 1
+    last = {t.number: t.intermediate_values[2] for t in other.get_trials() if not t.values}
+    assert constant[0].number == min(last, key=lambda number: last[number])
+
+
+def test_a_winner_that_the_search_stopped_is_said_to_be_one(tmp_path: Path) -> None:
+    study, config, folder, _ = sweep(tmp_path, confirm__enabled=False)
+    pruned = next(t for t in standing(study.get_trials()) if t.state.name == "PRUNED")
+    schedule = schedule_of(pruned, config.search_space)
+    values = {pruned.number: (1.0, 2.0), study.best_trial.number: (2.0, 2.5)}
+    schedules = {n: schedule_of(study.get_trials()[n], config.search_space) for n in values}
+    confirmation = Confirmation(ranked(schedules, values), (5, 6))
+    write_best(_sweep(study, config, folder), pruned, confirmation, None)
+    described = json.loads((folder / BEST_SCHEDULE).read_text())
+    assert described["schedule"] == schedule.to_dict()
+    assert (described["val_mse"], described["val_r2"], described["best_epoch"]) == (None,) * 3
+    assert "# Mean validation MSE 1.5 over 2 fresh seeds" in (folder / BEST_CODE).read_text()
+    summary = summarise(study, config, folder)
+    assert summary.best is not None and summary.best.number == pruned.number
+    epochs = len(read_record(pruned).curve)
+    assert summary.luck == f"the search had stopped it after {epochs} of 6 epochs"
+
+
+def test_runs_of_another_study_are_not_taken_for_ones_own(tmp_path: Path) -> None:
+    _, _, folder, _ = sweep(tmp_path)
+    before = pd.read_csv(folder / "confirm.csv").set_index("key")["val_mse"]
+    other = str(tmp_path / "other.journal")
+    _, _, _, heard = sweep(tmp_path, storage=other, space__lr="1e-3:3e-3:log")
+    after = pd.read_csv(folder / "confirm.csv").set_index("key")["val_mse"]
+    assert heard.retrained > 0
+    assert not set(before.index) & set(after.index)
+
+
+def test_a_run_that_failed_is_tried_again_and_one_that_diverged_is_not(tmp_path: Path) -> None:
+    _, _, folder, _ = sweep(tmp_path)
+    whole = read(folder)[0]
+    rows = pd.read_csv(folder / "confirm.csv")
+    rows["reason"] = rows["reason"].astype(object)
+    rows.loc[0, "val_mse"] = np.nan
+    rows.loc[0, "reason"] = "its worker was killed by SIGKILL, 2 times"
+    rows.to_csv(folder / "confirm.csv", index=False)
+    _, _, _, heard = sweep(tmp_path)
+    assert heard.retrained == 6
+    assert read(folder)[0] == whole
+    rows.loc[0, "reason"] = "diverged at epoch 2: validation MSE is nan"
+    rows.to_csv(folder / "confirm.csv", index=False)
+    sweep(tmp_path)
+    broken = next(c for c in read(folder)[0].candidates if c.trial == rows.loc[0, "trial"])
+    assert not np.isfinite(broken.interval.mean)
+
+
+def test_trials_that_differ_in_momentum_alone_are_different_candidates(tmp_path: Path) -> None:
+    _, _, folder, _ = sweep(
         tmp_path,
-        space__scheduler=["constant", "linear"],
-        space__decay="1e-4:0.1:log",
-        space__lr="0.3:0.5",
-        epochs=10,
+        space__scheduler=["cosine"],
+        space__lr=0.05,
+        space__decay=0.01,
+        space__warmup=0.0,
+        space__momentum="0:0.95",
+        pruner__name="none",
+        trials=60,
     )
-    space = config.search_space
-    constant = [t for t in study.get_trials() if schedule_of(t, space).scheduler == "constant"]
-    confirmation, _, described = read(folder)
-    assert confirmation.baseline is not None
-    stand_in = study.get_trials()[confirmation.baseline.trial]
-    if all(trial.state.name == "PRUNED" for trial in constant):
-        furthest = max(len(read_record(trial).curve) for trial in constant)
-        assert len(read_record(stand_in).curve) == furthest
-    assert described["trial"] == confirmation.winner.trial
+    confirmation, runs, _ = read(folder)
+    assert len(confirmation.candidates) > 1
+    assert runs.groupby("trial")["momentum"].nunique().eq(1).all()
+    assert runs["momentum"].nunique() == len(confirmation.candidates)
+
+
+def test_a_study_of_constant_rates_alone_confirms_several(tmp_path: Path) -> None:
+    _, _, folder, _ = sweep(tmp_path, space__scheduler=["constant"], pruner__name="none", trials=60)
+    assert len(read(folder)[0].candidates) > 2
+
+
+def test_finished_studies_are_not_trained_again(tmp_path: Path) -> None:
+    sweep(tmp_path)
+    for _ in range(3):
+        assert not any("once more" in note for note in sweep(tmp_path)[3].notes)
+
+
+def test_an_interrupted_audit_leaves_the_last_one(confirmed: Any) -> None:
+    study, config, folder = confirmed
+    run_audit(folder, config, study, 3, Listener())
+    before = (folder / "audit.csv").read_text()
+    stop = threading.Event()
+    stop.set()
+    running = _sweep(study, config, folder)
+    with WorkerPool(WorkerSetup.of(config, running.data, ()), 1) as pool:
+        assert audit(running, pool, 5, stop, lambda what, epochs, most: None) is None
+    assert (folder / "audit.csv").read_text() == before
+
+
+def _sweep(study: optuna.Study, config: StudyConfig, folder: Path) -> Sweep:
+    data = load_dataset(config.data, config.seed)
+    return Sweep(Location("small", None, folder), config, data, study, lambda text: None)

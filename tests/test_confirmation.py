@@ -47,10 +47,20 @@ def test_a_real_lead_is_said_with_its_interval() -> None:
     assert AHEAD.dropped_out(AHEAD.candidates[2])
 
 
+def test_one_that_dropped_out_is_not_thereby_beaten() -> None:
+    """It was behind the leader of its round, which is not the winner."""
+    early = confirmed({1: [1.0, 1.1, 1.2, 0.9], 2: [1.9, 2.2, 2.0, 2.1], 3: [1.1, 1.0, 1.3]})
+    assert not early.is_ahead_of(early.candidates[2])
+    assert early.verdict == (
+        "ahead of those that stayed; trial 3 (step) dropped out behind an earlier leader, and is "
+        "not shown to be worse"
+    )
+
+
 def test_a_tie_is_called_a_tie() -> None:
     assert TIED.verdict == (
-        "tied with trial 2 (constant) and 1 other: between them, 3 fresh seeds show no "
-        "difference beyond noise"
+        "tied with trial 2 (constant) and 1 other: 3 fresh seeds show no difference beyond noise "
+        "between them"
     )
     assert TIED.against_constant.endswith(": within noise (lr 0.05)")
     assert TIED.against_runner_up.startswith("trial 2, constant, lr 0.05: 5.3 % lower MSE")

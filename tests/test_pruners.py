@@ -372,3 +372,9 @@ class TestArguments:
     @pytest.mark.parametrize("value", [3, 3.5])
     def test_a_whole_number_will_do_for_a_number(self, value: float) -> None:
         assert last_epochs(config("threshold", upper=value), EPOCHS, [2.0, 5.0]) == [EPOCHS, 1]
+
+
+@pytest.mark.parametrize("name", ["auto", "thorough", "fast"])
+def test_rungs_of_ones_own_need_no_shares(name: str) -> None:
+    given = PrunerConfig.model_validate({"name": name, "rungs": [3, 9]})
+    assert decision_epochs(given, 30) == frozenset({3, 9})

@@ -30,7 +30,8 @@ def search_space() -> Space:
 
 
 def config(name: str, **arguments: Any) -> SamplerConfig:
-    return SamplerConfig.model_validate({"name": name, **arguments})
+    given = {"trials": TRIALS, "sampler": {"name": name, **arguments}}
+    return StudyConfig.model_validate(given).sampling
 
 
 def build_sampler(
@@ -96,7 +97,7 @@ class TestEverySampler:
         names = ["constant", "step", "cyclic", "onecycle"]
         given = {"space": {"scheduler": names}, "sampler": {"name": name}, "trials": 40}
         study_config = StudyConfig.model_validate(given)
-        sampler = build(study_config.sampler, 0, 0, family_plan(study_config))
+        sampler = build(study_config.sampling, 0, 0, family_plan(study_config))
         study = optuna.create_study(sampler=sampler)
         enqueued = first_trials(study_config)
         for parameters in enqueued:
@@ -114,6 +115,14 @@ class TestEverySampler:
         with pytest.raises(StudyFileError) as raised:
             build_sampler(config(name, colour="red"), 0, 0)
         assert str(raised.value).startswith("sampler.colour: ")
+
+
+def test_auto_follows_the_number_of_trials() -> None:
+    assert StudyConfig(trials=100).sampling.name == "tpe"
+    assert StudyConfig(trials=200).sampling.name == "family"
+    assert StudyConfig(trials=100, fair=True).sampling.name == "family"
+    named = StudyConfig(trials=500, sampler=SamplerConfig(name="random"))
+    assert named.sampling.name == "random"
 
 
 @pytest.mark.parametrize("name", ["family", "random"])

@@ -329,7 +329,7 @@ class TestProblems:
             (
                 'sampler = "tpee"',
                 "sampler.name = 'tpee': unknown sampler; did you mean 'tpe'? "
-                "(family, tpe, random, grid, qmc, cmaes, gp)",
+                "(auto, family, tpe, random, grid, qmc, cmaes, gp)",
             ),
             (
                 'sampler = {name = "tpe", n_startup = 3}',

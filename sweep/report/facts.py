@@ -205,6 +205,8 @@ class Summary:
         """How much of the winner's value in the search was luck, in a sentence."""
         if self.confirmation is None or self.best is None:
             return "unknown without fresh seeds"
+        if self.best.epochs < self.epochs:
+            return f"the search had stopped it after {self.best.epochs} of {self.epochs} epochs"
         mean = self.confirmation.winner.interval.mean
         if not math.isfinite(mean) or not mean:
             return "unknown"

@@ -1,0 +1,140 @@
+"""What a dispatcher does about workers that die; the pool is a stand-in that dies to order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from sweep.dispatch import Dispatcher, Verdict
+from sweep.errors import TrainingError
+from sweep.schedules import Schedule
+from sweep.training.engine import EpochResult, OptimizerSettings, TrialSpec
+from sweep.workers import Answer, Died, Orders
+
+EPOCHS = 3
+
+
+class Pool:
+    """Workers that die of some trials' second epoch, and of others at once."""
+
+    def __init__(
+        self, count: int, lanes: int, deadly: Sequence[int], at_once: bool = False
+    ) -> None:
+        self.lanes = dict.fromkeys(range(count), lanes)
+        self.idle = set(range(count))
+        self.deadly = set(deadly)
+        self.at_once = at_once
+        self.beside: list[set[int]] = []
+        self._trials: dict[int, dict[int, int]] = {index: {} for index in range(count)}
+        self._said: list[tuple[int, Answer | Died]] = []
+
+    def __len__(self) -> int:
+        return len(self.lanes)
+
+    def start(self) -> None:
+        """They need none."""
+
+    def send(self, index: int, orders: Orders) -> None:
+        self.idle.discard(index)
+        trials = self._trials[index]
+        for number in orders.remove:
+            del trials[number]
+        trials |= {spec.number: 0 for spec in orders.add}
+        results: list[Any] = []
+        for number in trials:
+            trials[number] += 1
+            if number in self.deadly and (self.at_once or trials[number] == 2):
+                self.beside.append(set(trials) - {number})
+                self._said.append((index, Died("killed by SIGSEGV")))
+                return
+            results.append(EpochResult(number, trials[number], 1, 1, 1, 0.1, 0.1, 1, 0))
+        self._said.append((index, Answer(self.lanes[index], results, [])))
+
+    def wait(self, timeout: float) -> list[tuple[int, Answer | Died]]:
+        said, self._said = self._said, []
+        self.idle |= {index for index, message in said if isinstance(message, Answer)}
+        return said
+
+    def replace(self, index: int) -> None:
+        self._trials[index] = {}
+        self._said.append((index, Answer(self.lanes[index], [], [])))
+
+
+@dataclass
+class Source:
+    """A number of trials that run to their end."""
+
+    trials: int
+    kind: str = "trial"
+    asked: int = 0
+    courses: dict[int, list[int]] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
+
+    def next(self) -> TrialSpec | None:
+        if self.asked == self.trials:
+            return None
+        self.asked += 1
+        self.courses[self.asked] = []
+        return TrialSpec(self.asked, 0, Schedule("constant", 0.1), OptimizerSettings())
+
+    def prepare(self) -> bool:
+        return False
+
+    def most_lanes(self, workers: int) -> int:
+        return 100
+
+    def epochs_left(self) -> int:
+        return 1
+
+    def epochs_to_decision(self, number: int, epoch: int) -> int:
+        return 1
+
+    def hear(self, result: EpochResult) -> Verdict:
+        self.courses[result.number].append(result.epoch)
+        return Verdict(over=result.epoch == EPOCHS)
+
+    def fail(self, number: int, reason: str) -> None:
+        self.failed[number] = reason
+
+    def restart(self, number: int) -> None:
+        self.courses[number].clear()
+
+    def tick(self) -> None:
+        """Nothing."""
+
+
+def dispatch(pool: Pool, source: Source) -> list[str]:
+    notes: list[str] = []
+    Dispatcher(pool, source, threading.Event(), notes.append).run()  # type: ignore[arg-type]
+    return notes
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("deadly", [[3], [1, 2], [8, 9]])
+def test_a_deadly_trial_takes_none_of_its_neighbours_along(workers: int, deadly: list[int]) -> None:
+    pool, source = Pool(workers, lanes=8, deadly=deadly), Source(20)
+    notes = dispatch(pool, source)
+    assert set(source.failed) == set(deadly)
+    assert set(source.failed.values()) == {"its worker was killed by SIGSEGV, 2 times"}
+    whole = {n: course for n, course in source.courses.items() if n not in deadly}
+    assert len(whole) == 20 - len(deadly)
+    assert all(course == [1, 2, 3] for course in whole.values())
+    assert pool.beside.count(set()) == len(deadly)  # each died alone in the end
+    assert f"the worker of trial {deadly[0]} was killed by SIGSEGV; the trial is retried" in notes
+
+
+def test_workers_that_never_train_anything_end_the_sweep() -> None:
+    pool, source = Pool(2, lanes=4, deadly=range(100), at_once=True), Source(50)
+    with pytest.raises(TrainingError, match="workers keep dying: killed by SIGSEGV"):
+        dispatch(pool, source)
+
+
+def test_many_deadly_trials_fail_one_by_one() -> None:
+    pool, source = Pool(1, lanes=1, deadly=range(3, 20)), Source(20)
+    dispatch(pool, source)
+    assert set(source.failed) == set(range(3, 20))
+    assert [len(source.courses[n]) for n in (1, 2, 20)] == [3, 3, 3]
