@@ -61,8 +61,8 @@ def test_order_pre(tmp_path: Path) -> None:
     before = python("before.py", cwd=tmp_path)
     assert before.stdout == "validation MSE: 1.0670\n"  # that of the mean
     assert "Using a target size" in before.stderr
-    short = ("--epochs", "49", "--trials", "6", "--lr", "0.1:0.4", "--no-confirm")
-    short += ("--set", "objective=final")
+    short = ["--epochs", "49", "--trials", "6", "--lr", "0.1:0.4", "--no-confirm"]
+    short += ["--set", "objective=final"]
     done = sweep("run", "--loop", "after.py:train", *short, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     after = python("after.py", "studies/after/best_schedule.json", cwd=tmp_path)
