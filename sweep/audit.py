@@ -77,16 +77,15 @@ class Audit:
     def share_better(self) -> tuple[float, float]:
         """The interval for the share of all pruned trials that would have.
 
-        It is Clopper and Pearson's (1934), exact for a sample of a large number; it is cautious
-        for a sample of few, and exact where all were audited.
+        It is Clopper and Pearson's (1934) for a sample of a large number, which is cautious for
+        one of few; what the sample itself shows bounds it.
         """
         count, found = len(self.audited), len(self.better)
-        if count == self.pruned:
-            return found / count, found / count
+        least, most = found / self.pruned, (found + self.pruned - count) / self.pruned
         tail = (1 - LEVEL) / 2
         low = float(betaincinv(found, count - found + 1, tail)) if found else 0.0
         high = float(betaincinv(found + 1, count - found, 1 - tail)) if found < count else 1.0
-        return low, high
+        return max(low, least), min(high, most)
 
     @property
     def regret(self) -> float:
@@ -105,7 +104,9 @@ class Audit:
             f"{found} would have beaten the best of the search"
         )
         if count < self.pruned:
-            first += f" (95 % interval for all of them: {percent(low)} to {percent(high)})"
+            first += (
+                f" (of all pruned trials, 95 % interval, {percent(low)} to {percent(high)} would)"
+            )
         cost = (
             f"the best of them would have been {percent(self.regret)} better"
             if found

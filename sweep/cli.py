@@ -189,7 +189,7 @@ def run(
         str | None,
         typer.Option(
             metavar="TIME",
-            help="Start no trial after this time: 90, 10m, 2h.",
+            help="About how long the run takes, confirmation included: 90, 10m, 2h.",
             rich_help_panel="Search",
         ),
     ] = None,

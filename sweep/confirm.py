@@ -36,8 +36,8 @@ from sweep.workers import WorkerPool
 _FEWEST = 2
 """Candidates, beside the constant rate, however small the budget is."""
 
-_MOST_ALIKE = 2
-"""Candidates of one scheduler."""
+_MOST_ALIKE = 0.4
+"""Of the candidates, those of one scheduler."""
 
 _WHAT = "confirming the best schedules on fresh seeds"
 
@@ -116,9 +116,9 @@ def affordable_runs(sweep: Sweep, workers: int, deadline: float = math.inf) -> i
 def chosen(sweep: Sweep, budget: int) -> Iterator[FrozenTrial]:
     """The candidates: the best of the search, and the best constant rate.
 
-    As many as the budget allows for, but at least _FEWEST, and no more than _MOST_ALIKE of one
-    scheduler where there are several: near copies would crowd the others out. In a fair study, the
-    best of each scheduler. Where no trial of the constant rate (or, in a fair study, of any
+    As many as the budget allows for, but at least _FEWEST, and no more than _MOST_ALIKE of them of
+    one scheduler where there are several: near copies would crowd the others out. In a fair study,
+    the best of each scheduler. Where no trial of the constant rate (or, in a fair study, of any
     scheduler) has completed, the one that came furthest stands in.
 
     Args:
@@ -127,8 +127,9 @@ def chosen(sweep: Sweep, budget: int) -> Iterator[FrozenTrial]:
     """
     config, space = sweep.config, sweep.config.search_space
     several = len(space.schedulers) > 1
-    most = max(_FEWEST, min(config.confirm.top, budget // FIRST_SEEDS - 1))
-    alike = _MOST_ALIKE if several else most
+    wished = config.confirm.most_candidates(budget)
+    most = max(_FEWEST, min(wished, budget // FIRST_SEEDS - 1))
+    alike = max(_FEWEST, math.ceil(_MOST_ALIKE * most)) if several else most
     taken: list[Suggestion] = []
     for trial in standing(sweep.trials, config.measure):
         suggestion = suggestion_of(trial, space)

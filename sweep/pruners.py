@@ -59,6 +59,13 @@ def build_pruner(config: PrunerConfig, epochs: int) -> BasePruner:
     kind, defaults = _kind(config.name, epochs)
     if kind is HalvingPruner and "rungs" in arguments:
         defaults = {"keep": 0.5}
+        rungs = arguments["rungs"]
+        beyond = [r for r in rungs if type(r) is int and r > epochs] if type(rungs) is list else []
+        if beyond:
+            raise StudyFileError(
+                f"pruner.rungs: {beyond[0]} lies beyond the study's {epochs} epochs, so nothing would "
+                "be compared there"
+            )
     return _build(kind, arguments, **defaults)
 
 

@@ -34,6 +34,7 @@ from sweep.locations import SAVED_STUDY, Location
 from sweep.notes import RunningNote
 from sweep.numbers import counted
 from sweep.pruners import build_pruner
+from sweep.records import is_divergence
 from sweep.samplers import build_sampler, family_plan, first_trials
 from sweep.settings import DataConfig, StudyConfig
 from sweep.storage import (
@@ -168,7 +169,7 @@ def run_audit(
     with _pool(sweep) as pool, _stopping_on_signals() as stop:
         found = audit(sweep, pool, sample, stop, listener.on_retraining)
     if found is None:
-        raise InterruptedSweep("interrupted")
+        raise InterruptedSweep("interrupted; the study and any earlier audit are as they were")
     return found
 
 
@@ -444,8 +445,9 @@ def _why_nothing_completed(sweep: Sweep) -> str:
     if failed:
         advice = "mend what raises, then run it again with --fresh"
     else:
-        advice = "give lower rates (--lr), more --trials, or --pruner none"
-    return (
-        f"no trial has completed ({len(ended)} ended, {len(failed)} of them failed); "
-        f"most often: {most}; {advice}"
-    )
+        diverged = all(map(is_divergence, reasons))
+        advice = "give lower rates (--lr)" + (
+            "" if diverged else ", more --trials, or --pruner none"
+        )
+    failures = f", {len(failed)} of them failed" if failed else ""
+    return f"no trial has completed ({len(ended)} ended{failures}); most often: {most}; {advice}"

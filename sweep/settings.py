@@ -220,21 +220,30 @@ class PrunerConfig(_Named):
     signal: Literal["averaged", "raw"] = "averaged"
 
 
+_SEEDS_EACH = 8
+
+
 class ConfirmConfig(_Section):
     """Whether and how the best schedules are trained again on fresh seeds.
 
     Args:
         enabled: Whether they are.
-        top: Candidates at most, beside the best constant rate.
+        top: Candidates at most, beside the best constant rate; by default as many as the budget
+            allows about _SEEDS_EACH seeds for, 5 to 30. The best of many trials owes more to luck
+            than that of a few, so a long search has more candidates.
         seeds: Fresh seeds at most.
         share: Of the epochs that the search would take without pruning: what it may cost. Three
             seeds of the two best and of the best constant rate are trained whatever that is.
     """
 
     enabled: bool = True
-    top: int = Field(5, ge=1)
+    top: int | None = Field(None, ge=1)
     seeds: int = Field(20, ge=2)
     share: float = Field(0.2, gt=0)
+
+    def most_candidates(self, runs: int) -> int:
+        """Candidates at most where so many trainings may be done."""
+        return self.top or min(max(runs // _SEEDS_EACH, 5), 30)
 
     @model_validator(mode="before")
     @classmethod

@@ -141,6 +141,15 @@ class TestToToml:
         raw = config(fair=True, pruner={"name": "auto", "signal": "raw"})
         assert raw.pruning.signal == "raw"
 
+    def test_a_longer_search_has_more_candidates(self) -> None:
+        assert [config().confirm.most_candidates(runs) for runs in (0, 40, 80, 1000)] == [
+            5,
+            5,
+            10,
+            30,
+        ]
+        assert config(confirm={"top": 3}).confirm.most_candidates(1000) == 3
+
     def test_the_search_leaves_time_for_the_confirmation(self) -> None:
         assert config(timeout="6m").search_timeout == 300
         assert config(timeout="6m", confirm=False).search_timeout == 360

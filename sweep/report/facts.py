@@ -266,6 +266,9 @@ class Summary:
         trials = [row.trials for row in self.schedulers]
         if len(trials) < 2:
             return ""
+        if not min(trials):
+            missing = [row.name for row in self.schedulers if not row.trials]
+            return f"no trial of {', '.join(missing)}"
         least = counted(min(trials), "trial")
         return f"every scheduler had at least {least}, the most had {max(trials)}"
 
@@ -279,11 +282,19 @@ class Summary:
             notes.append(f"a lead below {percent(_TOO_CLOSE)} may turn with another seed")
         searched = {row.name: row.trials for row in self.schedulers}
         few = searched.get(BASELINE, 0)
-        if self.best and self.constant and few < _FEW:
+        if self.best and few and few < _FEW:
             name = self.best.schedule.scheduler
             if few < searched[name]:
                 trials = counted(few, "trial")
                 notes.append(f"a constant rate had only {trials}, {name} had {searched[name]}")
+        candidates = self.confirmation.candidates if self.confirmation else ()
+        confirmed = {candidate.schedule.scheduler for candidate in candidates}
+        stopped = [r.name for r in self.schedulers if r.name in confirmed and not r.completed]
+        if stopped:
+            notes.append(
+                f"no trial of {', '.join(stopped)} completed: what stands for it was stopped early "
+                "in the search, and is hardly tuned"
+            )
         return tuple(notes)
 
     def to_dict(self) -> dict[str, Any]:
@@ -293,6 +304,9 @@ class Summary:
         confirmation = self.confirmation.to_dict() if self.confirmation else None
         described: dict[str, Any] = _jsonable(self) | sentences
         named: dict[str, Any] = _named(described, self.metric)
+        if confirmation:  # what the search alone says of rivals must not pass for what is confirmed
+            for name in ("constant", "runner_up"):
+                named[f"search_{name}"] = named.pop(name)
         return named | {"confirmation": confirmation}
 
 

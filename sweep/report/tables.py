@@ -137,7 +137,7 @@ def confirmation_table(confirmation: Confirmation) -> FittingTable:
                 f"mean {confirmation.metric.short}",
                 [aligned(interval.mean) for interval in intervals],
             ),
-            Column("95 %", [_margin(interval) for interval in intervals], 1),
+            Column("95 %", [_margin(interval) for interval in intervals]),
             Column("winner's lead", [_lead(confirmation, c) for c in candidates], 1, "left"),
             Column("seeds", [str(interval.count) for interval in intervals], 2),
             Column("mean rank", [aligned(rank) for rank in ranks], 5),

@@ -69,7 +69,9 @@ def to_markdown(summary: Summary) -> str:
 
 def _facts(summary: Summary) -> list[str]:
     counts = summary.counts
-    lines = [f"How sure: {summary.confirmation.verdict}"] if summary.confirmation else []
+    lines = []
+    if summary.confirmation:
+        lines = [f"How sure: {summary.confirmation.verdict}", f"Luck: {summary.luck}"]
     lines.append(f"Against a constant rate: {summary.gain}")
     if summary.has_rival:
         lines.append(f"Next best: {summary.rivalry}")
