@@ -540,7 +540,7 @@ def report(
     studies: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[STUDY]...",
+            metavar="STUDY",
             help="A study's name or results folder; the study that was run last if left out. "
             "Several are compared.",
             autocompletion=_complete_results,
