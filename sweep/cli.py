@@ -532,9 +532,20 @@ def _open(study: str | None, storage: str | None) -> tuple[optuna.Study, StudyCo
     return found.study, found.config, found.folder
 
 
+_TOP = 10
+
+
 @app.command()
 def report(
-    study: ResultsArgument = None,
+    studies: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="STUDY",
+            help="A study's name or results folder; the study that was run last if left out. "
+            "Several are compared.",
+            autocompletion=_complete_results,
+        ),
+    ] = None,
     format: Annotated[
         str | None,
         typer.Option(
@@ -544,7 +555,7 @@ def report(
             help="text, json, csv or md; with --figures svg or png.",
         ),
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many of the best trials to show.")] = 10,
+    top: Annotated[int, typer.Option(min=1, help="How many of the best trials to show.")] = _TOP,
     as_html: Annotated[
         bool, typer.Option("--html", help="Write report.html into the results folder.")
     ] = False,
@@ -559,6 +570,8 @@ def report(
 ) -> None:
     """Show what a study found: the best schedule, how it compares, and what mattered.
 
+    Of several studies: their winners beside each other, and which differences are within noise.
+
     Examples:
 
       sweep report
@@ -568,7 +581,15 @@ def report(
       sweep report diabetes --open
 
       sweep report diabetes --figures pictures --format png
+
+      sweep report diabetes with_adam with_dropout
     """
+    if studies and len(studies) > 1:
+        of_one = {"--html": as_html, "--open": open_page, "--figures": bool(figures)}
+        of_one |= {"--storage": bool(storage), "--top": top != _TOP}
+        _compare(studies, format or "text", [flag for flag, given in of_one.items() if given])
+        return
+    study = studies[0] if studies else None
     if as_html or open_page or figures:
         _write_figures(study, storage, format, as_html or open_page, open_page, figures)
         return
@@ -586,6 +607,23 @@ def report(
         console.print(tables.full_report(summary, console.width), soft_wrap=False)
     else:
         typer.echo(formats[format](summary).rstrip("\n"))
+
+
+def _compare(studies: list[str], format: str, of_one: list[str]) -> None:
+    from sweep.report import comparison_views as views
+    from sweep.report.comparison import compare
+
+    if of_one:
+        raise InputError(f"{of_one[0]} is for one study, not for {len(studies)}")
+    formats = {"json": views.to_json, "csv": views.to_csv, "md": views.to_markdown}
+    if format != "text" and format not in formats:
+        raise InputError(f"--format {format}: of several studies, expected text, json, csv or md")
+    found = compare([_open(study, None) for study in studies])
+    if format == "text":
+        console = _console()
+        console.print(views.comparison_report(found, console.width), soft_wrap=False)
+    else:
+        typer.echo(formats[format](found).rstrip("\n"))
 
 
 def _write_figures(

@@ -1,4 +1,4 @@
-"""Comparisons over common seeds: means with intervals, and paired differences."""
+"""Means with intervals, and differences: paired over common seeds, or else unpaired."""
 
 from __future__ import annotations
 
@@ -65,6 +65,34 @@ def relative_lead(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
     scale = abs(math.fsum(theirs) / len(theirs)) or 1.0
     leads = [(their - our) / scale for our, their in zip(ours, theirs, strict=True)]
     return mean_interval(leads)
+
+
+def unpaired_lead(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
+    """How much lower our values are, as a share of the mean of theirs, with Welch's interval.
+
+    Welch (1947), "The generalization of 'Student's' problem when several different population
+    variances are involved": t with the degrees of freedom of Satterthwaite.
+
+    Args:
+        ours: At least two finite values.
+        theirs: At least two as well, from whatever seeds. Where their mean is 0, the lead is not
+            relative. It is taken for a fixed number.
+
+    Returns:
+        The interval; its count is that of all values.
+    """
+    count = len(ours) + len(theirs)
+    our_mean, their_mean = (math.fsum(values) / len(values) for values in (ours, theirs))
+    scale = abs(their_mean) or 1.0
+    lead = (their_mean - our_mean) / scale
+    errors = [float(np.var(values, ddof=1)) / len(values) for values in (ours, theirs)]
+    total = sum(errors)
+    if not total:
+        return Interval(lead, lead, lead, count)
+    shares = zip(errors, (ours, theirs), strict=True)
+    freedom = 1 / sum((error / total) ** 2 / (len(values) - 1) for error, values in shares)
+    margin = float(stdtrit(freedom, (1 + LEVEL) / 2)) * math.sqrt(total) / scale
+    return Interval(lead, lead - margin, lead + margin, count)
 
 
 def is_behind(theirs: Sequence[float], ours: Sequence[float], level: float) -> bool:

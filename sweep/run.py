@@ -38,6 +38,8 @@ from sweep.records import is_divergence
 from sweep.samplers import build_sampler, family_plan, first_trials
 from sweep.settings import DataConfig, StudyConfig
 from sweep.storage import (
+    ROWS,
+    SETTINGS,
     explained,
     flush,
     hold,
@@ -53,9 +55,6 @@ from sweep.training.engine import LoopSettings, TrainingSettings
 from sweep.underway import Sweep
 from sweep.winner import save_order, write_winner
 from sweep.workers import NOMINAL_STEPS, WorkerPool, WorkerSetup, default_workers, preload
-
-_SETTINGS = "settings"
-_ROWS = "data (its rows)"
 
 
 class Listener:
@@ -162,7 +161,7 @@ def run_audit(
     location = Location(study.study_name, folder / SAVED_STUDY, folder)
     look_in(location.code_folders)
     data = _load_data(location, config)
-    trained_on = study.user_attrs.get(_SETTINGS, {}).get(_ROWS)
+    trained_on = study.user_attrs.get(SETTINGS, {}).get(ROWS)
     if data and data.fingerprint != trained_on:
         raise StudyChangedError(f"{config.data.source}: not the rows that the study was trained on")
     sweep = Sweep(location, config, data, study, listener.on_note)
@@ -224,13 +223,13 @@ def _settings_fit(
     Raises:
         StudyChangedError: They cannot be compared with trials that there are.
     """
-    now = {**config.comparable(), **({_ROWS: data.fingerprint} if data else {})}
-    before: dict[str, Any] | None = study.user_attrs.get(_SETTINGS)
+    now = {**config.comparable(), **({ROWS: data.fingerprint} if data else {})}
+    before: dict[str, Any] | None = study.user_attrs.get(SETTINGS)
     trials = study.get_trials(deepcopy=False)
     if before == now:
         return True
     if before is None and not trials:
-        study.set_user_attr(_SETTINGS, now)
+        study.set_user_attr(SETTINGS, now)
         return True
     if not shared and all(trial.state == TrialState.WAITING for trial in trials):
         return False

@@ -26,6 +26,10 @@ from sweep.errors import StorageError, StudyBusyError
 from sweep.journal import BatchedJournal, journal_lock
 
 JOURNAL = "study.journal"
+SETTINGS = "settings"
+"""The study attribute that holds what must stay the same for its trials to be compared."""
+ROWS = "data (its rows)"
+"""In it, the fingerprint of the prepared rows; missing where the loop is the user's own."""
 _OWNER = "sweep:owner"
 _TRIES = 4
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -355,6 +356,27 @@ class TestReport:
         assert (ended.code, ended.out, ended.err) == (0, f"wrote {page}\n", "")
         assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
         assert (tmp_path / "opened").read_text() == f"{page.as_uri()}\n"
+
+    def test_several_studies(self, sweep: Sweep, tiny_study: Path, tmp_path: Path) -> None:
+        other = tmp_path / "studies" / "other"
+        shutil.copytree(tiny_study, other)
+        ended = sweep("report", tiny_study, "other")
+        assert (ended.code, ended.err) == (0, "")
+        assert ended.out.startswith("2 studies")
+        assert "Differences\n- diabetes " in ended.out
+        ended = sweep("report", tiny_study, "other", "--format", "json")
+        rows = json.loads(ended.out)["studies"]
+        assert [row["study"] for row in rows] == ["diabetes", "other"]
+        ended = sweep("report", tiny_study, "other", "--format", "csv")
+        assert list(pd.read_csv(io.StringIO(ended.out))["study"]) == ["diabetes", "other"]
+        assert sweep("report", tiny_study, "other", "-f", "md").out.startswith("# diabetes, other")
+        for flag in ("--html", "--open", "--figures=x", "--storage=y", "--top=3"):
+            ended = sweep("report", tiny_study, "other", flag)
+            name = flag.partition("=")[0]
+            assert (ended.code, ended.out) == (2, "")
+            assert ended.err == f"error: {name} is for one study, not for 2\n"
+        ended = sweep("report", tiny_study, "other", "--format", "svg")
+        assert "--format svg: of several studies, expected text, json, csv or md" in ended.err
 
     @pytest.mark.parametrize("format", ["svg", "png"])
     def test_figures(self, sweep: Sweep, tiny_study: Path, format: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sweep.paired import is_behind, mean_interval, relative_lead
+from sweep.paired import is_behind, mean_interval, relative_lead, unpaired_lead
 
 OURS = [1.0, 1.2, 0.9, 1.1]
 THEIRS = [1.2, 1.3, 1.2, 1.2]
@@ -43,6 +43,18 @@ def test_a_lead_is_paired_and_relative() -> None:
     assert lead.low == pytest.approx(expected.low / scale)
     assert lead.high == pytest.approx(expected.high / scale)
     assert relative_lead(OURS, OURS).low == relative_lead(OURS, OURS).high == 0.0
+
+
+def test_an_unpaired_lead_is_welchs() -> None:
+    theirs = [1.2, 1.6, 1.3]
+    lead = unpaired_lead(OURS, theirs)
+    scale = np.mean(theirs)
+    expected = stats.ttest_ind(theirs, OURS, equal_var=False).confidence_interval(0.95)
+    assert lead.count == 7
+    assert lead.mean == pytest.approx(1 - np.mean(OURS) / scale)
+    assert [lead.low, lead.high] == pytest.approx([expected.low / scale, expected.high / scale])
+    constant = unpaired_lead([1.0, 1.0], [2.0, 2.0])
+    assert (constant.low, constant.mean, constant.high) == (0.5, 0.5, 0.5)
 
 
 def test_being_behind_is_a_one_sided_paired_test() -> None:

@@ -260,7 +260,9 @@ def _title(title: str, names: list[str]) -> Text:
     line = Text(title, style="bold")
     if len(names) > 1:
         for index, name in enumerate(names):
-            line.append("   ").append("┈┈" if index else "──", style=f"not bold {_STYLES[index]}")
+            line.append("   ").append(
+                "┈┈" if index else "──", style=f"not bold {_STYLES[index % 4]}"
+            )
             line.append(f" {name}", style="not bold")
     return line
 

@@ -171,7 +171,8 @@ def _importance(summary: Summary) -> str:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """All but words stand to the right."""
-    words = ("scheduler", "schedule", "parameters", "parameter", "the winner has")
+    words = {"scheduler", "schedule", "parameters", "parameter", "the winner has"}
+    words |= {"study", "from", "metric", "in"}
     lines = [header, ["---" if name in words else "---:" for name in header]]
     lines += [[escaped(cell) for cell in row] for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
