@@ -98,7 +98,7 @@ FULL_REPORT = """\
 │ MSE in         buy²                                                          │
 │ trials         4 completed, 1 pruned, 1 diverged, 2 failed of 10; 20 epochs  │
 │                in 10.0 s of worker time; early stops saved 16 %              │
-│ shares         every scheduler had at least 0 trials, the most had 4         │
+│ shares         no trial of plateau                                           │
 │ failed with    ValueError: no [bold] rows                                    │
 ╰──────────────────────────────────────────────────────────────────────────────╯
 

@@ -391,7 +391,10 @@ class TestOpenStudy:
         optuna.create_study(storage=url, study_name="mine", direction="maximize")
         with pytest.raises(StorageError) as raised:
             new_study(url)
-        assert str(raised.value) == f"{url}: study 'mine' was made by another program"
+        assert str(raised.value) == (
+            f"{url}: study 'mine' was made by another program, or with another direction; give the "
+            "study another name"
+        )
 
     def test_many_processes_create_it_at_once(self, tmp_path: Path) -> None:
         url = f"sqlite:///{tmp_path / 'a.db'}"
