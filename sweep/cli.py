@@ -209,6 +209,15 @@ def run(
             rich_help_panel="Search",
         ),
     ] = False,
+    warm_start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STUDY",
+            help="Begin with the best trials of another study that has been run.",
+            autocompletion=_complete_results,
+            rich_help_panel="Search",
+        ),
+    ] = None,
     pruner: Annotated[
         str | None,
         typer.Option(
@@ -345,6 +354,8 @@ def run(
       sweep run --data houses.csv --target price
 
       sweep run --loop train.py:train --metric val_accuracy --direction maximize --epochs 20
+
+      sweep run --epochs 200 --out studies/long --warm-start order_pre
     """
     given = locals()  # the parameters, by name
     from sweep.overrides import configured

@@ -40,6 +40,7 @@ KEYS = {
     "storage": "storage",
     "no_confirm": "confirm.enabled",
     "fair": "fair",
+    "warm_start": "warm_start",
 }
 """The settings that command-line parameters stand for, by the parameter's name."""
 

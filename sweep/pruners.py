@@ -63,8 +63,8 @@ def build_pruner(config: PrunerConfig, epochs: int) -> BasePruner:
         beyond = [r for r in rungs if type(r) is int and r > epochs] if type(rungs) is list else []
         if beyond:
             raise StudyFileError(
-                f"pruner.rungs: {beyond[0]} lies beyond the study's {epochs} epochs, so nothing would "
-                "be compared there"
+                f"pruner.rungs: {beyond[0]} lies beyond the study's {epochs} epochs, so nothing "
+                "would be compared there"
             )
     return _build(kind, arguments, **defaults)
 

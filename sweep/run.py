@@ -53,6 +53,7 @@ from sweep.storage import (
 from sweep.study import load_study
 from sweep.training.engine import LoopSettings, TrainingSettings
 from sweep.underway import Sweep
+from sweep.warm_start import WarmStart, best_of_other
 from sweep.winner import save_order, write_winner
 from sweep.workers import NOMINAL_STEPS, WorkerPool, WorkerSetup, default_workers, preload
 
@@ -116,6 +117,7 @@ def run_sweep(
                 listener.on_note(repair)
         study = open_study(location.name, url, sampler, pruner, maximize)
         shared = "://" in url
+        carried = _to_carry_over(location, config, study, fresh, listener)
         if fresh or not _settings_fit(study, config, data, shared):
             _discard(location, study, url)
             study = open_study(location.name, url, sampler, pruner, maximize)
@@ -128,7 +130,7 @@ def run_sweep(
         listener.on_start(location, config, data)
         with explained(url), _pool(sweep) as pool, _stopping_on_signals() as stop:
             deadline = _deadline(started, config.search_timeout)
-            _search(sweep, url, listener, pool, stop, deadline)
+            _search(sweep, url, listener, pool, stop, deadline, carried)
             _write_tables(sweep)
             if not stop.is_set():
                 deadline = _deadline(started, config.timeout)
@@ -309,6 +311,7 @@ def _search(
     pool: WorkerPool,
     stop: threading.Event,
     deadline: float,
+    carried: WarmStart | None,
 ) -> None:
     """Run the trials that are still wanted."""
     config, study = sweep.config, sweep.study
@@ -320,7 +323,7 @@ def _search(
         listener.on_finished(trial, status)
 
     with turn_to_ask(study):
-        total = _enqueue_first(sweep)
+        total = _enqueue_first(sweep, carried)
     running_note = RunningNote(study, config, total)
     coordinator = Coordinator(
         study,
@@ -396,7 +399,28 @@ def _stopping_on_signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _enqueue_first(sweep: Sweep) -> int:
+def _to_carry_over(
+    location: Location,
+    config: StudyConfig,
+    study: optuna.Study,
+    fresh: bool,
+    listener: Listener,
+) -> WarmStart | None:
+    """What is to be trained first, before anything of an earlier run is thrown away."""
+    if config.warm_start is None:
+        return None
+    trials = study.get_trials(deepcopy=False)
+    if fresh or all(trial.state == TrialState.WAITING for trial in trials):
+        return best_of_other(location, config)
+    if not any("from_trial" in trial.user_attrs for trial in trials):
+        listener.on_note(
+            "warm_start is for a study's beginning, and this one has trials already: nothing is "
+            "carried over"
+        )
+    return None
+
+
+def _enqueue_first(sweep: Sweep, carried: WarmStart | None) -> int:
     """Enqueue what the sampler must not decide; the total of trials."""
     config, trials = sweep.config, sweep.trials
     first, total = first_trials(config), config.trials
@@ -407,6 +431,9 @@ def _enqueue_first(sweep: Sweep) -> int:
         first = first[len(trials) : total]
     elif trials:
         first = []
+    elif carried:
+        sweep.note(carried.enqueue(sweep.study, total))
+        first = first[: max(0, total - len(carried.trials))]
     for parameters in first:
         sweep.study.enqueue_trial(parameters)
     return total

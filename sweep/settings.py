@@ -256,7 +256,7 @@ _MANY_TRIALS = 200
 
 _FREE = {
     *("name", "trials", "timeout", "workers", "engine", "lanes", "device", "storage"),
-    *("sampler", "pruner", "confirm", "fair", "threads"),
+    *("sampler", "pruner", "confirm", "fair", "threads", "warm_start"),
 }
 """Settings of a study that may change between two runs of it."""
 
@@ -299,6 +299,8 @@ class StudyConfig(_Section):
             its evaluations.
         evaluate_every: Steps between two evaluations of such a loop.
         threads: Torch threads of a worker with a loop; None shares the cores out.
+        warm_start: Another study that has been run, by name or results folder; the best trials of
+            it are the first ones of this.
     """
 
     name: Annotated[str | None, Field(min_length=1)] = None
@@ -320,6 +322,7 @@ class StudyConfig(_Section):
     horizon: int | None = Field(None, ge=1)
     evaluate_every: int | None = Field(None, ge=1)
     threads: int | None = Field(None, ge=1)
+    warm_start: Annotated[str | None, Field(min_length=1)] = None
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig()

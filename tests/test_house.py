@@ -23,7 +23,7 @@ FLOORS = [
     {"workers", "records", "underway", "confirmation", "race"},
     {"dispatch", "results"},
     {"coordinator", "retraining"},
-    {"winner", "confirm", "audit", "overrides", "speed", "lr_range"},
+    {"winner", "confirm", "audit", "overrides", "speed", "lr_range", "warm_start"},
     {"check"},
     {"report"},
     {"notes"},
@@ -53,6 +53,7 @@ HEAVY = {
         "underway",
         "confirm",
         "audit",
+        "warm_start",
     }
     | {"winner", "run", "report", "progress", "dashboard", "library", "cli"}
     | {"notes", "exhibits", "artifacts"},

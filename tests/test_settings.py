@@ -19,6 +19,7 @@ EVERYTHING: dict[str, Any] = {
     "objective": "final",
     "trial_seeds": "fresh",
     "fair": True,
+    "warm_start": "short",
     "timeout": "10m",
     "workers": 3,
     "engine": "sequential",

@@ -14,6 +14,7 @@ from sweep.report.importance import Importance
 from sweep.results import HeldOutScore
 from sweep.schedules import Schedule
 from sweep.settings import Objective
+from sweep.warm_start import CarriedOver
 
 _TOO_CLOSE = 0.01
 """A distance below this share may well turn with another seed."""
@@ -150,6 +151,7 @@ class Summary:
         confirmation: What came of the best schedules on fresh seeds; None if they have not been
             trained on any, or if the search has found a better one since.
         metric: What trials are compared by; where this page says MSE, it is that.
+        carried_over: How the trials of another study that went first did; None if none did.
     """
 
     study: str
@@ -171,6 +173,7 @@ class Summary:
     failure: str
     confirmation: Confirmation | None = None
     metric: Metric = MSE
+    carried_over: CarriedOver | None = None
 
     @property
     def mse_unit(self) -> str:
@@ -307,7 +310,8 @@ class Summary:
         if confirmation:  # what the search alone says of rivals must not pass for what is confirmed
             for name in ("constant", "runner_up"):
                 named[f"search_{name}"] = named.pop(name)
-        return named | {"confirmation": confirmation}
+        carried = self.carried_over.to_dict() if self.carried_over else None
+        return named | {"confirmation": confirmation, "carried_over": carried}
 
 
 def _named(value: Any, metric: Metric) -> Any:

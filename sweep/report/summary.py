@@ -39,6 +39,7 @@ from sweep.results import (
 )
 from sweep.settings import StudyConfig
 from sweep.space import Space
+from sweep.warm_start import carried_over
 
 __all__ = ["Summary", "summarise"]
 
@@ -90,6 +91,7 @@ def summarise(study: optuna.Study, config: StudyConfig, folder: Path, top: int =
         failure=_failure(trials),
         confirmation=confirmation,
         metric=metric,
+        carried_over=carried_over(study, metric),
     )
 
 

@@ -97,6 +97,8 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
     compared.append(("constant rate", summary.gain))
     if summary.has_rival:
         compared.append(("next best", summary.rivalry))
+    if summary.carried_over:
+        compared.append(("carried over", summary.carried_over.sentence))
     compared += [("note" if i == 0 else "", text) for i, text in enumerate(summary.cautions)]
     if summary.test:
         score = summary.test

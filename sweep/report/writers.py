@@ -75,6 +75,8 @@ def _facts(summary: Summary) -> list[str]:
     lines.append(f"Against a constant rate: {summary.gain}")
     if summary.has_rival:
         lines.append(f"Next best: {summary.rivalry}")
+    if summary.carried_over:
+        lines.append(f"Carried over: {summary.carried_over.sentence}")
     lines += [f"Note: {caution}" for caution in summary.cautions]
     if summary.test:
         score = summary.test
