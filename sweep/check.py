@@ -14,7 +14,7 @@ from sweep.dataset import Dataset
 from sweep.ends import described, ends_of
 from sweep.errors import StudyFileError, SweepError
 from sweep.imports import load_object, look_in
-from sweep.locations import Location
+from sweep.locations import SAVED_STUDY, Location
 from sweep.models import build_model
 from sweep.settings import MODELS, StudyConfig
 from sweep.speed import Forecast, Speed, forecast, measure
@@ -24,6 +24,7 @@ from sweep.training.engine import LoopSettings, TrainingSettings
 from sweep.training.gradient_graph import tree_lines
 from sweep.training.loop import load_loop
 from sweep.training.stepping import step_through
+from sweep.warm_start import best_of_other
 
 _NOMINAL_STEPS = 10
 """Steps in an epoch, where there is no data to count them by."""
@@ -186,6 +187,7 @@ class _Preflight:
         steps = _NOMINAL_STEPS if rows is None else settings.steps_per_epoch(rows)
         anatomy = self._model(data, settings)
         schedules = self._schedules(steps)
+        self._carry_over()
         speed = None
         if data is not None and not self._problems:
             with self._kept():
@@ -253,6 +255,14 @@ class _Preflight:
                 self._problems.append(described(name, end, schedule, problem))
             found.append(facts)
         return tuple(found)
+
+    def _carry_over(self) -> None:
+        """Whether the other study's trials can be had; a study that has been run needs none."""
+        config, location = self._config, self._location
+        has_run = (location.folder / SAVED_STUDY).is_file()
+        if config.warm_start is not None and not has_run and not self._wrong_sections:
+            with self._kept():
+                best_of_other(location, config)
 
 
 def _finite(value: float | None) -> float | None:

@@ -204,6 +204,13 @@ class TestErrors:
         assert done.returncode == 2
         assert "no trial of it has completed; run it to its end: sweep run burnt" in done.stderr
 
+    def test_check_tells_before_the_run(self, there: Path) -> None:
+        done = sweep("check", "diabetes", "--warm-start", "shirt", "--out", "long", cwd=there)
+        assert done.returncode == 2
+        assert "warm_start: shirt: no results" in done.stdout
+        done = sweep("check", "diabetes", "--warm-start", "shirt", "--out", "short", cwd=there)
+        assert done.returncode == 0  # it has been run
+
 
 class TestRanking:
     """Loops whose value is known: how far the rate is from 0.1."""
