@@ -9,10 +9,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
+from optuna.trial import FrozenTrial
 from rich.console import Console
 from rich.text import Text
+
+from sweep.coordinator import Status
+from sweep.display import sweep_display
+from sweep.locations import locate_study
+from sweep.run import Listener, run_sweep
+from sweep.study import load_study
 
 DOCS = Path(__file__).parent
 WIDTH = 92
@@ -41,14 +49,42 @@ def picture(name: str, command: str, folder: str, colour: bool = True) -> None:
     )
     console.print(Text.assemble(("$ ", "dim"), (command, "bold")))
     console.print(Text.from_ansi(done.stdout))
-    svg = console.export_svg(title=command)
+    save(console, name, command)
+
+
+def save(console: Console, name: str, title: str) -> None:
+    """Write what a console has recorded."""
+    svg = console.export_svg(title=title)
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)  # no font from elsewhere
     (DOCS / f"{name}.svg").write_text(svg, encoding="utf-8")
+
+
+class Watcher(Listener):
+    """Keeps the status of a run when two thirds of its trials have ended."""
+
+    def __init__(self) -> None:
+        self.status: Status | None = None
+
+    def on_finished(self, trial: FrozenTrial, status: Status) -> None:
+        if status.running and 3 * status.finished <= 2 * status.total:
+            self.status = replace(status, course=tuple(status.course))
+
+
+def live(folder: Path) -> None:
+    """The display of a run, as it is when two thirds of the trials have ended."""
+    location = locate_study("order_pre", folder / "live")
+    config, watcher = load_study(location.file), Watcher()
+    run_sweep(location, config, watcher)
+    assert watcher.status is not None
+    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
+    console.print(sweep_display(watcher.status, config, WIDTH, 24))
+    save(console, "live", "sweep run")
 
 
 def main() -> None:
     """Run the default study in an empty folder and draw its end and its report."""
     with tempfile.TemporaryDirectory() as folder:
+        live(Path(folder))
         picture("run", "sweep run", folder, colour=False)
         picture("report", "sweep report --top 5", folder)
         picture("schedules", "sweep schedules", folder)
@@ -57,5 +93,5 @@ def main() -> None:
         shutil.copy(Path(folder) / "figures" / "confirmation.svg", DOCS / "confirmation.svg")
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # workers import this file
     main()
