@@ -125,7 +125,7 @@ def test_sweep_dashboard_serves_until_it_is_interrupted(tiny_study: Path) -> Non
         )
 
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_nothing_is_written_while_the_study_is_run(tiny_study: Path) -> None:

@@ -508,7 +508,8 @@ class TestMaximize:
 def test_a_loop_that_raises_fails_its_trials_and_is_told(tmp_path: Path) -> None:
     broken = LINE.replace("error = float(", "error = float('x' if epoch else 1) * float(")
     (tmp_path / "train.py").write_text(broken)
-    done = sweep("run", "--loop", "train.py:train", "--trials", "2", "--epochs", "3", cwd=tmp_path)
+    short = ("--trials", "2", "--epochs", "3", "--pruner", "none")
+    done = sweep("run", "--loop", "train.py:train", *short, cwd=tmp_path)
     assert done.returncode == 1
     text = "ValueError: could not convert string to float: 'x' (train.py, line 16)"
     assert f"trial 0 failed: epoch 2: {text}" in done.stdout
