@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from socketserver import ThreadingMixIn
@@ -79,6 +81,8 @@ def serve(study: optuna.Study, folder: Path, port: int, on_ready: Callable[[str]
     with server:
         server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         on_ready(f"http://{HOST}:{server.server_port}/dashboard/studies/{study._study_id}")
+        if threading.current_thread() is threading.main_thread():  # background jobs ignore it
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             server.serve_forever()
         except KeyboardInterrupt:
