@@ -123,7 +123,10 @@ def build_model(
         ModelError: The name is unknown, or the user's class cannot be built.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        if torch.cuda.is_available():
+            torch.manual_seed(seed)
+        else:  # the other call would keep a traceback each time, for when there is a CUDA device
+            torch.default_generator.manual_seed(seed)
         if config.name in MODELS:
             if config.args:
                 raise ModelError(f"model.args belongs to 'module:Class', not to {config.name!r}")

@@ -32,9 +32,6 @@ from twins import (
 from sweep.errors import TrainingError
 from sweep.models import MODELS
 from sweep.schedules import SHAPES, Schedule
-from sweep.training.engine import (
-    OptimizerSettings,
-)
 from sweep.training.sequential import SequentialEngine
 from sweep.training.stackable import survey
 from sweep.training.trainers import default_lanes
@@ -148,8 +145,6 @@ def test_another_optimizer_beside_is_refused() -> None:
     engine.add(spec(0))
     with pytest.raises(TrainingError, match="same optimizer, but got 'adam' beside 'sgd'"):
         engine.add(spec(1, 0, None, OPTIMIZERS["adam"]))
-    with pytest.raises(ValueError, match="Nesterov"):
-        engine.add(spec(2, 0, None, OptimizerSettings(nesterov=True)))
     assert [result.number for result in train(engine)] == [0]
     engine.remove(0)
     engine.add(spec(3, 0, None, OPTIMIZERS["adam"]))

@@ -30,6 +30,9 @@ class OptimizerSettings:
             adamw.
         betas: Of Adam and AdamW.
         eps: Of Adam and AdamW.
+
+    Raises:
+        ValueError: Nesterov's step is wanted without a momentum, to which torch objects.
     """
 
     name: str = "sgd"
@@ -38,6 +41,10 @@ class OptimizerSettings:
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        if self.nesterov and not self.momentum:
+            raise ValueError("Nesterov momentum requires a momentum")
 
 
 @dataclass(frozen=True)
