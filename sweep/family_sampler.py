@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import optuna
@@ -160,7 +160,7 @@ class FamilySampler(BaseSampler):
             ],
             dtype=bool,
         ).reshape(len(self._names), len(self._axes))
-        self._ended: dict[int, _Seen] = {}
+        self._lessons = np.zeros(0, _lesson(len(self._axes)))  # a trial's is at its number
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
@@ -225,20 +225,31 @@ class FamilySampler(BaseSampler):
 
     def _look(self, study: optuna.Study, number: int) -> _Others:
         """What there is to know of all trials but the one of this number."""
-        seen = []
+        trials = study.get_trials(deepcopy=False)
+        numbers = np.arange(len(trials))
+        if trials[-1].number != len(trials) - 1:  # some were filtered out
+            numbers = np.array([trial.number for trial in trials])
+        known = self._lessons
+        if (lacking := int(numbers.max(initial=-1)) + 1 - len(known)) > 0:
+            known = np.concatenate([known, np.zeros(max(lacking, len(known)), known.dtype)])
+            self._lessons = known
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
-        for trial in study.get_trials(deepcopy=False):
-            one = self._ended.get(trial.number)
-            if one is None and trial.number != number:
-                family = self._family_of(trial)
-                if family is None:
-                    continue
-                one = _Seen(family, trial.state, self._row(trial, family), _rank(trial, sign))
-                if trial.state.is_finished():
-                    self._ended[trial.number] = one
-            if one is not None:
-                seen.append(one)
-        return _Others(seen, len(self._names), len(self._axes))
+        for place in np.flatnonzero(~known["is_over"][numbers]):  # the others teach what they did
+            trial = trials[place]
+            known[trial.number] = self._lesson_of(trial, _rank(trial, sign))
+        others = known[numbers[numbers != number]]
+        return _Others(others[others["family"] >= 0], len(self._names))
+
+    def _lesson_of(self, trial: FrozenTrial, rank: tuple[float, float]) -> tuple[Any, ...]:
+        """The fields of `_lesson`."""
+        over = trial.state.is_finished()
+        family = self._family_of(trial)
+        if family is None:
+            return over, -1, False, False, False, rank, [math.nan] * len(self._axes)
+        has_value = trial.state != TrialState.RUNNING or rank[0] < 0
+        completed = trial.state == TrialState.COMPLETE
+        row = self._row(trial, family)
+        return over, family, trial.state in _TEACHES, has_value, completed, rank, row
 
     def _row(self, trial: FrozenTrial, family: int) -> list[float]:
         """A trial's coordinates; NaN where its schedule ignores them or has none."""
@@ -288,18 +299,16 @@ class FamilySampler(BaseSampler):
         return point
 
 
-class _Seen(NamedTuple):
-    """What a trial teaches: its scheduler's position, how it ended, where it was, its rank."""
+def _lesson(columns: int) -> np.dtype[np.void]:
+    """What a trial teaches.
 
-    family: int
-    state: TrialState
-    row: list[float]
-    rank: tuple[float, float]
-
-    @property
-    def has_value(self) -> bool:
-        """Whether it has ended, or has come far enough to report."""
-        return self.state != TrialState.RUNNING or self.rank[0] < 0
+    Whether that is final; its scheduler's position, or -1 if it has none yet; whether it teaches
+    more than that it was begun; whether it has ended or has come far enough to report; whether it
+    was trained to its last epoch; its rank; its coordinates.
+    """
+    flags = [(name, np.bool_) for name in ("teaches", "has_value", "completed")]
+    numbers = [("rank", np.float64, (2,)), ("row", np.float64, (columns,))]
+    return np.dtype([("is_over", np.bool_), ("family", np.int64), *flags, *numbers])
 
 
 class _Others:
@@ -313,16 +322,15 @@ class _Others:
         completed: How many of them were trained to their last epoch.
     """
 
-    def __init__(self, seen: list[_Seen], families: int, columns: int) -> None:
-        started = np.array([one.family for one in seen], dtype=np.int64)
-        self.started = np.bincount(started, minlength=families)
-        taught = [one for one in seen if one.state in _TEACHES]
-        self.families = np.array([one.family for one in taught], dtype=np.int64)
-        self.rows = np.array([one.row for one in taught]).reshape(len(taught), columns)
-        judged = [place for place, one in enumerate(taught) if one.has_value]
-        judged.sort(key=lambda place: taught[place].rank)
-        self.best_first = np.array(judged, dtype=np.int64)
-        self.completed = sum(one.state == TrialState.COMPLETE for one in taught)
+    def __init__(self, lessons: NDArray[np.void], families: int) -> None:
+        self.started = np.bincount(lessons["family"], minlength=families)
+        taught = lessons[lessons["teaches"]]
+        self.families: NDArray[np.int64] = taught["family"]
+        self.rows: Floats = taught["row"]
+        judged = np.flatnonzero(taught["has_value"])
+        rank = taught["rank"][judged]
+        self.best_first = judged[np.lexsort((rank[:, 1], rank[:, 0]))]
+        self.completed = int(taught["completed"].sum())
 
     def split(self, family: int, alone: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Positions of the trials that are good examples for a scheduler, and of the rest.

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, insort
+from collections import defaultdict
+from weakref import WeakKeyDictionary
 
 import optuna
 from optuna.pruners import BasePruner
@@ -43,6 +46,7 @@ class HalvingPruner(BasePruner):
         if len(shares) != len(rungs):
             raise ValueError(f"keep must have a share for each rung, but got {rungs=}, {keep=}")
         self._shares = dict(zip(rungs, shares, strict=True))
+        self._reported: WeakKeyDictionary[optuna.Study, _Reported] = WeakKeyDictionary()
 
     @property
     def shares(self) -> dict[int, float]:
@@ -62,13 +66,51 @@ class HalvingPruner(BasePruner):
         value = trial.intermediate_values[epoch]
         if math.isnan(value):
             return True
-        trials = study.get_trials(deepcopy=False)
-        others = [
-            other.intermediate_values[epoch]
-            for other in trials
-            if other.number != trial.number and epoch in other.intermediate_values
-        ]
-        minimize = study.direction == StudyDirection.MINIMIZE
-        better = sum(other < value if minimize else other > value for other in others)
-        places = math.floor((len(others) + 1) * self._shares[epoch] + 1e-9)
+        reported = self._reported.setdefault(study, _Reported(self.rungs, _sign(study)))
+        better, others = reported.beside(study, trial.number, epoch, value)
+        places = math.floor((others + 1) * self._shares[epoch] + 1e-9)
         return better >= max(places, 1)
+
+
+class _Reported:
+    """What a study's trials have reported at the rungs; those that have ended are read once.
+
+    Args:
+        rungs: The epochs.
+        sign: 1 where less is better, else -1.
+    """
+
+    def __init__(self, rungs: frozenset[int], sign: int) -> None:
+        self._rungs = rungs
+        self._sign = sign
+        self._looked_at = 0
+        self._open: list[int] = []
+        self._losses: defaultdict[int, list[float]] = defaultdict(list)  # rising
+
+    def beside(self, study: optuna.Study, number: int, epoch: int, value: float) -> tuple[int, int]:
+        """How many trials but this one are better at an epoch, and how many have a value there."""
+        trials = study.get_trials(deepcopy=False)
+        places = [*self._open, *range(self._looked_at, len(trials))]
+        self._looked_at, self._open = len(trials), []
+        in_training = []
+        for place in places:
+            trial = trials[place]
+            if not trial.state.is_finished():
+                self._open.append(place)
+                if trial.number != number and epoch in trial.intermediate_values:
+                    in_training.append(self._loss(trial, epoch))
+                continue
+            for rung in self._rungs & trial.intermediate_values.keys():
+                insort(self._losses[rung], self._loss(trial, rung))
+        loss, ended = self._sign * value, self._losses[epoch]
+        better = bisect_left(ended, loss) + sum(other < loss for other in in_training)
+        return better, len(ended) + len(in_training)
+
+    def _loss(self, trial: FrozenTrial, epoch: int) -> float:
+        """Less is better; what is no number is worst."""
+        value = trial.intermediate_values[epoch]
+        return math.inf if math.isnan(value) else self._sign * value
+
+
+def _sign(study: optuna.Study) -> int:
+    return 1 if study.direction == StudyDirection.MINIMIZE else -1
