@@ -277,8 +277,8 @@ class StudyConfig(_Section):
         seed: What the split, the weights, the order of rows and the sampler derive from.
         objective: `best`, the lowest validation MSE over the epochs, `final`, the last one, or
             `averaged`, the lowest one of the averaged weights.
-        trial_seeds: `shared` trains all trials from the same weights and order of rows;
-            `fresh` gives each its own.
+        trial_seeds: `fresh` gives each trial its own weights and order of rows, so that a long
+            search does not fit its schedules to one seed's luck; `shared` trains all from the same.
         fair: Whether every scheduler gets the same number of trials (or one less), with a model of
             its own, instead of the more the better it does: the mode for comparing schedulers.
         timeout: Seconds that a run should take: the search draws no trial in the last sixth of
@@ -308,7 +308,7 @@ class StudyConfig(_Section):
     trials: int = Field(100, ge=1)
     seed: int = Field(0, ge=0, lt=2**31)
     objective: Objective = "best"
-    trial_seeds: Literal["shared", "fresh"] = "shared"
+    trial_seeds: Literal["fresh", "shared"] = "fresh"
     fair: bool = False
     timeout: Annotated[float | None, BeforeValidator(_seconds), Field(gt=0)] = None
     workers: int | None = Field(None, ge=1, le=256)

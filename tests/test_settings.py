@@ -17,7 +17,7 @@ EVERYTHING: dict[str, Any] = {
     "trials": 12,
     "seed": 5,
     "objective": "final",
-    "trial_seeds": "fresh",
+    "trial_seeds": "shared",
     "fair": True,
     "warm_start": "short",
     "timeout": "10m",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Sequence
 from typing import Literal
@@ -64,9 +63,7 @@ class VectorizedEngine:
             raise TrainingError(f"the model cannot be trained as lanes: {known.reason}")
         self.notes: list[str] = []
         self._data = data
-        self._build_model = functools.lru_cache(maxsize=2)(  # most trials begin alike
-            lambda seed: build_model(seed).to(data.x_train.device)
-        )
+        self._build_model = build_model
         self._settings = settings
         self._steps = settings.steps_per_epoch(len(data.x_train))
         self._dropout_calls = known.dropout_calls
@@ -81,12 +78,11 @@ class VectorizedEngine:
 
     def add(self, spec: TrialSpec) -> None:
         """Take a trial in; it starts with the next epoch."""
-        model = self._build_model(spec.seed)
+        device = self._data.x_train.device
+        model = self._build_model(spec.seed).to(device)
         rates = LaneRates(spec.schedule, self._settings.epochs, self._steps)
         if self._stack is None or not len(self._stack):
-            self._stack = LaneStack(
-                self._stacked, spec.optimizer.name, self.lanes, self._data.x_train.device
-            )
+            self._stack = LaneStack(self._stacked, spec.optimizer.name, self.lanes, device)
         if spec.optimizer.name != self._stack.optimizer:
             raise TrainingError(
                 f"all lanes must have the same optimizer, but got {spec.optimizer.name!r} beside "
