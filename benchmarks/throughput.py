@@ -75,7 +75,8 @@ the best of Optuna's {given.peer_trials} trials (and when Optuna had). {ray}"""
 OVERHEAD_CAPTION = """\
 {given.trials} trials of a shipped study with its own sampler and pruner. "Not training": of the
 workers' time between the first trial's start and the last one's end. "Coordinator": its processor
-time in between per trained epoch of one trial."""
+time in between. "Optuna alone": what Optuna takes to ask for, report as many epochs of and tell a
+trial that is not trained, with its multivariate TPE and its own journal file."""
 STYLE = """
 text { fill: #24292f; font: 13px system-ui, sans-serif } .head { font-weight: 600 }
 .end { text-anchor: end } line { stroke: #8b949e; stroke-dasharray: 3 3 }
@@ -261,8 +262,28 @@ def run_sweep(arguments: list[str], folder: Path) -> tuple[Timing, dict[str, flo
         "epochs": len(epochs),
         "span_secs": span,
         "not_training": 1 - float(epochs["seconds"].sum()) / (WORKERS * span),
-        "coordinator_ms": 1000 * (during[-1] - during[0]) / len(epochs) if during else math.nan,
+        "coordinator_ms": 1000 * (during[-1] - during[0]) / len(trials) if during else math.nan,
     }
+
+
+def optuna_alone_ms(epochs: int, trials: int) -> float:
+    """Processor time that Optuna itself takes for a trial of so many epochs, untrained."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with tempfile.TemporaryDirectory() as folder:
+        journal = optuna.storages.journal.JournalFileBackend(f"{folder}/alone.journal")
+        study = optuna.create_study(
+            storage=optuna.storages.JournalStorage(journal),
+            sampler=optuna.samplers.TPESampler(seed=0, multivariate=True),
+        )
+        started = time.process_time()
+        for _ in range(trials):
+            trial = study.ask()
+            trial.suggest_categorical("scheduler", SCHEDULERS)
+            value = sum(trial.suggest_float(name, 0, 1) for name in ("lr", "decay", "warmup"))
+            for epoch in range(1, epochs + 1):
+                trial.report(value, epoch)
+            study.tell(trial, value)
+        return 1000 * (time.process_time() - started) / trials
 
 
 def product_gflops(count: int) -> float:
@@ -324,10 +345,14 @@ def tables(speeds: pd.DataFrame, overheads: pd.DataFrame, given: argparse.Namesp
         lines.append(f"| {workload} | {' | '.join(cells)} |")
     ray = "" if "ray" in sides else "Ray Tune is not installed and was left out."
     lines += ["", CAPTION.format(given=given, workers=WORKERS, ray=ray), ""]
-    lines += ["| Study | epochs | not training | coordinator per epoch |", "|---|---:|---:|---:|"]
+    lines += [
+        "| Study | epochs | not training | coordinator per trial | Optuna alone per trial |",
+        "|---|---:|---:|---:|---:|",
+    ]
     for study, row in overheads.iterrows():
-        cells = [f"{row['epochs']:.0f}", f"{row['not_training']:.1%}"]
-        lines.append(f"| {study} | {' | '.join(cells)} | {row['coordinator_ms']:.2f} ms |")
+        cells = [f"{row['epochs']:.0f}", f"{row['not_training']:.0%}"]
+        cells += [f"{row[name]:.1f} ms" for name in ("coordinator_ms", "optuna_alone_ms")]
+        lines.append(f"| {study} | {' | '.join(cells)} |")
     lines += ["", OVERHEAD_CAPTION.format(given=given), ""]
     return "\n".join(lines).replace("inf s", "never")
 
@@ -383,7 +408,9 @@ def main() -> None:
                 _, overhead = run_sweep(
                     [study, "--trials", str(given.trials), "--no-confirm"], Path(folder)
                 )
-            shipped.append({"study": study, **overhead})
+            epochs_a_trial = round(overhead["epochs"] / given.trials)
+            alone_ms = optuna_alone_ms(epochs_a_trial, given.trials)
+            shipped.append({"study": study, **overhead, "optuna_alone_ms": alone_ms})
     speeds = pd.DataFrame(rows).groupby("workload", sort=False).median()
     overheads = pd.DataFrame(shipped).groupby("study", sort=False).median()
     numbers: dict[str, Any] = {"options": {k: str(v) for k, v in vars(given).items()}}

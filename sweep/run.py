@@ -443,10 +443,11 @@ class _TableWriter:
     """Rewrites the tables as trials end, but spends little of the time on it."""
 
     _SHARE = 0.02
+    _FIRST_SECS = 2.0
 
     def __init__(self, sweep: Sweep) -> None:
         self._sweep = sweep
-        self._next = time.monotonic()
+        self._next = time.monotonic() + self._FIRST_SECS
 
     def trial_finished(self) -> None:
         started = time.monotonic()

@@ -78,6 +78,7 @@ def test_bounds_hold_the_best_constant_rate_of_a_real_sweep(
 
     grid = ["--scheduler", "constant", "--lr", f"{BETWEEN}:log", "--warmup", "0", "--decay", "1"]
     grid += ["--sampler", "grid", "--set", f"sampler.points={RATES}", "--trials", str(RATES)]
+    grid += ["--set", "trial_seeds=shared"]
     searched = sweep("run", *given, *grid, "--pruner", "none", "--no-confirm", "-q", cwd=tmp_path)
     assert searched.returncode == 0, searched.stderr
     folder = tmp_path / "studies" / study
