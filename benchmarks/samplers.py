@@ -181,7 +181,7 @@ def measure(job: tuple[str, str, int, int, str]) -> dict[str, Any]:
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     name, settings = SAMPLERS[sampler]
     given = {"epochs": 25, "trials": trials, "sampler": {"name": name}, "pruner": pruner}
-    given |= {**SETS[data], **settings}
+    given |= {"trial_seeds": "shared", **SETS[data], **settings}
     start = time.perf_counter()
     best, draws_ms, counts = run_study(StudyConfig.model_validate(given), seed)
     return {

@@ -97,7 +97,7 @@ class TestHalving:
     @pytest.mark.parametrize(
         ("name", "epochs", "expected"),
         [
-            ("auto", 30, {2, 10, 20}),
+            ("auto", 30, {4, 10, 20}),
             ("thorough", 30, {10, 20}),
             ("fast", 30, {2, 6, 18}),
             ("auto", 1, set()),
@@ -123,10 +123,10 @@ class TestHalving:
     def test_the_better_half_goes_on_at_each_rung(self) -> None:
         rank = [1, 2, 3, 4, 5, 6, 7, 8, 0.5, 0.6, 0.7, 0.8]
         still = kept(config("auto"), 30, [flat(level, 30) for level in rank])
-        after = {epoch: still[epoch - 1] for epoch in (1, 2, 9, 10, 19, 20, 30)}
+        after = {epoch: still[epoch - 1] for epoch in (3, 4, 9, 10, 19, 20, 30)}
         first = [0, 8, 9, 10, 11]  # 8 is 1st of 9, 9 is 2nd of 10, 10 is 3rd of 11, 11 4th of 12
-        assert after[1] == list(range(12))
-        assert after[2] == after[9] == first
+        assert after[3] == list(range(12))
+        assert after[4] == after[9] == first
         second = [0, 8]  # 9 is 2nd of 3 where 1 goes on; 10 is 3rd of 4, 11 4th of 5
         assert after[10] == after[19] == second
         assert after[20] == after[30] == second  # 8 is 1st of 2
@@ -136,7 +136,7 @@ class TestHalving:
         still = kept(config("fast"), 30, [flat(level, 30) for level in rank])
         # 4 is 1st of 5; 5 is 2nd of 6 and 6 3rd of 7, where 2 go on; 9 is 4th of 10, where 4 do.
         assert still[1] == [0, 4, 5, 9]
-        assert kept(config("auto"), 30, [flat(v, 30) for v in rank])[1] == [0, 4, 5, 6, 9]
+        assert kept(config("auto"), 30, [flat(v, 30) for v in rank])[3] == [0, 4, 5, 6, 9]
 
     @pytest.mark.parametrize(("name", "share"), [("auto", 0.5), ("fast", 0.4)])
     def test_the_share_of_many_that_goes_on(self, name: str, share: float) -> None:
@@ -181,8 +181,8 @@ class TestHalving:
 
     def test_a_value_that_is_no_number_is_stopped_at_the_rung(self) -> None:
         still = kept(config("auto"), 30, [flat(math.nan, 30), flat(1.0, 30), flat(math.inf, 30)])
-        assert still[0] == [0, 1, 2]
-        assert still[1] == still[-1] == [1]
+        assert still[2] == [0, 1, 2]
+        assert still[3] == still[-1] == [1]
 
     @pytest.mark.parametrize("epochs", [1, 2, 3, 5, 8, 30])
     @pytest.mark.parametrize("name", HALVING)
@@ -219,7 +219,7 @@ class TestHalving:
             ({"keep": "half"}, "keep must be a number or a list of numbers, but got keep='half'"),
             (
                 {"keep": [0.5, 0.5]},
-                "keep must have a share for each rung, but got rungs=[2, 10, 20], keep=[0.5, 0.5]",
+                "keep must have a share for each rung, but got rungs=[4, 10, 20], keep=[0.5, 0.5]",
             ),
         ],
     )
