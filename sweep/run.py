@@ -25,6 +25,7 @@ from sweep.confirm import confirm
 from sweep.coordinator import Coordinator, Status
 from sweep.data import load_dataset
 from sweep.dataset import Dataset
+from sweep.divergence import is_divergence
 from sweep.ends import check_ends
 from sweep.errors import InterruptedSweep, StudyChangedError, TrainingError
 from sweep.files import write_whole
@@ -34,7 +35,6 @@ from sweep.locations import SAVED_STUDY, Location
 from sweep.notes import RunningNote
 from sweep.numbers import counted
 from sweep.pruners import build_pruner
-from sweep.records import is_divergence
 from sweep.samplers import build_sampler, family_plan, first_trials
 from sweep.settings import DataConfig, StudyConfig
 from sweep.storage import (

@@ -14,7 +14,7 @@ from sweep.cli import app
 PACKAGE = Path(__file__).parent.parent / "sweep"
 
 FLOORS = [
-    {"errors", "numbers", "paired", "metric"},
+    {"errors", "numbers", "paired", "metric", "divergence"},
     {"files", "imports", "shapes", "behaviour_log", "arguments", "dataset", "halving"},
     {"schedule_code", "warmup"},
     {"schedules", "journal"},
@@ -45,6 +45,7 @@ HEAVY = {
     "torch": {"schedules", "warmup", "data", "sources", "models", "training"} | {"workers"},
     "optuna": {
         "space",
+        "divergence",
         "journal",
         "samplers",
         "family_sampler",
