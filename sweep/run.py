@@ -340,11 +340,23 @@ def _search(
         stop=stop,
     )
     if not coordinator.has_work():
+        sweep.note(_nothing_left(sweep, total))
         return
     try:
         coordinator.run(pool)
     finally:
         flush(study)
+
+
+def _nothing_left(sweep: Sweep, total: int) -> str:
+    """That a study has all of its trials, and how to go on."""
+    there = sum(trial.state != TrialState.WAITING for trial in sweep.trials)
+    told = (
+        f"this study has {counted(there, 'trial')} already, of {total} asked for: none is trained"
+    )
+    if total < sweep.config.trials:  # a grid has no more
+        return told
+    return f"{told}; to go on, ask for more in all, such as --trials {2 * there}"
 
 
 def _variance(data: Dataset) -> float:
