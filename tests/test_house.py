@@ -24,7 +24,7 @@ FLOORS = [
     {"preparation", "problems"},
     {"data", "study"},
     {"training", "template"},
-    {"workers", "records", "underway", "confirmation", "race"},
+    {"workers", "records", "continuation", "underway", "confirmation", "race"},
     {"dispatch", "results"},
     {"coordinator", "retraining"},
     {"winner", "confirm", "audit", "overrides", "speed", "lr_range", "warm_start"},
@@ -45,6 +45,7 @@ HEAVY = {
     "torch": {"schedules", "warmup", "data", "sources", "models", "training"} | {"workers"},
     "optuna": {
         "space",
+        "continuation",
         "divergence",
         "journal",
         "samplers",

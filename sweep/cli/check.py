@@ -17,7 +17,8 @@ def check(*, as_json: JsonOption = False, **given: Any) -> None:
     """Find out in seconds what would fail in an hour, and how long a study will take.
 
     Looks at the data, passes a few rows through the model and back, steps every schedule at both
-    ends of its ranges, and measures the speed. Exit code 2 if anything is wrong.
+    ends of its ranges, looks into the storage, and measures the speed. Nothing is written. Exit
+    code 2 if anything is wrong.
 
     Examples:
 
