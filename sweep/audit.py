@@ -14,12 +14,13 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.special import betaincinv
 
 from sweep.coordinator import trial_spec
+from sweep.divergence import has_diverged
 from sweep.errors import InputError
 from sweep.files import write_whole
 from sweep.metric import MSE, Metric
 from sweep.numbers import counted, percent
 from sweep.paired import LEVEL
-from sweep.records import TrialRecord, has_diverged, read_record
+from sweep.records import TrialRecord, read_record
 from sweep.results import AUDIT, completed, schedule_of, suggestion_of
 from sweep.retraining import Retraining
 from sweep.schedules import Schedule

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from sweep.continuation import check_folder, comparable, is_untouched, settings_fit
 from sweep.data import load_dataset
 from sweep.dataset import Dataset
 from sweep.ends import described, ends_of
@@ -18,6 +19,7 @@ from sweep.locations import SAVED_STUDY, Location
 from sweep.models import build_model
 from sweep.settings import MODELS, StudyConfig
 from sweep.speed import Forecast, Speed, forecast, measure
+from sweep.storage import check_folders, peek_study, storage_url
 from sweep.training.anatomy import Anatomy, examine
 from sweep.training.build import resolve_device, training_data
 from sweep.training.engine import LoopSettings, TrainingSettings
@@ -154,9 +156,10 @@ class Check:
 
 
 def check_study(location: Location, config: StudyConfig, wrong: SweepError | None = None) -> Check:
-    """Look at a study's data, model, schedules and speed; what is wrong ends none of the others.
+    """Look at a study's data, model, schedules, storage and speed.
 
-    The speed is measured only if nothing is wrong.
+    What is wrong ends none of the others, but the speed is measured only if nothing is. Nothing
+    is written: neither a file nor a study.
 
     Args:
         location: The study's places.
@@ -188,6 +191,7 @@ class _Preflight:
         anatomy = self._model(data, settings)
         schedules = self._schedules(steps)
         self._carry_over()
+        self._storage(data)
         speed = None
         if data is not None and not self._problems:
             with self._kept():
@@ -263,6 +267,21 @@ class _Preflight:
         if config.warm_start is not None and not has_run and not self._wrong_sections:
             with self._kept():
                 best_of_other(location, config)
+
+    def _storage(self, data: Dataset | None) -> None:
+        """Whether the storage can be used, and the trials in it can be compared with new ones."""
+        config, location = self._config, self._location
+        if "storage" in self._wrong_sections:
+            return
+        url = storage_url(config.storage, location.folder)
+        with self._kept():
+            check_folder(location)
+            check_folders(location.folder, url)
+            study = peek_study(location.name, url, location.folder, config.measure.maximize)
+            if study is None or is_untouched(study) or self._wrong_sections:
+                return
+            if data is not None or config.loop:
+                settings_fit(study, comparable(config, data), shared="://" in url)
 
 
 def _finite(value: float | None) -> float | None:

@@ -22,9 +22,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.confirmation import BASELINE, Confirmation, ranked
 from sweep.coordinator import trial_spec
+from sweep.divergence import is_divergence
 from sweep.files import write_whole
 from sweep.race import FIRST_SEEDS, race
-from sweep.records import TrialRecord, is_divergence, read_record
+from sweep.records import TrialRecord, read_record
 from sweep.results import CONFIRM, schedule_of, standing, suggestion_of
 from sweep.retraining import Retraining
 from sweep.space import Suggestion

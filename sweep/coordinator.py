@@ -13,9 +13,10 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.dispatch import Dispatcher, Verdict
+from sweep.divergence import divergence, has_diverged
 from sweep.metric import MSE, Metric
 from sweep.pruners import decision_epochs
-from sweep.records import TrialRecord, has_diverged, what_diverged, write_record
+from sweep.records import TrialRecord, what_diverged, write_record
 from sweep.settings import StudyConfig
 from sweep.space import Suggestion
 from sweep.storage import abandoned_trials, claim, flush, turn_to_ask
@@ -293,7 +294,7 @@ class Coordinator:
         """Report an epoch; how the trial ends with it, if it does, and why."""
         diverged = what_diverged(result, self._metric)
         if diverged:
-            return TrialState.PRUNED, f"diverged at epoch {result.epoch}: {diverged}"
+            return TrialState.PRUNED, divergence(result.epoch, diverged)
         is_new = result.epoch > running.reported
         if is_new:
             averaged = result.averaged_val_mse

@@ -19,6 +19,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.divergence import has_diverged
 from sweep.parzen import Floats, ParzenEstimator, recommended
 from sweep.space import Choice, Dimension, Space, Value
 
@@ -354,7 +355,7 @@ def _rank(trial: FrozenTrial, sign: float) -> tuple[float, float]:
     """
     if trial.state == TrialState.COMPLETE and trial.values:
         return (-math.inf, sign * trial.values[0])
-    if str(trial.user_attrs.get("reason", "")).startswith("diverged"):
+    if has_diverged(trial):
         return (math.inf, math.inf)
     last = max(trial.intermediate_values, default=0)
     return (-last, sign * trial.intermediate_values.get(last, sign * math.inf))

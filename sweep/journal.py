@@ -123,6 +123,28 @@ class BatchedJournal(BaseJournalBackend):
                 self._offset += len(line)
 
 
+class JournalSnapshot(BaseJournalBackend):
+    """A journal file as it is now, whole records alone; it takes no lock and writes nothing.
+
+    Args:
+        path: The journal.
+
+    Raises:
+        StorageError: The file is no journal at all, or cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._logs = [json.loads(record) for record in _read(path)[1] if record]
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        """Hand out the operations from that one on."""
+        yield from self._logs[log_number_from:]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Refuse."""
+        raise RuntimeError("a snapshot of a journal cannot be written to")
+
+
 def repair_journal(path: Path) -> list[str]:
     """Make a journal that a killed writer left readable again; call it under `hold`.
 
@@ -133,7 +155,7 @@ def repair_journal(path: Path) -> list[str]:
         What was done, one sentence each.
 
     Raises:
-        StorageError: The file is no journal at all.
+        StorageError: The file is no journal at all, or cannot be read.
     """
     if not path.exists():
         return []
@@ -143,11 +165,7 @@ def repair_journal(path: Path) -> list[str]:
     lock = journal_lock(path)
     lock.acquire()
     try:
-        content = path.read_bytes()
-        records = [_record_in(line) for line in content.splitlines(keepends=True)]
-        start = content[: len(_RECORD_START)]
-        if not any(records) and not _RECORD_START.startswith(start):
-            raise StorageError(f"{path}: not an Optuna journal; name another --storage or --out")
+        content, records = _read(path)
         kept = b"".join(records)
         if kept != content:
             write_whole(path, kept)
@@ -157,6 +175,23 @@ def repair_journal(path: Path) -> list[str]:
     if torn:
         done.append(f"cut {torn} bytes that a killed process left half-written in {path.name}")
     return done
+
+
+def _read(path: Path) -> tuple[bytes, list[bytes]]:
+    """A journal's content, and for each line the whole record in it, if there is one.
+
+    Raises:
+        StorageError: The file is no journal at all, or cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as problem:
+        raise StorageError(f"{path}: the journal cannot be read: {problem.strerror}") from None
+    records = [_record_in(line) for line in content.splitlines(keepends=True)]
+    start = content[: len(_RECORD_START)]
+    if not any(records) and not _RECORD_START.startswith(start):
+        raise StorageError(f"{path}: not an Optuna journal; name another --storage or --out")
+    return content, records
 
 
 def _record_in(line: bytes) -> bytes:

@@ -99,7 +99,7 @@ class LrRange:
 
     @property
     def bounds(self) -> Range:
-        """The range to search: rounded outwards to two digits.
+        """The range to search: both ends rounded down to two digits, away from divergence.
 
         It goes up to the greatest rate at which the loss clearly fell. It begins at the least one,
         times steps / horizon: where steps are small, what counts is rate times steps, so over a
@@ -107,7 +107,7 @@ class LrRange:
         """
         low, high = self.clear
         reach = self.rates[low] * self.steps / self.horizon
-        return Range(_rounded(reach, math.floor), _rounded(self.rates[high], math.ceil), log=True)
+        return Range(_rounded_down(reach), _rounded_down(self.rates[high]), log=True)
 
     @property
     def line(self) -> str:
@@ -267,8 +267,8 @@ def _no_fall(found: LrRange, records: list[TrialRecord]) -> str:
     )
 
 
-def _rounded(value: float, how: Callable[[float], int]) -> float:
-    """Two significant digits; a hair beyond a round number counts as that number."""
+def _rounded_down(value: float) -> float:
+    """To two significant digits; a hair below a round number counts as that number."""
     unit = 10.0 ** (math.floor(math.log10(value)) - 1)
     steps = round(value / unit, 6)
-    return float(f"{how(steps) * unit:.6g}")
+    return float(f"{math.floor(steps) * unit:.6g}")

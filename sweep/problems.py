@@ -32,14 +32,35 @@ class Problem:
     value: Any
     text: str
 
-    def shown(self, flags: Mapping[str, str]) -> str:
-        """In one line; `flags` are the command-line flags that keys were given by."""
-        value = "" if self.value is None or isinstance(self.value, dict) else repr(self.value)
-        if isinstance(self.value, bool):
-            value = value.lower()  # as TOML writes it
-        if self.key in flags:
-            return f"{flags[self.key]} {value}".rstrip() + f": {self.text}"
-        return f"{self.key}{f' = {value}' if value else ''}: {self.text}"
+    @property
+    def _value(self) -> str:
+        if self.value is None or isinstance(self.value, dict):
+            return ""
+        shown = repr(self.value)
+        return shown.lower() if isinstance(self.value, bool) else shown  # as TOML writes it
+
+    @property
+    def in_file(self) -> str:
+        """In one line, by its key."""
+        value = f" = {self._value}" if self._value else ""
+        return f"{self.key}{value}: {self.text}"
+
+    def by_flag(self, flags: Mapping[str, str], sections: Mapping[str, str]) -> str | None:
+        """In one line, by the flag that is to blame; None if the file is.
+
+        Args:
+            flags: The keys that were given on the command line, and how it spells them.
+            sections: The tables that are there for such keys alone, and how it spells those.
+        """
+        around = [key for key in flags if f"{self.key}.".startswith(f"{key}.")]
+        if not around:
+            return f"{sections[self.key]}: {self.text}" if self.key in sections else None
+        nearest = max(around, key=len)
+        flag = flags[nearest]
+        if nearest != self.key:
+            return f"{flag}: {self.in_file}"
+        between = "=" if flag.startswith("--set ") else " "
+        return f"{flag}{between if self._value else ''}{self._value}: {self.text}"
 
 
 def space_problems(config: StudyConfig) -> Iterator[Problem]:

@@ -125,16 +125,6 @@ def _not_finite(named: Mapping[str, float | None]) -> str:
     return ", ".join(f"{name} is {v}" for name, v in wrong.items())
 
 
-def has_diverged(trial: FrozenTrial) -> bool:
-    """Whether a pruned trial was stopped because a loss or gradient was not finite."""
-    return is_divergence(str(trial.user_attrs.get("reason", "")))
-
-
-def is_divergence(reason: str) -> bool:
-    """Whether a trial ended for that reason because a loss or gradient was not finite."""
-    return reason.startswith("diverged")
-
-
 def read_record(trial: FrozenTrial) -> TrialRecord:
     """The record of a trial that has ended; an empty one if it has none."""
     rows = trial.system_attrs.get(_CURVE, [])

@@ -15,10 +15,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.confirmation import Confirmation
 from sweep.dataset import Dataset
+from sweep.divergence import has_diverged
 from sweep.errors import InputError, did_you_mean
 from sweep.files import write_whole
 from sweep.metric import MSE, Metric
-from sweep.records import CURVE_COLUMNS, has_diverged, read_record
+from sweep.records import CURVE_COLUMNS, read_record
 from sweep.schedules import Schedule
 from sweep.settings import StudyConfig
 from sweep.space import Space, Suggestion, default_own_dimensions

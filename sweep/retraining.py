@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sweep.dispatch import Dispatcher, Verdict
+from sweep.divergence import divergence
 from sweep.metric import MSE, Metric
 from sweep.records import TrialRecord, what_diverged
 from sweep.training.engine import EpochResult, TrialSpec
@@ -95,7 +96,7 @@ class _Specs:
         diverged = what_diverged(result, self.asked.metric)
         if not diverged and len(curve) < self.asked.epochs:
             return Verdict()
-        self._end(result.number, f"diverged at epoch {len(curve)}: {diverged}" if diverged else "")
+        self._end(result.number, divergence(len(curve), diverged) if diverged else "")
         wanted = self.save is not None and self.save.number == result.number
         return Verdict(over=True, save=self.save if wanted else None)
 

@@ -22,9 +22,11 @@ from optuna.trial import FrozenTrial, TrialState
 from sweep import results
 from sweep.audit import Audit, audit
 from sweep.confirm import confirm
+from sweep.continuation import check_folder, comparable, is_untouched, settings_fit
 from sweep.coordinator import Coordinator, Status
 from sweep.data import load_dataset
 from sweep.dataset import Dataset
+from sweep.divergence import is_divergence
 from sweep.ends import check_ends
 from sweep.errors import InterruptedSweep, StudyChangedError, TrainingError
 from sweep.files import write_whole
@@ -34,7 +36,6 @@ from sweep.locations import SAVED_STUDY, Location
 from sweep.notes import RunningNote
 from sweep.numbers import counted
 from sweep.pruners import build_pruner
-from sweep.records import is_divergence
 from sweep.samplers import build_sampler, family_plan, first_trials
 from sweep.settings import DataConfig, StudyConfig
 from sweep.storage import (
@@ -50,7 +51,6 @@ from sweep.storage import (
     turn_to_ask,
     without_password,
 )
-from sweep.study import load_study
 from sweep.training.engine import LoopSettings, TrainingSettings
 from sweep.underway import Sweep
 from sweep.warm_start import WarmStart, best_of_other
@@ -104,7 +104,7 @@ def run_sweep(
     preload()
     look_in(location.code_folders)
     url = storage_url(config.storage, location.folder)
-    _check_folder(location)
+    check_folder(location)
     plan = family_plan(config)
     sampler = build_sampler(config.sampling, config.seed, 0, plan)
     pruner = build_pruner(config.pruning, config.epochs)
@@ -118,10 +118,10 @@ def run_sweep(
         study = open_study(location.name, url, sampler, pruner, maximize)
         shared = "://" in url
         carried = _to_carry_over(location, config, study, fresh, listener)
-        if fresh or not _settings_fit(study, config, data, shared):
+        if fresh or not _begun(study, config, data, shared):
             _discard(location, study, url)
             study = open_study(location.name, url, sampler, pruner, maximize)
-            _settings_fit(study, config, data, shared)
+            _begun(study, config, data, shared)
         before = _draws_before(study, location)
         study.sampler = build_sampler(config.sampling, config.seed, before, plan)
         sweep = Sweep(location, config, data, study, listener.on_note)
@@ -200,16 +200,6 @@ def _discard(location: Location, study: optuna.Study, url: str) -> None:
         shutil.rmtree(location.folder / name, ignore_errors=True)
 
 
-def _check_folder(location: Location) -> None:
-    """Refuse to write one study's results over another's."""
-    saved = location.folder / SAVED_STUDY
-    name = load_study(saved).name if saved.is_file() else None
-    if name not in (None, location.name):
-        raise StudyChangedError(
-            f"{location.folder} holds the results of study {name!r}; give another --out"
-        )
-
-
 def _draws_before(study: optuna.Study, location: Location) -> int:
     """What sets this run's draws apart from those of others of the study, earlier or beside it."""
     beside = zlib.crc32(owner_of(location.folder).encode()) % 2**20
@@ -217,40 +207,17 @@ def _draws_before(study: optuna.Study, location: Location) -> int:
     return len(study.get_trials(deepcopy=False)) + (0 if is_journal else beside)
 
 
-def _settings_fit(
-    study: optuna.Study, config: StudyConfig, data: Dataset | None, shared: bool
-) -> bool:
-    """Whether new trials can stand beside the study's own; False if none has been trained yet.
+def _begun(study: optuna.Study, config: StudyConfig, data: Dataset | None, shared: bool) -> bool:
+    """Whether trials can be added to a study; the first ones say what the others must have.
 
     Raises:
         StudyChangedError: They cannot be compared with trials that there are.
     """
-    now = {**config.comparable(), **({ROWS: data.fingerprint} if data else {})}
-    before: dict[str, Any] | None = study.user_attrs.get(SETTINGS)
-    trials = study.get_trials(deepcopy=False)
-    if before == now:
-        return True
-    if before is None and not trials:
+    now = comparable(config, data)
+    if is_untouched(study):
         study.set_user_attr(SETTINGS, now)
         return True
-    if not shared and all(trial.state == TrialState.WAITING for trial in trials):
-        return False
-    before = before or {}
-    changed = [
-        f"  {key}: was {before.get(key)!r}, now {now.get(key)!r}"
-        for key in sorted({*before, *now})
-        if before.get(key) != now.get(key)
-    ]
-    raise StudyChangedError(
-        "\n".join(
-            [
-                f"study {study.study_name!r} has trials with other settings:",
-                *changed,
-                "Go on with the old settings, keep both with --out FOLDER, "
-                "or throw the old trials away with --fresh.",
-            ]
-        )
-    )
+    return settings_fit(study, now, shared)
 
 
 def _describe(sweep: Sweep) -> None:
@@ -340,11 +307,23 @@ def _search(
         stop=stop,
     )
     if not coordinator.has_work():
+        sweep.note(_nothing_left(sweep, total))
         return
     try:
         coordinator.run(pool)
     finally:
         flush(study)
+
+
+def _nothing_left(sweep: Sweep, total: int) -> str:
+    """That a study has all of its trials, and how to go on."""
+    there = sum(trial.state != TrialState.WAITING for trial in sweep.trials)
+    told = (
+        f"this study has {counted(there, 'trial')} already, of {total} asked for: none is trained"
+    )
+    if total < sweep.config.trials:  # a grid has no more
+        return told
+    return f"{told}; to go on, ask for more in all, such as --trials {2 * there}"
 
 
 def _variance(data: Dataset) -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import socket
 import time
@@ -19,11 +21,11 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import text
+from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from sweep.errors import StorageError, StudyBusyError
-from sweep.journal import BatchedJournal, journal_lock
+from sweep.journal import BatchedJournal, JournalSnapshot, journal_lock
 
 JOURNAL = "study.journal"
 SETTINGS = "settings"
@@ -89,9 +91,7 @@ def hold(folder: Path, url: str) -> Iterator[None]:
         StudyBusyError: Another `sweep run` holds it.
         StorageError: The folder cannot be made.
     """
-    paths = [folder / ".lock"]
-    if "://" not in url:
-        paths.append(Path(f"{url}.sweep-lock"))
+    paths = _lock_paths(folder, url)
     locks = [FileLock(path) for path in paths]
     try:
         for lock, path in zip(locks, paths, strict=True):
@@ -108,11 +108,64 @@ def hold(folder: Path, url: str) -> Iterator[None]:
             lock.release()
 
 
+def _lock_paths(folder: Path, url: str) -> list[Path]:
+    """The lock of a results folder, and that of a journal."""
+    paths = [folder / ".lock"]
+    if "://" not in url:
+        paths.append(Path(f"{url}.sweep-lock"))
+    return paths
+
+
+def check_folders(folder: Path, url: str) -> None:
+    """Find out whether `hold` could make the folders that it needs, without making them.
+
+    Raises:
+        StorageError: A folder cannot be made.
+    """
+    for path in _lock_paths(folder, url):
+        wanted = path.parent.absolute()
+        there = next(above for above in (wanted, *wanted.parents) if above.exists())
+        if not there.is_dir():
+            reason = errno.EEXIST if there == wanted else errno.ENOTDIR
+        elif there != wanted and not os.access(there, os.W_OK | os.X_OK):
+            reason = errno.EACCES
+        else:
+            continue
+        raise StorageError(f"{path.parent}: cannot be made a folder: {os.strerror(reason)}")
+
+
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise StorageError(f"{folder}: cannot be made a folder: {problem.strerror}") from None
+
+
+@contextmanager
+def _opening(url: str) -> Iterator[None]:
+    """Say in our words why a storage cannot be opened.
+
+    Raises:
+        StorageError: It cannot be reached or read; no password is in the text.
+    """
+    shown = without_password(url)
+    if re.match(r"[^:]+://[^/?#]*@[^/?#]*@", url):
+        raise StorageError(f"{shown}: write '@' in a user's name or password as %40")
+    try:
+        yield
+    except StorageError:
+        raise
+    except ImportError as missing:
+        driver = getattr(missing.__cause__ or missing.__context__ or missing, "name", None)
+        remedy = ": pip install 'psycopg[binary]'" if driver == "psycopg" else ""
+        raise StorageError(f"{shown}: this storage needs the module {driver!r}{remedy}") from None
+    except json.JSONDecodeError:
+        raise StorageError(
+            f"{url}: a killed process left a half-written line; running the study mends it"
+        ) from None
+    except Exception as problem:
+        reason = _reason(problem, url)
+        raise StorageError(f"{shown}: the storage cannot be opened: {reason}") from None
 
 
 def open_storage(url: str, batched: bool = False) -> BaseStorage:
@@ -125,26 +178,12 @@ def open_storage(url: str, batched: bool = False) -> BaseStorage:
     Raises:
         StorageError: It cannot be reached or read; no password is in the text.
     """
-    shown = without_password(url)
-    if re.match(r"[^:]+://[^/?#]*@[^/?#]*@", url):
-        raise StorageError(f"{shown}: write '@' in a user's name or password as %40")
-    try:
+    with _opening(url):
         if "://" not in url:
             path = Path(url)
             file = BatchedJournal(path) if batched else JournalFileBackend(url, journal_lock(path))
             return JournalStorage(file)
         return RDBStorage(url)
-    except ImportError as missing:
-        driver = getattr(missing.__cause__ or missing.__context__ or missing, "name", None)
-        remedy = ": pip install 'psycopg[binary]'" if driver == "psycopg" else ""
-        raise StorageError(f"{shown}: this storage needs the module {driver!r}{remedy}") from None
-    except json.JSONDecodeError:
-        raise StorageError(
-            f"{url}: a killed process left a half-written line; running the study mends it"
-        ) from None
-    except Exception as problem:
-        reason = _reason(problem, url)
-        raise StorageError(f"{shown}: the storage cannot be opened: {reason}") from None
 
 
 def open_study(
@@ -179,12 +218,64 @@ def open_study(
                 reason = _reason(problem, url)
                 raise StorageError(f"{without_password(url)}: {reason}") from None
             time.sleep(0.2)
+    _check_direction(study, direction, url)
+    return study
+
+
+def _check_direction(study: optuna.Study, direction: StudyDirection, url: str) -> None:
     if study.directions != [direction]:
         raise StorageError(
-            f"{without_password(url)}: study {name!r} was made by another program, or with another "
-            "direction; give the study another name"
+            f"{without_password(url)}: study {study.study_name!r} was made by another program, or "
+            "with another direction; give the study another name"
         )
+
+
+def peek_study(name: str, url: str, folder: Path, maximize: bool = False) -> optuna.Study | None:
+    """The study that `open_study` would load, without creating or repairing anything.
+
+    Args:
+        name: The study's.
+        url: As `storage_url` gives it.
+        folder: The results folder, which a run makes before it opens the storage.
+        maximize: Whether more is better.
+
+    Returns:
+        The study, to be read; None if there is none yet.
+
+    Raises:
+        StorageError: As `open_study`; or a journal is none.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with _opening(url):
+        storage = _storage_that_is_there(url, folder)
+    if storage is None:
+        return None
+    try:
+        study = optuna.load_study(study_name=name, storage=storage)
+    except KeyError:
+        return None
+    direction = StudyDirection.MAXIMIZE if maximize else StudyDirection.MINIMIZE
+    _check_direction(study, direction, url)
     return study
+
+
+def _storage_that_is_there(url: str, folder: Path) -> BaseStorage | None:
+    """A storage to read; None if a run would begin it."""
+    if "://" not in url:
+        path = Path(url)
+        return JournalStorage(JournalSnapshot(path)) if path.exists() else None
+    engine = create_engine(url)
+    database = engine.url.database
+    if engine.dialect.name == "sqlite" and not (database and Path(database).exists()):
+        parent = Path(database or ".").absolute().parent
+        can_be_made = parent.is_dir() or parent in (folder.absolute(), *folder.absolute().parents)
+        return None if can_be_made else RDBStorage(url)  # which says that it cannot
+    try:
+        with engine.connect() as connection:
+            has_studies = inspect(connection).has_table("studies")
+    finally:
+        engine.dispose()
+    return RDBStorage(url) if has_studies else None
 
 
 @contextmanager

@@ -49,6 +49,7 @@ def read_study(
         StudyFileError: The file cannot be read as TOML.
     """
     values = _read_toml(path) if path else {}
+    sections = _made_for(flags or {}, values)
     for key, value in (overrides or {}).items():
         _put(values, key, value)
     found: list[Problem] = []
@@ -67,7 +68,7 @@ def read_study(
     if not found:
         return config, None
     keys = tuple(problem.key for problem in found)
-    return config, StudyFileError(_listed(path, found, flags or {}), keys)
+    return config, StudyFileError(_listed(path, found, flags or {}, sections), keys)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -102,10 +103,29 @@ def _take_out(values: Any, location: list[str]) -> None:
     values.pop(last, None)
 
 
-def _listed(path: Path | None, problems: list[Problem], flags: Mapping[str, str]) -> str:
-    lines = list(dict.fromkeys(problem.shown(flags) for problem in problems))
-    in_file = path is not None and any(problem.key not in flags for problem in problems)
-    place = f"{path}: " if in_file else ""
+def _made_for(flags: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, str]:
+    """The tables that a file lacks, and the first flag that gives a key in them."""
+    made: dict[str, str] = {}
+    for key, flag in flags.items():
+        inner: Any = values
+        sections = key.split(".")[:-1]
+        for depth, section in enumerate(sections, start=1):
+            inner = inner.get(section) if isinstance(inner, dict) else None
+            if inner is None:
+                made.setdefault(".".join(sections[:depth]), flag)
+    return made
+
+
+def _listed(
+    path: Path | None,
+    problems: list[Problem],
+    flags: Mapping[str, str],
+    sections: Mapping[str, str],
+) -> str:
+    by_flag = [problem.by_flag(flags, sections) for problem in problems]
+    place = f"{path}: " if path is not None and None in by_flag else ""
+    shown = (flag or problem.in_file for problem, flag in zip(problems, by_flag, strict=True))
+    lines = list(dict.fromkeys(shown))
     if len(lines) == 1:
         return place + lines[0]
     return "\n".join([f"{place}{len(lines)} problems", *(f"  {line}" for line in lines)])

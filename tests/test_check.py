@@ -324,6 +324,29 @@ class TestCommand:
         assert "nowhere.csv" in facts["problems"][0] and "own_chekc" in facts["problems"][1]
         assert len(facts["schedules"]) == 14
 
+    def test_trials_with_other_settings(self, folder: Path) -> None:
+        small = ("--data", "houses.csv", "--target", "price", "--model", "linear")
+        few = (*small, "--scheduler", "step", "--trials", "2", "--workers", "1", "--no-confirm")
+        assert sweep("run", *few, "--epochs", "1", "-q", cwd=folder).returncode == 0
+        before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        fine = sweep("check", *few, "--epochs", "1", "--json", cwd=folder)
+        assert json.loads(fine.stdout)["problems"] == []
+        done = sweep("check", *few, "--epochs", "2", "--json", cwd=folder)
+        (problem,) = json.loads(done.stdout)["problems"]
+        assert done.returncode == 2 and "  epochs: was 1, now 2\n" in problem
+        assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+        ran = sweep("run", *few, "--epochs", "2", cwd=folder)
+        assert ran.stderr == f"error: {problem}\n"
+
+    def test_a_storage_that_cannot_be_used(self, folder: Path) -> None:
+        small = ("--data", "houses.csv", "--target", "price", "--model", "linear")
+        done = sweep("check", *small, "--storage", "houses.csv", "--json", cwd=folder)
+        (problem,) = json.loads(done.stdout)["problems"]
+        assert done.returncode == 2 and "houses.csv: not an Optuna journal" in problem
+        assert sorted(path.name for path in folder.iterdir()) == ["houses.csv", "own_check.py"]
+        ran = sweep("run", *small, "--storage", "houses.csv", cwd=folder)
+        assert ran.stderr == f"error: {problem}\n"
+
     def test_a_study_that_is_not_there(self, folder: Path) -> None:
         done = sweep("check", "diabets", cwd=folder)
         assert (done.returncode, done.stdout) == (2, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import re
@@ -75,6 +76,11 @@ def houses(folder: Path) -> None:
 class TestHelp:
     def test_these_are_the_commands(self) -> None:
         assert list(typer.main.get_command(app).commands) == COMMANDS  # type: ignore[attr-defined]
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_a_command_stands_in_the_file_of_its_name(self, command: str) -> None:
+        function = typer.main.get_command(app).commands[command].callback  # type: ignore[attr-defined]
+        assert inspect.unwrap(function).__module__ == f"sweep.cli.{command.replace('-', '_')}"
 
     @pytest.mark.parametrize("command", COMMANDS)
     def test_every_command_has_an_example(self, sweep: Sweep, command: str) -> None:

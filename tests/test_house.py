@@ -7,10 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import typer.main
+
+from sweep.cli import app
+
 PACKAGE = Path(__file__).parent.parent / "sweep"
 
 FLOORS = [
-    {"errors", "numbers", "paired", "metric"},
+    {"errors", "numbers", "paired", "metric", "divergence"},
     {"files", "imports", "shapes", "behaviour_log", "arguments", "dataset", "halving"},
     {"schedule_code", "warmup"},
     {"schedules", "journal"},
@@ -20,7 +24,7 @@ FLOORS = [
     {"preparation", "problems"},
     {"data", "study"},
     {"training", "template"},
-    {"workers", "records", "underway", "confirmation", "race"},
+    {"workers", "records", "continuation", "underway", "confirmation", "race"},
     {"dispatch", "results"},
     {"coordinator", "retraining"},
     {"winner", "confirm", "audit", "overrides", "speed", "lr_range", "warm_start"},
@@ -41,6 +45,8 @@ HEAVY = {
     "torch": {"schedules", "warmup", "data", "sources", "models", "training"} | {"workers"},
     "optuna": {
         "space",
+        "continuation",
+        "divergence",
         "journal",
         "samplers",
         "family_sampler",
@@ -110,16 +116,28 @@ def test_heavy_packages_stay_where_they_belong() -> None:
     assert not astray
 
 
+def calls(*names: str) -> list[tuple[str, str]]:
+    """Every call of one of these names: the file, as the package has it, and the line."""
+    return [
+        (path.relative_to(PACKAGE).as_posix(), f"{node.lineno}: {ast.unparse(node.func)}")
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in names
+    ]
+
+
 def test_only_the_command_line_prints_and_exits() -> None:
-    loud = []
+    prints = calls("print", "typer.echo")
+    assert [call for call in prints if not call[0].startswith("cli/")] == []
+    assert {file for file, _ in calls("sys.exit", "exit")} == {"cli/entry.py"}
+
+
+def test_commands_share_no_code_but_what_is_named_for_it() -> None:
+    commands = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    files = {f"sweep.cli.{name.replace('-', '_')}" for name in commands}
     for path, name in modules().items():
-        for node in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(node, ast.Call) or name == "cli":
-                continue
-            called = ast.unparse(node.func)
-            if called in ("print", "sys.exit", "typer.echo", "exit"):
-                loud.append(f"{path.relative_to(PACKAGE)}:{node.lineno} {called}")
-    assert not loud
+        if name == "cli" and path.name != "entry.py":
+            assert not files & imported(path), path
 
 
 def test_a_coordinator_starts_without_torch() -> None:

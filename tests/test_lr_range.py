@@ -49,10 +49,15 @@ class TestBounds:
         low, high = replace(FOUND, val_mse=(60.0, 50.0, 20.0, 0.0, 30.0, 40.0)).notes
         assert "lower ones, too" in low and "higher ones, too" in high
 
-    def test_rounds_outwards_to_two_digits(self) -> None:
-        rates = (1.0e-4, 1.26e-3, 1e-2, 0.1, 0.2512, 10.0)
+    def test_rounds_away_from_divergence_to_two_digits(self) -> None:
+        rates = (1.0e-4, 1.26e-3, 1e-2, 0.1, 0.2592, 10.0)
         bounds = replace(FOUND, rates=rates, horizon=20).bounds
-        assert (bounds.low, bounds.high, bounds.log) == (0.0012, 0.26, True)
+        assert (bounds.low, bounds.high, bounds.log) == (0.0012, 0.25, True)
+
+    def test_a_hair_below_a_round_number_is_that_number(self) -> None:
+        rates = (1.0e-4, 1e-3, 1e-2, 0.1, 0.3 - 1e-16, 10.0)
+        bounds = replace(FOUND, rates=rates, horizon=20).bounds
+        assert (bounds.low, bounds.high) == (0.001, 0.3)
 
     def test_json_has_no_infinities(self) -> None:
         fields = json.loads(json.dumps(FOUND.to_dict(), allow_nan=False))

@@ -57,6 +57,39 @@ class TestConfigured:
             configured(given)
         assert str(raised.value) == str(wrong)
 
+    @pytest.mark.parametrize(
+        ("given", "expected"),
+        [
+            ("data.log1p=maybe", "--set data.log1p='maybe': expected true, false or a list"),
+            ("data.columns=[1]", "--set data.columns: data.columns.0 = 1: expected a text"),
+            ("sampler=tpee", "--set sampler: sampler.name = 'tpee': unknown sampler; did you"),
+            ("optimizer={lr=1}", "--set optimizer: optimizer.lr: unknown key"),
+            ("data.lag.x=1", "--set data.lag.x: unknown key"),
+            ("pruner.name=threshold", "--set pruner.name: threshold needs 'lower'"),
+        ],
+    )
+    def test_the_flag_is_the_place_and_not_the_file(self, given: str, expected: str) -> None:
+        _, _, wrong = checked({**NOTHING, "study": "diabetes", "setting": [given]})
+        assert str(wrong).startswith(expected)
+
+    def test_a_section_is_the_files_if_it_stands_there(self, tmp_path: Path) -> None:
+        file = tmp_path / "mine.toml"
+        file.write_text("[pruner]\nname = 'threshold'\n")
+        given = {**NOTHING, "study": str(file), "setting": ["pruner.signal=raw"]}
+        assert str(checked(given)[2]).startswith(f"{file}: pruner: threshold needs 'lower'")
+
+    def test_a_flag_is_not_to_blame_for_its_neighbours(self, tmp_path: Path) -> None:
+        file = tmp_path / "mine.toml"
+        file.write_text("epochs = 0\n[pruner]\nname = 'medain'\n")
+        given = {**NOTHING, "study": str(file), "setting": ["pruner.signal=raw", "epoch=3"]}
+        lines = str(checked(given)[2]).splitlines()
+        assert lines[0] == f"{file}: 3 problems"
+        assert {line.partition(":")[0].strip() for line in lines[1:]} == {
+            "epochs = 0",
+            "--set epoch",
+            "pruner.name = 'medain'",
+        }
+
 
 def test_settings_are_toml_or_text() -> None:
     assert read_setting("a.b = [1, 2]") == ("a.b", [1, 2])

@@ -25,7 +25,7 @@ from sweep.records import TrialRecord, write_record
 from sweep.report import tables, writers
 from sweep.report.curves import draw, draw_rates, sparkline
 from sweep.report.edges import edge_advice, widened
-from sweep.report.fitting import Column, fitting
+from sweep.report.fitting import Column, FittingTable, fitting
 from sweep.report.gallery import schedule_detail, schedule_list
 from sweep.report.summary import Summary, summarise
 from sweep.run import Listener, run_sweep
@@ -133,6 +133,7 @@ cosine        12.00   16.00  0.2      0.01        3       0         1       0
 step          15.00   15.00  0.05     0.1         4       1         0       2
 constant      16.00   16.00  0.1      -           1       0         0       0
 plateau           -       -  -        -           0       0         0       0
+no room for: behind, completed; every trial is in results.csv
 
 Best trials
 trial  scheduler  val MSE      R²  epoch  lr    decay  warm-up  parameters
@@ -476,6 +477,14 @@ def test_winner_of_the_users_own_needs_no_import(tmp_path: Path) -> None:
     text = rendered(tables.full_report(summarise(study, config, tmp_path), 120), 120)
     assert "nowhere:build(total_steps=90, decay=0.1, power=3) after 10 warm-up steps" in text
     assert 'try space."mine.power" = "1:5" in the study file' in text
+
+
+def test_what_a_table_leaves_out_is_told() -> None:
+    columns = (Column("a", ["12345"]), Column("b", ["1"], 2), Column("c", ["0"], 1))
+    table = FittingTable("three", columns, "see table.csv")
+    assert "no room" not in rendered(table, 8)  # c is empty, and not missed
+    narrow = "".join(rendered(table, 7).split())
+    assert narrow.endswith("12345noroomfor:b;seetable.csv")
 
 
 def test_fitting_leaves_out_the_least_important_columns() -> None:

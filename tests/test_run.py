@@ -275,8 +275,14 @@ def test_continuing_runs_only_what_is_missing(tmp_path: Path) -> None:
     after = {t.number: t.datetime_complete for t in study.trials}
     assert len(after) == 5
     assert before.items() <= after.items()
-    study, *_ = sweep(tmp_path, trials=5)
+    listener = Notes()
+    study, *_ = sweep(tmp_path, listener, trials=5)
     assert len(study.trials) == 5
+    told = "this study has 5 trials already, of {} asked for: none is trained"
+    more = "; to go on, ask for more in all, such as --trials 10"
+    assert listener.notes == [told.format(5) + more]
+    sweep(tmp_path, listener, trials=2)
+    assert listener.notes[1:] == [told.format(2) + more]
 
 
 def test_settings_that_make_trials_incomparable_are_refused(tmp_path: Path) -> None:
@@ -326,6 +332,9 @@ def test_the_grid_is_run_whole_and_once(tmp_path: Path) -> None:
     assert "the grid has 6 points: 6 trials are run" in listener.notes
     points = {(t.params["scheduler"], t.params["lr"], t.params["decay"]) for t in study.trials}
     assert len(study.trials) == len(points) == 6
+    sweep(tmp_path, listener, trials=50, **grid)
+    told = "this study has 6 trials already, of 6 asked for: none is trained"
+    assert listener.notes[-1] == told  # asking for more would not help
 
 
 def test_every_scheduler_gets_a_share_of_the_first_trials(tmp_path: Path) -> None:

@@ -19,18 +19,22 @@ import pandas as pd
 import pytest
 from conftest import PASSWORD, PostgreSQL, sweep
 from optuna.trial import TrialState
+from sqlalchemy import create_engine, inspect
 
 from sweep.errors import StorageError, StudyBusyError
 from sweep.journal import repair_journal
 from sweep.storage import (
     JOURNAL,
     abandoned_trials,
+    check_folders,
     claim,
+    flush,
     hold,
     load_study,
     open_storage,
     open_study,
     owner_of,
+    peek_study,
     storage_url,
     turn_to_ask,
     without_password,
@@ -413,6 +417,97 @@ class TestOpenStudy:
         assert len(load_study("mine", url).trials) == 3
 
 
+def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Every file in a folder: what is in it, and when it was written last."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+class TestPeekStudy:
+    """What `open_study` would find, and nothing written."""
+
+    @pytest.mark.parametrize("storage", [None, "a.journal", "a.db", "new/a.journal", "out/a.db"])
+    def test_nothing_is_there_yet(self, tmp_path: Path, storage: str | None) -> None:
+        out = tmp_path / "out"
+        url = storage_url(None if storage is None else str(tmp_path / storage), out)
+        check_folders(out, url)
+        assert peek_study("mine", url, out) is None
+        assert list(tmp_path.iterdir()) == []
+
+    def test_an_empty_database_stays_empty(self, tmp_path: Path) -> None:
+        (tmp_path / "a.db").touch()
+        before = contents(tmp_path)
+        assert peek_study("mine", f"sqlite:///{tmp_path}/a.db", tmp_path) is None
+        assert contents(tmp_path) == before
+
+    @pytest.mark.parametrize("storage", ["a.journal", "a.db"])
+    def test_finds_the_trials(self, tmp_path: Path, storage: str) -> None:
+        url = storage_url(str(tmp_path / storage), tmp_path)
+        study = new_study(url)
+        finished_trials(study, 3)
+        flush(study)
+        before = contents(tmp_path)
+        seen = peek_study("mine", url, tmp_path)
+        assert seen is not None and [trial.value for trial in seen.trials] == [
+            trial.value for trial in study.trials
+        ]
+        assert peek_study("other", url, tmp_path) is None
+        with pytest.raises(StorageError, match="another direction; give the study another name"):
+            peek_study("mine", url, tmp_path, maximize=True)
+        assert contents(tmp_path) == before
+
+    def test_a_torn_line_and_a_lock_are_left_to_the_run(self, tmp_path: Path) -> None:
+        journal = tmp_path / JOURNAL
+        study = new_study(str(journal))
+        finished_trials(study, 2)
+        flush(study)
+        with open(journal, "ab") as file:
+            file.write(b'{"op_code":4,"wor')
+        Path(f"{journal}.lock").symlink_to(journal)
+        before = contents(tmp_path)
+        seen = peek_study("mine", str(journal), tmp_path)
+        assert seen is not None and len(seen.trials) == 2
+        with pytest.raises(RuntimeError, match="cannot be written to"):
+            seen.set_user_attr("a", 1)
+        assert contents(tmp_path) == before
+
+    @pytest.mark.parametrize(
+        "storage",
+        [
+            "table.csv",
+            "folder",
+            "no.db",
+            "sqlite:////nowhere/at/all.db",
+            "nosql://user:secret@host/db",
+            "oracle+cx_oracle://user:secret@host/db",
+            "postgresql://user:secret@127.0.0.1:1/db",
+            "postgresql://user:sec@ret@127.0.0.1:1/db",
+        ],
+    )
+    def test_says_what_a_run_would_say(self, tmp_path: Path, storage: str) -> None:
+        for name in ("table.csv", "no.db"):
+            (tmp_path / name).write_text("area,price\n" * 200)
+        (tmp_path / "folder").mkdir()
+        url = storage_url(storage if "://" in storage else str(tmp_path / storage), tmp_path)
+        before = contents(tmp_path)
+        with pytest.raises(StorageError) as peeked:
+            peek_study("mine", url, tmp_path)
+        assert contents(tmp_path) == before
+        with pytest.raises(StorageError) as ran:
+            repair_journal(Path(url)) if "://" not in url else new_study(url)
+        assert str(peeked.value) == str(ran.value) and "secret" not in str(peeked.value)
+
+    @pytest.mark.parametrize("out", ["file", "file/below"])
+    def test_a_folder_that_cannot_be_made(self, tmp_path: Path, out: str) -> None:
+        (tmp_path / "file").touch()
+        folder = tmp_path / out
+        with pytest.raises(StorageError) as checked:
+            check_folders(folder, "sqlite:///a.db")
+        with pytest.raises(StorageError) as held, hold(folder, "sqlite:///a.db"):
+            pass
+        assert str(checked.value) == str(held.value)
+
+
 class TestLoadStudy:
     def test_no_journal(self, tmp_path: Path) -> None:
         path = tmp_path / JOURNAL
@@ -523,6 +618,25 @@ class TestPostgreSQL:
             start = f"{without_password(url)}: the storage cannot be opened: (psycopg.Operational"
             assert str(raised.value).startswith(start)
             assert PASSWORD not in str(raised.value) and "wr0ng" not in str(raised.value)
+
+    def test_a_peek_creates_no_table(self, postgresql: PostgreSQL, tmp_path: Path) -> None:
+        url = postgresql.new_database("peeked")
+        assert peek_study("mine", url, tmp_path) is None
+        engine = create_engine(url)
+        assert inspect(engine).get_table_names() == []
+        engine.dispose()
+        wrong = url.replace(TRICKY, "wr0ng")
+        with pytest.raises(StorageError) as peeked:
+            peek_study("mine", wrong, tmp_path)
+        with pytest.raises(StorageError) as ran:
+            new_study(wrong)
+        assert str(peeked.value) == str(ran.value) and "wr0ng" not in str(peeked.value)
+        with closed_later(new_study(url)) as study:
+            finished_trials(study, 2)
+        seen = peek_study("mine", url, tmp_path)
+        assert seen is not None
+        with closed_later(seen):
+            assert len(seen.trials) == 2
 
     def test_two_coordinators_share_a_study(self, postgresql: PostgreSQL, tmp_path: Path) -> None:
         """Two machines, one total; and the password is nowhere to be found."""

@@ -139,7 +139,7 @@ class TestOverrides:
             )
         assert str(raised.value) == (
             "3 problems\n"
-            "  --set model.hidden 4: expected a list\n"
+            "  --set model.hidden=4: expected a list\n"
             "  --batch-size 'ful': expected a whole number of at least 1, or \"full\"\n"
             "  --decay '3': decay must be in (0, 1], but got decay=3.0"
         )

@@ -208,7 +208,7 @@ class TestErrors:
         done = sweep("check", "diabetes", "--warm-start", "shirt", "--out", "long", cwd=there)
         assert done.returncode == 2
         assert "warm_start: shirt: no results" in done.stdout
-        done = sweep("check", "diabetes", "--warm-start", "shirt", "--out", "short", cwd=there)
+        done = sweep("check", "short", "--warm-start", "shirt", cwd=there)
         assert done.returncode == 0  # it has been run
 
 

@@ -16,6 +16,8 @@ from sweep.training.gradient_graph import tree_lines
 
 _MOST_NAMES = 8
 
+_ELSEWHERE = "--json has everything"
+
 
 def check_report(check: Check) -> Group:
     """Everything that was found, and at the end whether the study can be run."""
@@ -81,6 +83,7 @@ def _model(anatomy: Anatomy) -> list[RenderableType]:
                     Column("output", [_shape(layer.outputs) for layer in layers], 1),
                     Column("parameters", [f"{layer.parameters:,}" for layer in layers]),
                 ),
+                elsewhere=_ELSEWHERE,
                 highlight_first=False,
             )
         ]
@@ -120,6 +123,7 @@ def _schedule_table(check: Check) -> FittingTable:
             Column("", states, justify="left"),
             Column("torch", [row.torch_class for row in rows], 4, justify="left"),
         ),
+        elsewhere=_ELSEWHERE,
         highlight_first=False,
     )
 

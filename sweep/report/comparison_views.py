@@ -49,7 +49,8 @@ def _listed(title: str, sentences: Sequence[str]) -> Group:
 def study_table(found: Comparison) -> FittingTable:
     """A row a study, in the order they were asked for."""
     columns = _columns(found)
-    return FittingTable(f"{len(found.entries)} studies", columns, highlight_first=False)
+    title, elsewhere = f"{len(found.entries)} studies", "--format csv has everything"
+    return FittingTable(title, columns, elsewhere, highlight_first=False)
 
 
 def _columns(found: Comparison) -> tuple[Column, ...]:

@@ -16,10 +16,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.divergence import has_diverged
 from sweep.errors import ScheduleError
 from sweep.metric import MSE, Metric
 from sweep.numbers import number, percent
-from sweep.records import CURVE_COLUMNS, TrialRecord, has_diverged, read_record
+from sweep.records import CURVE_COLUMNS, TrialRecord, read_record
 from sweep.report.facts import Summary, TrialFacts
 from sweep.report.palette import Look, looks
 from sweep.report.summary import summarise

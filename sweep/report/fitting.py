@@ -49,11 +49,13 @@ class FittingTable:
     Args:
         title: Above it.
         columns: From left to right.
+        elsewhere: Where to look for what does not fit: `every trial is in results.csv`.
         highlight_first: Whether the first row stands out.
     """
 
     title: str
     columns: tuple[Column, ...]
+    elsewhere: str
     highlight_first: bool = True
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -74,14 +76,22 @@ class FittingTable:
             style = "bold" if self.highlight_first and index == 0 else None
             table.add_row(*map(Text, row), style=style)
         yield table
+        missing = [column.header for column in _telling(self.columns) if column not in shown]
+        if missing:
+            yield Text(f"no room for: {', '.join(missing)}; {self.elsewhere}", style="dim")
 
 
 def fitting(columns: Sequence[Column], width: int) -> list[Column]:
     """The columns that say something, less as many of the greatest ranks as `width` demands."""
-    shown = [column for column in columns if column.rank == 0 or not column.empty]
+    shown = _telling(columns)
     while sum(column.width + _GAP for column in shown) - _GAP > width:
         last = max(shown, key=lambda column: column.rank)
         if last.rank == 0:
             break
         shown.remove(last)
     return shown
+
+
+def _telling(columns: Sequence[Column]) -> list[Column]:
+    """Those that say something."""
+    return [column for column in columns if column.rank == 0 or not column.empty]

@@ -16,8 +16,9 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.confirmation import BASELINE, Confirmation
+from sweep.divergence import has_diverged
 from sweep.metric import Metric
-from sweep.records import TrialRecord, has_diverged, read_record
+from sweep.records import TrialRecord, read_record
 from sweep.report.edges import edge_advice
 from sweep.report.facts import (
     Best,

@@ -19,7 +19,7 @@ from sweep.report.curves import draw, draw_rate_curve, draw_rates
 from sweep.report.facts import Best, Summary, TrialFacts
 from sweep.report.fitting import Column, FittingTable
 from sweep.report.gallery import torch_call
-from sweep.results import BEST_CODE, REPORT
+from sweep.results import AUDIT, BEST_CODE, CONFIRM, REPORT, RESULTS
 
 _WIDEST_CHART = 100
 _BAR = 24
@@ -146,7 +146,7 @@ def confirmation_table(confirmation: Confirmation) -> FittingTable:
             Column("lr", [number(s.lr) for s in schedules], 3, "left"),
             Column("decay", [number(s.decay) for s in schedules], 4, "left"),
         ),
-        highlight_first=True,
+        elsewhere=f"every run is in {CONFIRM}",
     )
 
 
@@ -182,6 +182,7 @@ def audit_report(found: Audit) -> Group:
             Column("lr", [number(schedule.lr) for schedule in schedules], 3, "left"),
             Column("decay", [number(schedule.decay) for schedule in schedules], 4, "left"),
         ),
+        elsewhere=f"every trial is in {AUDIT}",
         highlight_first=bool(found.better),
     )
     sentences = [Text(f"{text[0].upper()}{text[1:]}.") for text in found.sentences]
@@ -220,6 +221,7 @@ def scheduler_table(summary: Summary) -> FittingTable:
             Column("diverged", counts("diverged"), rank=6),
             Column("failed", counts("failed"), rank=6),
         ),
+        elsewhere=f"every trial is in {RESULTS}",
         highlight_first=bests[0] is not None if bests else False,
     )
 
@@ -266,6 +268,7 @@ def top_table(summary: Summary) -> FittingTable:
             Column("warm-up", [_warmup(trial) for trial in top], 4),
             Column("parameters", [own_parameters(trial) for trial in top], 5, "left"),
         ),
+        elsewhere=f"every trial is in {RESULTS}",
     )
 
 

@@ -1,0 +1,39 @@
+"""`sweep check`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from sweep.cli.options import JsonOption
+from sweep.cli.study_options import takes_a_study
+from sweep.cli.terminal import answer
+from sweep.errors import InputError
+
+
+@takes_a_study
+def check(*, as_json: JsonOption = False, **given: Any) -> None:
+    """Find out in seconds what would fail in an hour, and how long a study will take.
+
+    Looks at the data, passes a few rows through the model and back, steps every schedule at both
+    ends of its ranges, looks into the storage, and measures the speed. Nothing is written. Exit
+    code 2 if anything is wrong.
+
+    Examples:
+
+      sweep check
+
+      sweep check diabetes --model my_model:Net --set optimizer.clip=1
+    """
+    from sweep.workers import preload
+
+    preload()
+    from sweep.check import check_study
+    from sweep.overrides import checked
+    from sweep.report.check_tables import check_report
+
+    found = check_study(*checked(given))
+    answer(found, as_json, lambda width: check_report(found))
+    if found.problems:
+        raise typer.Exit(InputError.exit_code)

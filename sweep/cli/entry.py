@@ -1,0 +1,92 @@
+"""The command line as a whole: its commands in the order of the help, and how it ends."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Annotated
+
+import typer
+
+from sweep import __version__
+from sweep.cli.audit import audit
+from sweep.cli.check import check
+from sweep.cli.dashboard import dashboard
+from sweep.cli.export import export
+from sweep.cli.init import init
+from sweep.cli.lr_range import lr_range
+from sweep.cli.report import report
+from sweep.cli.run import run
+from sweep.cli.schedules import schedules
+from sweep.cli.terminal import console
+from sweep.errors import SweepError
+
+app = typer.Typer(
+    name="sweep",
+    help=(
+        "Find the learning-rate schedule, peak rate and decay that train a PyTorch regression "
+        "model to the lowest validation error.\n\n"
+        "Start with: [bold]sweep run[/], then [bold]sweep report[/]."
+    ),
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for _command in (run, check, lr_range, report, audit, export, init, dashboard, schedules):
+    app.command()(_command)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"sweep {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; a SweepError ends it with its text and its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # curves and R² on a terminal without Unicode
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    try:
+        app(args=[a for a in arguments if a != "--debug"], prog_name="sweep")
+    except SweepError as error:
+        if debug:
+            raise
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:
+        if debug or error.filename is None:
+            raise
+        _fail(f"{error.filename}: {error.strerror}", 1)
+    except Exception as error:
+        if debug:
+            raise
+        _fail(f"unexpected {type(error).__name__}: {error}\nsee where with --debug", 1)
+
+
+def _fail(text: str, exit_code: int) -> None:
+    from rich.text import Text
+
+    word = "interrupted" if exit_code == 130 else "error"
+    body = text.removeprefix("interrupted; ").removeprefix("interrupted")
+    console(stderr=True).print(Text(f"{word}: ", style="bold red").append(body, style="default"))
+    sys.exit(exit_code)

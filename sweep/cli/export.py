@@ -1,0 +1,40 @@
+"""`sweep export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sweep.cli.options import ResultsArgument
+from sweep.errors import InputError
+
+
+def export(
+    study: ResultsArgument = None,
+    to: Annotated[str, typer.Option(metavar="FORMAT", help="python, json or csv.")] = "python",
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a file, not the screen.")
+    ] = None,
+) -> None:
+    """Take the best schedule home: torch code, JSON, or its rate at every step as CSV.
+
+    Example:
+
+      sweep export order_pre --to python > schedule.py
+    """
+    from sweep.files import write_whole
+    from sweep.imports import look_in
+    from sweep.locations import locate_results
+    from sweep.results import export_best
+
+    folder = locate_results(study)
+    look_in((folder.resolve(), folder.resolve().parent, Path.cwd()))
+    content = export_best(folder, to)
+    if out is None:
+        typer.echo(content.rstrip("\n"))
+    elif not out.parent.is_dir():
+        raise InputError(f"{out}: there is no folder {out.parent}")
+    else:
+        write_whole(out, content)

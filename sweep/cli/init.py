@@ -1,0 +1,42 @@
+"""`sweep init`."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def init(
+    table: Annotated[str, typer.Argument(metavar="CSV", help="A CSV or Parquet file.")],
+    target: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The column to predict.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The study file; studies/<name>.toml if left out."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file.")] = False,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Run `sweep lr-range` for the range of lr.")
+    ] = False,
+) -> None:
+    """Write a commented study file for a table.
+
+    Examples:
+
+      sweep init houses.csv --target price
+
+      sweep init houses.csv --target price --probe
+    """
+    from sweep.template import write_study_file
+
+    path = write_study_file(Path(table), target, out, force)
+    if probe:
+        from sweep.lr_range import probe_study_file
+
+        found = probe_study_file(path)
+        typer.echo(f"tried {len(found.rates)} learning rates: {found.line}")
+    typer.echo(f"wrote {path}; run it with: sweep run {shlex.quote(str(path))}")

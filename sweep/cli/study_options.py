@@ -1,0 +1,220 @@
+"""The options that name a study and change its settings: those of `run`, `check`, `lr-range`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sweep.cli.completion import complete_results, complete_scheduler, complete_study
+from sweep.cli.options import StorageOption
+
+
+@dataclass
+class StudyOptions:
+    """A study and its settings, in the order of the help; `sweep.overrides` reads them by name."""
+
+    study: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[STUDY]",
+            help="A study's name, a study file, or a results folder to continue. "
+            "The default study if left out.",
+            autocompletion=complete_study,
+        ),
+    ] = None
+    scheduler: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A schedule to try; give it several times.",
+            autocompletion=complete_scheduler,
+            rich_help_panel="Search",
+        ),
+    ] = None
+    lr: Annotated[
+        str | None,
+        typer.Option(metavar="RANGE", help="Peak rate: 1e-3:1:log", rich_help_panel="Search"),
+    ] = None
+    decay: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RANGE", help="Final rate / peak rate: 1e-4:1:log", rich_help_panel="Search"
+        ),
+    ] = None
+    warmup: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RANGE", help="Share of warm-up steps: 0:0.2", rich_help_panel="Search"
+        ),
+    ] = None
+    momentum: Annotated[
+        str | None,
+        typer.Option(metavar="RANGE", help="SGD's momentum: 0:0.95", rich_help_panel="Search"),
+    ] = None
+    weight_decay: Annotated[
+        str | None,
+        typer.Option(metavar="RANGE", help="Weight decay: 1e-6:1e-2:log", rich_help_panel="Search"),
+    ] = None
+    trials: Annotated[
+        int | None,
+        typer.Option(help="Trials in all, earlier runs included.", rich_help_panel="Search"),
+    ] = None
+    timeout: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="About how long the run takes, confirmation included: 90, 10m, 2h.",
+            rich_help_panel="Search",
+        ),
+    ] = None
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="auto, family, tpe, random, grid, qmc, cmaes or gp.",
+            rich_help_panel="Search",
+        ),
+    ] = None
+    fair: Annotated[
+        bool,
+        typer.Option(
+            "--fair",
+            help="The same number of trials for every scheduler, each tuned on its own.",
+            rich_help_panel="Search",
+        ),
+    ] = False
+    warm_start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STUDY",
+            help="Begin with the best trials of another study that has been run.",
+            autocompletion=complete_results,
+            rich_help_panel="Search",
+        ),
+    ] = None
+    pruner: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="auto, thorough, fast, median, percentile, asha, hyperband, patient, threshold or "
+            "none.",
+            rich_help_panel="Search",
+        ),
+    ] = None
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="What split, weights, order of rows and sampler derive from.",
+            rich_help_panel="Search",
+        ),
+    ] = None
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="behaviour-log, diabetes, a CSV or Parquet file, or module:function.",
+            rich_help_panel="Training",
+        ),
+    ] = None
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The column to predict.", rich_help_panel="Training"),
+    ] = None
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="order-pre, mlp, linear, or module:Class.",
+            rich_help_panel="Training",
+        ),
+    ] = None
+    optimizer: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="sgd, adam or adamw.", rich_help_panel="Training"),
+    ] = None
+    loop: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE:NAME",
+            help="Your own training loop, a generator: train.py:train or module:train.",
+            rich_help_panel="Training",
+        ),
+    ] = None
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What your loop yields, if not val_mse: val_accuracy.",
+            rich_help_panel="Training",
+        ),
+    ] = None
+    direction: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="minimize or maximize your loop's metric.",
+            rich_help_panel="Training",
+        ),
+    ] = None
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs of each trial.", rich_help_panel="Training")
+    ] = None
+    batch_size: Annotated[
+        str | None,
+        typer.Option(metavar="N|full", help="Rows a step.", rich_help_panel="Training"),
+    ] = None
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Worker processes; one a core if left out.", rich_help_panel="Training"),
+    ] = None
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="auto, vectorized (many trials at once) or sequential.",
+            rich_help_panel="Training",
+        ),
+    ] = None
+    lanes: Annotated[
+        int | None,
+        typer.Option(help="Trials that a worker trains at once.", rich_help_panel="Training"),
+    ] = None
+    device: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="auto, cpu, cuda or cuda:<i>.", rich_help_panel="Training"
+        ),
+    ] = None
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any other setting of the study file: --set data.log1p=true",
+        ),
+    ] = None
+    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where the results go.")] = None
+    storage: StorageOption = None
+    no_confirm: Annotated[
+        bool,
+        typer.Option(
+            "--no-confirm",
+            help="Do not train the best schedules again on fresh seeds.",
+            rich_help_panel="Search",
+        ),
+    ] = False
+
+
+def takes_a_study(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command StudyOptions before its own options, in the place of its `**given`."""
+    own = inspect.signature(command, eval_str=True).parameters.values()
+    every = [*inspect.signature(StudyOptions, eval_str=True).parameters.values()]
+    every += [p for p in own if p.kind is not p.VAR_KEYWORD]
+    command.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in every}
+    return command
