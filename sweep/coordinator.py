@@ -414,5 +414,5 @@ def trial_spec(config: StudyConfig, number: int, suggestion: Suggestion) -> Tria
         betas=optimizer.betas,
         eps=optimizer.eps,
     )
-    seed = config.seed if config.trial_seeds == "shared" else mix(config.seed, 4, number)
+    seed = config.seed if config.shares_seed else mix(config.seed, 4, number)
     return TrialSpec(number, seed, suggestion.schedule, settings)

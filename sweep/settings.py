@@ -278,7 +278,8 @@ class StudyConfig(_Section):
         objective: `best`, the lowest validation MSE over the epochs, `final`, the last one, or
             `averaged`, the lowest one of the averaged weights.
         trial_seeds: `fresh` gives each trial its own weights and order of rows, so that a long
-            search does not fit its schedules to one seed's luck; `shared` trains all from the same.
+            search does not fit its schedules to one seed's luck; `shared` trains all from the same;
+            `auto` is `shared` where the training loop is the user's own, else `fresh`.
         fair: Whether every scheduler gets the same number of trials (or one less), with a model of
             its own, instead of the more the better it does: the mode for comparing schedulers.
         timeout: Seconds that a run should take: the search draws no trial in the last sixth of
@@ -308,7 +309,7 @@ class StudyConfig(_Section):
     trials: int = Field(100, ge=1)
     seed: int = Field(0, ge=0, lt=2**31)
     objective: Objective = "best"
-    trial_seeds: Literal["fresh", "shared"] = "fresh"
+    trial_seeds: Literal["auto", "fresh", "shared"] = "auto"
     fair: bool = False
     timeout: Annotated[float | None, BeforeValidator(_seconds), Field(gt=0)] = None
     workers: int | None = Field(None, ge=1, le=256)
@@ -370,6 +371,17 @@ class StudyConfig(_Section):
         return self.pruner
 
     @property
+    def shares_seed(self) -> bool:
+        """Whether all trials have the study's seed.
+
+        In `auto`, a loop of the user's own has: if it draws its validation rows with it, trials of
+        different seeds could not be compared.
+        """
+        return self.trial_seeds == "shared" or (
+            self.trial_seeds == "auto" and self.loop is not None
+        )
+
+    @property
     def search_timeout(self) -> float | None:
         """Seconds after which the search starts no trial; the rest is for the confirmation."""
         if self.timeout is None or not self.confirm.enabled:
@@ -386,6 +398,7 @@ class StudyConfig(_Section):
         left_out = {*_FREE, "space", *(_TABLE if self.loop else _LOOP)}
         kept = dict(_flatten(self.model_dump(mode="json", exclude=left_out)))
         kept["pruner.signal"] = self.pruner.signal  # pruners compare what trials have reported
+        kept["trial_seeds"] = "shared" if self.shares_seed else "fresh"
         kept.pop("data.source", None)  # a file may move; its rows are compared by their fingerprint
         return kept | {f"space.{n}": text for n, text in self.search_space.to_dict().items()}
 

@@ -128,7 +128,7 @@ def test_a_course_is_the_same_with_any_number_of_workers(tmp_path: Path) -> None
 
 
 def test_seeds_are_shared_or_fresh(tmp_path: Path) -> None:
-    for kind, count in (("shared", 1), ("fresh", 4)):
+    for kind, count in (("shared", 1), ("fresh", 4), ("auto", 4)):
         study, *_ = sweep(tmp_path, fresh=True, trial_seeds=kind)
         assert len({t.user_attrs["seed"] for t in study.trials}) == count
 

@@ -275,6 +275,18 @@ class TestSearchSpace:
         assert (space.own, space.factories) == ({}, {})
 
 
+class TestTrialSeeds:
+    def test_a_loop_may_draw_its_validation_rows_with_the_seed(self) -> None:
+        assert not config().shares_seed
+        assert config(loop="train.py:train").shares_seed
+        assert not config(loop="train.py:train", trial_seeds="fresh").shares_seed
+        assert config(trial_seeds="shared").shares_seed
+
+    def test_auto_can_be_compared_with_what_it_stands_for(self) -> None:
+        fresh, shared = (config(trial_seeds=kind).comparable() for kind in ("fresh", "shared"))
+        assert config().comparable() == fresh != shared
+
+
 class TestComparable:
     """What may change while a study goes on, and what may not."""
 
