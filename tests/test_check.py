@@ -207,7 +207,7 @@ class TestForecast:
     @pytest.mark.parametrize(
         ("name", "epochs", "share"),
         # after 2, 10 and 20 of 30 epochs half goes on: (2 + 8/2 + 10/4 + 10/8) / 30
-        [("auto", 30, 0.325), ("none", 30, 1.0), ("thorough", 30, 17.5 / 30), ("median", 30, None)],
+        [("auto", 30, 10.75 / 30), ("none", 30, 1.0), ("thorough", 30, 17.5 / 30), ("median", 30, None)],
     )
     def test_share_of_the_epochs(self, name: str, epochs: int, share: float | None) -> None:
         assert usual_share(PrunerConfig(name=name), epochs) == (share and pytest.approx(share))
@@ -224,9 +224,9 @@ class TestForecast:
         ahead = forecast(config, Speed("", (), 2, 8, 3.0, 100.0))
         assert ahead is not None
         assert ahead.unpruned_secs == pytest.approx(300)
-        assert ahead.search_secs == pytest.approx(0.325 * 300)
+        assert ahead.search_secs == pytest.approx(10.75 / 30 * 300)
         assert ahead.confirm_secs == pytest.approx(0.2 * 300)
-        assert ahead.total_secs == pytest.approx(3 + 0.325 * 300 + 60)
+        assert ahead.total_secs == pytest.approx(3 + 10.75 / 30 * 300 + 60)
 
     def test_asking_many_trials_of_tpe_takes_longer_than_training_them(self) -> None:
         fast = Speed("", (), 2, 8, 3.0, 1e6)
