@@ -89,23 +89,30 @@ def hold(folder: Path, url: str) -> Iterator[None]:
 
     Raises:
         StudyBusyError: Another `sweep run` holds it.
-        StorageError: The folder cannot be made.
+        StorageError: A folder cannot be made or written to.
     """
-    paths = _lock_paths(folder, url)
-    locks = [FileLock(path) for path in paths]
+    locks = [FileLock(path) for path in _lock_paths(folder, url)]
     try:
-        for lock, path in zip(locks, paths, strict=True):
-            _make_folder(path.parent)
-            lock.acquire(timeout=0)
+        for lock in locks:
+            _take(lock, folder)
         yield
+    finally:
+        for lock in locks:
+            lock.release()
+
+
+def _take(lock: FileLock, folder: Path) -> None:
+    path = Path(lock.lock_file)
+    _make_folder(path.parent)
+    try:
+        lock.acquire(timeout=0)
     except Timeout as busy:
         raise StudyBusyError(
             f"{folder}: this study is being run by another process; "
             "wait for it, stop it, or give --out another folder"
         ) from busy
-    finally:
-        for lock in locks:
-            lock.release()
+    except OSError as problem:
+        raise _unusable(path.parent, "written to", problem.errno) from None
 
 
 def _lock_paths(folder: Path, url: str) -> list[Path]:
@@ -117,28 +124,35 @@ def _lock_paths(folder: Path, url: str) -> list[Path]:
 
 
 def check_folders(folder: Path, url: str) -> None:
-    """Find out whether `hold` could make the folders that it needs, without making them.
+    """Find out whether `hold` could make and use the folders that it needs, without making them.
 
     Raises:
-        StorageError: A folder cannot be made.
+        StorageError: A folder cannot be made, or one that is there cannot be written to.
     """
     for path in _lock_paths(folder, url):
         wanted = path.parent.absolute()
-        there = next(above for above in (wanted, *wanted.parents) if above.exists())
-        if not there.is_dir():
+        try:
+            there = next(above for above in (wanted, *wanted.parents) if above.exists())
+            is_folder = there.is_dir()
+        except OSError as problem:  # of a folder that cannot be looked into, or a name too long
+            raise _unusable(path.parent, "made a folder", problem.errno) from None
+        if not is_folder:
             reason = errno.EEXIST if there == wanted else errno.ENOTDIR
-        elif there != wanted and not os.access(there, os.W_OK | os.X_OK):
-            reason = errno.EACCES
-        else:
-            continue
-        raise StorageError(f"{path.parent}: cannot be made a folder: {os.strerror(reason)}")
+            raise _unusable(path.parent, "made a folder", reason)
+        if not os.access(there, os.W_OK | os.X_OK):
+            what = "written to" if there == wanted else "made a folder"
+            raise _unusable(path.parent, what, errno.EACCES)
 
 
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
-        raise StorageError(f"{folder}: cannot be made a folder: {problem.strerror}") from None
+        raise _unusable(folder, "made a folder", problem.errno) from None
+
+
+def _unusable(folder: Path, what: str, reason: int | None) -> StorageError:
+    return StorageError(f"{folder}: cannot be {what}: {os.strerror(reason or 0)}")
 
 
 @contextmanager

@@ -497,15 +497,62 @@ class TestPeekStudy:
             repair_journal(Path(url)) if "://" not in url else new_study(url)
         assert str(peeked.value) == str(ran.value) and "secret" not in str(peeked.value)
 
-    @pytest.mark.parametrize("out", ["file", "file/below"])
+
+class TestCheckFolders:
+    """What `hold` would say."""
+
+    @pytest.mark.parametrize("out", ["file", "file/below", "file/" + "long" * 100])
     def test_a_folder_that_cannot_be_made(self, tmp_path: Path, out: str) -> None:
         (tmp_path / "file").touch()
-        folder = tmp_path / out
+        self.says_what_hold_says(tmp_path / out, "sqlite:///a.db")
+
+    def test_a_name_that_no_folder_can_have(self, tmp_path: Path) -> None:
+        self.says_what_hold_says(tmp_path / ("long" * 100), "sqlite:///a.db")
+
+    def says_what_hold_says(self, folder: Path, url: str) -> None:
         with pytest.raises(StorageError) as checked:
-            check_folders(folder, "sqlite:///a.db")
-        with pytest.raises(StorageError) as held, hold(folder, "sqlite:///a.db"):
+            check_folders(folder, url)
+        with pytest.raises(StorageError) as held, hold(folder, url):
             pass
         assert str(checked.value) == str(held.value)
+        assert str(held.value).startswith(f"{folder}: cannot be made a folder: ")
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may do everything")
+    def test_permissions(self, tmp_path: Path) -> None:
+        for mode in (0o500, 0o000):
+            tmp_path.chmod(mode)
+            try:
+                self.says_what_hold_says(tmp_path / "out", "sqlite:///a.db")
+                if mode:
+                    self.refuses(tmp_path, str(tmp_path / "a.journal"))
+            finally:
+                tmp_path.chmod(0o700)
+
+    @pytest.mark.parametrize("journal", ["out/study.journal", "a.journal"])
+    def test_a_folder_that_cannot_be_written_to(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, journal: str
+    ) -> None:
+        out, url = tmp_path / "out", str(tmp_path / journal)
+        out.mkdir()
+        check_folders(out, url)
+        closed = (tmp_path / journal).parent
+
+        def access(path: Path, mode: int) -> bool:  # as for anyone but root
+            return not (path == closed and mode & os.W_OK)
+
+        monkeypatch.setattr(os, "access", access)
+        with pytest.raises(StorageError) as checked:
+            check_folders(out, url)
+        assert str(checked.value) == f"{closed}: cannot be written to: Permission denied"
+
+    def test_a_lock_that_cannot_be_made(self, tmp_path: Path) -> None:
+        (tmp_path / ".lock").mkdir()
+        self.refuses(tmp_path, "sqlite:///a.db")
+
+    def refuses(self, folder: Path, url: str) -> None:
+        with pytest.raises(StorageError) as held, hold(folder, url):
+            pass
+        assert str(held.value).startswith(f"{folder}: cannot be written to: ")
 
 
 class TestLoadStudy:
