@@ -517,11 +517,12 @@ class TestCheckFolders:
         assert str(checked.value) == str(held.value)
         assert str(held.value).startswith(f"{folder}: cannot be made a folder: ")
 
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root may do everything")
     def test_permissions(self, tmp_path: Path) -> None:
         for mode in (0o500, 0o000):
             tmp_path.chmod(mode)
             try:
+                if os.access(tmp_path, os.W_OK):
+                    pytest.skip("root may do everything")
                 self.says_what_hold_says(tmp_path / "out", "sqlite:///a.db")
                 if mode:
                     self.refuses(tmp_path, str(tmp_path / "a.journal"))
