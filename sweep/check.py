@@ -19,7 +19,7 @@ from sweep.locations import SAVED_STUDY, Location
 from sweep.models import build_model
 from sweep.settings import MODELS, StudyConfig
 from sweep.speed import Forecast, Speed, forecast, measure
-from sweep.storage import check_folders, peek_study, storage_url
+from sweep.storage import check_folders, explained, peek_study, storage_url
 from sweep.training.anatomy import Anatomy, examine
 from sweep.training.build import resolve_device, training_data
 from sweep.training.engine import LoopSettings, TrainingSettings
@@ -274,10 +274,11 @@ class _Preflight:
         if "storage" in self._wrong_sections:
             return
         url = storage_url(config.storage, location.folder)
-        with self._kept():
+        maximize = None if "direction" in self._wrong_sections else config.measure.maximize
+        with self._kept(), explained(url):
             check_folder(location)
             check_folders(location.folder, url)
-            study = peek_study(location.name, url, location.folder, config.measure.maximize)
+            study = peek_study(location.name, url, location.folder, maximize)
             if study is None or is_untouched(study) or self._wrong_sections:
                 return
             if data is not None or config.loop:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -456,6 +457,63 @@ class TestPeekStudy:
             peek_study("mine", url, tmp_path, maximize=True)
         assert contents(tmp_path) == before
 
+    def test_either_direction_will_do_where_it_is_not_known(self, tmp_path: Path) -> None:
+        url = f"sqlite:///{tmp_path}/a.db"
+        for name, direction in (("less", "minimize"), ("more", "maximize")):
+            optuna.create_study(storage=url, study_name=name, direction=direction)
+            assert peek_study(name, url, tmp_path, maximize=None) is not None
+
+    def test_a_table_of_this_name_that_is_not_optunas(self, tmp_path: Path) -> None:
+        path = tmp_path / "clinic.db"
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            database.execute("CREATE TABLE studies (patient TEXT, started TEXT)")
+            database.commit()
+        before = contents(tmp_path)
+        with pytest.raises(StorageError) as raised:
+            peek_study("mine", f"sqlite:///{path}", tmp_path)
+        assert str(raised.value) == (
+            f"sqlite:///{path}: its table 'studies' is not Optuna's; name another --storage"
+        )
+        assert contents(tmp_path) == before
+
+    @pytest.mark.parametrize(
+        "left_open",
+        [
+            "DROP TABLE version_info",
+            "DROP TABLE alembic_version",
+            "DELETE FROM version_info",
+            "DELETE FROM alembic_version",
+            "DROP TABLE trials",
+        ],
+    )
+    def test_what_optuna_has_not_finished_is_left_as_it_is(
+        self, tmp_path: Path, left_open: str
+    ) -> None:
+        path = tmp_path / "a.db"
+        new_study(f"sqlite:///{path}")
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            database.execute(left_open)
+            database.commit()
+        before = contents(tmp_path)
+        study = peek_study("mine", f"sqlite:///{path}", tmp_path)
+        assert (study is None) is ("trials" not in left_open)
+        assert contents(tmp_path) == before
+
+    def test_a_column_that_is_not_there(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.db"
+        new_study(f"sqlite:///{path}")
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            database.execute("ALTER TABLE study_directions RENAME COLUMN direction TO way")
+            database.commit()
+        before = contents(tmp_path)
+        with pytest.raises(StorageError) as raised:
+            peek_study("mine", f"sqlite:///{path}", tmp_path)
+        assert str(raised.value) == (
+            f"sqlite:///{path}: the storage cannot be opened: "
+            "(sqlite3.OperationalError) no such column: study_directions.direction"
+        )
+        assert contents(tmp_path) == before
+
     def test_a_torn_line_and_a_lock_are_left_to_the_run(self, tmp_path: Path) -> None:
         journal = tmp_path / JOURNAL
         study = new_study(str(journal))
@@ -685,6 +743,23 @@ class TestPostgreSQL:
         assert seen is not None
         with closed_later(seen):
             assert len(seen.trials) == 2
+
+    def test_a_peek_that_is_not_allowed(self, postgresql: PostgreSQL, tmp_path: Path) -> None:
+        url = postgresql.new_database("denied")
+        with closed_later(new_study(url)):
+            pass
+        engine = create_engine(url)
+        with engine.begin() as connection:
+            connection.exec_driver_sql("CREATE ROLE guest LOGIN PASSWORD 'guest'")
+            connection.exec_driver_sql("GRANT SELECT ON version_info, alembic_version TO guest")
+        engine.dispose()
+        guest = url.replace(f"sweep:{TRICKY}", "guest:guest")
+        with pytest.raises(StorageError) as raised:
+            peek_study("mine", guest, tmp_path)
+        assert str(raised.value) == (
+            f"{without_password(guest)}: the storage cannot be opened: "
+            "(psycopg.errors.InsufficientPrivilege) permission denied for table studies"
+        )
 
     def test_two_coordinators_share_a_study(self, postgresql: PostgreSQL, tmp_path: Path) -> None:
         """Two machines, one total; and the password is nowhere to be found."""
