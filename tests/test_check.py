@@ -337,6 +337,12 @@ class TestCommand:
         done = sweep("check", *few, "--epochs", "2", "--json", cwd=folder)
         (problem,) = json.loads(done.stdout)["problems"]
         assert done.returncode == 2 and "  epochs: was 1, now 2\n" in problem
+        assert (
+            json.loads(done.stdout)["forecast"]["epochs"] == 2
+        )  # it can be trained, so it is timed
+        fresh = sweep("check", *few, "--epochs", "2", "--fresh", "--json", cwd=folder)
+        assert (fresh.returncode, fresh.stderr) == (0, "")
+        assert json.loads(fresh.stdout)["forecast"]["epochs"] == 2
         assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
         ran = sweep("run", *few, "--epochs", "2", cwd=folder)
         assert ran.stderr == f"error: {problem}\n"

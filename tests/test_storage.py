@@ -19,6 +19,7 @@ import optuna
 import pandas as pd
 import pytest
 from conftest import PASSWORD, PostgreSQL, sweep
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sqlalchemy import create_engine, inspect
 
@@ -459,9 +460,9 @@ class TestPeekStudy:
 
     def test_either_direction_will_do_where_it_is_not_known(self, tmp_path: Path) -> None:
         url = f"sqlite:///{tmp_path}/a.db"
-        for name, direction in (("less", "minimize"), ("more", "maximize")):
-            optuna.create_study(storage=url, study_name=name, direction=direction)
-            assert peek_study(name, url, tmp_path, maximize=None) is not None
+        for direction in (StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE):
+            optuna.create_study(storage=url, study_name=direction.name, direction=direction)
+            assert peek_study(direction.name, url, tmp_path, maximize=None) is not None
 
     def test_a_table_of_this_name_that_is_not_optunas(self, tmp_path: Path) -> None:
         path = tmp_path / "clinic.db"
