@@ -19,7 +19,7 @@ from sweep.locations import SAVED_STUDY, Location
 from sweep.models import build_model
 from sweep.settings import MODELS, StudyConfig
 from sweep.speed import Forecast, Speed, forecast, measure
-from sweep.storage import check_folders, peek_study, storage_url
+from sweep.storage import check_folders, explained, peek_study, storage_url
 from sweep.training.anatomy import Anatomy, examine
 from sweep.training.build import resolve_device, training_data
 from sweep.training.engine import LoopSettings, TrainingSettings
@@ -155,27 +155,37 @@ class Check:
         }
 
 
-def check_study(location: Location, config: StudyConfig, wrong: SweepError | None = None) -> Check:
+def check_study(
+    location: Location,
+    config: StudyConfig,
+    wrong: SweepError | None = None,
+    fresh: bool = False,
+) -> Check:
     """Look at a study's data, model, schedules, storage and speed.
 
-    What is wrong ends none of the others, but the speed is measured only if nothing is. Nothing
-    is written: neither a file nor a study.
+    What is wrong ends none of the others, but the speed is measured only if the data, the model
+    and the schedules have nothing wrong. Nothing of the study is written: neither its folder nor
+    its storage.
 
     Args:
         location: The study's places.
         config: Its settings.
         wrong: What is wrong with the settings; what they say of that is not looked at.
+        fresh: Whether the run will throw the study's earlier trials away first.
     """
     with contextlib.redirect_stdout(sys.stderr):  # a user's model may print
-        return _Preflight(location, config, wrong).check()
+        return _Preflight(location, config, wrong, fresh).check()
 
 
 class _Preflight:
     """Goes on after a problem, and keeps it."""
 
-    def __init__(self, location: Location, config: StudyConfig, wrong: SweepError | None) -> None:
+    def __init__(
+        self, location: Location, config: StudyConfig, wrong: SweepError | None, fresh: bool
+    ) -> None:
         self._location = location
         self._config = config
+        self._fresh = fresh
         self._problems: list[str] = [] if wrong is None else [str(wrong)]
         keys = wrong.keys if isinstance(wrong, StudyFileError) else ()
         self._wrong_sections = {key.partition(".")[0] for key in keys}
@@ -190,10 +200,11 @@ class _Preflight:
         steps = _NOMINAL_STEPS if rows is None else settings.steps_per_epoch(rows)
         anatomy = self._model(data, settings)
         schedules = self._schedules(steps)
+        can_be_trained = not self._problems
         self._carry_over()
         self._storage(data)
         speed = None
-        if data is not None and not self._problems:
+        if data is not None and can_be_trained:
             with self._kept():
                 speed = measure(self._location, config, data)
         return Check(
@@ -261,10 +272,10 @@ class _Preflight:
         return tuple(found)
 
     def _carry_over(self) -> None:
-        """Whether the other study's trials can be had; a study that has been run needs none."""
+        """Whether the other study's trials can be had; a study that goes on needs none."""
         config, location = self._config, self._location
-        has_run = (location.folder / SAVED_STUDY).is_file()
-        if config.warm_start is not None and not has_run and not self._wrong_sections:
+        goes_on = (location.folder / SAVED_STUDY).is_file() and not self._fresh
+        if config.warm_start is not None and not goes_on and not self._wrong_sections:
             with self._kept():
                 best_of_other(location, config)
 
@@ -274,11 +285,12 @@ class _Preflight:
         if "storage" in self._wrong_sections:
             return
         url = storage_url(config.storage, location.folder)
-        with self._kept():
+        maximize = None if "direction" in self._wrong_sections else config.measure.maximize
+        with self._kept(), explained(url):
             check_folder(location)
             check_folders(location.folder, url)
-            study = peek_study(location.name, url, location.folder, config.measure.maximize)
-            if study is None or is_untouched(study) or self._wrong_sections:
+            study = peek_study(location.name, url, location.folder, maximize)
+            if study is None or self._fresh or is_untouched(study) or self._wrong_sections:
                 return
             if data is not None or config.loop:
                 settings_fit(study, comparable(config, data), shared="://" in url)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, insort
 from collections import defaultdict
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import optuna
@@ -48,6 +49,14 @@ class HalvingPruner(BasePruner):
         self._shares = dict(zip(rungs, shares, strict=True))
         self._reported: WeakKeyDictionary[optuna.Study, _Reported] = WeakKeyDictionary()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was read of studies: that cannot be pickled, and is soon read again."""
+        return {name: value for name, value in vars(self).items() if name != "_reported"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._reported = WeakKeyDictionary()
+
     @property
     def shares(self) -> dict[int, float]:
         """The share that goes on at each rung."""
@@ -66,7 +75,9 @@ class HalvingPruner(BasePruner):
         value = trial.intermediate_values[epoch]
         if math.isnan(value):
             return True
-        reported = self._reported.setdefault(study, _Reported(self.rungs, _sign(study)))
+        reported = self._reported.get(study)
+        if reported is None:
+            reported = self._reported[study] = _Reported(self.rungs, _sign(study))
         better, others = reported.beside(study, trial.number, epoch, value)
         places = math.floor((others + 1) * self._shares[epoch] + 1e-9)
         return better >= max(places, 1)

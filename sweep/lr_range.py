@@ -42,6 +42,9 @@ RATES = 36
 CLEARLY = 0.25
 """Which part of the greatest fall of the loss counts as a clear one."""
 
+_TWO_DIGITS_APART = 1.1
+"""A ratio at which rates differ when they have been rounded down, wherever they lie."""
+
 _LEAST_STEPS = 200
 _LEAST_SHARE = 0.1
 """Of a trial's epochs, that are trained at least."""
@@ -103,11 +106,15 @@ class LrRange:
 
         It goes up to the greatest rate at which the loss clearly fell. It begins at the least one,
         times steps / horizon: where steps are small, what counts is rate times steps, so over a
-        whole trial a rate that is lower by that much gets as far.
+        whole trial a rate that is lower by that much gets as far. Where that leaves one rate, it
+        begins one step of the tried rates lower: there must be something to search.
         """
         low, high = self.clear
         reach = self.rates[low] * self.steps / self.horizon
-        return Range(_rounded_down(reach), _rounded_down(self.rates[high]), log=True)
+        top = _rounded_down(self.rates[high])
+        if _rounded_down(reach) >= top:
+            reach /= max(self.rates[1] / self.rates[0], _TWO_DIGITS_APART)
+        return Range(_rounded_down(reach), top, log=True)
 
     @property
     def line(self) -> str:

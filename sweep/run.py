@@ -321,9 +321,10 @@ def _nothing_left(sweep: Sweep, total: int) -> str:
     told = (
         f"this study has {counted(there, 'trial')} already, of {total} asked for: none is trained"
     )
-    if total < sweep.config.trials:  # a grid has no more
+    config = sweep.config
+    if config.sampling.name == "grid" and there >= len(first_trials(config)):  # it has no more
         return told
-    return f"{told}; to go on, ask for more in all, such as --trials {2 * there}"
+    return f"{told}; to go on, ask for more trials in all, such as {2 * there}"
 
 
 def _variance(data: Dataset) -> float:

@@ -17,11 +17,12 @@ from urllib.parse import unquote
 
 import optuna
 from filelock import FileLock, Timeout
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import Connection, create_engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from sweep.errors import StorageError, StudyBusyError
@@ -34,6 +35,10 @@ ROWS = "data (its rows)"
 """In it, the fingerprint of the prepared rows; missing where the loop is the user's own."""
 _OWNER = "sweep:owner"
 _TRIES = 4
+_STUDIES = "studies"
+_STUDIES_HAVE = {"study_id", "study_name"}
+_VERSIONS = ("version_info", "alembic_version")
+"""Optuna's tables with a row each, which it writes last; without them, opening it writes."""
 
 
 def storage_url(storage: str | None, folder: Path) -> str:
@@ -69,6 +74,8 @@ def without_password(shown: str) -> str:
 
 def _reason(problem: Exception, url: str) -> str:
     """The first line of a problem's text, without the password of the URL that it is about."""
+    if isinstance(problem, StorageInternalError) and isinstance(problem.__cause__, Exception):
+        problem = problem.__cause__  # what the database said, not what Optuna guesses
     lines = without_password(str(problem)).strip().splitlines() or [type(problem).__name__]
     reason = lines[0]
     user, at, _ = url.partition("://")[2].partition("@")
@@ -89,23 +96,30 @@ def hold(folder: Path, url: str) -> Iterator[None]:
 
     Raises:
         StudyBusyError: Another `sweep run` holds it.
-        StorageError: The folder cannot be made.
+        StorageError: A folder cannot be made or written to.
     """
-    paths = _lock_paths(folder, url)
-    locks = [FileLock(path) for path in paths]
+    locks = [FileLock(path) for path in _lock_paths(folder, url)]
     try:
-        for lock, path in zip(locks, paths, strict=True):
-            _make_folder(path.parent)
-            lock.acquire(timeout=0)
+        for lock in locks:
+            _take(lock, folder)
         yield
+    finally:
+        for lock in locks:
+            lock.release()
+
+
+def _take(lock: FileLock, folder: Path) -> None:
+    path = Path(lock.lock_file)
+    _make_folder(path.parent)
+    try:
+        lock.acquire(timeout=0)
     except Timeout as busy:
         raise StudyBusyError(
             f"{folder}: this study is being run by another process; "
             "wait for it, stop it, or give --out another folder"
         ) from busy
-    finally:
-        for lock in locks:
-            lock.release()
+    except OSError as problem:
+        raise _unusable(path.parent, "written to", problem.errno) from None
 
 
 def _lock_paths(folder: Path, url: str) -> list[Path]:
@@ -117,28 +131,35 @@ def _lock_paths(folder: Path, url: str) -> list[Path]:
 
 
 def check_folders(folder: Path, url: str) -> None:
-    """Find out whether `hold` could make the folders that it needs, without making them.
+    """Find out whether `hold` could make and use the folders that it needs, without making them.
 
     Raises:
-        StorageError: A folder cannot be made.
+        StorageError: A folder cannot be made, or one that is there cannot be written to.
     """
     for path in _lock_paths(folder, url):
         wanted = path.parent.absolute()
-        there = next(above for above in (wanted, *wanted.parents) if above.exists())
-        if not there.is_dir():
+        try:
+            there = next(above for above in (wanted, *wanted.parents) if above.exists())
+            is_folder = there.is_dir()
+        except OSError as problem:  # of a folder that cannot be looked into, or a name too long
+            raise _unusable(path.parent, "made a folder", problem.errno) from None
+        if not is_folder:
             reason = errno.EEXIST if there == wanted else errno.ENOTDIR
-        elif there != wanted and not os.access(there, os.W_OK | os.X_OK):
-            reason = errno.EACCES
-        else:
-            continue
-        raise StorageError(f"{path.parent}: cannot be made a folder: {os.strerror(reason)}")
+            raise _unusable(path.parent, "made a folder", reason)
+        if not os.access(there, os.W_OK | os.X_OK):
+            what = "written to" if there == wanted else "made a folder"
+            raise _unusable(path.parent, what, errno.EACCES)
 
 
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
-        raise StorageError(f"{folder}: cannot be made a folder: {problem.strerror}") from None
+        raise _unusable(folder, "made a folder", problem.errno) from None
+
+
+def _unusable(folder: Path, what: str, reason: int | None) -> StorageError:
+    return StorageError(f"{folder}: cannot be {what}: {os.strerror(reason or 0)}")
 
 
 @contextmanager
@@ -230,33 +251,42 @@ def _check_direction(study: optuna.Study, direction: StudyDirection, url: str) -
         )
 
 
-def peek_study(name: str, url: str, folder: Path, maximize: bool = False) -> optuna.Study | None:
+def peek_study(
+    name: str, url: str, folder: Path, maximize: bool | None = False
+) -> optuna.Study | None:
     """The study that `open_study` would load, without creating or repairing anything.
 
     Args:
         name: The study's.
         url: As `storage_url` gives it.
         folder: The results folder, which a run makes before it opens the storage.
-        maximize: Whether more is better.
+        maximize: Whether more is better; None if that is not known, so that either will do.
 
     Returns:
         The study, to be read; None if there is none yet.
 
     Raises:
-        StorageError: As `open_study`; or a journal is none.
+        StorageError: As `open_study`; or a journal is none; or a database has tables of these
+            names that are not Optuna's.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with _opening(url):
         storage = _storage_that_is_there(url, folder)
-    if storage is None:
-        return None
-    try:
-        study = optuna.load_study(study_name=name, storage=storage)
-    except KeyError:
-        return None
-    direction = StudyDirection.MAXIMIZE if maximize else StudyDirection.MINIMIZE
-    _check_direction(study, direction, url)
-    return study
+        if storage is None:
+            return None
+        try:
+            study = optuna.load_study(study_name=name, storage=storage)
+            if maximize is not None:
+                direction = StudyDirection.MAXIMIZE if maximize else StudyDirection.MINIMIZE
+                _check_direction(study, direction, url)
+            return study
+        except Exception as problem:
+            if isinstance(storage, RDBStorage):
+                storage.remove_session()
+                storage.engine.dispose()
+            if isinstance(problem, KeyError):
+                return None
+            raise
 
 
 def _storage_that_is_there(url: str, folder: Path) -> BaseStorage | None:
@@ -272,10 +302,30 @@ def _storage_that_is_there(url: str, folder: Path) -> BaseStorage | None:
         return None if can_be_made else RDBStorage(url)  # which says that it cannot
     try:
         with engine.connect() as connection:
-            has_studies = inspect(connection).has_table("studies")
+            is_begun = _has_studies(connection, url)
     finally:
         engine.dispose()
-    return RDBStorage(url) if has_studies else None
+    return RDBStorage(url, skip_table_creation=True) if is_begun else None
+
+
+def _has_studies(connection: Connection, url: str) -> bool:
+    """Whether a database has all that Optuna writes into it when it opens it for the first time.
+
+    Raises:
+        StorageError: It has a table of the same name that is not Optuna's.
+    """
+    tables = inspect(connection)
+    if not tables.has_table(_STUDIES):
+        return False
+    if not _STUDIES_HAVE <= {column["name"] for column in tables.get_columns(_STUDIES)}:
+        raise StorageError(
+            f"{without_password(url)}: its table {_STUDIES!r} is not Optuna's; "
+            "name another --storage"
+        )
+    return all(
+        tables.has_table(name) and connection.execute(text(f"SELECT 1 FROM {name}")).first()
+        for name in _VERSIONS
+    )
 
 
 @contextmanager
@@ -287,7 +337,7 @@ def explained(url: str) -> Iterator[None]:
     """
     try:
         yield
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as problem:
+    except (SQLAlchemyError, StorageInternalError) as problem:
         raise StorageError(
             f"{without_password(url)}: the storage failed: {_reason(problem, url)}; "
             "the same command goes on once it is back"

@@ -19,8 +19,8 @@ from sweep.numbers import counted, number
 from sweep.results import BEST_SCHEDULE, completed, standing, value_of
 from sweep.settings import StudyConfig
 from sweep.space import Choice, Dimension, Range, Suggestion, Value
+from sweep.storage import explained, storage_url
 from sweep.storage import load_study as load_trials
-from sweep.storage import storage_url
 from sweep.study import load_study
 
 MOST = 10
@@ -129,7 +129,8 @@ def best_of_other(location: Location, config: StudyConfig) -> WarmStart:
         raise InputError(
             f"warm_start {named!r}: that is this study itself; give this one another --out"
         )
-    trials = load_trials(name, url).get_trials(deepcopy=False)
+    with explained(url):
+        trials = load_trials(name, url).get_trials(deepcopy=False)
     best = _best_first(trials, folder, theirs.measure)
     if not best:
         raise InputError(

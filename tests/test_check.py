@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import time
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 import torch
@@ -334,6 +337,12 @@ class TestCommand:
         done = sweep("check", *few, "--epochs", "2", "--json", cwd=folder)
         (problem,) = json.loads(done.stdout)["problems"]
         assert done.returncode == 2 and "  epochs: was 1, now 2\n" in problem
+        assert (
+            json.loads(done.stdout)["forecast"]["epochs"] == 2
+        )  # it can be trained, so it is timed
+        fresh = sweep("check", *few, "--epochs", "2", "--fresh", "--json", cwd=folder)
+        assert (fresh.returncode, fresh.stderr) == (0, "")
+        assert json.loads(fresh.stdout)["forecast"]["epochs"] == 2
         assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
         ran = sweep("run", *few, "--epochs", "2", cwd=folder)
         assert ran.stderr == f"error: {problem}\n"
@@ -346,6 +355,33 @@ class TestCommand:
         assert sorted(path.name for path in folder.iterdir()) == ["houses.csv", "own_check.py"]
         ran = sweep("run", *small, "--storage", "houses.csv", cwd=folder)
         assert ran.stderr == f"error: {problem}\n"
+
+    def test_a_database_that_has_lost_a_column(self, folder: Path) -> None:
+        url = f"sqlite:///{folder}/a.db"
+        study = optuna.create_study(storage=url, study_name="houses")
+        study.tell(study.ask(), 1.0)
+        with contextlib.closing(sqlite3.connect("a.db")) as database:
+            database.execute("ALTER TABLE trials RENAME COLUMN state TO stage")
+            database.commit()
+        small = ("--data", "houses.csv", "--target", "price", "--model", "own_check:Idle")
+        done = sweep("check", *small, "--storage", "a.db", "--json", cwd=folder)
+        assert done.returncode == 2
+        gradient, storage = json.loads(done.stdout)["problems"]
+        assert "no gradient reaches side.weight, side.bias" in gradient
+        assert storage.startswith(f"{url}: the storage failed: (sqlite3.OperationalError) no such ")
+
+    def test_a_wrong_direction_is_one_problem(self, folder: Path) -> None:
+        (folder / "train.py").write_text("def train(schedule):\n    yield 0.5\n")
+        optuna.create_study(storage="sqlite:///a.db", study_name="train", direction="maximize")
+        loop = ("--loop", "train.py:train", "--metric", "accuracy", "--storage", "a.db", "--json")
+        done = sweep("check", *loop, "--direction", "maximise", cwd=folder)
+        (problem,) = json.loads(done.stdout)["problems"]
+        assert done.returncode == 2 and problem.splitlines()[0].startswith(
+            "--direction 'maximise': "
+        )
+        done = sweep("check", *loop, "--direction", "minimize", cwd=folder)
+        (problem,) = json.loads(done.stdout)["problems"]
+        assert "with another direction; give the study another name" in problem
 
     def test_a_study_that_is_not_there(self, folder: Path) -> None:
         done = sweep("check", "diabets", cwd=folder)

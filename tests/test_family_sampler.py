@@ -10,9 +10,18 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from sweep.family_sampler import MOST_FIRST, FamilyPlan, FamilySampler, fair_minimum
+from sweep.family_sampler import (
+    MOST_FIRST,
+    FamilyPlan,
+    FamilySampler,
+    _lesson,
+    _Others,
+    _rank,
+    fair_minimum,
+)
 from sweep.settings import StudyConfig
 from sweep.space import Space
 from sweep.storage import open_storage
@@ -290,6 +299,61 @@ def test_whole_numbers_and_words_are_learnt_too() -> None:
     assert drops.count(4) > 0.5 * len(drops)
     assert modes.count("triangular2") > 0.75 * len(modes)
     assert set(drops) <= {1, 2, 3, 4, 5}
+
+
+class Forgetful(FamilySampler):
+    """Reads every trial anew at every draw, one by one."""
+
+    def _look(self, study: optuna.Study, number: int) -> _Others:
+        sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
+        trials = [t for t in study.get_trials(deepcopy=False) if t.number != number]
+        read = [self._lesson_of(trial, _rank(trial, sign)) for trial in trials]
+        lessons = np.array(read, dtype=_lesson(len(self._axes)))
+        return _Others(lessons[lessons["family"] >= 0], len(self._names))
+
+
+@pytest.mark.parametrize("direction", [StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE])
+@pytest.mark.parametrize("at_once", [1, 8])
+@pytest.mark.parametrize("brackets", [1, 3])
+def test_what_it_remembers_changes_no_draw(
+    brackets: int, at_once: int, direction: StudyDirection
+) -> None:
+    """Hyperband shows it the trials of one bracket alone, other pruners all of them."""
+    searched = space()
+    drawn = []
+    for kind in (FamilySampler, Forgetful):
+        epochs = 3 ** (brackets - 1)
+        pruner = optuna.pruners.HyperbandPruner(max_resource=epochs)
+        sampler = kind(FamilyPlan(searched, 90), seed=3)
+        study = optuna.create_study(
+            study_name="s", sampler=sampler, pruner=pruner, direction=direction
+        )
+        for _ in range(0, 90, at_once):
+            _train_together(study, searched, epochs, at_once)
+        trials = study.get_trials(deepcopy=False)
+        assert len({pruner._get_bracket_id(study, trial) for trial in trials}) == brackets
+        assert (TrialState.PRUNED in {trial.state for trial in trials}) is (brackets > 1)
+        drawn.append([trial.params for trial in trials])
+    assert drawn[0] == drawn[1]
+
+
+def _train_together(study: optuna.Study, searched: Space, epochs: int, count: int) -> None:
+    """Some trials side by side; each seventh fails."""
+    sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
+    running = [
+        (trial, sign * loss(searched, trial)) for trial in [study.ask() for _ in "." * count]
+    ]
+    for epoch in range(1, epochs + 1):
+        for trial, value in list(running):
+            trial.report(value + sign / epoch, epoch)
+            ended = None
+            if epoch == epochs:
+                ended = TrialState.FAIL if trial.number % 7 == 6 else TrialState.COMPLETE
+            elif trial.should_prune():
+                ended = TrialState.PRUNED
+            if ended:
+                study.tell(trial, value if ended == TrialState.COMPLETE else None, ended)
+                running.remove((trial, value))
 
 
 def test_a_seed_below_zero_is_refused() -> None:

@@ -59,6 +59,22 @@ class TestBounds:
         bounds = replace(FOUND, rates=rates, horizon=20).bounds
         assert (bounds.low, bounds.high) == (0.001, 0.3)
 
+    def test_one_good_rate_is_still_a_range(self) -> None:
+        alone = replace(FOUND, val_mse=(99.0, 90.0, 80.0, 0.0, 90.0, math.inf), horizon=20)
+        assert alone.clear == (3, 3)
+        assert alone.line == 'lr = "0.01:0.1:log"'  # the rates lie a factor of ten apart
+
+    @pytest.mark.parametrize("spacing", [1.001, 1.02, 1.1, 1.6])
+    @pytest.mark.parametrize("good", [0.1, 0.10999999, 0.11, 0.109, 0.0999, 0.0101, 3.14, 9.9])
+    def test_rates_that_lie_close_together_are_kept_apart(
+        self, good: float, spacing: float
+    ) -> None:
+        rates = tuple(good * spacing**place for place in (-2, -1, 0, 1))
+        found = replace(FOUND, rates=rates, val_mse=(99.0, 99.0, 0.0, 99.0), horizon=20)
+        bounds = found.bounds
+        assert bounds.low < bounds.high <= good
+        assert bounds.low > good / max(spacing, 1.1) ** 2
+
     def test_json_has_no_infinities(self) -> None:
         fields = json.loads(json.dumps(FOUND.to_dict(), allow_nan=False))
         assert fields["val_mse"][-1] is None

@@ -76,3 +76,14 @@ def test_a_lane_of_nan_leaves_the_others_alone() -> None:
     gradients[1] = torch.nan
     optimizer.step(0, parameters, gradients)
     assert parameters.isfinite().all(dim=1).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("momentum", [0.0, -0.5])
+def test_nesterov_without_a_momentum_is_refused(momentum: float) -> None:
+    """As torch does."""
+    with pytest.raises(ValueError) as raised:
+        OptimizerSettings(momentum=momentum, nesterov=True)
+    assert str(raised.value) == f"nesterov needs a momentum above 0, but got {momentum=}"
+    with pytest.raises(ValueError):
+        torch.optim.SGD([torch.zeros(1)], lr=0.1, momentum=momentum, nesterov=True)
+    assert OptimizerSettings(momentum=0.5, nesterov=True).nesterov

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
+import pickle
 import random
 from typing import Any
 
 import optuna
 import pytest
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from sweep.errors import StudyFileError
+from sweep.halving import HalvingPruner
 from sweep.pruners import HALVING, build_pruner, decision_epochs
 from sweep.settings import PRUNERS, PrunerConfig, StudyConfig
 
@@ -175,6 +178,108 @@ class TestHalving:
             trial.report(value, 1)
             stops.append(trial.should_prune())
         assert stops == [False, False, True]
+
+    def test_no_number_is_the_worst_where_more_is_better(self) -> None:
+        study = optuna.create_study(
+            direction="maximize", pruner=build_pruner(config("auto", rungs=[1]), 30)
+        )
+        stops = []
+        for value in (math.nan, 1.0, 0.5, 2.0, -math.inf):
+            trial = study.ask()
+            trial.report(value, 1)
+            stops.append(trial.should_prune())
+            if value in (0.5, 2.0):  # one of them is read when it has ended, the others before
+                study.tell(trial, state=TrialState.PRUNED)
+        # 1.0 is 1st of 2, 0.5 2nd of 3 where 1 goes on, 2.0 1st of 4, -inf 4th of 5
+        assert stops == [True, False, True, False, True]
+
+    def test_a_failed_trial_counts_as_far_as_it_came(self) -> None:
+        study = optuna.create_study(pruner=build_pruner(config("auto", rungs=[2, 4]), 30))
+
+        def ends(levels: list[float]) -> bool:
+            trial = study.ask()
+            for epoch, level in enumerate(levels, 1):
+                trial.report(level, epoch)
+            stops = trial.should_prune()
+            study.tell(trial, state=TrialState.FAIL)
+            return stops
+
+        assert not ends([1.0] * 2)
+        assert ends([2.0] * 2)  # 2nd of 2, where 1 goes on
+        assert not ends([3.0] * 4)  # 1st of 1: the others came to epoch 2
+        assert not ends([1.5] * 2)  # 2nd of 4, where 2 go on
+
+    @pytest.mark.parametrize("direction", [StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE])
+    @pytest.mark.parametrize("name", HALVING)
+    def test_a_resumed_study_is_judged_as_one_that_was_seen_from_its_start(
+        self, name: str, direction: StudyDirection
+    ) -> None:
+        """By the rule, written out; ten trials at a time, some of which fail or get lost."""
+        first = build_pruner(config(name), 30)
+        assert isinstance(first, HalvingPruner)
+        study = optuna.create_study(study_name="s", direction=direction, pruner=first)
+        generator = random.Random(7)
+        running: list[tuple[optuna.Trial, int]] = []
+        judged = []
+        for _ in range(2500):
+            if len(running) < 10:
+                running.append((study.ask(), 1))
+            trial, epoch = running.pop(generator.randrange(len(running)))
+            odd = [math.nan, math.inf, -math.inf, 0.5]
+            level = generator.choice(odd) if generator.random() < 0.1 else generator.random()
+            trial.report(level, epoch)
+            frozen = study.get_trials(deepcopy=False)[trial.number]
+            stops = first.prune(study, frozen)
+            if epoch in first.rungs:
+                again = optuna.load_study(study_name="s", storage=study._storage)
+                resumed = build_pruner(config(name), 30)
+                assert stops is resumed.prune(again, frozen)
+                assert stops is self.is_stopped(study, frozen, epoch, first.shares[epoch])
+                judged.append(stops)
+            assert not stops or epoch in first.rungs
+            if stops:
+                study.tell(trial, state=TrialState.PRUNED)
+            elif epoch == 30:
+                study.tell(trial, level if math.isfinite(level) else 0.5)
+            elif generator.random() < 0.02:
+                study.tell(trial, state=TrialState.FAIL)
+            elif generator.random() > 0.01:
+                running.append((trial, epoch + 1))
+        assert sum(judged) > 40 and len(judged) - sum(judged) > 40
+        ended = {trial.state for trial in study.get_trials(deepcopy=False)}
+        assert ended == set(TrialState) - {TrialState.WAITING}
+
+    def is_stopped(
+        self, study: optuna.Study, trial: optuna.trial.FrozenTrial, epoch: int, keep: float
+    ) -> bool:
+        value = trial.intermediate_values[epoch]
+        if math.isnan(value):
+            return True
+        others = [
+            other.intermediate_values[epoch]
+            for other in study.get_trials(deepcopy=False)
+            if other.number != trial.number and epoch in other.intermediate_values
+        ]
+        less = study.direction == StudyDirection.MINIMIZE
+        better = [other for other in others if (other < value if less else other > value)]
+        return len(better) >= max(1, math.floor((len(others) + 1) * keep + 1e-9))
+
+    def test_can_be_pickled_and_so_can_its_study(self) -> None:
+        study = optuna.create_study(pruner=build_pruner(config("auto", rungs=[1]), 30))
+
+        def is_stopped(study: optuna.Study, value: float) -> bool:
+            trial = study.ask()
+            trial.report(value, 1)
+            return trial.should_prune()
+
+        assert not is_stopped(study, 1.0)
+        again = pickle.loads(pickle.dumps(study))
+        pruner = pickle.loads(pickle.dumps(study.pruner))
+        assert isinstance(pruner, HalvingPruner) and pruner.shares == {1: 0.5}
+        study.pruner = pruner
+        for each in (study, again):
+            assert is_stopped(each, 2.0)  # 2nd of 2, where 1 goes on
+            assert not is_stopped(each, 0.5)
 
     def test_two_trials_with_the_same_value(self) -> None:
         assert kept(config("auto"), 30, [flat(1.0, 30)] * 6)[-1] == list(range(6))

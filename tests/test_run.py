@@ -279,7 +279,7 @@ def test_continuing_runs_only_what_is_missing(tmp_path: Path) -> None:
     study, *_ = sweep(tmp_path, listener, trials=5)
     assert len(study.trials) == 5
     told = "this study has 5 trials already, of {} asked for: none is trained"
-    more = "; to go on, ask for more in all, such as --trials 10"
+    more = "; to go on, ask for more trials in all, such as 10"
     assert listener.notes == [told.format(5) + more]
     sweep(tmp_path, listener, trials=2)
     assert listener.notes[1:] == [told.format(2) + more]
@@ -328,13 +328,18 @@ def test_the_grid_is_run_whole_and_once(tmp_path: Path) -> None:
         "pruner.name": "none",
     }
     study, *_ = sweep(tmp_path, listener, trials=4, **grid)
+    sweep(tmp_path, listener, trials=4, **grid)
+    assert listener.notes[-1].endswith(
+        "none is trained; to go on, ask for more trials in all, such as 8"
+    )
     study, *_ = sweep(tmp_path, listener, trials=50, **grid)
     assert "the grid has 6 points: 6 trials are run" in listener.notes
     points = {(t.params["scheduler"], t.params["lr"], t.params["decay"]) for t in study.trials}
     assert len(study.trials) == len(points) == 6
-    sweep(tmp_path, listener, trials=50, **grid)
-    told = "this study has 6 trials already, of 6 asked for: none is trained"
-    assert listener.notes[-1] == told  # asking for more would not help
+    for trials in (50, 6, 4):
+        sweep(tmp_path, listener, trials=trials, **grid)
+        told = f"this study has 6 trials already, of {min(trials, 6)} asked for: none is trained"
+        assert listener.notes[-1] == told  # asking for more would not help
 
 
 def test_every_scheduler_gets_a_share_of_the_first_trials(tmp_path: Path) -> None:

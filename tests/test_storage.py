@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ import optuna
 import pandas as pd
 import pytest
 from conftest import PASSWORD, PostgreSQL, sweep
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sqlalchemy import create_engine, inspect
 
@@ -456,6 +458,63 @@ class TestPeekStudy:
             peek_study("mine", url, tmp_path, maximize=True)
         assert contents(tmp_path) == before
 
+    def test_either_direction_will_do_where_it_is_not_known(self, tmp_path: Path) -> None:
+        url = f"sqlite:///{tmp_path}/a.db"
+        for direction in (StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE):
+            optuna.create_study(storage=url, study_name=direction.name, direction=direction)
+            assert peek_study(direction.name, url, tmp_path, maximize=None) is not None
+
+    def test_a_table_of_this_name_that_is_not_optunas(self, tmp_path: Path) -> None:
+        path = tmp_path / "clinic.db"
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            database.execute("CREATE TABLE studies (patient TEXT, started TEXT)")
+            database.commit()
+        before = contents(tmp_path)
+        with pytest.raises(StorageError) as raised:
+            peek_study("mine", f"sqlite:///{path}", tmp_path)
+        assert str(raised.value) == (
+            f"sqlite:///{path}: its table 'studies' is not Optuna's; name another --storage"
+        )
+        assert contents(tmp_path) == before
+
+    @pytest.mark.parametrize(
+        "left_open",
+        [
+            "DROP TABLE version_info",
+            "DROP TABLE alembic_version",
+            "DELETE FROM version_info",
+            "DELETE FROM alembic_version",
+            "DROP TABLE trials",
+        ],
+    )
+    def test_what_optuna_has_not_finished_is_left_as_it_is(
+        self, tmp_path: Path, left_open: str
+    ) -> None:
+        path = tmp_path / "a.db"
+        new_study(f"sqlite:///{path}")
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            database.execute(left_open)
+            database.commit()
+        before = contents(tmp_path)
+        study = peek_study("mine", f"sqlite:///{path}", tmp_path)
+        assert (study is None) is ("trials" not in left_open)
+        assert contents(tmp_path) == before
+
+    def test_a_column_that_is_not_there(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.db"
+        new_study(f"sqlite:///{path}")
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            database.execute("ALTER TABLE study_directions RENAME COLUMN direction TO way")
+            database.commit()
+        before = contents(tmp_path)
+        with pytest.raises(StorageError) as raised:
+            peek_study("mine", f"sqlite:///{path}", tmp_path)
+        assert str(raised.value) == (
+            f"sqlite:///{path}: the storage cannot be opened: "
+            "(sqlite3.OperationalError) no such column: study_directions.direction"
+        )
+        assert contents(tmp_path) == before
+
     def test_a_torn_line_and_a_lock_are_left_to_the_run(self, tmp_path: Path) -> None:
         journal = tmp_path / JOURNAL
         study = new_study(str(journal))
@@ -497,15 +556,63 @@ class TestPeekStudy:
             repair_journal(Path(url)) if "://" not in url else new_study(url)
         assert str(peeked.value) == str(ran.value) and "secret" not in str(peeked.value)
 
-    @pytest.mark.parametrize("out", ["file", "file/below"])
+
+class TestCheckFolders:
+    """What `hold` would say."""
+
+    @pytest.mark.parametrize("out", ["file", "file/below", "file/" + "long" * 100])
     def test_a_folder_that_cannot_be_made(self, tmp_path: Path, out: str) -> None:
         (tmp_path / "file").touch()
-        folder = tmp_path / out
+        self.says_what_hold_says(tmp_path / out, "sqlite:///a.db")
+
+    def test_a_name_that_no_folder_can_have(self, tmp_path: Path) -> None:
+        self.says_what_hold_says(tmp_path / ("long" * 100), "sqlite:///a.db")
+
+    def says_what_hold_says(self, folder: Path, url: str) -> None:
         with pytest.raises(StorageError) as checked:
-            check_folders(folder, "sqlite:///a.db")
-        with pytest.raises(StorageError) as held, hold(folder, "sqlite:///a.db"):
+            check_folders(folder, url)
+        with pytest.raises(StorageError) as held, hold(folder, url):
             pass
         assert str(checked.value) == str(held.value)
+        assert str(held.value).startswith(f"{folder}: cannot be made a folder: ")
+
+    def test_permissions(self, tmp_path: Path) -> None:
+        for mode in (0o500, 0o000):
+            tmp_path.chmod(mode)
+            try:
+                if os.access(tmp_path, os.W_OK):
+                    pytest.skip("root may do everything")
+                self.says_what_hold_says(tmp_path / "out", "sqlite:///a.db")
+                if mode:
+                    self.refuses(tmp_path, str(tmp_path / "a.journal"))
+            finally:
+                tmp_path.chmod(0o700)
+
+    @pytest.mark.parametrize("journal", ["out/study.journal", "a.journal"])
+    def test_a_folder_that_cannot_be_written_to(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, journal: str
+    ) -> None:
+        out, url = tmp_path / "out", str(tmp_path / journal)
+        out.mkdir()
+        check_folders(out, url)
+        closed = (tmp_path / journal).parent
+
+        def access(path: Path, mode: int) -> bool:  # as for anyone but root
+            return not (path == closed and mode & os.W_OK)
+
+        monkeypatch.setattr(os, "access", access)
+        with pytest.raises(StorageError) as checked:
+            check_folders(out, url)
+        assert str(checked.value) == f"{closed}: cannot be written to: Permission denied"
+
+    def test_a_lock_that_cannot_be_made(self, tmp_path: Path) -> None:
+        (tmp_path / ".lock").mkdir()
+        self.refuses(tmp_path, "sqlite:///a.db")
+
+    def refuses(self, folder: Path, url: str) -> None:
+        with pytest.raises(StorageError) as held, hold(folder, url):
+            pass
+        assert str(held.value).startswith(f"{folder}: cannot be written to: ")
 
 
 class TestLoadStudy:
@@ -637,6 +744,23 @@ class TestPostgreSQL:
         assert seen is not None
         with closed_later(seen):
             assert len(seen.trials) == 2
+
+    def test_a_peek_that_is_not_allowed(self, postgresql: PostgreSQL, tmp_path: Path) -> None:
+        url = postgresql.new_database("denied")
+        with closed_later(new_study(url)):
+            pass
+        engine = create_engine(url)
+        with engine.begin() as connection:
+            connection.exec_driver_sql("CREATE ROLE guest LOGIN PASSWORD 'guest'")
+            connection.exec_driver_sql("GRANT SELECT ON version_info, alembic_version TO guest")
+        engine.dispose()
+        guest = url.replace(f"sweep:{TRICKY}", "guest:guest")
+        with pytest.raises(StorageError) as raised:
+            peek_study("mine", guest, tmp_path)
+        assert str(raised.value) == (
+            f"{without_password(guest)}: the storage cannot be opened: "
+            "(psycopg.errors.InsufficientPrivilege) permission denied for table studies"
+        )
 
     def test_two_coordinators_share_a_study(self, postgresql: PostgreSQL, tmp_path: Path) -> None:
         """Two machines, one total; and the password is nowhere to be found."""

@@ -210,6 +210,9 @@ class TestErrors:
         assert "warm_start: shirt: no results" in done.stdout
         done = sweep("check", "short", "--warm-start", "shirt", cwd=there)
         assert done.returncode == 0  # it has been run
+        done = sweep("check", "short", "--warm-start", "shirt", "--fresh", cwd=there)
+        assert done.returncode == 2  # and will be begun again
+        assert "warm_start: shirt: no results" in done.stdout
 
 
 class TestRanking:

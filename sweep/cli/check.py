@@ -6,19 +6,20 @@ from typing import Any
 
 import typer
 
-from sweep.cli.options import JsonOption
+from sweep.cli.options import FreshOption, JsonOption
 from sweep.cli.study_options import takes_a_study
 from sweep.cli.terminal import answer
 from sweep.errors import InputError
 
 
 @takes_a_study
-def check(*, as_json: JsonOption = False, **given: Any) -> None:
+def check(*, fresh: FreshOption = False, as_json: JsonOption = False, **given: Any) -> None:
     """Find out in seconds what would fail in an hour, and how long a study will take.
 
     Looks at the data, passes a few rows through the model and back, steps every schedule at both
-    ends of its ranges, looks into the storage, and measures the speed. Nothing is written. Exit
-    code 2 if anything is wrong.
+    ends of its ranges, looks into the storage, and measures the speed. Nothing of the study is
+    written or thrown away; --fresh asks what a run with it would meet. Exit code 2 if anything
+    is wrong.
 
     Examples:
 
@@ -33,7 +34,7 @@ def check(*, as_json: JsonOption = False, **given: Any) -> None:
     from sweep.overrides import checked
     from sweep.report.check_tables import check_report
 
-    found = check_study(*checked(given))
+    found = check_study(*checked(given), fresh=fresh)
     answer(found, as_json, lambda width: check_report(found))
     if found.problems:
         raise typer.Exit(InputError.exit_code)

@@ -24,4 +24,7 @@ StorageOption = Annotated[
         "the path of a journal.",
     ),
 ]
+FreshOption = Annotated[
+    bool, typer.Option("--fresh", help="Throw the study's earlier trials away first.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]

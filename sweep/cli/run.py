@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sweep.cli.options import FreshOption
 from sweep.cli.study_options import takes_a_study
 from sweep.cli.terminal import answer, progress
 from sweep.errors import InputError
@@ -22,9 +23,7 @@ if TYPE_CHECKING:
 @takes_a_study
 def run(
     *,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Throw the study's earlier trials away first.")
-    ] = False,
+    fresh: FreshOption = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors alone.")] = False,
     as_json: Annotated[

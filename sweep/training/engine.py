@@ -43,8 +43,8 @@ class OptimizerSettings:
     eps: float = 1e-8
 
     def __post_init__(self) -> None:
-        if self.nesterov and not self.momentum:
-            raise ValueError("Nesterov momentum requires a momentum")
+        if self.nesterov and self.momentum <= 0:
+            raise ValueError(f"nesterov needs a momentum above 0, but got momentum={self.momentum}")
 
 
 @dataclass(frozen=True)
