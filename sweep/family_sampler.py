@@ -225,13 +225,15 @@ class FamilySampler(BaseSampler):
         return self._names.index(scheduler) if scheduler in self._names else None
 
     def _look(self, study: optuna.Study, number: int) -> _Others:
-        """What there is to know of all trials but the one of this number."""
-        trials = study.get_trials(deepcopy=False)
+        """What there is to know of all trials but the one of this number.
+
+        Under Hyperband, `study` has those of one bracket alone; from them, the turns of every
+        bracket would begin with the same points.
+        """
+        trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
         numbers = np.arange(len(trials))
-        if trials[-1].number != len(trials) - 1:  # some were filtered out
-            numbers = np.array([trial.number for trial in trials])
         known = self._lessons
-        if (lacking := int(numbers.max(initial=-1)) + 1 - len(known)) > 0:
+        if (lacking := len(trials) - len(known)) > 0:
             known = np.concatenate([known, np.zeros(max(lacking, len(known)), known.dtype)])
             self._lessons = known
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
