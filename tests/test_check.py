@@ -209,8 +209,13 @@ class TestSchedules:
 class TestForecast:
     @pytest.mark.parametrize(
         ("name", "epochs", "share"),
-        # after 2, 10 and 20 of 30 epochs half goes on: (2 + 8/2 + 10/4 + 10/8) / 30
-        [("auto", 30, 10.75 / 30), ("none", 30, 1.0), ("thorough", 30, 17.5 / 30), ("median", 30, None)],
+        # after 4, 10 and 20 of 30 epochs half goes on: (4 + 6/2 + 10/4 + 10/8) / 30
+        [
+            ("auto", 30, 10.75 / 30),
+            ("none", 30, 1.0),
+            ("thorough", 30, 17.5 / 30),
+            ("median", 30, None),
+        ],
     )
     def test_share_of_the_epochs(self, name: str, epochs: int, share: float | None) -> None:
         assert usual_share(PrunerConfig(name=name), epochs) == (share and pytest.approx(share))
