@@ -230,17 +230,16 @@ class FamilySampler(BaseSampler):
         Under Hyperband, `study` has those of one bracket alone; from them, the turns of every
         bracket would begin with the same points.
         """
-        trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
-        numbers = np.arange(len(trials))
+        trials = study._storage.get_all_trials(study._study_id, deepcopy=False)  # by number
         known = self._lessons
         if (lacking := len(trials) - len(known)) > 0:
             known = np.concatenate([known, np.zeros(max(lacking, len(known)), known.dtype)])
             self._lessons = known
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
-        for place in np.flatnonzero(~known["is_over"][numbers]):  # the others teach what they did
-            trial = trials[place]
-            known[trial.number] = self._lesson_of(trial, _rank(trial, sign))
-        others = known[numbers[numbers != number]]
+        for open_one in np.flatnonzero(~known["is_over"][: len(trials)]):  # others stay the same
+            trial = trials[open_one]
+            known[open_one] = self._lesson_of(trial, _rank(trial, sign))
+        others = np.delete(known[: len(trials)], number)
         return _Others(others[others["family"] >= 0], len(self._names))
 
     def _lesson_of(self, trial: FrozenTrial, rank: tuple[float, float]) -> tuple[Any, ...]:
