@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import os
 import re
@@ -52,10 +53,31 @@ def picture(name: str, command: str, folder: str, colour: bool = True) -> None:
     save(console, name, command)
 
 
+CELL = 12.2
+"""Width of a character in Rich's pictures."""
+
+
+def apart(text: re.Match[str]) -> str:
+    """A text's braille characters and others, each at its place: they may be of two fonts."""
+    first, x, second, third, content = text.groups()
+    parts, at = [], float(x)
+    for part in re.findall("[\u2801-\u28ff]+|[^\u2801-\u28ff]+", html.unescape(content)):
+        width = CELL * len(part)
+        if part.strip():
+            shown = html.escape(part).replace("\xa0", "&#160;")
+            place = f'x="{at:.1f}"{second} textLength="{width:.1f}"{third}'
+            parts.append(f"<text {first} {place}>{shown}</text>")
+        at += width
+    return "".join(parts)
+
+
 def save(console: Console, name: str, title: str) -> None:
     """Write what a console has recorded."""
     svg = console.export_svg(title=title)
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)  # no font from elsewhere
+    svg = re.sub(
+        r'<text ([^>]*) x="([^"]+)"([^>]*) textLength="[^"]+"([^>]*)>(.+?)</text>', apart, svg
+    )
     (DOCS / f"{name}.svg").write_text(svg, encoding="utf-8")
 
 

@@ -279,7 +279,8 @@ class StudyConfig(_Section):
             `averaged`, the lowest one of the averaged weights.
         trial_seeds: `fresh` gives each trial its own weights and order of rows, so that a long
             search does not fit its schedules to one seed's luck; `shared` trains all from the same;
-            `auto` is `shared` where the training loop is the user's own, else `fresh`.
+            `auto` is `shared` where the training loop is the user's own and in a fair study, else
+            `fresh`.
         fair: Whether every scheduler gets the same number of trials (or one less), with a model of
             its own, instead of the more the better it does: the mode for comparing schedulers.
         timeout: Seconds that a run should take: the search draws no trial in the last sixth of
@@ -374,12 +375,13 @@ class StudyConfig(_Section):
     def shares_seed(self) -> bool:
         """Whether all trials have the study's seed.
 
-        In `auto`, a loop of the user's own has: if it draws its validation rows with it, trials of
-        different seeds could not be compared.
+        In `auto`, those of a user's own loop have: if it draws its validation rows with the seed,
+        trials of different seeds could not be compared. Those of a fair study have, too: of each
+        scheduler one trial alone is confirmed, and it should not be the luckiest.
         """
-        return self.trial_seeds == "shared" or (
-            self.trial_seeds == "auto" and self.loop is not None
-        )
+        if self.trial_seeds == "auto":
+            return self.fair or self.loop is not None
+        return self.trial_seeds == "shared"
 
     @property
     def search_timeout(self) -> float | None:

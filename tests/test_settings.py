@@ -276,10 +276,12 @@ class TestSearchSpace:
 
 
 class TestTrialSeeds:
-    def test_a_loop_may_draw_its_validation_rows_with_the_seed(self) -> None:
+    def test_loops_and_fair_studies_share_one(self) -> None:
         assert not config().shares_seed
         assert config(loop="train.py:train").shares_seed
         assert not config(loop="train.py:train", trial_seeds="fresh").shares_seed
+        assert config(fair=True).shares_seed
+        assert not config(fair=True, trial_seeds="fresh").shares_seed
         assert config(trial_seeds="shared").shares_seed
 
     def test_auto_can_be_compared_with_what_it_stands_for(self) -> None:
