@@ -27,19 +27,16 @@ DOCS = Path(__file__).parent
 WIDTH = 92
 
 
-def picture(name: str, command: str, folder: str, colour: bool = True) -> None:
+def picture(name: str, command: str, folder: str) -> None:
     """Run a command as a user would and save what it prints as an SVG.
 
     Args:
         name: The file's, without its ending.
         command: A `sweep` command.
         folder: Where it runs.
-        colour: Whether to write as to a terminal; a run then redraws its display for ever.
     """
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
-    variables = {**os.environ, "COLUMNS": str(WIDTH), "TERM": "xterm-256color"}
-    if colour:
-        variables["FORCE_COLOR"] = "1"
+    variables = {**os.environ, "COLUMNS": str(WIDTH), "TERM": "xterm-256color", "FORCE_COLOR": "1"}
     done = subprocess.run(
         [sys.executable, "-m", *command.split()],
         cwd=folder,
@@ -107,7 +104,8 @@ def main() -> None:
     """Run the default study in an empty folder and draw its end and its report."""
     with tempfile.TemporaryDirectory() as folder:
         live(Path(folder))
-        picture("run", "sweep run", folder, colour=False)
+        run = [sys.executable, "-m", "sweep", "run", "--quiet"]
+        subprocess.run(run, cwd=folder, check=True)
         picture("report", "sweep report --top 5", folder)
         picture("schedules", "sweep schedules", folder)
         figures = [sys.executable, "-m", "sweep", "report", "--figures", "figures"]
