@@ -113,6 +113,10 @@ def space_problems(config: StudyConfig) -> Iterator[Problem]:
         sampler = config.sampling.name
         why = "gives each its points" if sampler == "grid" else "models all schedulers together"
         yield Problem("fair", True, f"needs sampler 'family' or 'random', but {sampler} {why}")
+    if config.fair and config.trials < len(known):
+        yield Problem(
+            "trials", config.trials, f"fair needs one for each of {len(known)} schedulers"
+        )
     yield from _range_problems(config, known, own_names)
     yield from _argument_problems(config)
 

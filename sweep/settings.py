@@ -256,7 +256,7 @@ _MANY_TRIALS = 200
 
 _FREE = {
     *("name", "trials", "timeout", "workers", "engine", "lanes", "device", "storage"),
-    *("sampler", "pruner", "confirm", "fair", "threads", "warm_start"),
+    *("sampler", "pruner", "confirm", "threads", "warm_start"),
 }
 """Settings of a study that may change between two runs of it."""
 

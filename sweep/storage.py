@@ -247,7 +247,7 @@ def _check_direction(study: optuna.Study, direction: StudyDirection, url: str) -
     if study.directions != [direction]:
         raise StorageError(
             f"{without_password(url)}: study {study.study_name!r} was made by another program, or "
-            "with another direction; give the study another name"
+            "with another direction; give another --out or --storage"
         )
 
 

@@ -386,7 +386,7 @@ class TestCommand:
         )
         done = sweep("check", *loop, "--direction", "minimize", cwd=folder)
         (problem,) = json.loads(done.stdout)["problems"]
-        assert "with another direction; give the study another name" in problem
+        assert "with another direction; give another --out or --storage" in problem
 
     def test_a_study_that_is_not_there(self, folder: Path) -> None:
         done = sweep("check", "diabets", cwd=folder)

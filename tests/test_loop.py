@@ -758,6 +758,18 @@ def test_a_sweep_killed_in_the_middle_of_a_trial_goes_on_there(tmp_path: Path) -
     pd.testing.assert_series_equal(epochs["val_mse"], whole["val_mse"])
 
 
+def test_a_loop_that_ignores_its_seed_is_told(tmp_path: Path) -> None:
+    same = "generator=torch.Generator().manual_seed(0)"
+    fixed = LINE.replace("randn((),", f"randn((), {same},").replace("perm(80", f"perm(80, {same}")
+    command = ("run", "--loop", "train.py:train", "--epochs", "4", "--trials", "8", "--fresh", "-y")
+    for code, is_told in ((LINE, False), (fixed, True)):
+        (tmp_path / "train.py").write_text(code)
+        done = sweep(*command, "--workers", "1", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        said = " ".join((done.stdout + done.stderr).split())
+        assert ("the training does not depend on its seed" in said) == is_told
+
+
 def test_check_looks_at_the_loop(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(LINE)
     fine = sweep("check", "--loop", "train.py:train", "--epochs", "4", cwd=tmp_path)

@@ -313,6 +313,7 @@ class TestComparable:
         [
             ({"epochs": 8}, "epochs"),
             ({"objective": "best"}, "objective"),
+            ({"fair": False}, "fair"),
             ({"pruner": "patient"}, "pruner.signal"),
             ({"model": {"name": "mlp"}}, "model.name"),
             ({"optimizer": {"batch_size": 8}}, "optimizer.batch_size"),

@@ -454,7 +454,9 @@ class TestPeekStudy:
             trial.value for trial in study.trials
         ]
         assert peek_study("other", url, tmp_path) is None
-        with pytest.raises(StorageError, match="another direction; give the study another name"):
+        with pytest.raises(
+            StorageError, match="another direction; give another --out or --storage"
+        ):
             peek_study("mine", url, tmp_path, maximize=True)
         assert contents(tmp_path) == before
 

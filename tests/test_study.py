@@ -342,6 +342,10 @@ class TestProblems:
                 "together",
             ),
             (
+                "fair = true\ntrials = 2",
+                "trials = 2: fair needs one for each of 7 schedulers",
+            ),
+            (
                 'fair = true\nsampler = "grid"',
                 "fair = true: needs sampler 'family' or 'random', but grid gives each its points",
             ),
