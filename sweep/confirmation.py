@@ -148,18 +148,17 @@ class Confirmation:
         return f"{name}: {self.compared(self.runner_up)}"
 
     def compared(self, candidate: Candidate) -> str:
-        """The winner's lead over a candidate, with its interval, in half a sentence."""
+        """The winner's lead over a candidate, with its interval, in a sentence."""
         if not math.isfinite(candidate.interval.mean):
             return "it diverged or failed on a fresh seed"
         lead = self.lead_over(candidate)
         common = counted(lead.count, "common seed")
+        ahead = f"the winner has {percent(lead.mean)} {self.metric.better}"
         if lead.count < 2:
-            better = self.metric.better
-            return f"{percent(lead.mean)} {better} on one common seed, which shows nothing"
+            return f"{ahead} on one common seed, which shows nothing"
         between = f"{percent(lead.low)} to {percent(lead.high)}"
         beyond = "" if lead.low > 0 else ": within noise"
-        better = self.metric.better
-        return f"{percent(lead.mean)} {better} (95 % interval {between}, {common}){beyond}"
+        return f"{ahead} (95 % interval {between}, {common}){beyond}"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able: every number and the sentences."""

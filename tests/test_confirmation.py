@@ -40,7 +40,7 @@ def test_the_winner_has_the_best_mean_over_most_seeds() -> None:
 def test_a_real_lead_is_said_with_its_interval() -> None:
     assert AHEAD.verdict == "ahead of all 2 other candidates"
     assert AHEAD.against_constant == (
-        "47 % lower MSE (95 % interval 43 % to 51 %, 4 common seeds) (lr 0.05)"
+        "the winner has 47 % lower MSE (95 % interval 43 % to 51 %, 4 common seeds) (lr 0.05)"
     )
     assert AHEAD.baseline is not None and AHEAD.baseline.trial == 2
     assert not AHEAD.tied
@@ -63,7 +63,9 @@ def test_a_tie_is_called_a_tie() -> None:
         "between them"
     )
     assert TIED.against_constant.endswith(": within noise (lr 0.05)")
-    assert TIED.against_runner_up.startswith("trial 2, constant, lr 0.05: 5.3 % lower MSE")
+    assert TIED.against_runner_up.startswith(
+        "trial 2, constant, lr 0.05: the winner has 5.3 % lower MSE"
+    )
 
 
 def test_one_that_fails_a_seed_is_last_and_said() -> None:
