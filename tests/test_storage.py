@@ -398,8 +398,8 @@ class TestOpenStudy:
         with pytest.raises(StorageError) as raised:
             new_study(url)
         assert str(raised.value) == (
-            f"{url}: study 'mine' was made by another program, or with another direction; give the "
-            "study another name"
+            f"{url}: study 'mine' was made by another program, or with another direction; give "
+            "another --out or --storage"
         )
 
     def test_many_processes_create_it_at_once(self, tmp_path: Path) -> None:
