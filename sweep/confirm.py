@@ -92,10 +92,10 @@ def confirm(
     if stop.is_set():
         return None
     step.write()
-    if _ignores_seed(losses):
+    if _seeds_are_alike(losses):
         sweep.note(
             "every fresh seed gave a schedule the same value: the training does not depend on its "
-            "seed, and the intervals say nothing"
+            "seed, or the metric cannot tell its runs apart; the intervals say nothing"
         )
     schedules = {number: schedule_of(t, config.search_space) for number, t in trials.items()}
     metric = config.measure
@@ -104,7 +104,7 @@ def confirm(
     return Confirmation(ranked(schedules, values, metric), used, not config.fair, metric)
 
 
-def _ignores_seed(losses: Mapping[int, Sequence[float]]) -> bool:
+def _seeds_are_alike(losses: Mapping[int, Sequence[float]]) -> bool:
     """Whether no schedule has two values, as where a loop of the user's own seeds itself."""
     finite = [values for values in losses.values() if all(map(math.isfinite, values))]
     repeated = [values for values in finite if len(values) > 1]

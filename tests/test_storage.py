@@ -425,6 +425,13 @@ def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
     return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
+def execute(path: Path, statement: str) -> None:
+    """Run a statement on a SQLite file, made if it is not there."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute(statement)
+        database.commit()
+
+
 class TestPeekStudy:
     """What `open_study` would find, and nothing written."""
 
@@ -468,9 +475,7 @@ class TestPeekStudy:
 
     def test_a_table_of_this_name_that_is_not_optunas(self, tmp_path: Path) -> None:
         path = tmp_path / "clinic.db"
-        with contextlib.closing(sqlite3.connect(path)) as database:
-            database.execute("CREATE TABLE studies (patient TEXT, started TEXT)")
-            database.commit()
+        execute(path, "CREATE TABLE studies (patient TEXT, started TEXT)")
         before = contents(tmp_path)
         with pytest.raises(StorageError) as raised:
             peek_study("mine", f"sqlite:///{path}", tmp_path)
@@ -494,9 +499,7 @@ class TestPeekStudy:
     ) -> None:
         path = tmp_path / "a.db"
         new_study(f"sqlite:///{path}")
-        with contextlib.closing(sqlite3.connect(path)) as database:
-            database.execute(left_open)
-            database.commit()
+        execute(path, left_open)
         before = contents(tmp_path)
         study = peek_study("mine", f"sqlite:///{path}", tmp_path)
         assert (study is None) is ("trials" not in left_open)
@@ -505,9 +508,7 @@ class TestPeekStudy:
     def test_a_column_that_is_not_there(self, tmp_path: Path) -> None:
         path = tmp_path / "a.db"
         new_study(f"sqlite:///{path}")
-        with contextlib.closing(sqlite3.connect(path)) as database:
-            database.execute("ALTER TABLE study_directions RENAME COLUMN direction TO way")
-            database.commit()
+        execute(path, "ALTER TABLE study_directions RENAME COLUMN direction TO way")
         before = contents(tmp_path)
         with pytest.raises(StorageError) as raised:
             peek_study("mine", f"sqlite:///{path}", tmp_path)
