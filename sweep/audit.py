@@ -210,7 +210,7 @@ def audit(
         for number, value in values.items()
     ]
     found = Audit(
-        audited=tuple(sorted(audited, key=lambda one: metric.loss(one.val_mse))),
+        audited=tuple(sorted(audited, key=lambda one: metric.rank(one.val_mse, one.trial))),
         pruned=len(pruned),
         best_val_mse=float(done[0].values[0]),
         epochs_trained=sum(len(read_record(trial).curve) for trial in sweep.trials),

@@ -12,7 +12,7 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -92,23 +92,14 @@ def confirm(
     if stop.is_set():
         return None
     step.write()
-    if _seeds_are_alike(losses):
-        sweep.note(
-            "every fresh seed gave a schedule the same value: the training does not depend on its "
-            "seed, or the metric cannot tell its runs apart; the intervals say nothing"
-        )
     schedules = {number: schedule_of(t, config.search_space) for number, t in trials.items()}
     metric = config.measure
     values = {trial: tuple(map(metric.loss, losses[trial])) for trial in losses}
     used = seeds[: max(map(len, values.values()))]
-    return Confirmation(ranked(schedules, values, metric), used, not config.fair, metric)
-
-
-def _seeds_are_alike(losses: Mapping[int, Sequence[float]]) -> bool:
-    """Whether no schedule has two values, as where a loop of the user's own seeds itself."""
-    finite = [values for values in losses.values() if all(map(math.isfinite, values))]
-    repeated = [values for values in finite if len(values) > 1]
-    return bool(repeated) and all(len(set(values)) == 1 for values in repeated)
+    found = Confirmation(ranked(schedules, values, metric), used, not config.fair, metric)
+    if found.doubt:
+        sweep.note(found.doubt)
+    return found
 
 
 def affordable_runs(sweep: Sweep, workers: int, deadline: float = math.inf) -> int:

@@ -10,10 +10,12 @@ from typing import Any
 
 from sweep.metric import MSE, Metric
 from sweep.numbers import counted, number, percent
-from sweep.paired import Interval, mean_interval, relative_lead
+from sweep.paired import Interval, mean_interval, relative_lead, vary
 from sweep.schedules import Schedule
 
 BASELINE = "constant"
+
+_WHY_ALIKE = "the training does not depend on its seed, or the metric cannot tell its runs apart"
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,12 @@ class Candidate:
     def interval(self) -> Interval:
         """The mean over its seeds."""
         return mean_interval(self.val_mse)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it came to one and the same value from each of several seeds."""
+        several = len(self.val_mse) > 1 and math.isfinite(self.interval.mean)
+        return several and not vary(self.val_mse)
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,26 @@ class Confirmation:
         return self.candidates[1] if len(self.candidates) > 1 else None
 
     @property
+    def seeds_are_alike(self) -> bool:
+        """Whether no seed made a difference to any candidate, so that nothing was confirmed.
+
+        So it is where a loop of the user's own seeds itself.
+        """
+        finite = [c for c in self.candidates if math.isfinite(c.interval.mean)]
+        several = [c for c in finite if len(c.val_mse) > 1]
+        return bool(several) and all(c.repeats for c in several)
+
+    @property
+    def doubt(self) -> str:
+        """That fresh seeds gave candidates the same value, in a sentence; empty if none did."""
+        repeating = [c for c in self.candidates if c.repeats]
+        if not repeating:
+            return ""
+        if self.seeds_are_alike:
+            return f"every fresh seed gave a schedule the same value: {_WHY_ALIKE}"
+        return f"every fresh seed gave {_named(repeating)} the same value: {_WHY_ALIKE}"
+
+    @property
     def tied(self) -> tuple[Candidate, ...]:
         """The candidates that the winner is not ahead of beyond the interval."""
         return tuple(c for c in self.candidates[1:] if not self.is_ahead_of(c))
@@ -92,7 +120,12 @@ class Confirmation:
         return [self.metric.loss(value) for value in candidate.val_mse]
 
     def is_ahead_of(self, candidate: Candidate) -> bool:
-        """Whether the winner's lead is beyond its interval, or the candidate failed a seed."""
+        """Whether the winner's lead is beyond its interval, or the candidate failed a seed.
+
+        Where no seed made a difference, there is no interval, and it is ahead of nothing.
+        """
+        if self.seeds_are_alike:
+            return False
         return not math.isfinite(candidate.interval.mean) or self.lead_over(candidate).low > 0
 
     def dropped_out(self, candidate: Candidate) -> bool:
@@ -117,6 +150,8 @@ class Confirmation:
         seeds = counted(len(self.winner.val_mse), "fresh seed")
         if not math.isfinite(self.winner.interval.mean):
             return "every candidate diverged or failed on a fresh seed"
+        if self.seeds_are_alike:
+            return f"not known: {self.doubt}; nothing is shown to be ahead"
         if len(self.candidates) == 1:
             return f"the only candidate; trained from {seeds}"
         if not self.tied:
@@ -156,6 +191,8 @@ class Confirmation:
         ahead = f"the winner has {percent(lead.mean)} {self.metric.better}"
         if lead.count < 2:
             return f"{ahead} on one common seed, which shows nothing"
+        if not lead.is_finite:
+            return f"{ahead}, the same on each of {common}, which shows nothing"
         between = f"{percent(lead.low)} to {percent(lead.high)}"
         beyond = "" if lead.low > 0 else ": within noise"
         return f"{ahead} (95 % interval {between}, {common}){beyond}"
@@ -181,6 +218,7 @@ class Confirmation:
         return {
             "seeds": list(self.seeds),
             "raced": self.raced,
+            "seeds_are_alike": self.seeds_are_alike,
             "verdict": self.verdict,
             "against_constant": self.against_constant,
             "against_runner_up": self.against_runner_up,
@@ -217,11 +255,14 @@ def ranked(
     values: Mapping[int, Sequence[float]],
     metric: Metric = MSE,
 ) -> tuple[Candidate, ...]:
-    """Candidates by the seeds that they got, then by their mean; those without a seed left out."""
+    """Candidates by the seeds that they got, then by their mean; those without a seed left out.
+
+    Of equal means, the earlier trial's is first.
+    """
     candidates = [Candidate(t, schedules[t], tuple(values[t])) for t in schedules if values[t]]
 
-    def standing(candidate: Candidate) -> tuple[bool, int, float]:
-        mean = candidate.interval.mean
-        return not math.isfinite(mean), -len(candidate.val_mse), metric.loss(mean)
+    def standing(candidate: Candidate) -> tuple[bool, int, tuple[float, int]]:
+        mean, count = candidate.interval.mean, len(candidate.val_mse)
+        return not math.isfinite(mean), -count, metric.rank(mean, candidate.trial)
 
     return tuple(sorted(candidates, key=standing))

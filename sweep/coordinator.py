@@ -36,10 +36,10 @@ class Lane(NamedTuple):
 
 
 class Family(NamedTuple):
-    """A scheduler's trials that have ended, and the best value of those that completed."""
+    """How many trials of a scheduler have ended, and the best of those that completed."""
 
     ended: int
-    best: float | None
+    best: FrozenTrial | None
 
 
 @dataclass(frozen=True)
@@ -377,9 +377,7 @@ class Tally:
         """Take in a trial that has ended; others do not count."""
         if trial.state == TrialState.COMPLETE:
             self.completed += 1
-            best = self.best or trial
-            better = self.metric.is_better(trial.values[0], best.values[0])
-            self.best = trial if better else best
+            self.best = self._better(self.best, trial)
             self.course.append(self.best.values[0])
         elif trial.state == TrialState.PRUNED and has_diverged(trial):
             self.diverged += 1
@@ -395,9 +393,13 @@ class Tally:
         name = str(trial.params.get("scheduler", ""))
         ended, best = self.families.get(name, (0, None))
         if trial.state == TrialState.COMPLETE:
-            value = trial.values[0]
-            best = value if best is None else min(best, value, key=self.metric.loss)
+            best = self._better(best, trial)
         self.families[name] = Family(ended + 1, best)
+
+    def _better(self, one: FrozenTrial | None, other: FrozenTrial) -> FrozenTrial:
+        """The better of two completed trials, in whatever order they have ended."""
+        rank = self.metric.rank
+        return min(one or other, other, key=lambda trial: rank(trial.values[0], trial.number))
 
 
 def trial_spec(config: StudyConfig, number: int, suggestion: Suggestion) -> TrialSpec:

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sweep.coordinator import Lane, Status
+from sweep.coordinator import Family, Lane, Status
 from sweep.metric import Metric
 from sweep.numbers import aligned, duration, number
 from sweep.report.curves import draw
@@ -145,9 +145,16 @@ def _course(course: Sequence[float], metric: Metric, width: int, rows: int) -> T
 def _families(status: Status, config: StudyConfig) -> list[tuple[str, float | None, int]]:
     """Name, best value and trials of each scheduler, the best first."""
     only = config.space.scheduler[0]
-    rows = [(name or only, family.best, family.ended) for name, family in status.families.items()]
-    loss = config.measure.loss
-    return sorted(rows, key=lambda row: (row[1] is None, loss(row[1] or 0.0), row[0]))
+    rank = config.measure.rank
+
+    def standing(item: tuple[str, Family]) -> tuple[bool, tuple[float, int], str]:
+        name, (_, best) = item
+        return best is None, rank(best.values[0], best.number) if best else (0.0, 0), name
+
+    return [
+        (name or only, best.values[0] if best else None, ended)
+        for name, (ended, best) in sorted(status.families.items(), key=standing)
+    ]
 
 
 def _family_table(status: Status, config: StudyConfig) -> Table:

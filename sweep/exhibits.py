@@ -95,7 +95,10 @@ def _trial_note(findings: Findings, trial: TrialFacts) -> str:
     for candidate in candidates:
         if candidate.trial == trial.number:
             seeds = counted(candidate.interval.count, "fresh seed")
-            mean = f"{number(candidate.interval.mean)} ± {number(candidate.interval.margin)}"
+            interval = candidate.interval
+            margin = f" ± {number(interval.margin)}" if interval.is_finite else ""
+            alike = ", the same from each" if candidate.repeats else ""
+            mean = f"{number(interval.mean)}{margin}{alike}"
             lines.append(f"on {seeds}: mean {escaped(findings.metric.title)} {mean}")
     steps = findings.study.user_attrs.get("steps_per_epoch")
     attributes = findings.study.get_trials(deepcopy=False)[trial.number].user_attrs

@@ -33,6 +33,15 @@ class Metric:
         """Whether a value is better than another one."""
         return self.loss(value) < self.loss(other)
 
+    def rank(self, value: float, number: int) -> tuple[float, int]:
+        """What trials are sorted by, the best first: of equal values, the earlier trial's.
+
+        Args:
+            value: What a trial came to.
+            number: The trial's; whatever ranks trials goes by it, so that all agree on the best.
+        """
+        return self.loss(value), number
+
     def lead(self, ours: float, theirs: float) -> float | None:
         """How much better our value is, as a share of theirs; None if theirs is 0."""
         return (self.loss(theirs) - self.loss(ours)) / abs(theirs) if theirs else None

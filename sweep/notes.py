@@ -71,15 +71,18 @@ def running_note(name: str, trials: Sequence[FrozenTrial], config: StudyConfig, 
     best: dict[str, FrozenTrial] = {}
     tried: dict[str, int] = {}
     only = config.space.scheduler[0]
+
+    def rank(trial: FrozenTrial) -> tuple[float, int]:
+        return config.measure.rank(trial.values[0], trial.number)
+
     for trial in trials:
         tally.count(trial)
         scheduler = trial.params.get("scheduler", only)
         if trial.state.is_finished():
             tried[scheduler] = tried.get(scheduler, 0) + 1
         if trial.value is not None and trial.state.name == "COMPLETE":
-            leader = best.get(scheduler)
-            if leader is None or config.measure.is_better(trial.value, leader.values[0]):
-                best[scheduler] = trial
+            leader = best.setdefault(scheduler, trial)
+            best[scheduler] = min(leader, trial, key=rank)
     kinds = ("completed", "pruned", "diverged", "failed")
     counts = ", ".join(f"{getattr(tally, kind)} {kind}" for kind in kinds if getattr(tally, kind))
     ended = sum(getattr(tally, kind) for kind in kinds)
@@ -95,9 +98,7 @@ def running_note(name: str, trials: Sequence[FrozenTrial], config: StudyConfig, 
     )
     header = ["scheduler", f"best {config.measure.short}", "trial", "lr", "decay", "trials"]
     rows = []
-    for scheduler, leader in sorted(
-        best.items(), key=lambda item: config.measure.loss(item[1].values[0])
-    ):
+    for scheduler, leader in sorted(best.items(), key=lambda item: rank(item[1])):
         drawn = schedule_of(leader, config.search_space)
         numbers = (leader.value, leader.number, drawn.lr, drawn.decay, tried[scheduler])
         rows.append([scheduler, *map(number, numbers)])

@@ -19,8 +19,8 @@ class Interval:
 
     Args:
         mean: Over the values.
-        low: Its lower end; -inf for a single value.
-        high: Its upper end; inf for a single value.
+        low: Its lower end; -inf where the values tell none: a single one, or all of them equal.
+        high: Its upper end; inf where they tell none.
         count: Of values.
     """
 
@@ -30,9 +30,27 @@ class Interval:
     count: int
 
     @property
+    def is_finite(self) -> bool:
+        """Whether it has ends: without them, nothing is known but the mean."""
+        return math.isfinite(self.margin)
+
+    @property
     def margin(self) -> float:
         """Half its width."""
         return (self.high - self.low) / 2
+
+
+def _without_ends(mean: float, count: int) -> Interval:
+    return Interval(mean, -math.inf, math.inf, count)
+
+
+def vary(values: Sequence[float]) -> bool:
+    """Whether values differ from seed to seed.
+
+    Where none do, the seeds were no chance to draw from: a training that seeds itself, or a metric
+    that cannot tell its runs apart. A spread of 0 would then pass for certainty.
+    """
+    return len(set(values)) > 1
 
 
 def student_quantile(probability: float, count: int) -> float:
@@ -44,12 +62,16 @@ def mean_interval(values: Sequence[float]) -> Interval:
     """The mean of some values with Student's interval.
 
     Args:
-        values: At least one; with one that is not finite, the interval says nothing.
+        values: At least one; where all are equal or one is not finite, the interval has no ends.
     """
+    mean = math.fsum(values) / len(values)
+    if not (vary(values) and math.isfinite(mean)):
+        return _without_ends(mean, len(values))
+    return _student_interval(values, mean)
+
+
+def _student_interval(values: Sequence[float], mean: float) -> Interval:
     count = len(values)
-    mean = math.fsum(values) / count
-    if count == 1 or not math.isfinite(mean):
-        return Interval(mean, -math.inf, math.inf, count)
     error = float(np.std(values, ddof=1)) / math.sqrt(count)
     margin = student_quantile((1 + LEVEL) / 2, count) * error
     return Interval(mean, mean - margin, mean + margin, count)
@@ -61,10 +83,17 @@ def relative_lead(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
     Args:
         ours: A value for each common seed, at least one.
         theirs: The same number of them. Where their mean is 0, leads are not relative.
+
+    Returns:
+        The interval of the leads. It has no ends where neither side's values differ from seed to
+        seed; where they do and the lead is always the same, it has no width.
     """
     scale = abs(math.fsum(theirs) / len(theirs)) or 1.0
     leads = [(their - our) / scale for our, their in zip(ours, theirs, strict=True)]
-    return mean_interval(leads)
+    mean = math.fsum(leads) / len(leads)
+    if not (vary(ours) or vary(theirs)) or not math.isfinite(mean):
+        return _without_ends(mean, len(leads))
+    return _student_interval(leads, mean)
 
 
 def unpaired_lead(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
@@ -79,7 +108,8 @@ def unpaired_lead(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
             relative. It is taken for a fixed number.
 
     Returns:
-        The interval; its count is that of all values.
+        The interval, without ends where neither side's values differ; its count is that of all
+        values.
     """
     count = len(ours) + len(theirs)
     our_mean, their_mean = (math.fsum(values) / len(values) for values in (ours, theirs))
@@ -87,8 +117,8 @@ def unpaired_lead(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
     lead = (their_mean - our_mean) / scale
     errors = [float(np.var(values, ddof=1)) / len(values) for values in (ours, theirs)]
     total = sum(errors)
-    if not total:
-        return Interval(lead, lead, lead, count)
+    if not (vary(ours) or vary(theirs)):
+        return _without_ends(lead, count)
     shares = zip(errors, (ours, theirs), strict=True)
     freedom = 1 / sum((error / total) ** 2 / (len(values) - 1) for error, values in shares)
     margin = float(stdtrit(freedom, (1 + LEVEL) / 2)) * math.sqrt(total) / scale
@@ -98,6 +128,8 @@ def unpaired_lead(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
 def is_behind(theirs: Sequence[float], ours: Sequence[float], level: float) -> bool:
     """Whether their values are greater by a one-sided paired t-test.
 
+    Values that do not differ from seed to seed on either side show nothing.
+
     Args:
         theirs: A value for each common seed.
         ours: The same number of them.
@@ -105,7 +137,7 @@ def is_behind(theirs: Sequence[float], ours: Sequence[float], level: float) -> b
     """
     differences = [their - our for their, our in zip(theirs, ours, strict=True)]
     count = len(differences)
-    if count < 2:
+    if not (vary(theirs) or vary(ours)):
         return False
     mean = math.fsum(differences) / count
     error = float(np.std(differences, ddof=1)) / math.sqrt(count)

@@ -1,10 +1,10 @@
 """A race: candidates get more and more seeds, and those that are clearly behind drop out.
 
 After each round those that are behind the leader by a paired t-test drop out, and what is left
-gets more seeds, until the budget is spent or one is left. Racing by a t-test is that of irace
-(López-Ibáñez et al., "The irace package", 2016). The level is strict, because the test is repeated
-after each round and the leader is chosen by the same numbers: of two equals, one drops out in about
-one race of thirty.
+gets more seeds, until the budget is spent or one is left, or until seeds turn out to make no
+difference to any. Racing by a t-test is that of irace (López-Ibáñez et al., "The irace package",
+2016). The level is strict, because the test is repeated after each round and the leader is chosen
+by the same numbers: of two equals, one drops out in about one race of thirty.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from sweep.paired import is_behind
+from sweep.paired import is_behind, vary
 
 FIRST_SEEDS = 3
 """Seeds that every candidate gets before any may drop out."""
@@ -63,8 +63,8 @@ def race(
         spent += len(pairs)
         if drop:
             left = _still_in(left, values)
-        if len(left) == 1:
-            break
+        if len(left) == 1 or not any(vary(values[trial]) for trial in left):
+            break  # more seeds would tell nothing
     return {trial: tuple(values[trial]) for trial in trials}
 
 
@@ -73,5 +73,5 @@ def _still_in(left: Sequence[int], values: Mapping[int, Sequence[float]]) -> lis
     finite = [trial for trial in left if all(map(math.isfinite, values[trial]))]
     if not finite:
         return []
-    leader = min(finite, key=lambda trial: math.fsum(values[trial]))
+    leader = min(finite, key=lambda trial: (math.fsum(values[trial]), trial))
     return [t for t in finite if not is_behind(values[t], values[leader], _DROP_LEVEL)]

@@ -199,9 +199,9 @@ def write_predictions(
 
 
 def completed(trials: Sequence[FrozenTrial], metric: Metric = MSE) -> list[FrozenTrial]:
-    """The trials trained to their last epoch, best first."""
+    """The trials trained to their last epoch, best first; of equal ones, the earlier trial."""
     done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    return sorted(done, key=lambda trial: (metric.loss(trial.values[0]), trial.number))
+    return sorted(done, key=lambda trial: metric.rank(trial.values[0], trial.number))
 
 
 def standing(trials: Sequence[FrozenTrial], metric: Metric = MSE) -> list[FrozenTrial]:
@@ -218,9 +218,9 @@ def standing(trials: Sequence[FrozenTrial], metric: Metric = MSE) -> list[Frozen
         and not has_diverged(trial)
     ]
 
-    def progress(trial: FrozenTrial) -> tuple[int, float, int]:
+    def progress(trial: FrozenTrial) -> tuple[int, tuple[float, int]]:
         last = max(trial.intermediate_values)
-        return -last, metric.loss(trial.intermediate_values[last]), trial.number
+        return -last, metric.rank(trial.intermediate_values[last], trial.number)
 
     return completed(trials, metric) + sorted(stopped, key=progress)
 

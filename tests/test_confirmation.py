@@ -81,6 +81,42 @@ def test_one_seed_shows_nothing() -> None:
     assert "one common seed, which shows nothing" in single.against_constant
 
 
+def test_where_seeds_make_no_difference_nothing_is_ahead() -> None:
+    alike = confirmed({2: [2.0, 2.0, 2.0], 1: [1.0, 1.0, 1.0], 3: [math.inf] * 3})
+    assert alike.seeds_are_alike
+    assert [c.trial for c in alike.candidates] == [1, 2, 3]
+    assert alike.verdict == (
+        "not known: every fresh seed gave a schedule the same value: the training does not depend "
+        "on its seed, or the metric cannot tell its runs apart; nothing is shown to be ahead"
+    )
+    assert not any(map(alike.is_ahead_of, alike.candidates[1:]))
+    assert alike.against_constant == (
+        "the winner has 50 % lower MSE, the same on each of 3 common seeds, which shows nothing "
+        "(lr 0.05)"
+    )
+    described = alike.to_dict()
+    assert described["seeds_are_alike"] is True
+    ends = [c[key] for c in described["candidates"] for key in ("mean", "lead_of_winner") if c[key]]
+    assert ends and all(interval["low"] is interval["high"] is None for interval in ends)
+
+
+def test_a_schedule_that_ignores_its_seed_is_named() -> None:
+    one = confirmed({1: [1.0, 1.0, 1.0], 2: [2.0, 2.2, 2.4]})
+    assert not one.seeds_are_alike
+    assert one.doubt.startswith("every fresh seed gave trial 1 (cosine) the same value: ")
+    assert not one.winner.interval.is_finite
+    two = confirmed({1: [1.0, 1.0, 1.0], 3: [1.5, 1.5, 1.5], 2: [2.0, 2.2, 2.4]})
+    assert not two.is_ahead_of(two.candidates[1]) and two.is_ahead_of(two.candidates[2])
+    assert "trial 1 (cosine) and 1 other the same value" in two.doubt
+    assert AHEAD.doubt == TIED.doubt == confirmed({1: [1.0], 2: [2.0]}).doubt == ""
+
+
+def test_of_equal_means_the_earlier_trial_is_first() -> None:
+    for order in ([3, 1, 2], [2, 3, 1]):
+        equal = confirmed({trial: [1.0, 2.0] for trial in order})
+        assert [c.trial for c in equal.candidates] == [1, 2, 3]
+
+
 def test_single_candidates_and_missing_baselines() -> None:
     alone = confirmed({1: [1.0, 1.1]})
     assert alone.verdict == "the only candidate; trained from 2 fresh seeds"

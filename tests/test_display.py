@@ -10,7 +10,7 @@ import optuna
 import pytest
 from rich.console import Console
 
-from sweep.coordinator import Family, Lane, Status, Tally
+from sweep.coordinator import Lane, Status, Tally
 from sweep.display import retraining, sweep_display
 from sweep.settings import StudyConfig
 from sweep.space import Space
@@ -67,12 +67,20 @@ def drawn(now: Status, width: int, height: int = 30) -> list[str]:
 def test_a_tally_follows_the_best_value_and_the_schedulers() -> None:
     now = status()
     assert list(now.course) == [3.0, 2.0, 2.0, 1.0]
-    assert now.families == {
-        "linear": Family(1, 3.0),
-        "cosine": Family(2, 2.0),
-        "wsd": Family(1, None),
-        "exponential": Family(1, 1.0),
-    }
+    bests = {name: best and (best.number, best.value) for name, (_, best) in now.families.items()}
+    assert bests == {"linear": (0, 3.0), "cosine": (1, 2.0), "wsd": None, "exponential": (4, 1.0)}
+    assert [ended for ended, _ in now.families.values()] == [1, 2, 1, 1]
+
+
+def test_of_equal_trials_the_earlier_is_the_best_whichever_ended_first() -> None:
+    """Workers end trials in any order; the display, the weights and the report must agree."""
+    tally = Tally()
+    for number, scheduler in [(5, "wsd"), (2, "linear"), (3, "cosine"), (1, "wsd"), (4, "linear")]:
+        tally.count(trial(number, scheduler, 2.0))
+    assert tally.best is not None and tally.best.number == 1
+    lines = drawn(replace(status(lanes=0), families=tally.families), 120)
+    names = [name for line in lines for name in ("wsd", "linear", "cosine") if f" {name} " in line]
+    assert names == ["wsd", "linear", "cosine"]
 
 
 @pytest.mark.parametrize("width", [40, 50, 60, 80, 120, 200])

@@ -53,8 +53,21 @@ def test_an_unpaired_lead_is_welchs() -> None:
     assert lead.count == 7
     assert lead.mean == pytest.approx(1 - np.mean(OURS) / scale)
     assert [lead.low, lead.high] == pytest.approx([expected.low / scale, expected.high / scale])
-    constant = unpaired_lead([1.0, 1.0], [2.0, 2.0])
-    assert (constant.low, constant.mean, constant.high) == (0.5, 0.5, 0.5)
+
+
+def test_values_that_seeds_do_not_change_have_no_interval() -> None:
+    """A spread of 0 is no certainty: the seeds were no chance to draw from."""
+    for interval in (
+        mean_interval([0.7, 0.7, 0.7]),
+        relative_lead([1.0, 1.0, 1.0], [2.0, 2.0, 2.0]),
+        unpaired_lead([1.0, 1.0], [2.0, 2.0, 2.0]),
+    ):
+        assert not interval.is_finite
+        assert (interval.low, interval.high) == (-math.inf, math.inf)
+    assert not is_behind([2.0, 2.0, 2.0], [1.0, 1.0, 1.0], 0.05)
+    one_varies = relative_lead([1.0, 1.1, 1.2], [2.0, 2.0, 2.0])
+    assert one_varies.is_finite and one_varies.low > 0
+    assert unpaired_lead([1.0, 1.1, 1.2], [2.0, 2.0, 2.0]).is_finite
 
 
 def test_being_behind_is_a_one_sided_paired_test() -> None:

@@ -55,7 +55,7 @@ def test_it_ends_when_one_is_left() -> None:
 
 
 def test_it_ends_at_the_most_seeds() -> None:
-    track = Track({1: 1.0, 2: 1.0})
+    track = Track({1: 1.0, 2: 1.0}, noise=1.0)
     values = race([1, 2], track.train, most_seeds=7, affordable=lambda spent: 1000)
     assert [len(v) for v in values.values()] == [7, 7]
     values = race([1, 2], track.train, most_seeds=2, affordable=lambda spent: 1000)
@@ -63,9 +63,16 @@ def test_it_ends_at_the_most_seeds() -> None:
 
 
 def test_without_dropping_all_get_the_same_seeds() -> None:
-    track = Track({1: 1.0, 2: 2.0, 3: 9.0})
+    track = Track({1: 1.0, 2: 2.0, 3: 9.0}, noise=1.0)
     values = race([1, 2, 3], track.train, most_seeds=20, affordable=lambda s: 20 - s, drop=False)
     assert {len(v) for v in values.values()} == {6}
+
+
+def test_it_ends_where_seeds_make_no_difference_and_calls_none_behind() -> None:
+    track = Track({1: 1.0, 2: 2.0, 3: 9.0})
+    values = race([1, 2, 3], track.train, most_seeds=20, affordable=lambda spent: 1000)
+    assert [len(v) for v in values.values()] == [FIRST_SEEDS] * 3
+    assert len(track.rounds) == 1
 
 
 def test_one_that_fails_a_seed_is_out_and_all_may_be() -> None:

@@ -68,6 +68,11 @@ class Entry:
         return mean_interval(list(self.values.values())) if self.values else None
 
     @property
+    def seeds_are_alike(self) -> bool:
+        """Whether fresh seeds made no difference, so that they show nothing."""
+        return self.summary.confirmation is not None and self.summary.confirmation.seeds_are_alike
+
+    @property
     def value(self) -> float | None:
         """The confirmed mean, or else the value in the search; None if no trial has completed."""
         if self.interval:
@@ -143,7 +148,7 @@ class Difference:
     @property
     def beyond_noise(self) -> bool | None:
         """Whether the interval leaves 0 out; None without an interval."""
-        return self.lead.low > 0 if self.lead else None
+        return self.lead.low > 0 if self.lead and self.lead.is_finite else None
 
     @property
     def sentence(self) -> str:
@@ -200,6 +205,11 @@ class Comparison:
             "which is partly luck"
             for entry in self.entries
             if entry.summary.best and not entry.values
+        ]
+        notes += [
+            f"{entry.name}: {entry.summary.confirmation.doubt}"
+            for entry in self.entries
+            if entry.summary.confirmation and entry.summary.confirmation.doubt
         ]
         epochs = {entry.name: entry.summary.epochs for entry in self.entries}
         if len(set(epochs.values())) > 1:
@@ -330,13 +340,21 @@ def _of_comparable(one: Entry, other: Entry) -> Difference:
         return Difference((one.name, other.name), "none", None, text)
     same_rows = one.rows is not None
     common = [seed for seed in one.values if seed in other.values]
-    if same_rows and len(common) >= _FEWEST:
+    can_tell = not (one.seeds_are_alike or other.seeds_are_alike)
+    if can_tell and same_rows and len(common) >= _FEWEST:
         return _paired(one, other, common)
     first, second = (one, other) if one.loss <= other.loss else (other, one)
-    if min(len(first.values), len(second.values)) >= _FEWEST:
+    if can_tell and min(len(first.values), len(second.values)) >= _FEWEST:
         return _unpaired(first, second, same_rows)
     assert first.value is not None and second.value is not None
     lead = first.metric.lead(first.value, second.value) or 0.0
+    alike = [e.name for e in (one, other) if e.seeds_are_alike]
+    if alike:
+        text = (
+            f"{percent(lead)} {first.metric.better} for {first.name}, which shows nothing: every "
+            f"fresh seed gave each schedule of {' and of '.join(alike)} the same value"
+        )
+        return Difference((first.name, second.name), "none", None, text)
     single = [e.name for e in (one, other) if len(e.values) < _FEWEST]
     text = (
         f"{percent(lead)} {first.metric.better} for {first.name}, which shows nothing without two "
@@ -368,6 +386,8 @@ def _unpaired(first: Entry, second: Entry, same_rows: bool) -> Difference:
 
 
 def _with_interval(metric: Metric, lead: Interval, seeds: str) -> str:
+    if not lead.is_finite:
+        return f"{percent(lead.mean)} {metric.better}, the same from each seed, which shows nothing"
     between = f"95 % interval {percent(lead.low)} to {percent(lead.high)}"
     verdict = "beyond noise" if lead.low > 0 else "within noise"
     return f"{percent(lead.mean)} {metric.better} ({between}, {seeds}): {verdict}"

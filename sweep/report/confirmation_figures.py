@@ -45,14 +45,14 @@ def _values(findings: Findings, confirmation: Confirmation) -> Picture | None:
         interval = candidate.interval
         if not math.isfinite(interval.mean):
             continue
-        margin = interval.margin if interval.count > 1 else 0.0
+        margin = interval.margin if interval.is_finite else 0.0
         figure.add_scatter(
             x=[interval.mean],
             y=[label],
             mode="markers",
             marker={"symbol": look.symbol, "size": 11, "color": look.colour},
             error_x={"type": "data", "array": [margin], "color": look.colour, "thickness": 2},
-            hovertemplate=f"{_hover(candidate)}<br>mean %{{x:.5g}} ± {number(margin)}"
+            hovertemplate=f"{_hover(candidate)}<br>mean %{{x:.5g}}{_margin(candidate)}"
             f"<br>{counted(interval.count, 'seed')}<extra></extra>",
         )
     _as_rows(figure, len(finite), findings.mse_title)
@@ -61,12 +61,16 @@ def _values(findings: Findings, confirmation: Confirmation) -> Picture | None:
         for c in finite[:_NAMED]
     ]
     more = ", and so on" if len(finite) > _NAMED else ""
+    of_mean = any(candidate.interval.is_finite for candidate in finite)
+    with_interval = " and its 95 % interval" if of_mean else ""
+    doubt = f" No intervals: {confirmation.doubt}." if confirmation.seeds_are_alike else ""
     return Picture(
         "confirmation",
-        f"{_title(confirmation)} on fresh seeds, with 95 % intervals of the mean",
+        f"{_title(confirmation)} on fresh seeds"
+        f"{', with 95 % intervals of the mean' if of_mean else ''}",
         figure,
-        f"Mean {confirmation.metric.title} and its 95 % interval: {', '.join(parts)}{more}. "
-        "A stroke is a seed.",
+        f"Mean {confirmation.metric.title}{with_interval}: {', '.join(parts)}{more}. "
+        f"A stroke is a seed.{doubt}",
         _table(confirmation),
     )
 
@@ -78,7 +82,7 @@ def _title(confirmation: Confirmation) -> str:
 def _leads(findings: Findings, confirmation: Confirmation) -> Picture | None:
     """How much better the winner's value is than each other candidate's, over common seeds."""
     others = [c for c in confirmation.candidates[1:] if math.isfinite(c.interval.mean)]
-    others = [c for c in others if confirmation.lead_over(c).count > 1]
+    others = [c for c in others if confirmation.lead_over(c).is_finite]
     if not others or not math.isfinite(confirmation.winner.interval.mean):
         return None
     figure = go.Figure()
@@ -135,9 +139,7 @@ def _hover(candidate: Candidate) -> str:
 
 def _margin(candidate: Candidate) -> str:
     interval = candidate.interval
-    return (
-        f" ± {interval.margin:.2g}" if 1 < interval.count and math.isfinite(interval.mean) else ""
-    )
+    return f" ± {interval.margin:.2g}" if interval.is_finite else ""
 
 
 def _table(confirmation: Confirmation) -> Table:
@@ -173,5 +175,5 @@ def _lead(confirmation: Confirmation, candidate: Candidate) -> str:
     if not math.isfinite(candidate.interval.mean):
         return "diverged or failed"
     lead = confirmation.lead_over(candidate)
-    interval = f" ({percent(lead.low)} to {percent(lead.high)})" if lead.count > 1 else ""
+    interval = f" ({percent(lead.low)} to {percent(lead.high)})" if lead.is_finite else ""
     return f"{percent(lead.mean)}{interval}"

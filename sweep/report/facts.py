@@ -197,10 +197,12 @@ class Summary:
         if self.confirmation:
             interval = self.confirmation.winner.interval
             seeds = counted(interval.count, "fresh seed")
-            margin = f" ± {interval.margin:.2g}" if interval.count > 1 else ""
+            margin = f" ± {interval.margin:.2g}" if interval.is_finite else ""
             reached = (
                 f"reaches {self.metric.title} {number(interval.mean)}{margin}{weights} over {seeds}"
             )
+            if self.confirmation.winner.repeats:
+                reached += ", the same from each"
         return f"{best.schedule.describe()} {reached}."
 
     @property
@@ -210,6 +212,8 @@ class Summary:
             return "unknown without fresh seeds"
         if self.best.epochs < self.epochs:
             return f"the search had stopped it after {self.best.epochs} of {self.epochs} epochs"
+        if self.confirmation.winner.repeats:
+            return "unknown: every fresh seed gave it the same value"
         mean = self.confirmation.winner.interval.mean
         if not math.isfinite(mean) or not mean:
             return "unknown"
@@ -283,6 +287,8 @@ class Summary:
         notes = []
         if self.confirmation is None and any((rival.behind or 0) < _TOO_CLOSE for rival in rivals):
             notes.append(f"a lead below {percent(_TOO_CLOSE)} may turn with another seed")
+        if self.confirmation and self.confirmation.doubt and not self.confirmation.seeds_are_alike:
+            notes.append(self.confirmation.doubt)
         searched = {row.name: row.trials for row in self.schedulers}
         few = searched.get(BASELINE, 0)
         if self.best and few and few < _FEW:

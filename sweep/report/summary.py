@@ -206,8 +206,9 @@ def _by_scheduler(
         )
         rows.append(row)
 
-    def standing_of(row: SchedulerFacts) -> float:
-        return metric.loss(row.best.val_mse) if row.best else math.inf
+    def standing_of(row: SchedulerFacts) -> tuple[float, int]:
+        best = row.best
+        return metric.rank(best.val_mse, best.number) if best else (math.inf, len(trials))
 
     return tuple(sorted(rows, key=standing_of))
 

@@ -151,7 +151,7 @@ def confirmation_table(confirmation: Confirmation) -> FittingTable:
 
 
 def _margin(interval: Interval) -> str:
-    return f"± {interval.margin:.2g}" if interval.count > 1 else number(None)
+    return f"± {interval.margin:.2g}" if interval.is_finite else number(None)
 
 
 def _lead(confirmation: Confirmation, candidate: Candidate) -> str:
@@ -160,7 +160,7 @@ def _lead(confirmation: Confirmation, candidate: Candidate) -> str:
     if not math.isfinite(candidate.interval.mean):
         return "diverged or failed"
     lead = confirmation.lead_over(candidate)
-    interval = f" ({percent(lead.low)} to {percent(lead.high)})" if lead.count > 1 else ""
+    interval = f" ({percent(lead.low)} to {percent(lead.high)})" if lead.is_finite else ""
     out = ", dropped out" if confirmation.dropped_out(candidate) else ""
     return f"{percent(lead.mean)}{interval}{out}"
 
