@@ -18,6 +18,9 @@ if TYPE_CHECKING:  # a worker reads settings, and has no need of optuna
 Value = float | int | str
 """A parameter's value."""
 
+UNUSED = {"decay": 1.0, "warmup": 0.0}
+"""What a schedule has of a shared dimension that it makes no use of."""
+
 
 @dataclass(frozen=True)
 class Range:
@@ -182,12 +185,12 @@ class Space:
     def suggestion(self, values: Mapping[str, Value]) -> Suggestion:
         """What to train with, from the value of each parameter."""
         scheduler = str(values["scheduler"])
-        shape = SHAPES.get(scheduler)
+        used = {**values, **{name: UNUSED[name] for name in self.ignored_by(scheduler)}}
         schedule = Schedule(
             scheduler=scheduler,
             lr=float(values["lr"]),
-            decay=1.0 if shape and not shape.uses_decay else float(values["decay"]),
-            warmup=0.0 if shape and not shape.uses_warmup else float(values["warmup"]),
+            decay=float(used["decay"]),
+            warmup=float(used["warmup"]),
             params={name.partition(".")[2]: values[name] for name in self._own_of(scheduler)},
             factory=self.factories.get(scheduler),
         )

@@ -20,7 +20,7 @@ import pytest
 from conftest import HOSTILE
 from optuna.trial import TrialState
 from PIL import Image
-from test_report import CONFIG, add, new_study, params
+from test_report import CONFIG, EPOCHS, add, new_study, params
 
 from sweep.errors import InputError
 from sweep.locations import SAVED_STUDY
@@ -30,6 +30,7 @@ from sweep.report.html import script_safe, to_html
 from sweep.report.palette import ACCENT, GOOD_TO_BAD, NEUTRAL, SECOND, looks
 from sweep.report.static import rendered, write_pictures
 from sweep.schedules import SHAPES
+from sweep.settings import StudyConfig
 from sweep.storage import load_study
 from sweep.study import load_study as load_settings
 
@@ -460,3 +461,32 @@ class TestPalette:
                     np.cbrt(np.clip(seen[one], 0, 1)) - np.cbrt(np.clip(seen[other], 0, 1))
                 ).max()
                 assert distance > 0.03, (one, other)
+
+
+def test_a_constant_rate_is_drawn_at_the_decay_that_it_has(tmp_path: Path) -> None:
+    """All schedulers share the range of decay; what a constant rate drew of it means nothing."""
+    config = StudyConfig.model_validate(
+        {
+            "epochs": EPOCHS,
+            "space": {"scheduler": ["constant", "cosine"], "lr": "1e-3:1:log"}
+            | {"decay": "1e-4:0.1:log", "warmup": "0.1:0.2"},
+        }
+    )
+    study = new_study()
+    rng = np.random.default_rng(0)
+    drawn: dict[str, list[float]] = {"constant": [], "cosine": []}
+    for number in range(48):
+        scheduler = "cosine" if number % 2 else "constant"
+        decay = float(10 ** rng.uniform(-4, -1))
+        drawn[scheduler].append(decay)
+        values = {"scheduler": scheduler, "lr": 0.1, "decay": decay, "warmup": 0.15}
+        add(study, values, [2.0 + number / 100] * EPOCHS, config=config)
+    findings = gather(study, config, tmp_path)
+    figures = pictures(findings)
+    (points, *ring) = figures["range-decay"].figure.data
+    assert sorted(points.x) == pytest.approx(sorted([*drawn["cosine"], *[1.0] * 24]))
+    assert [list(trace.x) for trace in ring] == [[1.0]]  # the winner, trial 0
+    low, high = figures["range-decay"].figure.layout.xaxis.range
+    assert low < -4 and high > 0
+    assert "the winner has 1, the best quarter " in figures["range-decay"].description
+    assert set(findings.summary.importance.shares) == {"scheduler", "lr", "decay", "warmup"}

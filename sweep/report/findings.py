@@ -22,6 +22,7 @@ from sweep.metric import MSE, Metric
 from sweep.numbers import number, percent
 from sweep.records import CURVE_COLUMNS, TrialRecord, read_record
 from sweep.report.facts import Summary, TrialFacts
+from sweep.report.in_memory import in_memory
 from sweep.report.palette import Look, looks
 from sweep.report.summary import summarise
 from sweep.results import BEST_SCHEDULE, PREDICTIONS, suggestion_of
@@ -136,7 +137,7 @@ class Findings:
     @cached_property
     def in_memory(self) -> optuna.Study:
         """The study for Optuna's figures, which copy all trials, without the trials' courses."""
-        return in_memory(self.study.get_trials(deepcopy=False))
+        return in_memory(self.study.get_trials(deepcopy=False), self.config.search_space)
 
     @property
     def metric(self) -> Metric:
@@ -189,32 +190,6 @@ def gather(study: optuna.Study, config: StudyConfig, folder: Path, top: int = 10
         predictions=_read_predictions(folder) if summary.test else None,
         target=config.data.target or _recorded_target(summary.unit),
     )
-
-
-def in_memory(trials: Sequence[FrozenTrial], names: Sequence[str] | None = None) -> optuna.Study:
-    """A study of these trials that holds their parameters and values alone, in their order.
-
-    Args:
-        trials: The first one becomes trial 0.
-        names: The parameters to keep; all of them if None.
-    """
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        study = optuna.create_study()
-    finally:
-        optuna.logging.set_verbosity(verbosity)
-    for trial in trials:
-        kept = [name for name in trial.params if names is None or name in names]
-        study.add_trial(
-            optuna.create_trial(
-                state=trial.state,
-                value=trial.value if trial.state == TrialState.COMPLETE else None,
-                params={name: trial.params[name] for name in kept},
-                distributions={name: trial.distributions[name] for name in kept},
-            )
-        )
-    return study
 
 
 def plain(text: str) -> str:

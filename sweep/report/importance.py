@@ -11,6 +11,9 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 
+from sweep.report.in_memory import in_memory
+from sweep.space import Space
+
 BEST_SHARE = 0.25
 _FEWEST = 40
 """Completed trials: with ten among the best, chance has less of a say."""
@@ -29,7 +32,7 @@ class Importance:
     note: str
 
 
-def importance(study: optuna.Study) -> Importance:
+def importance(study: optuna.Study, space: Space) -> Importance:
     """How much each parameter of all trials matters for being among the best quarter of them.
 
     PED-ANOVA (Watanabe, Bansal and Hutter 2023, arXiv 2304.10255): fast and deterministic. The
@@ -43,12 +46,13 @@ def importance(study: optuna.Study) -> Importance:
         return Importance({}, "every parameter is fixed")
     if len({trial.values[0] for trial in done}) == 1:
         return Importance({}, "every completed trial has the same value")
+    used = in_memory(done, space, sorted(shared))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             warnings.simplefilter("ignore", ExperimentalWarning)
             found = get_param_importances(
-                study,
+                used,
                 evaluator=PedAnovaImportanceEvaluator(target_quantile=BEST_SHARE),
                 params=sorted(shared),
             )

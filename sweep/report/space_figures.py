@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import TrialState
 
 from sweep.numbers import counted, number
-from sweep.report.findings import MOST_POINTS, Ended, Findings, in_memory, is_wide, plain
+from sweep.report.findings import MOST_POINTS, Ended, Findings, is_wide, plain
 from sweep.report.importance import BEST_SHARE
+from sweep.report.in_memory import in_memory
 from sweep.report.palette import ACCENT, GOOD_TO_BAD, NEUTRAL, SECOND
 from sweep.report.picture import Picture, Table, log_axis, styled
 from sweep.results import completed
@@ -230,7 +232,9 @@ def _range_figure(
     ranked: Sequence[optuna.trial.FrozenTrial],
     hovers: Sequence[str],
 ) -> Picture:
-    figure = optuna.visualization.plot_slice(in_memory(ranked, [name]), params=[name])
+    study = in_memory(ranked, findings.config.search_space, [name])
+    figure = optuna.visualization.plot_slice(study, params=[name])
+    used = [trial.params[name] for trial in study.get_trials(deepcopy=False)]
     figure.update_traces(
         marker={"color": ACCENT, "size": 6, "opacity": 0.6, "line": {"width": 0}},
         text=hovers,
@@ -239,10 +243,12 @@ def _range_figure(
     figure.update_traces(marker={"showscale": False, "colorscale": None, "colorbar": None})
     values = [trial.values[0] for trial in ranked]
     best = findings.summary.best
-    for winner in (trial for trial in ranked if best and trial.number == best.number):
+    for trial, value in zip(ranked, used, strict=True):
+        if best is None or trial.number != best.number:
+            continue
         figure.add_scatter(
-            x=[winner.params[name]],
-            y=[winner.values[0]],
+            x=[value],
+            y=[trial.values[0]],
             mode="markers",
             hoverinfo="skip",
             marker={"symbol": "circle-open", "size": 17, "color": SECOND, "line": {"width": 2.5}},
@@ -250,12 +256,14 @@ def _range_figure(
     styled(
         figure,
         height=260,
-        xaxis=_axis(plain(name), bounds),
+        xaxis=_axis(
+            plain(name), replace(bounds, low=min(bounds.low, *used), high=max(bounds.high, *used))
+        ),
         yaxis=log_axis(plain(findings.metric.title), is_wide(values, 4.0)),
         margin={"l": 56, "r": 12, "t": 8, "b": 48},
     )
     has = _value(findings.of(best), name) if best else None
-    quarter = [trial.params[name] for trial in ranked[: max(1, len(ranked) // 4)]]
+    quarter = used[: max(1, len(used) // 4)]
     return Picture(
         f"range-{_slug(name)}",
         f"{name}: {findings.metric.title} over its range",

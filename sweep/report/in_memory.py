@@ -1,0 +1,61 @@
+"""A study's trials in memory, as Optuna's figures and importances are to see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.space import UNUSED, Space, Value
+
+
+def in_memory(
+    trials: Sequence[FrozenTrial], space: Space, names: Sequence[str] | None = None
+) -> optuna.Study:
+    """A study of these trials that holds their parameters and values alone, in their order.
+
+    All schedules share `decay` and `warmup` in the search, so a constant rate has drawn a decay
+    that it ignores. Here it has that of its schedule: 1.
+
+    Args:
+        trials: The first one becomes trial 0.
+        space: What they were drawn from.
+        names: The parameters to keep; all of them if None.
+    """
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study = optuna.create_study()
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+    for trial in trials:
+        kept = [name for name in trial.params if names is None or name in names]
+        drawn = {name: _as_used(trial, name, space) for name in kept}
+        study.add_trial(
+            optuna.create_trial(
+                state=trial.state,
+                value=trial.value if trial.state == TrialState.COMPLETE else None,
+                params={name: value for name, (value, _) in drawn.items()},
+                distributions={name: distribution for name, (_, distribution) in drawn.items()},
+            )
+        )
+    return study
+
+
+def _as_used(trial: FrozenTrial, name: str, space: Space) -> tuple[Value, BaseDistribution]:
+    """A parameter of a trial as its schedule uses it, and a distribution that holds it.
+
+    The distribution is the same in all trials of a study, as Optuna's importances want it.
+    """
+    value, distribution = trial.params[name], trial.distributions[name]
+    ignoring = [scheduler for scheduler in space.schedulers if name in space.ignored_by(scheduler)]
+    if not ignoring or not isinstance(distribution, FloatDistribution):
+        return value, distribution
+    unused, log = UNUSED[name], distribution.log
+    if log and unused <= 0:  # a range of ratios has no place for it
+        return value, distribution
+    low, high = min(distribution.low, unused), max(distribution.high, unused)
+    is_ignored = trial.params.get("scheduler", space.schedulers[0]) in ignoring
+    return unused if is_ignored else value, FloatDistribution(low, high, log=log)
