@@ -17,6 +17,7 @@ from sweep.errors import StudyFileError, SweepError
 from sweep.imports import load_object, look_in
 from sweep.locations import SAVED_STUDY, Location
 from sweep.models import build_model
+from sweep.samplers import grid_note, reachable_trials
 from sweep.settings import MODELS, StudyConfig
 from sweep.speed import Forecast, Speed, forecast, measure
 from sweep.storage import check_folders, explained, peek_study, storage_url
@@ -118,6 +119,7 @@ class Check:
         schedules: At both ends of their ranges.
         speed: As it was measured.
         forecast: How long the study will take.
+        notes: What to know of the search, a sentence each.
     """
 
     study: str
@@ -128,6 +130,7 @@ class Check:
     schedules: tuple[ScheduleFacts, ...]
     speed: Speed | None
     forecast: Forecast | None
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; the graph as the lines of its tree."""
@@ -146,6 +149,7 @@ class Check:
         return {
             "study": self.study,
             "problems": list(self.problems),
+            "notes": list(self.notes),
             "data": None if self.data is None else vars(self.data),
             "model": anatomy,
             "steps": self.steps,
@@ -186,6 +190,7 @@ class _Preflight:
         self._location = location
         self._config = config
         self._fresh = fresh
+        self._notes: list[str] = []
         self._problems: list[str] = [] if wrong is None else [str(wrong)]
         keys = wrong.keys if isinstance(wrong, StudyFileError) else ()
         self._wrong_sections = {key.partition(".")[0] for key in keys}
@@ -203,10 +208,10 @@ class _Preflight:
         can_be_trained = not self._problems
         self._carry_over()
         self._storage(data)
-        speed = None
+        speed, ahead = None, self._within_reach()
         if data is not None and can_be_trained:
             with self._kept():
-                speed = measure(self._location, config, data)
+                speed = measure(self._location, ahead, data)
         return Check(
             study=self._location.name,
             problems=tuple(self._problems),
@@ -215,7 +220,8 @@ class _Preflight:
             steps=None if rows is None else settings.horizon(rows),
             schedules=schedules,
             speed=speed,
-            forecast=None if speed is None else forecast(config, speed),
+            forecast=None if speed is None else forecast(ahead, speed),
+            notes=tuple(self._notes),
         )
 
     @contextlib.contextmanager
@@ -270,6 +276,14 @@ class _Preflight:
                 self._problems.append(described(name, end, schedule, problem))
             found.append(facts)
         return tuple(found)
+
+    def _within_reach(self) -> StudyConfig:
+        """The settings with no more trials than there can be, and a note if that matters."""
+        if self._wrong_sections & {"space", "custom", "sampler", "trials"}:
+            return self._config
+        if note := grid_note(self._config):
+            self._notes.append(note)
+        return self._config.model_copy(update={"trials": reachable_trials(self._config)})
 
     def _carry_over(self) -> None:
         """Whether the other study's trials can be had; a study that goes on needs none."""

@@ -43,3 +43,8 @@ def duration(seconds: float) -> str:
 def counted(count: int, noun: str) -> str:
     """`1 trial`, `1,200 trials`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def verb(count: int, of_one: str, of_several: str) -> str:
+    """What goes with a number of things: `has` of one, `have` of any other number."""
+    return of_one if count == 1 else of_several

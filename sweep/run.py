@@ -34,9 +34,15 @@ from sweep.imports import look_in
 from sweep.journal import repair_journal
 from sweep.locations import SAVED_STUDY, Location
 from sweep.notes import RunningNote
-from sweep.numbers import counted
+from sweep.numbers import counted, verb
 from sweep.pruners import build_pruner
-from sweep.samplers import build_sampler, family_plan, first_trials
+from sweep.samplers import (
+    build_sampler,
+    family_plan,
+    first_trials,
+    grid_note,
+    reachable_trials,
+)
 from sweep.settings import DataConfig, StudyConfig
 from sweep.storage import (
     ROWS,
@@ -127,7 +133,8 @@ def run_sweep(
         sweep = Sweep(location, config, data, study, listener.on_note)
         _describe(sweep)
         _save_settings(location, config, url)
-        listener.on_start(location, config, data)
+        within_reach = {"trials": reachable_trials(config, sweep.trials)}
+        listener.on_start(location, config.model_copy(update=within_reach), data)
         with explained(url), _pool(sweep) as pool, _stopping_on_signals() as stop:
             deadline = _deadline(started, config.search_timeout)
             _search(sweep, url, listener, pool, stop, deadline, carried)
@@ -321,10 +328,11 @@ def _nothing_left(sweep: Sweep, total: int) -> str:
     told = (
         f"this study has {counted(there, 'trial')} already, of {total} asked for: none is trained"
     )
-    config = sweep.config
-    if config.sampling.name == "grid" and there >= len(first_trials(config)):  # it has no more
-        return told
-    return f"{told}; to go on, ask for more trials in all, such as {2 * there}"
+    more = sweep.config.model_copy(update={"trials": 2 * there})
+    possible = reachable_trials(more, sweep.trials)
+    if possible == there:
+        return f"{told}; its grid has no more"
+    return f"{told}; to go on, ask for more trials in all, such as {possible}"
 
 
 def _variance(data: Dataset) -> float:
@@ -340,8 +348,9 @@ def _conclude(
     elsewhere = others_running(sweep.study, owner_of(sweep.location.folder))
     if elsewhere:
         sweep.note(
-            f"{counted(elsewhere, 'trial')} of this study are in training elsewhere: the results "
-            "here are preliminary; the same command confirms them once those have ended"
+            f"{counted(elsewhere, 'trial')} of this study {verb(elsewhere, 'is', 'are')} in "
+            "training elsewhere: the results here are preliminary; the same command confirms them "
+            f"once {verb(elsewhere, 'it has', 'those have')} ended"
         )
     if not results.completed(sweep.trials):
         if elsewhere:
@@ -403,18 +412,16 @@ def _to_carry_over(
 def _enqueue_first(sweep: Sweep, carried: WarmStart | None) -> int:
     """Enqueue what the sampler must not decide; the total of trials."""
     config, trials = sweep.config, sweep.trials
-    first, total = first_trials(config), config.trials
-    if config.sampling.name == "grid":
-        total = min(total, len(first))
-        if total < config.trials:
-            sweep.note(f"the grid has {len(first)} points: {total} trials are run")
-        first = first[len(trials) : total]
-    elif trials:
-        first = []
+    first, total = first_trials(config, trials), reachable_trials(config, trials)
+    room = total - len(trials)
+    if note := grid_note(config, trials):
+        sweep.note(note)
+    if carried and config.sampling.name == "grid":
+        sweep.note("a grid gives every trial its parameters: nothing is carried over")
     elif carried:
         sweep.note(carried.enqueue(sweep.study, total))
-        first = first[: max(0, total - len(carried.trials))]
-    for parameters in first:
+        room -= len(carried.trials)
+    for parameters in first[: max(0, room)]:
         sweep.study.enqueue_trial(parameters)
     return total
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial
 
 from sweep.arguments import build
 from sweep.errors import StudyFileError
 from sweep.family_sampler import FamilyPlan, FamilySampler
+from sweep.numbers import counted, verb
 from sweep.settings import SamplerConfig, StudyConfig
 from sweep.space import Value
 
@@ -78,19 +81,70 @@ def family_plan(config: StudyConfig) -> FamilyPlan:
     return FamilyPlan(config.search_space, config.trials, config.fair)
 
 
-def first_trials(config: StudyConfig) -> list[dict[str, Value]]:
+def first_trials(config: StudyConfig, trials: Sequence[FrozenTrial] = ()) -> list[dict[str, Value]]:
     """The trials that are enqueued before a study's sampler is asked for any.
 
     The grid is nothing but such trials, and the family sampler sees to its own. The others do not
     know which schedulers have had their share, so each scheduler gets its minimum in advance, with
     all parameters given: a joint model draws the rest of a trial as if its scheduler were open.
+
+    Args:
+        config: The study's settings.
+        trials: Those that it has already. What is left of a grid is what they leave; beside any,
+            other samplers are told nothing.
     """
     space, name = config.search_space, config.sampling.name
     if name == "grid":
-        return space.grid(grid_points(config.sampling))
-    if name == "family" or config.fair or len(space.schedulers) == 1:
+        had = {
+            _same_point(trial.system_attrs.get("fixed_params", trial.params)) for trial in trials
+        }
+        every = space.grid(grid_points(config.sampling), config.seed)
+        return [point for point in every if _same_point(point) not in had]
+    if trials or name == "family" or config.fair or len(space.schedulers) == 1:
         return []
     return FamilySampler(family_plan(config), seed=config.seed).first_trials()[: config.trials]
+
+
+def reachable_trials(config: StudyConfig, trials: Sequence[FrozenTrial] = ()) -> int:
+    """How many trials a study can have: those that it asks for, unless its grid has fewer.
+
+    Args:
+        config: The study's settings.
+        trials: Those that it has already.
+    """
+    if config.sampling.name != "grid":
+        return config.trials
+    return min(config.trials, len(trials) + len(first_trials(config, trials)))
+
+
+def grid_note(config: StudyConfig, trials: Sequence[FrozenTrial] = ()) -> str:
+    """How the grid and the number of trials fit, in a sentence; empty if nothing is to be said.
+
+    Args:
+        config: The study's settings.
+        trials: Those that it has already.
+    """
+    if config.sampling.name != "grid":
+        return ""
+    points = counted(len(first_trials(config)), "point")
+    left = len(first_trials(config, trials))
+    total = len(trials) + left
+    if total > config.trials:
+        return (
+            f"the grid has {points}, more than {counted(config.trials, 'trial')} can try: those "
+            f"that are tried are spread over it; --trials {total} tries all"
+        )
+    if total == config.trials:
+        return ""
+    return f"the grid has {points}: {counted(total, 'trial')} {verb(total, 'is', 'are')} run"
+
+
+def _same_point(parameters: Mapping[str, Value]) -> frozenset[tuple[str, Value]]:
+    """A point of a grid, whatever another machine has made of its last digits."""
+    return frozenset(
+        (name, value if isinstance(value, str) else float(f"{value:.12g}"))
+        for name, value in parameters.items()
+    )
 
 
 def grid_points(config: SamplerConfig) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -233,30 +233,36 @@ class Space:
         }
         return frozenset(name for name, is_ignored in ignored.items() if is_ignored)
 
-    def grid(self, points: int) -> list[dict[str, Value]]:
+    def grid(self, points: int, seed: int = 0) -> list[dict[str, Value]]:
         """Every combination of at most `points` values a dimension.
 
         A schedule is combined with its own parameters only, and with neither decay nor warm-up
-        where it has none. The schedules take turns, so that the start of the list is fair.
+        where it has none. However many are taken from the start of the list, they are spread over
+        the grid: the schedules take turns, and so do the values of each parameter.
+
+        Args:
+            points: Values a dimension.
+            seed: Where the list begins.
 
         Returns:
             The parameters that Optuna would be asked for, one dict a trial.
         """
-        families = [self._grid_of(scheduler, points) for scheduler in self.schedulers]
+        families = [
+            self._grid_of(scheduler, points, seed + place)
+            for place, scheduler in enumerate(self.schedulers)
+        ]
         turns = itertools.zip_longest(*families)
         return [point for turn in turns for point in turn if point is not None]
 
-    def _grid_of(self, scheduler: str, points: int) -> list[dict[str, Value]]:
+    def _grid_of(self, scheduler: str, points: int, start: int) -> list[dict[str, Value]]:
         ignored = self.ignored_by(scheduler)
         axes: dict[str, list[Value]] = {"scheduler": [scheduler]}
         for name, dimension in self.dimensions_of(scheduler).items():
             axes[name] = dimension.points(points)[: 1 if name in ignored else None]
         fixed = {name for name, dimension in self.dimensions().items() if dimension.fixed}
         names = [name for name in axes if name not in fixed]
-        return [
-            dict(zip(names, combination, strict=True))
-            for combination in itertools.product(*(axes[name] for name in names))
-        ]
+        combinations = _spread_product([axes[name] for name in names], start)
+        return [dict(zip(names, values, strict=True)) for values in combinations]
 
     def _own_of(self, scheduler: str) -> dict[str, Dimension]:
         return {n: d for n, d in self.own.items() if n.partition(".")[0] == scheduler}
@@ -265,6 +271,41 @@ class Space:
         """A JSON form, equal for equal spaces."""
         described: dict[str, Any] = {n: str(d) for n, d in self.dimensions().items()}
         return described | {f"{n}.factory": f for n, f in self.factories.items()}
+
+
+def _spread_product(axes: Sequence[Sequence[Value]], start: int) -> list[tuple[Value, ...]]:
+    """All combinations of the axes' values, in an order that is spread from its start on.
+
+    The digits of a combination's number say its place on each axis. Each place is shifted by the
+    digits before it, as in a Latin square: the first combinations have every value of the first
+    axis, and of the others too; where the axes have the same prime number p of values, the first
+    p * p have every pair of values of the first three (an orthogonal array; Bose and Bush, 1952).
+
+    Args:
+        axes: The values of each, one at least.
+        start: The number that the list begins with.
+    """
+    ordered = [_spread_order(axis) for axis in axes]
+    sizes = [len(axis) for axis in axes if len(axis) > 1]
+    total = math.prod(sizes)
+    combinations = []
+    for number in range(start, start + total):
+        rest, digits, places = number % total, list[int](), list[int]()
+        for size in sizes:
+            rest, digit = divmod(rest, size)
+            earlier = sum(digits) + (len(digits) - 1) * digits[0] if digits else 0
+            places.append((digit + earlier) % size)
+            digits.append(digit)
+        place = iter(places)
+        combinations.append(tuple(a[next(place)] if len(a) > 1 else a[0] for a in ordered))
+    return combinations
+
+
+def _spread_order(axis: Sequence[Value]) -> list[Value]:
+    """Values from low to high in the order of van der Corput: each in a gap of those before."""
+    bits = (len(axis) - 1).bit_length()
+    places = sorted(range(len(axis)), key=lambda place: f"{place:0{bits}b}"[::-1])
+    return [axis[place] for place in places]
 
 
 def default_own_dimensions(scheduler: str) -> dict[str, Dimension]:

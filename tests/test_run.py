@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.coordinator import Status
 from sweep.data import load_dataset
+from sweep.dataset import Dataset
 from sweep.errors import (
     DataError,
     ModelError,
@@ -28,6 +29,7 @@ from sweep.errors import (
 from sweep.locations import Location
 from sweep.models import build_model, predict
 from sweep.records import what_diverged
+from sweep.report.summary import summarise
 from sweep.results import BEST_MODEL, read_results
 from sweep.run import Listener, run_sweep
 from sweep.settings import StudyConfig
@@ -75,6 +77,10 @@ class Notes(Listener):
     def __init__(self) -> None:
         self.notes: list[str] = []
         self.last: Status | None = None
+        self.asked = 0
+
+    def on_start(self, location: Location, config: StudyConfig, data: Dataset | None) -> None:
+        self.asked = config.trials
 
     def on_note(self, text: str) -> None:
         self.notes.append(text)
@@ -330,16 +336,43 @@ def test_the_grid_is_run_whole_and_once(tmp_path: Path) -> None:
     study, *_ = sweep(tmp_path, listener, trials=4, **grid)
     sweep(tmp_path, listener, trials=4, **grid)
     assert listener.notes[-1].endswith(
-        "none is trained; to go on, ask for more trials in all, such as 8"
+        "none is trained; to go on, ask for more trials in all, such as 6"
     )
-    study, *_ = sweep(tmp_path, listener, trials=50, **grid)
+    spread = "the grid has 6 points, more than 4 trials can try: those that are tried are spread"
+    assert any(note.startswith(spread) for note in listener.notes)
+    assert {t.params["lr"] for t in study.trials} == {1e-3, 0.1}
+    study, config, location = sweep(tmp_path, listener, trials=50, **grid)
     assert "the grid has 6 points: 6 trials are run" in listener.notes
+    assert listener.asked == 6
     points = {(t.params["scheduler"], t.params["lr"], t.params["decay"]) for t in study.trials}
     assert len(study.trials) == len(points) == 6
     for trials in (50, 6, 4):
         sweep(tmp_path, listener, trials=trials, **grid)
         told = f"this study has 6 trials already, of {min(trials, 6)} asked for: none is trained"
-        assert listener.notes[-1] == told  # asking for more would not help
+        assert listener.notes[-1] == f"{told}; its grid has no more"
+    summary = summarise(study, config, location.folder)
+    assert summary.counts.asked == summary.counts.ended == 6
+
+
+def test_a_grid_that_was_begun_in_another_order_is_run_whole_and_once(tmp_path: Path) -> None:
+    """As earlier versions did, or another sampler before: what is there is not trained again."""
+    grid: dict[str, Any] = {
+        "sampler.name": "grid",
+        "sampler.points": 2,
+        "space.scheduler": ["constant", "cosine"],
+        "space.warmup": 0,
+        "pruner.name": "none",
+    }
+    other = {name: value for name, value in grid.items() if name != "sampler.points"}
+    sweep(tmp_path, Notes(), **{**other, "sampler.name": "random", "trials": 1})
+    study, *_ = sweep(tmp_path, Notes(), trials=3, **grid)
+    tried = [(t.params["scheduler"], t.params["lr"], t.params["decay"]) for t in study.trials]
+    assert len(set(tried)) == 3
+    listener = Notes()
+    study, *_ = sweep(tmp_path, listener, trials=50, **grid)
+    assert listener.asked == len(study.trials) == 7
+    tried = [(t.params["scheduler"], t.params["lr"], t.params["decay"]) for t in study.trials]
+    assert len(set(tried)) == 7
 
 
 def test_every_scheduler_gets_a_share_of_the_first_trials(tmp_path: Path) -> None:

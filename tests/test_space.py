@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import optuna
@@ -246,6 +247,26 @@ class TestGrid:
         assert len({tuple(sorted(point.items())) for point in grid}) == len(grid)
         assert [point["scheduler"] for point in grid[:4]] == ["cosine", "exponential"] * 2
 
+    @pytest.mark.parametrize("seed", range(4))
+    def test_however_many_are_taken_are_spread_over_it(self, seed: int) -> None:
+        """A budget below the grid's size must not mean its first corner."""
+        names = ("constant", "step", "exponential", "linear", "cosine", "onecycle", "wsd")
+        searched = space(*names)
+        grid = searched.grid(3, seed)
+        assert {frozenset(p.items()) for p in grid} == {
+            frozenset(p.items()) for p in searched.grid(3)
+        }
+        for taken in (7, 20, 50, 100):
+            first = grid[:taken]
+            assert {point["scheduler"] for point in first} == set(names)
+            for name in ("lr", "decay", "warmup"):
+                assert len({point[name] for point in first}) == 3, (taken, name)
+            rates = Counter(point["lr"] for point in first)
+            assert max(rates.values()) - min(rates.values()) <= len(names)
+        for name in names:  # within a scheduler, every rate comes before one comes again
+            rates_of = [point["lr"] for point in grid if point["scheduler"] == name]
+            assert all(len(set(rates_of[i : i + 3])) == 3 for i in range(0, len(rates_of), 3))
+
     def test_a_scheduler_takes_what_it_has(self) -> None:
         grid = space("constant", "onecycle", "step").grid(3)
         count = {name: 0 for name in ("constant", "onecycle", "step")}
@@ -267,7 +288,9 @@ class TestGrid:
 
     def test_leaves_out_what_is_fixed(self) -> None:
         one = Space(("linear",), {"lr": LR, "decay": Range(0.1, 0.1), "warmup": Range(0.0, 0.0)})
-        assert one.grid(3) == [{"lr": lr} for lr in LR.points(3)]
+        assert sorted(one.grid(3), key=lambda point: point["lr"]) == [
+            {"lr": lr} for lr in LR.points(3)
+        ]
 
     def test_of_a_space_without_anything_to_search_is_one_trial(self) -> None:
         fixed = Range(0.1, 0.1)

@@ -30,6 +30,8 @@ def check_report(check: Check) -> Group:
         parts += [_schedule_table(check), Text()]
     if check.speed:
         parts += [_facts("Time", _time_rows(check.speed, check.forecast)), Text()]
+    if check.notes:
+        parts += [_facts("Search", [("note", note) for note in check.notes]), Text()]
     return Group(*parts, *_verdict(check))
 
 

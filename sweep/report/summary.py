@@ -38,6 +38,7 @@ from sweep.results import (
     standing,
     suggestion_of,
 )
+from sweep.samplers import reachable_trials
 from sweep.settings import StudyConfig
 from sweep.space import Space
 from sweep.warm_start import carried_over
@@ -78,7 +79,7 @@ def summarise(study: optuna.Study, config: StudyConfig, folder: Path, top: int =
         unit=str(study.user_attrs.get("unit", "")),
         epochs=config.epochs,
         objective=config.objective,
-        counts=_counts(trials, config.trials),
+        counts=_counts(trials, reachable_trials(config, trials)),
         epochs_trained=sum(len(record.curve) for record in records),
         epochs_saved=saved / (len(records) * config.epochs) if records else 0.0,
         worker_secs=sum(map(_seconds, records)),
