@@ -299,7 +299,8 @@ class _Preflight:
         if "storage" in self._wrong_sections:
             return
         url = storage_url(config.storage, location.folder)
-        maximize = None if "direction" in self._wrong_sections else config.measure.maximize
+        either = self._fresh or "direction" in self._wrong_sections
+        maximize = None if either else config.measure.maximize
         with self._kept(), explained(url):
             check_folder(location)
             check_folders(location.folder, url)

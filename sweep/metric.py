@@ -3,7 +3,36 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
+
+NAME = r"^[A-Za-z]\w*(?:[/.@-]\w+)*$"
+"""What a metric may be called: `val_accuracy`, `val/accuracy`, `recall@5`."""
+
+_MORE_IS_BETTER = frozenset(
+    "accuracy acc auc auroc auprc aupr ap map mar f1 f2 fbeta fscore r2 iou miou jaccard dice "
+    "kappa mcc precision recall sensitivity specificity ndcg mrr bleu sacrebleu rouge rougel "
+    "meteor chrf cider psnr ssim likelihood elbo reward correlation pearson spearman "
+    "kendall".split()
+)
+_LESS_IS_BETTER = frozenset(
+    "error errors err loss losses nll ce bce mse rmse mae mape msle cost regret risk gap drop "
+    "perplexity ppl bpc bpd wer cer distance divergence".split()
+)
+_NEGATED = frozenset(["neg", "negative", "minus", "inverse"])
+
+
+def is_usually_maximized(name: str) -> bool:
+    """Whether a metric's name says that more of it is better: `val_accuracy`, `test/f1_macro`.
+
+    A word of the name does, unless another one says the contrary: `accuracy_loss`, `top1_error`.
+    """
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z][a-z]{2})", " ", name)  # valAccuracy
+    words = re.sub(r"[\W_]+", " ", parted).lower().split()
+    known = {*words, *(word.rstrip("0123456789") for word in words)}  # map50
+    less = bool(known & _LESS_IS_BETTER)
+    more = bool(known & _MORE_IS_BETTER) and not less
+    return less if known & _NEGATED else more
 
 
 @dataclass(frozen=True)
@@ -68,8 +97,9 @@ class Metric:
 
     @property
     def train_name(self) -> str:
-        """What it is called on the training rows: `train_mse`."""
-        return f"train_{self.name.removeprefix('val_')}"
+        """What it is called on the training rows: `train_mse`, `train/accuracy`."""
+        named, is_val = re.subn(r"^val(?=[\W_])", "train", self.name)
+        return named if is_val else f"train_{self.name}"
 
     @property
     def averaged_name(self) -> str:

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from sweep.errors import ScheduleError, StudyFileError, did_you_mean
 from sweep.imports import is_reference
+from sweep.metric import is_usually_maximized
 from sweep.pruners import build_pruner
 from sweep.samplers import LEARNS_ALONE, build_sampler, family_plan
 from sweep.schedules import SHAPES, Schedule
@@ -131,6 +132,13 @@ def _loop_problems(config: StudyConfig) -> Iterator[Problem]:
                 text = "belongs to a training loop of your own; give loop = 'module:function' too"
                 yield Problem(key, getattr(config, key), text)
         return
+    if "direction" not in given and is_usually_maximized(config.metric):
+        yield Problem(
+            "direction",
+            None,
+            f"missing: more of {config.metric} is usually better; give --direction maximize, or "
+            '--direction minimize if less of it is (direction = "maximize" in a study file)',
+        )
     if not is_reference(config.loop) and ".py:" not in config.loop:
         yield Problem("loop", config.loop, "expected 'module:function', such as 'train.py:train'")
     for key in ("data", "model", "optimizer"):
@@ -217,6 +225,10 @@ _EXPECTED = {
     "pruner": "a name or a table",
 }
 """Keys whose values take several forms; pydantic has an error for each of them."""
+_PATTERNS = {
+    "device": "expected auto, cpu, cuda or cuda:<number>",
+    "metric": "expected a letter, then letters, digits and _, in parts that / . - or @ join",
+}
 
 
 def explain(detail: ErrorDetails) -> Problem:
@@ -243,7 +255,7 @@ def explain(detail: ErrorDetails) -> Problem:
             "less than or equal to", "at most"
         )
     if kind == "string_pattern_mismatch":
-        text = "expected auto, cpu, cuda or cuda:<number>"
+        text = _PATTERNS[key]
     return Problem(key, detail["input"], text)
 
 

@@ -121,7 +121,7 @@ def run_sweep(
         if "://" not in url:
             for repair in repair_journal(Path(url)):
                 listener.on_note(repair)
-        study = open_study(location.name, url, sampler, pruner, maximize)
+        study = open_study(location.name, url, sampler, pruner, None if fresh else maximize)
         shared = "://" in url
         carried = _to_carry_over(location, config, study, fresh, listener)
         if fresh or not _begun(study, config, data, shared):

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from sweep.errors import did_you_mean
-from sweep.metric import Metric
+from sweep.metric import NAME, Metric
 from sweep.space import Choice, Dimension, Range, Space, default_own_dimensions
 
 Objective = Literal["best", "final", "averaged"]
@@ -319,7 +319,7 @@ class StudyConfig(_Section):
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     storage: str | None = None
     loop: str | None = None
-    metric: str = Field("val_mse", pattern=r"^[A-Za-z]\w*$")
+    metric: str = Field("val_mse", pattern=NAME)
     direction: Literal["minimize", "maximize"] = "minimize"
     horizon: int | None = Field(None, ge=1)
     evaluate_every: int | None = Field(None, ge=1)

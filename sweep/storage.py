@@ -212,9 +212,17 @@ def open_study(
     url: str,
     sampler: optuna.samplers.BaseSampler,
     pruner: optuna.pruners.BasePruner,
-    maximize: bool = False,
+    maximize: bool | None = False,
 ) -> optuna.Study:
     """Create a study, or load the one of this name.
+
+    Args:
+        name: The study's.
+        url: As `storage_url` gives it.
+        sampler: What draws its trials.
+        pruner: What stops them.
+        maximize: Whether more is better; None if it is loaded to be thrown away, so that either
+            will do.
 
     Raises:
         StorageError: The storage cannot be reached, or the study has another direction.
@@ -239,16 +247,20 @@ def open_study(
                 reason = _reason(problem, url)
                 raise StorageError(f"{without_password(url)}: {reason}") from None
             time.sleep(0.2)
-    _check_direction(study, direction, url)
+    if maximize is not None:
+        _check_direction(study, direction, url)
     return study
 
 
 def _check_direction(study: optuna.Study, direction: StudyDirection, url: str) -> None:
-    if study.directions != [direction]:
-        raise StorageError(
-            f"{without_password(url)}: study {study.study_name!r} was made by another program, or "
-            "with another direction; give another --out or --storage"
-        )
+    if study.directions == [direction]:
+        return
+    begun = " and ".join(other.name.lower() for other in study.directions)
+    raise StorageError(
+        f"{without_password(url)}: study {study.study_name!r} was begun to {begun}, not to "
+        f"{direction.name.lower()}; give another --out or --storage, or throw its trials away with "
+        "--fresh"
+    )
 
 
 def peek_study(

@@ -64,7 +64,8 @@ def read_study(
                 if problem.key not in {earlier.key for earlier in found}:
                     found.append(problem)  # else missing for being taken out, or said already
                 _take_out(values, key_of(detail))
-    found += space_problems(config)
+    told = {problem.key for problem in found}
+    found += [problem for problem in space_problems(config) if problem.key not in told]
     if not found:
         return config, None
     keys = tuple(problem.key for problem in found)

@@ -386,7 +386,27 @@ class TestCommand:
         )
         done = sweep("check", *loop, "--direction", "minimize", cwd=folder)
         (problem,) = json.loads(done.stdout)["problems"]
-        assert "with another direction; give another --out or --storage" in problem
+        assert "was begun to maximize, not to minimize; give another --out" in problem
+        done = sweep("check", *loop, "--direction", "minimize", "--fresh", cwd=folder)
+        assert json.loads(done.stdout)["problems"] == []
+        (problem,) = json.loads(sweep("check", *loop, cwd=folder).stdout)["problems"]
+        assert problem == (
+            "direction: missing: more of accuracy is usually better; give --direction maximize, or "
+            '--direction minimize if less of it is (direction = "maximize" in a study file)'
+        )
+
+    def test_a_grid_that_is_not_tried_whole_is_told(self, folder: Path) -> None:
+        small = ("--data", "houses.csv", "--target", "price", "--model", "linear", "--json")
+        grid = (*small, "--sampler", "grid", "--scheduler", "cosine", "--workers", "1")
+        found = json.loads(sweep("check", *grid, "--trials", "5", cwd=folder).stdout)
+        assert found["notes"] == [
+            "the grid has 27 points, more than 5 trials can try: those that are tried are spread "
+            "over it; --trials 27 tries all"
+        ]
+        assert found["problems"] == [] and found["forecast"]["trials"] == 5
+        found = json.loads(sweep("check", *grid, "--trials", "500", cwd=folder).stdout)
+        assert found["notes"] == ["the grid has 27 points: 27 trials are run"]
+        assert found["forecast"]["trials"] == 27
 
     def test_a_study_that_is_not_there(self, folder: Path) -> None:
         done = sweep("check", "diabets", cwd=folder)

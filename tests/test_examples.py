@@ -74,7 +74,8 @@ class TestLightning:
         assert step in text
         broken = text.replace(step, "raise ValueError('no batch today')")
         (tmp_path / "train.py").write_text(broken)
-        options = ("--trials", "1", "--epochs", "2", "--metric", "val_accuracy")
+        short = ("--trials", "1", "--epochs", "2")
+        options = (*short, "--metric", "val_accuracy", "--direction", "maximize")
         done = sweep("run", "--loop", "train.py:train", *options, "--out", "out", cwd=tmp_path)
         assert done.returncode == 1
         assert "no batch today" in done.stderr

@@ -1,0 +1,142 @@
+"""What a metric is called, and which way is up."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from textwrap import dedent
+
+import pandas as pd
+import pytest
+from conftest import PostgreSQL, sweep
+
+from sweep.errors import StudyFileError
+from sweep.library import run_study
+from sweep.metric import Metric, is_usually_maximized
+
+LOOP = """
+    import torch
+
+    def train(schedule, epochs):
+        weight = torch.zeros(1, requires_grad=True)
+        scheduler = schedule.attach(torch.optim.SGD([weight], lr=1), steps_per_epoch=1)
+        for epoch in range(epochs):
+            scheduler.optimizer.step()
+            scheduler.step()
+            yield {"METRIC": 0.5 + schedule.lr / 4 + 0.01 * torch.rand(()).item()}
+"""
+SHORT = ("--epochs", "2", "--trials", "2", "--workers", "1", "--no-confirm", "--pruner", "none")
+
+
+def looped(folder: Path, metric: str) -> tuple[str, ...]:
+    (folder / "train.py").write_text(dedent(LOOP).replace("METRIC", metric))
+    return ("--loop", "train.py:train", "--metric", metric, *SHORT)
+
+
+@pytest.mark.parametrize(
+    "name",
+    "val_accuracy Accuracy val/acc valAccuracy mAP map50 recall@5 test.f1_macro R2 top1_acc "
+    "val-iou neg_mse log_likelihood dice".split(),
+)
+def test_more_of_these_is_better(name: str) -> None:
+    assert is_usually_maximized(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    "val_mse top1_error accuracy_loss val_loss neg_accuracy neg_log_likelihood nll mape mapping "
+    "record valid map_error brier_score accurate".split(),
+)
+def test_nothing_is_known_of_these(name: str) -> None:
+    assert not is_usually_maximized(name)
+
+
+def test_equal_values_rank_by_the_trial() -> None:
+    for metric in (Metric("loss"), Metric("accuracy", maximize=True)):
+        assert metric.rank(0.5, 3) < metric.rank(0.5, 4)
+    assert Metric("accuracy", maximize=True).rank(0.6, 9) < Metric("a", True).rank(0.5, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "train"),
+    [
+        ("val_mse", "train_mse"),
+        ("val/accuracy", "train/accuracy"),
+        ("accuracy", "train_accuracy"),
+        ("value", "train_value"),
+    ],
+)
+def test_what_it_is_called_on_training_rows(name: str, train: str) -> None:
+    assert Metric(name).train_name == train
+
+
+def test_a_forgotten_direction_is_refused_with_both_choices(tmp_path: Path) -> None:
+    arguments = looped(tmp_path, "val_accuracy")
+    told = (
+        "error: direction: missing: more of val_accuracy is usually better; give --direction "
+        'maximize, or --direction minimize if less of it is (direction = "maximize" in a study '
+        "file)"
+    )
+    for command in ("run", "check"):
+        done = sweep(command, *arguments, cwd=tmp_path)
+        assert done.returncode == 2
+        assert told.removeprefix("error: ") in " ".join((done.stdout + done.stderr).split())
+    assert not (tmp_path / "studies").exists()
+    (tmp_path / "mine.toml").write_text('loop = "train.py:train"\nmetric = "val_accuracy"\n')
+    done = sweep("run", "mine.toml", cwd=tmp_path)
+    assert done.stderr.strip() == told.replace("error: ", "error: mine.toml: ")
+    done = sweep("run", *arguments, "--direction", "minimize", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("storage", ["journal", "sqlite", "postgresql"])
+def test_fresh_may_change_the_direction(
+    storage: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    arguments = looped(tmp_path, "val_accuracy")
+    if storage == "postgresql":
+        server: PostgreSQL = request.getfixturevalue("postgresql")
+        arguments += ("--storage", server.new_database("directions"))
+    elif storage == "sqlite":
+        arguments += ("--storage", "a.db")
+    for direction in ("minimize", "maximize"):
+        fresh = () if direction == "minimize" else ("--fresh", "--yes")
+        done = sweep("run", *arguments, "--direction", direction, *fresh, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        results = pd.read_csv(tmp_path / "studies/train/results.csv")
+        assert len(results) == 2
+        best = json.loads((tmp_path / "studies/train/best_schedule.json").read_text())
+        values = results["val_accuracy"]
+        wanted = values.max() if direction == "maximize" else values.min()
+        assert best["val_accuracy"] == pytest.approx(wanted)
+    done = sweep("run", *arguments, "--direction", "minimize", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "was begun to maximize, not to minimize; give another --out" in done.stderr
+    assert len(pd.read_csv(tmp_path / "studies/train/results.csv")) == 2
+
+
+def test_a_name_with_a_slash(tmp_path: Path) -> None:
+    arguments = looped(tmp_path, "val/accuracy")
+    done = sweep("run", *arguments, "--direction", "maximize", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "could not be written" not in done.stderr
+    assert "reaches val/accuracy 0." in done.stdout
+    assert "val/accuracy" in pd.read_csv(tmp_path / "studies/train/results.csv")
+    for format in ("text", "md", "json", "csv"):
+        shown = sweep("report", "train", "-f", format, cwd=tmp_path)
+        assert shown.returncode == 0 and "val/accuracy" in shown.stdout
+    by_set = ("--loop", "train.py:train", "--set", "metric=val/accuracy", *SHORT)
+    done = sweep("run", *by_set, "--direction", "maximize", "--trials", "3", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = sweep("run", *looped(tmp_path, "val accuracy?"), cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.strip() == (
+        "error: --metric 'val accuracy?': expected a letter, then letters, digits and _, in parts "
+        "that / . - or @ join"
+    )
+
+
+def test_the_library_asks_for_the_direction_too(tmp_path: Path) -> None:
+    with pytest.raises(StudyFileError, match="--direction maximize, or --direction minimize"):
+        run_study(loop="train.py:train", metric="f1", out=tmp_path / "out", epochs=1)
+    assert not (tmp_path / "out").exists()
