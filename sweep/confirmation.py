@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from sweep.metric import MSE, Metric
-from sweep.numbers import counted, number, percent
+from sweep.numbers import counted, number, percent, verb
 from sweep.paired import Interval, mean_interval, relative_lead, vary
 from sweep.schedules import Schedule
 
@@ -155,15 +155,18 @@ class Confirmation:
         if len(self.candidates) == 1:
             return f"the only candidate; trained from {seeds}"
         if not self.tied:
-            return f"ahead of all {counted(len(self.candidates) - 1, 'other candidate')}"
+            others = len(self.candidates) - 1
+            which = verb(others, "the", f"all {others}")
+            return f"ahead of {which} other {verb(others, 'candidate', 'candidates')}"
         stayed = [c for c in self.tied if not self.dropped_out(c)]
         out = [c for c in self.tied if self.dropped_out(c)]
         if not stayed:
             return (
                 f"ahead of those that stayed; {_named(out)} dropped out behind an earlier leader, "
-                "and is not shown to be worse"
+                f"and {verb(len(out), 'is', 'are')} not shown to be worse"
             )
-        return f"tied with {_named(stayed)}: {seeds} show no difference beyond noise between them"
+        show = verb(len(self.winner.val_mse), "shows", "show")
+        return f"tied with {_named(stayed)}: {seeds} {show} no difference beyond noise between them"
 
     @property
     def against_constant(self) -> str:

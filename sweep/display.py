@@ -11,7 +11,7 @@ from rich.text import Text
 
 from sweep.coordinator import Family, Lane, Status
 from sweep.metric import Metric
-from sweep.numbers import aligned, duration, number
+from sweep.numbers import aligned, counted, duration, number
 from sweep.report.curves import draw
 from sweep.results import schedule_of
 from sweep.settings import StudyConfig
@@ -79,7 +79,7 @@ def stopped(status: Status) -> str:
 
 def _header(status: Status, width: int) -> Text:
     left = status.remaining_secs
-    words = f" {status.finished}/{status.total} trials"
+    words = f" {status.finished}/{counted(status.total, 'trial')}"
     if left is not None:
         words += f", {duration(left)} left"
     bar = _bar(status.finished / max(status.total, 1), max(_BAR, min(40, width - len(words))))

@@ -16,6 +16,7 @@ import pandas as pd
 
 from sweep import results
 from sweep.errors import InputError
+from sweep.library_warnings import hidden_library_warnings
 from sweep.locations import SAVED_STUDY, Location, locate_results, locate_study
 from sweep.run import Listener, run_sweep
 from sweep.schedules import Schedule
@@ -128,7 +129,8 @@ def run_study(
     if config.name:
         location = replace(location, name=config.name)
     heard = _Notes(listener or Listener())
-    trained = run_sweep(location, config, heard, fresh)
+    with hidden_library_warnings():
+        trained = run_sweep(location, config, heard, fresh)
     return StudyResult(trained, config, location.folder, tuple(heard.notes))
 
 

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial
 from optuna_dashboard import get_note, save_note
 
 from sweep.coordinator import Tally
-from sweep.numbers import number
+from sweep.numbers import counted, number, verb
 from sweep.report.writers import escaped, table
 from sweep.results import schedule_of
 from sweep.settings import StudyConfig
@@ -86,7 +86,11 @@ def running_note(name: str, trials: Sequence[FrozenTrial], config: StudyConfig, 
     kinds = ("completed", "pruned", "diverged", "failed")
     counts = ", ".join(f"{getattr(tally, kind)} {kind}" for kind in kinds if getattr(tally, kind))
     ended = sum(getattr(tally, kind) for kind in kinds)
-    parts = [f"# {escaped(name)}", f"**{ended} of {total} trials** have ended: {counts or 'none'}."]
+    have = verb(ended, "has", "have")
+    parts = [
+        f"# {escaped(name)}",
+        f"**{ended} of {counted(total, 'trial')}** {have} ended: {counts or 'none'}.",
+    ]
     if tally.best is None:
         return "\n\n".join(parts)
     schedule = schedule_of(tally.best, config.search_space)

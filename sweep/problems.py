@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from sweep.errors import ScheduleError, StudyFileError, did_you_mean
 from sweep.imports import is_reference
 from sweep.metric import is_usually_maximized
+from sweep.numbers import counted
 from sweep.pruners import build_pruner
 from sweep.samplers import LEARNS_ALONE, build_sampler, family_plan
 from sweep.schedules import SHAPES, Schedule
@@ -160,7 +161,7 @@ def _loop_problems(config: StudyConfig) -> Iterator[Problem]:
     elif config.horizon and config.evaluate_every:
         evaluations = -(-config.horizon // config.evaluate_every)
         if config.epochs != evaluations:
-            text = f"follows from horizon and evaluate_every: {evaluations} evaluations"
+            text = f"follows from horizon and evaluate_every: {counted(evaluations, 'evaluation')}"
             yield Problem("epochs", config.epochs, text)
 
 

@@ -15,7 +15,7 @@ from sweep.coordinator import Status
 from sweep.dataset import Dataset
 from sweep.display import retraining, stopped, sweep_display
 from sweep.locations import Location
-from sweep.numbers import duration
+from sweep.numbers import counted, duration
 from sweep.results import schedule_of
 from sweep.run import Listener
 from sweep.settings import StudyConfig
@@ -26,17 +26,18 @@ _PLAIN_EVERY_SECS = 5.0
 def _trained(config: StudyConfig) -> str:
     """How long a trial is, and what it trains."""
     if config.horizon:
-        return f"{config.horizon} steps, {escape(str(config.loop))}"
+        return f"{counted(config.horizon, 'step')}, {escape(str(config.loop))}"
+    epochs = counted(config.epochs, "epoch")
     if config.loop:
-        return f"{config.epochs} epochs, {escape(config.loop)}"
-    return f"{config.epochs} epochs, {escape(config.model.name)} with {config.optimizer.name}"
+        return f"{epochs}, {escape(config.loop)}"
+    return f"{epochs}, {escape(config.model.name)} with {config.optimizer.name}"
 
 
 def _table(data: Dataset) -> str:
     """The rows, in a line."""
     rows = " / ".join(str(len(y)) for y in (data.y_train, data.y_validation, data.y_test))
     return (
-        f"  {rows} rows to train / validate / test on, {len(data.features)} features, "
+        f"  {rows} rows to train / validate / test on, {counted(len(data.features), 'feature')}, "
         f"target {escape(data.target)}"
     )
 
@@ -65,8 +66,9 @@ class Progress(Listener):
         """Say what is trained on what, and what became of the table."""
         self._config = config
         schedulers = ", ".join(config.space.scheduler)
+        trials = counted(config.trials, "trial")
         lines = [
-            f"[bold]{escape(location.name)}[/]: {config.trials} trials of {_trained(config)}",
+            f"[bold]{escape(location.name)}[/]: {trials} of {_trained(config)}",
             *([_table(data)] if data else [f"  {config.direction} {config.metric}"]),
             f"  {escape(schedulers)}",
             f"  lr {config.space.lr}, decay {config.space.decay}, warmup {config.space.warmup}",

@@ -19,6 +19,7 @@ from sweep.divergence import has_diverged
 from sweep.errors import InputError, did_you_mean
 from sweep.files import write_whole
 from sweep.metric import MSE, Metric
+from sweep.numbers import counted
 from sweep.records import CURVE_COLUMNS, read_record
 from sweep.schedules import Schedule
 from sweep.settings import StudyConfig
@@ -286,15 +287,17 @@ def best_code(
     reached = f"{title} {best.value:.6g}"
     if confirmation:
         interval = confirmation.winner.interval
-        reached = f"Mean {metric.title} {interval.mean:.6g} over {interval.count} fresh seeds"
+        reached = (
+            f"Mean {metric.title} {interval.mean:.6g} over {counted(interval.count, 'fresh seed')}"
+        )
     weights = " of averaged weights" if config.objective == "averaged" else ""
     steps = ""
     if horizon:
         steps = f" of {horizon / config.epochs:g} steps:\n# total_steps = {horizon}"
     return (
         f"# Study {sweep.location.name}, trial {best.number}: {schedule.describe()}\n"
-        f"# {reached}{weights} with {config.loop or config.optimizer.name} over {config.epochs} "
-        f"epochs{steps}\n\n"
+        f"# {reached}{weights} with {config.loop or config.optimizer.name} over "
+        f"{counted(config.epochs, 'epoch')}{steps}\n\n"
         f"{schedule.to_code()}"
     )
 

@@ -21,6 +21,7 @@ from sweep.dataset import Array, Dataset
 from sweep.errors import SweepError, TrainingError
 from sweep.files import write_whole
 from sweep.imports import look_in
+from sweep.library_warnings import are_shown, hidden_library_warnings, show_library_warnings
 from sweep.schedules import Schedule
 from sweep.settings import ModelConfig, StudyConfig
 from sweep.training.engine import (
@@ -228,7 +229,9 @@ class WorkerPool:
 
     def _start(self) -> tuple[BaseProcess, Connection]:
         ours, theirs = _CONTEXT.Pipe()
-        process = _CONTEXT.Process(target=_work, args=(theirs, self._setup), daemon=True)
+        process = _CONTEXT.Process(
+            target=_work, args=(theirs, self._setup, are_shown()), daemon=True
+        )
         process.start()
         theirs.close()
         return process, ours
@@ -319,8 +322,15 @@ class WorkerPool:
         self._processes, self._connections = [], []
 
 
-def _work(connection: Connection, setup: WorkerSetup) -> None:
+def _work(connection: Connection, setup: WorkerSetup, with_library_warnings: bool) -> None:
     """A worker's life: answer each of the coordinator's orders; end when it is gone."""
+    if with_library_warnings:
+        show_library_warnings()
+    with hidden_library_warnings():
+        _obey(connection, setup)
+
+
+def _obey(connection: Connection, setup: WorkerSetup) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
     os.dup2(2, 1)  # what a model prints must not stand among what the command prints
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -14,7 +14,7 @@ from sweep.cli import app
 PACKAGE = Path(__file__).parent.parent / "sweep"
 
 FLOORS = [
-    {"errors", "numbers", "paired", "metric", "divergence"},
+    {"errors", "numbers", "paired", "metric", "divergence", "library_warnings"},
     {"files", "imports", "shapes", "behaviour_log", "arguments", "dataset", "halving"},
     {"schedule_code", "warmup"},
     {"schedules", "journal"},

@@ -20,6 +20,7 @@ from sweep.cli.run import run
 from sweep.cli.schedules import schedules
 from sweep.cli.terminal import console
 from sweep.errors import SweepError
+from sweep.library_warnings import hidden_library_warnings, show_library_warnings
 
 app = typer.Typer(
     name="sweep",
@@ -50,7 +51,9 @@ def _options(
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks and libraries' warnings.")
+    ] = False,
 ) -> None:
     pass
 
@@ -62,8 +65,11 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # curves and R² on a terminal without Unicode
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
+    if debug:
+        show_library_warnings()
     try:
-        app(args=[a for a in arguments if a != "--debug"], prog_name="sweep")
+        with hidden_library_warnings():
+            app(args=[a for a in arguments if a != "--debug"], prog_name="sweep")
     except SweepError as error:
         if debug:
             raise

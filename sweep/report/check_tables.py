@@ -71,7 +71,8 @@ def _data_rows(data: DataFacts) -> list[tuple[str, str]]:
 def _model(anatomy: Anatomy) -> list[RenderableType]:
     frozen = f", {anatomy.frozen:,} frozen" if anatomy.frozen else ""
     buffers = f", {anatomy.buffers:,} in buffers" if anatomy.buffers else ""
-    title = f"Model: {anatomy.name}, {anatomy.trainable:,} parameters to train{frozen}{buffers}"
+    trainable = counted(anatomy.trainable, "parameter")
+    title = f"Model: {anatomy.name}, {trainable} to train{frozen}{buffers}"
     layers = anatomy.layers
     parts: list[RenderableType] = [Text(title, style="bold")]
     if layers:
@@ -111,7 +112,7 @@ def _gradient_lines(anatomy: Anatomy) -> list[RenderableType]:
 
 def _schedule_table(check: Check) -> FittingTable:
     rows = check.schedules
-    steps = f" over {check.steps:,} steps" if check.steps else ""
+    steps = f" over {counted(check.steps, 'step')}" if check.steps else ""
     failed = [row.first is None for row in rows]
     states = ["fails" if fails else "ok" for fails in failed]
     return FittingTable(

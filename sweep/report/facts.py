@@ -9,7 +9,7 @@ from typing import Any
 
 from sweep.confirmation import BASELINE, Confirmation
 from sweep.metric import MSE, Metric
-from sweep.numbers import counted, number, percent
+from sweep.numbers import counted, number, percent, verb
 from sweep.report.importance import Importance
 from sweep.results import HeldOutScore
 from sweep.schedules import Schedule
@@ -187,11 +187,13 @@ class Summary:
     def headline(self) -> str:
         """The result in a sentence."""
         if self.best is None:
-            return f"no trial has completed yet ({self.counts.ended} have ended)"
+            ended = self.counts.ended
+            return f"no trial has completed yet ({ended} {verb(ended, 'has', 'have')} ended)"
         best = self.best
         r2 = "" if best.r2 is None else f" (R² {number(best.r2)})"
-        after = "" if best.best_epoch is None else f" after {best.best_epoch} of {self.epochs}"
-        epochs = f"{after} epochs" if after else ""
+        epochs = ""
+        if best.best_epoch is not None:
+            epochs = f" after {best.best_epoch} of {counted(self.epochs, 'epoch')}"
         weights = " with averaged weights" if self.objective == "averaged" else ""
         reached = f"reaches {self.metric.title} {number(best.val_mse)}{r2}{weights}{epochs}"
         if self.confirmation:
@@ -211,7 +213,8 @@ class Summary:
         if self.confirmation is None or self.best is None:
             return "unknown without fresh seeds"
         if self.best.epochs < self.epochs:
-            return f"the search had stopped it after {self.best.epochs} of {self.epochs} epochs"
+            trained = f"{self.best.epochs} of {counted(self.epochs, 'epoch')}"
+            return f"the search had stopped it after {trained}"
         if self.confirmation.winner.repeats:
             return "unknown: every fresh seed gave it the same value"
         mean = self.confirmation.winner.interval.mean

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sweep.divergence import has_diverged
 from sweep.errors import ScheduleError
 from sweep.metric import MSE, Metric
-from sweep.numbers import number, percent
+from sweep.numbers import counted, number, percent
 from sweep.records import CURVE_COLUMNS, TrialRecord, read_record
 from sweep.report.facts import Summary, TrialFacts
 from sweep.report.in_memory import in_memory
@@ -68,7 +68,7 @@ class Ended:
         lines = [f"<b>trial {self.number}</b>, {plain(schedule.scheduler)}"]
         lines.append(f"{plain(self.metric.title)} {number(self.val_mse)}")
         if self.ending != "completed":
-            lines[1] += f", {self.ending} after {len(self.record.curve)} epochs"
+            lines[1] += f", {self.ending} after {counted(len(self.record.curve), 'epoch')}"
         lines.append(f"lr {number(schedule.lr)}")
         if schedule.shape is None or schedule.shape.uses_decay:
             lines.append(f"decay {number(schedule.decay)}")

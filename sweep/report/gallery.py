@@ -49,7 +49,9 @@ def schedule_detail(schedule: Schedule, total_steps: int = 1000, width: int = 78
     parts += [Text(), _drawing(schedule, total_steps, width), Text()]
     if schedule.params:
         parts += [_parameters(schedule), Text()]
-    parts.append(Text(f"for {total_steps:,} steps: {torch_call(schedule.torch_spec(total_steps))}"))
+    parts.append(
+        Text(f"for {counted(total_steps, 'step')}: {torch_call(schedule.torch_spec(total_steps))}")
+    )
     return Group(*parts)
 
 

@@ -15,7 +15,7 @@ from plotly.offline import get_plotlyjs
 
 from sweep.errors import SweepError
 from sweep.files import write_whole
-from sweep.numbers import aligned, counted, duration, number, percent
+from sweep.numbers import aligned, counted, duration, number, percent, verb
 from sweep.report.figures import pictures
 from sweep.report.findings import ENDINGS, MOST_POINTS, Findings, gather, written_for
 from sweep.report.gallery import torch_call
@@ -86,6 +86,7 @@ def _template() -> jinja2.Template:
         "percent": percent,
         "duration": duration,
         "counted": counted,
+        "verb": verb,
         "sentence": _sentence,
         "figure_json": _figure_json,
     }

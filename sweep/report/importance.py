@@ -11,6 +11,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 
+from sweep.numbers import verb
 from sweep.report.in_memory import in_memory
 from sweep.space import Space
 
@@ -40,7 +41,8 @@ def importance(study: optuna.Study, space: Space) -> Importance:
     """
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(done) < _FEWEST:
-        return Importance({}, f"takes {_FEWEST} completed trials; there are {len(done)}")
+        there = f"there {verb(len(done), 'is', 'are')} {len(done)}"
+        return Importance({}, f"takes {_FEWEST} completed trials; {there}")
     shared = set.intersection(*(set(trial.params) for trial in done))
     if not shared:
         return Importance({}, "every parameter is fixed")

@@ -10,7 +10,7 @@ import optuna
 import plotly.graph_objects as go
 
 from sweep.metric import Metric
-from sweep.numbers import counted, number, percent
+from sweep.numbers import counted, number, percent, verb
 from sweep.report.findings import ENDINGS, Findings, is_wide, plain
 from sweep.report.palette import ACCENT, NEUTRAL, SECOND
 from sweep.report.picture import Picture, Table, log_axis, styled
@@ -112,7 +112,8 @@ def outcome_figure(findings: Findings) -> Picture | None:
     _as_bars(figure, len(rows), "trials")
     ended = findings.summary.counts
     parts = [f"{getattr(ended, ending)} {ending}" for ending in ENDINGS]
-    text = f"Of {counted(ended.ended, 'trial')} that have ended, {', '.join(parts)}."
+    have = verb(ended.ended, "has", "have")
+    text = f"Of {counted(ended.ended, 'trial')} that {have} ended, {', '.join(parts)}."
     table = Table(
         ["scheduler", "trials", *ENDINGS],
         [[r.name, str(r.trials), *(str(getattr(r, e)) for e in ENDINGS)] for r in rows],

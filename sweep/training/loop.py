@@ -21,6 +21,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from sweep.errors import InputError, ScheduleError, TrainingError, did_you_mean
 from sweep.imports import load_object
 from sweep.metric import Metric
+from sweep.numbers import counted
 from sweep.schedules import Schedule
 from sweep.training.checkpoints import Checkpoint, Checkpoints
 from sweep.training.engine import EpochResult, LoopSettings, TrialError, TrialSpec
@@ -377,8 +378,8 @@ class LoopEngine:
             yielded = _Yielded.read(next(run.generator), settings.metric)
         except StopIteration:
             raise TrainingError(
-                f"the loop ended after {run.epoch} of {settings.epochs} epochs; it must yield its "
-                "metric once an epoch"
+                f"the loop ended after {run.epoch} of {counted(settings.epochs, 'epoch')}; it must "
+                "yield its metric once an epoch"
             ) from None
         if run.course.total_steps is None:
             raise TrainingError(
@@ -427,7 +428,7 @@ class LoopEngine:
             return
         raise TrainingError(
             f"the loop yielded more than {epochs} times; it must yield its metric once an epoch, "
-            f"for the {epochs} epochs that it is told"
+            f"for the {counted(epochs, 'epoch')} that it is told"
         )
 
     def _note_once(self, text: str) -> None:
