@@ -43,7 +43,7 @@ def ask(port: int, path: str) -> Any:
     return json.loads(body) if path.startswith("/api/") else body
 
 
-def fetched(port: int, path: str, secs: float = 30.0) -> bytes:
+def fetched(port: int, path: str, secs: float = 120.0) -> bytes:
     """What the dashboard answers, once it is up."""
     deadline = time.monotonic() + secs
     while True:

@@ -720,7 +720,6 @@ def test_a_state_that_nobody_takes_is_said(tmp_path: Path) -> None:
     assert not (tmp_path / "kept").exists()
 
 
-@pytest.mark.timeout(120)
 def test_a_sweep_killed_in_the_middle_of_a_trial_goes_on_there(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(RESUMED.replace("WAIT", "0.15"))
     command = [sys.executable, "-m", "sweep", "run", "--loop", "train.py:train", "--epochs", "30"]
@@ -729,7 +728,7 @@ def test_a_sweep_killed_in_the_middle_of_a_trial_goes_on_there(tmp_path: Path) -
         command, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL
     )
     trained = tmp_path / "trained.txt"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while not trained.exists() or len(trained.read_text().splitlines()) < 40:
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.02)

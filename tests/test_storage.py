@@ -350,7 +350,7 @@ class TestRepairJournal:
             "removed the lock that a killed process left on study.journal"
         ]
         finished_trials(new_study(str(journal)), 1)
-        assert time.monotonic() - started < 2.5
+        assert time.monotonic() - started < 20  # Optuna would wait for 30 s
         assert not os.path.lexists(lock)
         assert self.trials(journal) == 4
 
