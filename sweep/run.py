@@ -455,7 +455,7 @@ def _why_nothing_completed(sweep: Sweep) -> str:
     if not ended:
         return "no trial has ended: give a longer --timeout"
     reasons = [str(trial.user_attrs.get("reason", "")) for trial in (failed or ended)]
-    most = max(set(reasons), key=reasons.count)
+    most = max(dict.fromkeys(reasons), key=reasons.count)  # of equals, the earliest trial's
     if failed:
         advice = "mend what raises, then run it again with --fresh"
     else:
