@@ -257,9 +257,9 @@ def _check_direction(study: optuna.Study, direction: StudyDirection, url: str) -
         return
     begun = " and ".join(other.name.lower() for other in study.directions)
     raise StorageError(
-        f"{without_password(url)}: study {study.study_name!r} was begun to {begun}, not to "
-        f"{direction.name.lower()}; give another --out or --storage, or throw its trials away with "
-        "--fresh"
+        f"{without_password(url)}: study {study.study_name!r} was begun with the "
+        f"direction {begun}, not {direction.name.lower()}; give another --out or --storage, or "
+        "throw its trials away with --fresh"
     )
 
 

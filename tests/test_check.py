@@ -386,7 +386,7 @@ class TestCommand:
         )
         done = sweep("check", *loop, "--direction", "minimize", cwd=folder)
         (problem,) = json.loads(done.stdout)["problems"]
-        assert "was begun to maximize, not to minimize; give another --out" in problem
+        assert "with the direction maximize, not minimize; give another --out" in problem
         done = sweep("check", *loop, "--direction", "minimize", "--fresh", cwd=folder)
         assert json.loads(done.stdout)["problems"] == []
         (problem,) = json.loads(sweep("check", *loop, cwd=folder).stdout)["problems"]

@@ -111,7 +111,7 @@ def test_fresh_may_change_the_direction(
         assert best["val_accuracy"] == pytest.approx(wanted)
     done = sweep("run", *arguments, "--direction", "minimize", cwd=tmp_path)
     assert done.returncode == 1
-    assert "was begun to maximize, not to minimize; give another --out" in done.stderr
+    assert "with the direction maximize, not minimize; give another --out" in done.stderr
     assert len(pd.read_csv(tmp_path / "studies/train/results.csv")) == 2
 
 

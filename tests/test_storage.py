@@ -398,8 +398,8 @@ class TestOpenStudy:
         with pytest.raises(StorageError) as raised:
             new_study(url)
         assert str(raised.value) == (
-            f"{url}: study 'mine' was begun to maximize, not to minimize; give another --out or "
-            "--storage, or throw its trials away with --fresh"
+            f"{url}: study 'mine' was begun with the direction maximize, not minimize; give "
+            "another --out or --storage, or throw its trials away with --fresh"
         )
 
     def test_many_processes_create_it_at_once(self, tmp_path: Path) -> None:
@@ -461,7 +461,9 @@ class TestPeekStudy:
             trial.value for trial in study.trials
         ]
         assert peek_study("other", url, tmp_path) is None
-        with pytest.raises(StorageError, match="was begun to minimize, not to maximize; give"):
+        with pytest.raises(
+            StorageError, match="was begun with the direction minimize, not maximize"
+        ):
             peek_study("mine", url, tmp_path, maximize=True)
         assert contents(tmp_path) == before
 
