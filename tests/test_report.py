@@ -435,7 +435,7 @@ def test_report_of_nothing_completed(tmp_path: Path) -> None:
     study = new_study()
     add(study, params("cosine", 0.9), [math.nan], PRUNED, "diverged at epoch 1: MSE is nan")
     text = rendered(tables.full_report(summarise(study, CONFIG, tmp_path)))
-    assert "no trial has completed yet (1 have ended)" in text
+    assert "no trial has completed yet (1 has ended)" in text
     assert "1 diverged of 10" in text
     assert "Best trials" not in text
 
