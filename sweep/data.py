@@ -12,8 +12,10 @@ import numpy.typing as npt
 
 from sweep.dataset import Array, Dataset
 from sweep.errors import DataError
+from sweep.magnitude import out_of_range
+from sweep.numbers import listed
 from sweep.preparation import Preparation, Rows, log1p, target_name, target_values
-from sweep.sources import SOURCES, Table, listed, read_table
+from sweep.sources import SOURCES, Table, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +51,8 @@ def load_dataset(config: DataConfig, seed: int, folders: tuple[Path, ...] = ()) 
         y = log1p(y, table.place)
     train, validation, test = _split_rows(table.place, len(y), config, seed)
     _refuse_constant(y.iloc[train], table.place)
+    if reason := out_of_range(y, config.scale):
+        raise DataError(f"{table.place}: data.target = {target!r} {reason}")
     mean = float(y.iloc[train].mean()) if config.scale else 0.0
     scale = float(y.iloc[train].std(ddof=0)) if config.scale else 1.0
     values = ((y.to_numpy() - mean) / scale)[:, None]  # (rows, 1)
@@ -69,6 +73,7 @@ def load_dataset(config: DataConfig, seed: int, folders: tuple[Path, ...] = ()) 
         unit=f"log(1 + {target})" if target in logs else target,
         notes=(*table.notes, *preparation.notes),
         missing=preparation.missing,
+        constant=preparation.constant,
         fingerprint=_fingerprint(
             *(array[rows] for array in (inputs, targets) for rows in (train, validation, test))
         ),

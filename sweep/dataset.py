@@ -27,6 +27,7 @@ class Dataset:
         notes: What happened to the table on the way, a sentence each.
         fingerprint: Changes when any value in the arrays does.
         missing: How many values are missing in a column of the table, where any are.
+        constant: The columns that were left out for having one value in all training rows.
     """
 
     x_train: Array
@@ -43,3 +44,4 @@ class Dataset:
     notes: tuple[str, ...]
     fingerprint: str
     missing: Mapping[str, int] = field(default_factory=dict)
+    constant: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from sweep.errors import ModelError, did_you_mean
 from sweep.imports import load_object
+from sweep.numbers import listed
 
 if TYPE_CHECKING:
     from sweep.settings import ModelConfig
@@ -244,7 +245,17 @@ def squared(output: object, rows: int, name: str) -> Tensor:
     )
 
 
-def check_model(model: nn.Module, x: Tensor, y: Tensor) -> None:
+def left_out_hint(constant: Sequence[str]) -> str:
+    """What to say of columns that were left out of a model's input for having one value."""
+    several = len(constant) > 1
+    return (
+        f"column{'s' if several else ''} {listed(map(repr, constant))} "
+        f"{'were' if several else 'was'} left out for having one value in all training rows; "
+        'data.constant = "keep" keeps what is constant'
+    )
+
+
+def check_model(model: nn.Module, x: Tensor, y: Tensor, constant: Sequence[str] = ()) -> None:
     """Take one step's gradient on a copy of the model, so that its faults show before training.
 
     Neither the model nor torch's generators change.
@@ -253,6 +264,7 @@ def check_model(model: nn.Module, x: Tensor, y: Tensor) -> None:
         model: The model, on the device of x.
         x: Inputs of shape (rows, features); the first few are used.
         y: Targets of shape (rows,).
+        constant: Columns that were left out of x for having one value, for the error to name.
 
     Raises:
         ModelError: The model cannot be copied, called or differentiated, its output is of a
@@ -267,7 +279,7 @@ def check_model(model: nn.Module, x: Tensor, y: Tensor) -> None:
         if not trainable:
             raise ModelError(f"model {name!r} has no trainable parameters")
         given = x.clone()
-        loss = functional.mse_loss(_checked_output(probe, given, name), y)
+        loss = functional.mse_loss(_checked_output(probe, given, name, constant), y)
         if not torch.equal(given, x):
             raise ModelError(
                 f"model {name!r} changes its input in place; begin forward with x = x.clone()"
@@ -298,17 +310,23 @@ def _copied(model: nn.Module, name: str) -> nn.Module:
         raise ModelError(f"model {name!r} cannot be copied: {error}") from error
 
 
-def _checked_output(model: nn.Module, x: Tensor, name: str) -> Tensor:
+def _checked_output(model: nn.Module, x: Tensor, name: str, constant: Sequence[str] = ()) -> Tensor:
     """Predictions of shape (rows,), finite and of the inputs' type."""
     shape = tuple(x.shape)
     try:
         output = model(x)
     except Exception as error:
         kind = type(error).__name__
+        hint = f" ({left_out_hint(constant)})" if constant else ""
         raise ModelError(
-            f"model {name!r}: its forward pass failed on an input of shape {shape}: {kind}: {error}"
+            f"model {name!r}: its forward pass failed on an input of shape {shape}: "
+            f"{kind}: {error}{hint}"
         ) from error
-    prediction = squared(output, len(x), name)
+    try:
+        prediction = squared(output, len(x), name)
+    except ModelError as problem:
+        hint = f" ({left_out_hint(constant)})" if constant else ""
+        raise ModelError(f"{problem}{hint}") from None
     if prediction.dtype != x.dtype:
         raise ModelError(f"model {name!r} returned {prediction.dtype}; expected {x.dtype}")
     if not prediction.isfinite().all():

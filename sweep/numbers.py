@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+
+import tomlkit
 
 MISSING = "-"
 
@@ -48,3 +51,15 @@ def counted(count: int, noun: str) -> str:
 def verb(count: int, of_one: str, of_several: str) -> str:
     """What goes with a number of things: `has` of one, `have` of any other number."""
     return of_one if count == 1 else of_several
+
+
+def listed(words: Iterable[str], limit: int = 20) -> str:
+    """The words with commas between them; those beyond the limit are counted."""
+    words = list(words)
+    more = [f"and {len(words) - limit} more"] if len(words) > limit else []
+    return ", ".join([*words[:limit], *more])
+
+
+def toml_list(names: Iterable[str]) -> str:
+    """Names as TOML has a list of them."""
+    return tomlkit.item(list(names)).as_string()

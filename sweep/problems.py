@@ -222,6 +222,7 @@ _EXPECTED = {
     "optimizer.batch_size": 'a whole number of at least 1, or "full"',
     "optimizer.betas": "two numbers of at least 0 and below 1",
     "data.log1p": "true, false or a list of columns",
+    "data.dates": 'true, false, "day-first" or "month-first"',
     "sampler": "a name or a table",
     "pruner": "a name or a table",
 }

@@ -23,7 +23,8 @@ Objective = Literal["best", "final", "averaged"]
 """Which validation MSE is a trial's value, and which weights its product: those of the best epoch,
 of the final one, or the averaged ones of the epoch in which they are best."""
 
-DATA_SOURCES = ("behaviour-log", "diabetes")
+_BEHAVIOUR_COUNTS = "behaviour-log"
+DATA_SOURCES = (_BEHAVIOUR_COUNTS, "diabetes")
 MODELS = ("order-pre", "mlp", "linear")
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SAMPLERS = ("auto", "family", "tpe", "random", "grid", "qmc", "cmaes", "gp")
@@ -88,12 +89,16 @@ class PivotConfig(_Section):
 class DataConfig(_Section):
     """Where the table comes from, what is learnt from it, and how it is prepared and split."""
 
-    source: str = "behaviour-log"
+    source: str = _BEHAVIOUR_COUNTS
     target: str | None = None
     features: list[str] | None = None
     drop: list[str] = []
     columns: list[str] | None = None
     pivot: PivotConfig | None = None
+    numbers: list[str] = []
+    categories: list[str] = []
+    dates: bool | Literal["day-first", "month-first"] = False
+    constant: Literal["drop", "keep"] = "drop"
     log1p: bool | list[str] = False
     scale: bool = True
     users: int = Field(2000, ge=10, le=20_000)
@@ -118,7 +123,11 @@ class DataConfig(_Section):
 
 
 class ModelConfig(_Section):
-    """A built-in model or `module:Class`, and what it is built with."""
+    """A built-in model or `module:Class`, and what it is built with.
+
+    A study that names none has `mlp`, or `order-pre` if it counts behaviours: the generated log, or
+    a table with a pivot.
+    """
 
     name: Annotated[str, BeforeValidator(_model_name)] = "order-pre"
     hidden: list[Annotated[int, Field(ge=1)]] = [64, 64]
@@ -263,6 +272,9 @@ _FREE = {
 _TABLE = {"data", "model", "optimizer"}
 """What a study has no use for where the training loop is the user's own."""
 
+_SEEN_IN_ROWS = ("source", "numbers", "categories", "dates", "constant")
+"""Settings of the data that need not stay, as long as the rows that come of them do."""
+
 _LOOP = {"loop", "metric", "direction", "horizon", "evaluate_every", "threads"}
 """What a study has no use for where it is not."""
 
@@ -336,6 +348,23 @@ class StudyConfig(_Section):
 
     @model_validator(mode="before")
     @classmethod
+    def _choose_model(cls, values: Any) -> Any:
+        """The model of a study that names none is the one that suits its table."""
+        if not isinstance(values, dict) or values.get("loop") is not None:
+            return values
+        model, data = values.get("model", {}), values.get("data", {})
+        if not isinstance(model, dict) or "name" in model:
+            return values
+        source, pivot = (
+            (data.get("source", _BEHAVIOUR_COUNTS), data.get("pivot"))
+            if isinstance(data, dict)
+            else (getattr(data, "source", None), getattr(data, "pivot", None))
+        )
+        counts = source == _BEHAVIOUR_COUNTS or pivot is not None
+        return {**values, "model": {"name": "order-pre" if counts else "mlp", **model}}
+
+    @model_validator(mode="before")
+    @classmethod
     def _count_evaluations(cls, values: Any) -> Any:
         """A loop that is counted in steps has as many epochs as evaluations."""
         if not isinstance(values, dict):
@@ -401,7 +430,8 @@ class StudyConfig(_Section):
         kept = dict(_flatten(self.model_dump(mode="json", exclude=left_out)))
         kept["pruner.signal"] = self.pruner.signal  # pruners compare what trials have reported
         kept["trial_seeds"] = "shared" if self.shares_seed else "fresh"
-        kept.pop("data.source", None)  # a file may move; its rows are compared by their fingerprint
+        for name in _SEEN_IN_ROWS:  # a file may move; rows are compared by their fingerprint
+            kept.pop(f"data.{name}", None)
         return kept | {f"space.{n}": text for n, text in self.search_space.to_dict().items()}
 
     def to_toml(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 
 from sweep.behaviour_log import BEHAVIOURS, behaviour_log
+from sweep.columns import alike
 from sweep.errors import DataError, did_you_mean
 from sweep.imports import is_reference, load_object
+from sweep.numbers import listed
 
 if TYPE_CHECKING:
     from sweep.settings import DataConfig, PivotConfig
@@ -133,8 +135,8 @@ def pivot_counts(
 
     Returns:
         The counts, with a row per value of `index` and a column per code, in sorted order and
-        named by the code's text (4 and 4.0 become "4"); and a note on events left out because
-        either value is missing.
+        named by the code's text (4 and 4.0 become "4"); and notes on events left out because
+        either value is missing, and on values that are probably the same.
 
     Raises:
         DataError: There are more codes than a table can sensibly have columns.
@@ -150,8 +152,14 @@ def pivot_counts(
         )
     counts = known.groupby(keys, observed=True).size().unstack(fill_value=0)
     left_out = len(events) - len(known)
-    note = f"{left_out} of {len(events)} events left out: no {index!r} or no {columns!r}"
-    return _with_text_names(counts.reset_index(drop=True)), (note,) if left_out else ()
+    notes = []
+    if left_out:
+        what = f"no {index!r} or no {columns!r}"
+        notes.append(f"{left_out} of {len(events)} events left out: {what}")
+    for name in (columns, index):
+        if same := alike(known[name]):
+            notes.append(f"values of {name!r} that differ by blanks or case are kept apart: {same}")
+    return _with_text_names(counts.reset_index(drop=True)), tuple(notes)
 
 
 def _codes(values: pd.Series[Any]) -> pd.Series[Any]:
@@ -319,13 +327,6 @@ def _refuse_duplicates(table: Table) -> None:
 
 def _either(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} or {words[-1]}"
-
-
-def listed(words: Iterable[str], limit: int = 20) -> str:
-    """The words with commas between them; those beyond the limit are counted."""
-    words = list(words)
-    more = [f"and {len(words) - limit} more"] if len(words) > limit else []
-    return ", ".join([*words[:limit], *more])
 
 
 def no_such_column(name: str, table: Table) -> str:

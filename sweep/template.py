@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sweep.data import load_dataset
 from sweep.errors import InputError
 from sweep.files import write_whole
+from sweep.numbers import toml_list
+from sweep.preparation import UnusableColumns
 from sweep.settings import DataConfig
 
 _COMMENT_AT = 30
@@ -17,7 +20,7 @@ _COMMENT_AT = 30
 
 _TEMPLATE = """\
 # {rows} rows; columns: {columns}
-epochs = 30                   # passes over the training rows in each trial
+{notes}epochs = 30                   # passes over the training rows in each trial
 trials = 100                  # in all; running the study again continues up to this number
 seed = 0
 objective = "best"            # lowest validation MSE over the epochs; or "final", "averaged"
@@ -26,7 +29,7 @@ objective = "best"            # lowest validation MSE over the epochs; or "final
 source = {source}             # relative to this file
 target = {target}
 # features = [...]            # only these columns; all others are used if left out
-# drop = [...]                # not these
+{drop}
 # log1p = true                # for heavy-tailed counts and prices; MSE is then in log units
 validation = 0.2              # share of the rows that schedules are chosen by
 test = 0.1                    # share that is looked at once, at the end
@@ -55,14 +58,25 @@ name = "auto"                 # or thorough, fast, median, percentile, asha, hyp
 """
 
 
-def write_study_file(table: Path, target: str | None, out: Path | None, force: bool) -> Path:
+def write_study_file(
+    table: Path,
+    target: str | None,
+    out: Path | None,
+    force: bool,
+    drop: Sequence[str] = (),
+    note: Callable[[str], None] = lambda text: None,
+) -> Path:
     """Write a study file for a table after a look at it.
+
+    Columns that cannot be learnt from are in its `drop`, each with the reason beside it.
 
     Args:
         table: A CSV or Parquet file.
         target: The column to predict.
         out: The study file; `studies/<name>.toml` if None.
         force: Whether to write over a file.
+        drop: Columns to leave out in any case.
+        note: Told what became of the table, a sentence at a time.
 
     Returns:
         The study file's path.
@@ -77,17 +91,44 @@ def write_study_file(table: Path, target: str | None, out: Path | None, force: b
         raise InputError(
             f"{path}: there already; write over it with --force, or name another --out"
         )
-    data = load_dataset(DataConfig(source=str(table), target=target), 0, (Path.cwd(),))
+    config = DataConfig(source=str(table), target=target, drop=list(drop))
+    reasons: dict[str, str] = {}
+    try:
+        data = load_dataset(config, 0, (Path.cwd(),))
+    except UnusableColumns as unusable:
+        reasons = unusable.reasons
+        config = config.model_copy(update={"drop": [*drop, *reasons]})
+        data = load_dataset(config, 0, (Path.cwd(),))
+    left_out = dict.fromkeys(drop, "") | reasons
+    for name, reason in reasons.items():
+        note(f"column {name!r} left out: it {reason}")
+    for text in data.notes:
+        note(text)
     rows = sum(len(y) for y in (data.y_train, data.y_validation, data.y_test))
     content = _TEMPLATE.format(
         rows=rows,
         columns=_one_line(", ".join((*data.features, data.target))),
         source=json.dumps(_source(table, path), ensure_ascii=False),
         target=json.dumps(data.target, ensure_ascii=False),
+        notes="".join(f"# {_one_line(text, 400)}\n" for text in data.notes),
+        drop=_drop_lines(left_out),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, content)
     return path
+
+
+def _drop_lines(reasons: Mapping[str, str]) -> str:
+    """The setting `drop`, with the reason beside each column that has one."""
+    if not reasons:
+        return "# drop = [...]".ljust(_COMMENT_AT) + "# not these"
+    lines = []
+    for name, reason in reasons.items():
+        line = f"    {toml_list([name])[1:-1]},"
+        lines.append(
+            f"{line.ljust(_COMMENT_AT - 1)} # {_one_line(reason, 400)}" if reason else line
+        )
+    return "\n".join(["drop = [", *lines, "]"])
 
 
 def put_lr_range(study_file: Path, bounds: str, comment: str) -> None:

@@ -151,9 +151,15 @@ class TestColumns:
 
     def test_numbers_with_a_text_among_them(self, tmp_path: Path) -> None:
         values = [str(place) for place in range(60)]
-        values[32] = "?"
+        values[32] = "much"
         write(tmp_path, table(60).assign(power=values))
-        assert error(tmp_path).endswith("most of them are numbers, but data row 33 is '?'")
+        data = load(tmp_path)
+        assert data.features == ("area", "rooms", "power")
+        assert data.missing == {"power": 1}
+        assert data.notes[0] == (
+            "column 'power' is taken as numbers, and as missing 1 of 60 values, 'much' in data "
+            "row 33; data.categories = ['power'] takes it as categories"
+        )
 
     def test_many_texts_that_repeat_are_refused_too(self, tmp_path: Path) -> None:
         codes = [f"code {place % 1001}" for place in range(2500)]
@@ -164,9 +170,10 @@ class TestColumns:
         frame = table().assign(day=pd.date_range("2024-01-01", periods=20))
         frame.to_parquet(tmp_path / "homes.parquet")
         data = load(tmp_path, source="homes.parquet")
-        assert data.notes == ("column 'day' left out: it holds dates",)
+        remedy = "data.dates = true makes numbers of them: year, month, weekday and hour"
+        assert data.notes == (f"column 'day' left out: it holds dates; {remedy}",)
         assert error(tmp_path, source="homes.parquet", features=["day"]) == (
-            "homes.parquet: data.features = 'day': it holds dates; turn them into numbers first"
+            f"homes.parquet: column 'day' holds dates; {remedy}; take it out of data.features"
         )
         assert error(tmp_path, source="homes.parquet", target="day") == (
             "homes.parquet: data.target = 'day': it holds dates, not numbers"
@@ -176,7 +183,8 @@ class TestColumns:
         write(tmp_path, table().assign(area=1, rooms=np.nan))
         assert error(tmp_path) == (
             "homes.csv: no feature column is left\n"
-            "  columns 'area', 'rooms' left out: one value in all training rows"
+            "  columns 'area', 'rooms' left out: one value in all training rows "
+            '(data.constant = "keep" keeps them)'
         )
         assert error(tmp_path, drop=["area", "rooms"]) == "homes.csv: no feature column is left"
 
@@ -221,22 +229,21 @@ class TestTarget:
             "there is nothing to learn"
         )
 
-    @pytest.mark.parametrize("column", ["area", "price"])
-    def test_infinite_values(self, tmp_path: Path, column: str) -> None:
+    @pytest.mark.parametrize(
+        ("column", "place", "also"),
+        [
+            ("area", "column 'area'", '; leave it out with drop = ["area"] under [data]'),
+            ("price", "data.target = 'price'", ""),
+        ],
+    )
+    def test_infinite_values(self, tmp_path: Path, column: str, place: str, also: str) -> None:
         frame = table()
         frame.loc[4, column] = np.inf
         frame.loc[1, "price"] = np.nan
         write(tmp_path, frame)
         assert error(tmp_path) == (
-            f"homes.csv: column {column!r} is infinite in data row 5; "
-            "leave the row out, or put a number in its place"
-        )
-
-    def test_values_too_large(self, tmp_path: Path) -> None:
-        write(tmp_path, table().assign(area=1e300 * np.arange(20)))
-        assert error(tmp_path, scale=False) == (
-            "homes.csv: values too large for 32-bit numbers in 'area'; "
-            "divide them by a constant, or take their logarithm with data.log1p"
+            f"homes.csv: {place} is infinite in data row 5; "
+            f"leave the row out, or put a number in its place{also}"
         )
 
 

@@ -15,11 +15,13 @@ PACKAGE = Path(__file__).parent.parent / "sweep"
 
 FLOORS = [
     {"errors", "numbers", "paired", "metric", "divergence", "library_warnings"},
-    {"files", "imports", "shapes", "behaviour_log", "arguments", "dataset", "halving"},
+    {"files", "imports", "shapes", "behaviour_log", "arguments", "dataset", "halving"}
+    | {"dates", "magnitude"},
     {"schedule_code", "warmup"},
     {"schedules", "journal"},
     {"space", "parzen"},
     {"settings", "locations", "family_sampler", "ends"},
+    {"columns"},
     {"samplers", "pruners", "sources", "models", "storage"},
     {"preparation", "problems"},
     {"data", "study"},

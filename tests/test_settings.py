@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from sweep.settings import MODELS, OPTIMIZERS, PRUNERS, SAMPLERS, StudyConfig
+from sweep.settings import (
+    MODELS,
+    OPTIMIZERS,
+    PRUNERS,
+    SAMPLERS,
+    DataConfig,
+    ModelConfig,
+    StudyConfig,
+)
 from sweep.space import Choice, Range
 
 EVERYTHING: dict[str, Any] = {
@@ -33,6 +41,10 @@ EVERYTHING: dict[str, Any] = {
         "drop": ["id"],
         "columns": ["user", "what"],
         "pivot": {"index": "user", "columns": "what"},
+        "numbers": ["a"],
+        "categories": ["b"],
+        "dates": "day-first",
+        "constant": "keep",
         "log1p": ["fav"],
         "scale": False,
         "users": 50,
@@ -329,3 +341,33 @@ class TestComparable:
     def test_tells_near_ranges_apart(self) -> None:
         near = [config(space={"lr": f"0.{digits}:1"}) for digits in ("12345678", "12345679")]
         assert near[0].comparable() != near[1].comparable()
+
+
+class TestModel:
+    @pytest.mark.parametrize(
+        ("settings", "model"),
+        [
+            ({}, "order-pre"),
+            ({"data": {"users": 50}}, "order-pre"),
+            ({"data": {"source": "one.csv", "target": "y"}}, "mlp"),
+            ({"data": {"source": "diabetes"}, "model": {"hidden": [8]}}, "mlp"),
+            ({"data": {"source": "my.py:rows"}}, "mlp"),
+            ({"data": {"source": "l.csv", "pivot": {"index": "a", "columns": "b"}}}, "order-pre"),
+            ({"data": {"source": "one.csv"}, "model": {"name": "order-pre"}}, "order-pre"),
+            ({"model": {"name": "linear"}}, "linear"),
+        ],
+    )
+    def test_suits_the_table_unless_it_is_named(self, settings: dict[str, Any], model: str) -> None:
+        config = StudyConfig.model_validate(settings)
+        assert config.model.name == model
+        assert config.model.hidden == settings.get("model", {}).get("hidden", [64, 64])
+        saved = StudyConfig.model_validate(tomllib.loads(config.to_toml()))
+        assert saved.model == config.model
+
+    def test_of_sections_that_are_built_already(self) -> None:
+        assert StudyConfig(data=DataConfig(source="one.csv")).model.name == "mlp"
+        own = ModelConfig(name="linear")
+        assert StudyConfig(data=DataConfig(source="one.csv"), model=own).model == own
+
+    def test_a_loop_has_none(self) -> None:
+        assert "model" not in StudyConfig(loop="train.py:train").model_fields_set

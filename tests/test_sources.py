@@ -254,7 +254,10 @@ class TestOwnFunction:
         code = "def make(): return pd.DataFrame({'a': range(9), 'price': range(9), 3: 1})"
         data = load(tmp_path, source=self.write(tmp_path, "own_frame", code))
         assert data.features == ("a",)
-        assert data.notes == ("column '3' left out: one value in all training rows",)
+        assert data.notes == (
+            "column '3' left out: one value in all training rows "
+            '(data.constant = "keep" keeps it)',
+        )
 
     def test_frame_is_treated_as_a_log(self, tmp_path: Path) -> None:
         code = "def make(): return pd.DataFrame({'user': [1, 1, 2, 3], 'behaviour': list('abba')})"

@@ -96,3 +96,44 @@ def test_looks_at_the_table_before_it_writes(table: str, target: str) -> None:
 def test_without_a_target_the_columns_are_listed() -> None:
     with pytest.raises(DataError, match="größe €"):
         write_study_file(Path("houses.parquet"), None, None, False)
+
+
+class TestColumnsThatCannotBeLearntFrom:
+    @pytest.fixture
+    def table(self) -> Path:
+        places = np.arange(80)
+        names = [f"person {place}" for place in places]
+        frame = pd.DataFrame({"area": 10.0 + places % 9, "y": places % 5, "fixed": 1.0})
+        hostile = 'na"me\n[space]\nlr = 1 # '
+        frame[hostile] = names
+        frame["half"] = [names[place] if place % 3 else place for place in places]
+        frame.to_csv("people.csv", index=False)
+        return Path("people.csv")
+
+    def test_are_left_out_with_the_reason_beside_each(self, table: Path) -> None:
+        told: list[str] = []
+        path = write_study_file(table, "y", None, False, note=told.append)
+        config = load_study(path)
+        assert config.data.drop == ['na"me\n[space]\nlr = 1 # ', "half"]
+        assert config.space == StudyConfig().space.model_copy(update={"lr": config.space.lr})
+        assert str(config.space.lr) == "0.0001:1:log"
+        text = path.read_text()
+        assert text.count("# has 80 different texts in 80 rows, too many for categories") == 2
+        assert "# column 'fixed' left out: one value in all training rows" in text
+        assert [line.partition(" left out")[0] for line in told] == [
+            "column 'na\"me\\n[space]\\nlr = 1 # '",
+            "column 'half'",
+            "column 'fixed'",
+        ]
+        location = locate_study(str(path))
+        data = load_dataset(config.data, config.seed, location.code_folders)
+        assert data.features == ("area",)
+
+    def test_beside_those_that_are_named(self, table: Path) -> None:
+        config = load_study(write_study_file(table, "y", None, False, drop=["fixed"]))
+        assert config.data.drop == ["fixed", 'na"me\n[space]\nlr = 1 # ', "half"]
+
+    def test_not_if_none_would_be_left(self, table: Path) -> None:
+        with pytest.raises(DataError, match="no feature column is left"):
+            write_study_file(table, "y", None, False, drop=["area", "fixed"])
+        assert not Path("studies").exists()

@@ -18,6 +18,12 @@ def init(
         Path | None,
         typer.Option(metavar="FILE", help="The study file; studies/<name>.toml if left out."),
     ] = None,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN", help="A column to leave out, beside those that cannot be learnt from."
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file.")] = False,
     probe: Annotated[
         bool, typer.Option("--probe", help="Run `sweep lr-range` for the range of lr.")
@@ -25,15 +31,19 @@ def init(
 ) -> None:
     """Write a commented study file for a table.
 
+    Columns that cannot be learnt from are left out by it, and it says why.
+
     Examples:
 
       sweep init houses.csv --target price
 
-      sweep init houses.csv --target price --probe
+      sweep init houses.csv --target price --drop address --probe
     """
     from sweep.template import write_study_file
 
-    path = write_study_file(Path(table), target, out, force)
+    path = write_study_file(
+        Path(table), target, out, force, drop or (), lambda text: typer.echo(f"note: {text}")
+    )
     if probe:
         from sweep.lr_range import probe_study_file
 

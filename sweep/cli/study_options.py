@@ -129,7 +129,7 @@ class StudyOptions:
         str | None,
         typer.Option(
             metavar="NAME",
-            help="order-pre, mlp, linear, or module:Class.",
+            help="mlp, linear, order-pre (for counts of behaviours), or module:Class.",
             rich_help_panel="Training",
         ),
     ] = None

@@ -10,7 +10,6 @@ from rich.text import Text
 from sweep.check import Check, DataFacts
 from sweep.numbers import MISSING, counted, duration, number, percent
 from sweep.report.fitting import Column, FittingTable
-from sweep.speed import Forecast, Speed
 from sweep.training.anatomy import Anatomy
 from sweep.training.gradient_graph import tree_lines
 
@@ -29,7 +28,7 @@ def check_report(check: Check) -> Group:
     if check.schedules:
         parts += [_schedule_table(check), Text()]
     if check.speed:
-        parts += [_facts("Time", _time_rows(check.speed, check.forecast)), Text()]
+        parts += [_facts("Time", _time_rows(check)), Text()]
     if check.notes:
         parts += [_facts("Search", [("note", note) for note in check.notes]), Text()]
     return Group(*parts, *_verdict(check))
@@ -107,7 +106,7 @@ def _gradient_lines(anatomy: Anatomy) -> list[RenderableType]:
         lines.append(f"the gradient is 0 everywhere in {', '.join(anatomy.zero_gradient)}")
     if frozen := [g.name for g in anatomy.gradients if not g.trainable]:
         lines.append(f"frozen: {', '.join(frozen)}")
-    return [Text(line) for line in lines]
+    return [Text(line) for line in [*lines, *anatomy.notes]]
 
 
 def _schedule_table(check: Check) -> FittingTable:
@@ -131,11 +130,16 @@ def _schedule_table(check: Check) -> FittingTable:
     )
 
 
-def _time_rows(speed: Speed, ahead: Forecast | None) -> list[tuple[str, str]]:
+def _time_rows(check: Check) -> list[tuple[str, str]]:
+    speed, ahead = check.speed, check.forecast
+    if speed is None:
+        return []
+    said = check.anatomy.notes if check.anatomy else ()
+    notes = [note for note in speed.notes if note not in said]
     lanes = f", {speed.lanes} trials at once in each" if speed.lanes > 1 else ""
     rows = [
         ("engine", speed.engine),
-        *(("why" if i == 0 else "", note) for i, note in enumerate(speed.notes)),
+        *(("why" if i == 0 else "", note) for i, note in enumerate(notes)),
         ("workers", f"{speed.workers}{lanes}"),
     ]
     if ahead is None:

@@ -16,6 +16,7 @@ from sweep.models import CHECKED_ROWS, check_model, predict
 from sweep.training.build import check_last_batch
 from sweep.training.engine import TrainingData, TrainingSettings
 from sweep.training.gradient_graph import Node, gradient_graph
+from sweep.training.inputs import input_notes
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Anatomy:
         loss: The loss before any training, of standardised targets; None without a forward pass.
         graph: From the loss to the parameters; None if there is none.
         problems: What is wrong, a sentence each.
+        notes: What a user should know of it beside that, a sentence each.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Anatomy:
     loss: float | None
     graph: Node | None
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def without_gradient(self) -> tuple[str, ...]:
@@ -103,7 +106,7 @@ def examine(model: nn.Module, data: TrainingData, settings: TrainingSettings) ->
     """
     problems: list[str] = []
     try:
-        check_model(model, data.x_train, data.y_train)
+        check_model(model, data.x_train, data.y_train, data.constant)
         check_last_batch(model, data, settings)
     except ModelError as problem:
         problems.append(str(problem))
@@ -133,6 +136,7 @@ def examine(model: nn.Module, data: TrainingData, settings: TrainingSettings) ->
         loss=None if loss is None else loss.item(),
         graph=gradient_graph(loss, named) if loss is not None and differentiable else None,
         problems=tuple(problems),
+        notes=() if problems else tuple(input_notes(model, data.x_train, data.constant)),
     )
 
 

@@ -20,6 +20,7 @@ from sweep.training.engine import (
     TrainingData,
     TrainingSettings,
 )
+from sweep.training.inputs import input_notes
 from sweep.training.loop import LoopEngine, load_loop
 from sweep.training.sequential import SequentialEngine
 from sweep.training.stackable import survey
@@ -51,6 +52,7 @@ def training_data(data: Dataset, device: torch.device) -> TrainingData:
         x_validation=torch.from_numpy(data.x_validation).to(device),
         y_validation=torch.from_numpy(data.y_validation).to(device),
         target_scale=data.target_scale,
+        constant=data.constant,
     )
 
 
@@ -84,14 +86,18 @@ def build_engine(
         return build_model(model, features, seed, folders)
 
     first = build(0).to(tensors.x_train.device)
-    check_model(first, tensors.x_train, tensors.y_train)
+    check_model(first, tensors.x_train, tensors.y_train, tensors.constant)
     check_last_batch(first, tensors, settings)
+    notes = input_notes(first, tensors.x_train, tensors.constant)
     sequential = SequentialEngine(tensors, build, settings)
+    sequential.notes += notes
     if engine == "sequential":
         return sequential
     known = survey(build, tensors.x_train, tensors.y_train)
     if known.reason is None:
-        return VectorizedEngine(tensors, build, settings, lanes=lanes, known=known)
+        vectorized = VectorizedEngine(tensors, build, settings, lanes=lanes, known=known)
+        vectorized.notes += notes
+        return vectorized
     if engine == "vectorized":
         raise InputError(f"the vectorized engine cannot train this model: {known.reason}")
     sequential.notes.append(f"trials are trained one by one, since {known.reason}")

@@ -204,6 +204,7 @@ class TrainingData:
         x_validation: (rows, features) float32.
         y_validation: (rows,) float32.
         target_scale: Target units in one standardised unit.
+        constant: Columns of the table that are not in x for having one value.
     """
 
     x_train: Tensor
@@ -211,6 +212,7 @@ class TrainingData:
     x_validation: Tensor
     y_validation: Tensor
     target_scale: float
+    constant: tuple[str, ...] = ()
 
     @property
     def mse_scale(self) -> float:
