@@ -17,6 +17,7 @@ _CLOCK = (
     r"^(?P<day>.*?)(?:(?:^|[T,]\s*|\s+)(?P<hour>\d{1,2}):[0-5]\d(?::\d{2}(?:[.,]\d+)?)?"
     r"\s*(?P<half>[AaPp][Mm])?\s*(?P<zone>Z|UTC|[+-]\d{2}:?\d{2})?)?$"
 )
+_HOUR_ALONE = r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2})[T ](\d{1,2})$", r"\1 \2:00"
 _NUMBERS = (
     r"^(?P<a>\d{4}|\d{1,2})(?P<separator>[-/.])(?P<b>\d{1,2})"
     r"(?:(?P=separator)(?P<c>\d{4}|\d{1,2}))?$"
@@ -60,7 +61,7 @@ def read_dates(texts: Texts, order: Order | None = None) -> Dates:
         order: Of days and months in texts whose year comes last; None to find it out.
     """
     different = pd.Series(texts.dropna().unique(), dtype=object)
-    parts = different.str.strip().str.extract(_CLOCK)
+    parts = different.str.strip().str.replace(*_HOUR_ALONE, regex=True).str.extract(_CLOCK)
     heads = parts["day"].str.replace(_WEEKDAY, "", case=False, regex=True)
     numbers = heads.str.extract(_NUMBERS)
     a, b, c = (pd.to_numeric(numbers[name]) for name in "abc")

@@ -110,6 +110,7 @@ class TestDates:
         "%Y-%m-%d", "%Y/%m/%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S+02:00",
         "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y %I:%M %p", "%d/%m/%y", "%d %b %Y", "%B %d, %Y",
         "%d-%b-%y", "%a, %d %b %Y %H:%M", "%Y%m%d",
+        "%Y-%m-%d %H", "%d %b %y",
     )  # fmt: skip
     DAYS = pd.Series(pd.date_range("2019-03-01 09:00", periods=ROWS, freq="47h"))
 
