@@ -23,6 +23,9 @@ MOST = 0.95
 """The share of a text column's values from which on they decide what it holds; the others are then
 missing. A code of its own among numbers is usually more frequent than one in twenty."""
 
+_LOOKED_AT = 1000
+"""Texts that show whether a column may hold dates, before all of it is read as such."""
+
 # What pandas calls the contents of a column of Python objects.
 _NUMBER_KINDS = {"boolean", "integer", "floating", "mixed-integer-float", "decimal", "empty"}
 _DATE_KINDS = {"date", "datetime", "datetime64", "time", "timedelta", "timedelta64", "period"}
@@ -102,15 +105,18 @@ def read_column(column: pd.Series[Any], config: DataConfig) -> Read:
         read = _numbers(numbers, explicit)
         return Read(read.columns, (*_told_number(column, numbers), *read.notes))
     order = config.dates if isinstance(config.dates, str) else None
-    dates = read_dates(column.where(column.isna(), column.astype(str)), order)
-    if _are_most(dates.hours, column):
-        return _dates(column, dates, config)
+    texts = column.where(column.isna(), column.astype(str))
+    first = texts.dropna().head(_LOOKED_AT)
+    if len(first) and _are_most(read_dates(first, order).hours, first, share=0.5):
+        dates = read_dates(texts, order)
+        if _are_most(dates.hours, column):
+            return _dates(column, dates, config)
     return _categories(column, explicit)
 
 
-def _are_most(found: pd.Series[Any], column: pd.Series[Any]) -> bool:
+def _are_most(found: pd.Series[Any], column: pd.Series[Any], share: float = MOST) -> bool:
     known = int(column.notna().sum())
-    return known > 0 and int(found.notna().sum()) >= MOST * known
+    return known > 0 and int(found.notna().sum()) >= share * known
 
 
 def _are_codes(column: pd.Series[Any], numbers: pd.Series[Any]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -62,8 +62,25 @@ def read_dates(texts: Texts, order: Order | None = None) -> Dates:
     """
     different = pd.Series(texts.dropna().unique(), dtype=object)
     parts = different.str.strip().str.replace(*_HOUR_ALONE, regex=True).str.extract(_CLOCK)
-    heads = parts["day"].str.replace(_WEEKDAY, "", case=False, regex=True)
-    numbers = heads.str.extract(_NUMBERS)
+    hours = pd.to_numeric(parts["hour"]).fillna(0)
+    half = parts["half"].str.lower()
+    hours = hours.where(half.isna(), hours % 12 + 12 * (half == "pm"))
+    heads = pd.Series(parts["day"].dropna().unique(), dtype=object)
+    found = _read_days(heads, order)
+    days = _looked_up(parts["day"], heads, found.days).where(hours < 24)
+    is_time = (parts["day"] == "") & parts["hour"].notna() & (hours < 24)
+    hours = hours.where(days.notna() | is_time)
+    return replace(
+        found,
+        days=_looked_up(texts, different, days),
+        hours=_looked_up(texts, different, hours),
+    )
+
+
+def _read_days(texts: Texts, order: Order | None) -> Dates:
+    """The dates of texts without a time of day."""
+    texts = texts.str.replace(_WEEKDAY, "", case=False, regex=True)
+    numbers = texts.str.extract(_NUMBERS)
     a, b, c = (pd.to_numeric(numbers[name]) for name in "abc")
     years_first = numbers["a"].str.len() == 4
     whole = numbers["c"].str.len() == 4
@@ -75,22 +92,14 @@ def read_dates(texts: Texts, order: Order | None = None) -> Dates:
     known = order or shown
     day, month = (b, a) if known == "month-first" else (a, b)
     century = np.where(c < 69, 2000, 1900)  # as POSIX reads two digits
-    year = pd.Series(np.where(whole, c, c + century), index=different.index)
+    year = pd.Series(np.where(whole, c, c + century), index=texts.index)
     in_month = c.where(c.notna(), 1)  # 2020-01 is its first day
-    days = _days(a, b, in_month, years_first & ~(c > 31)).fillna(
-        _days(year, month, day, years_last)
-    )
-    named = heads[numbers["a"].isna() & heads.str.contains("[A-Za-z]{3}", na=False)]
+    days = _days(a, b, in_month, years_first).fillna(_days(year, month, day, years_last))
+    named = texts[numbers["a"].isna() & texts.str.contains("[A-Za-z]{3}", na=False)]
     days = days.fillna(_by_month_name(named).reindex(days.index))
-    hours = pd.to_numeric(parts["hour"]).fillna(0)
-    half = parts["half"].str.lower()
-    hours = hours.where(half.isna(), hours % 12 + 12 * (half == "pm"))
-    is_time = (heads == "") & parts["hour"].notna() & (hours < 24)
-    days = days.where(hours < 24)
-    lookup = texts.map(pd.Series(days.index, index=different))
     return Dates(
-        days=_taken(days, lookup),
-        hours=_taken(hours.where(days.notna() | is_time), lookup),
+        days=days,
+        hours=days.notna().astype(float),
         order=known if years_last.any() else None,
         is_ambiguous=bool(years_last.any()) and known is None,
     )
@@ -129,10 +138,11 @@ def _by_month_name(texts: Texts) -> pd.Series[Any]:
     return days
 
 
-def _taken(values: pd.Series[Any], places: pd.Series[Any]) -> pd.Series[Any]:
-    """A value for each place; missing where there is none."""
+def _looked_up(texts: Texts, known: Texts, values: pd.Series[Any]) -> pd.Series[Any]:
+    """The value of each text, by those of different texts; missing where there is none."""
+    places = texts.map(pd.Series(values.index, index=known))
     found = values.reindex(places.to_numpy())
-    return pd.Series(found.array, index=places.index, name=places.name)
+    return pd.Series(found.array, index=texts.index, name=texts.name)
 
 
 def of_whole_numbers(numbers: pd.Series[Any]) -> Dates | None:
