@@ -13,6 +13,7 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 from scipy.special import betaincinv
 
+from sweep.completion import standing_for_themselves
 from sweep.coordinator import trial_spec
 from sweep.divergence import has_diverged
 from sweep.errors import InputError
@@ -57,7 +58,8 @@ class Audit:
         pruned: All trials that the pruner stopped.
         best_val_mse: The search's best value, which they are compared with.
         epochs_trained: By the whole search.
-        epochs_saved: By pruning: what the pruned trials would have trained on for.
+        epochs_saved: By pruning: what the pruned trials would have trained on for, without what
+            was trained twice because it was pruned first.
         metric: What trials are compared by.
     """
 
@@ -209,12 +211,15 @@ def audit(
         )
         for number, value in values.items()
     ]
+    trained = sum(len(read_record(trial).curve) for trial in sweep.trials)
+    once = sum(len(read_record(trial).curve) for trial in standing_for_themselves(sweep.trials))
+    cut = sum(config.epochs - len(read_record(trial).curve) for trial in pruned)
     found = Audit(
         audited=tuple(sorted(audited, key=lambda one: metric.rank(one.val_mse, one.trial))),
         pruned=len(pruned),
         best_val_mse=float(done[0].values[0]),
-        epochs_trained=sum(len(read_record(trial).curve) for trial in sweep.trials),
-        epochs_saved=sum(config.epochs - len(read_record(trial).curve) for trial in pruned),
+        epochs_trained=trained,
+        epochs_saved=cut - (trained - once),
         metric=metric,
     )
     write_whole(sweep.location.folder / AUDIT, _frame(found).to_csv(index=False))
@@ -222,8 +227,9 @@ def audit(
 
 
 def pruned_trials(sweep: Sweep) -> list[FrozenTrial]:
-    """The trials that the pruner stopped; not those that diverged."""
-    stopped = (trial for trial in sweep.trials if trial.state == TrialState.PRUNED)
+    """The trials that the pruner stopped for good; not those that diverged."""
+    trials = standing_for_themselves(sweep.trials)
+    stopped = (trial for trial in trials if trial.state == TrialState.PRUNED)
     return [trial for trial in stopped if not has_diverged(trial)]
 
 

@@ -12,33 +12,34 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
-from sweep.confirmation import BASELINE, Confirmation, ranked
+from sweep.candidates import affordable_runs, chosen
+from sweep.confirmation import Confirmation, ranked
 from sweep.coordinator import trial_spec
 from sweep.divergence import is_divergence
 from sweep.files import write_whole
+from sweep.numbers import counted, duration
 from sweep.race import FIRST_SEEDS, race
 from sweep.records import TrialRecord, read_record
-from sweep.results import CONFIRM, schedule_of, standing, suggestion_of
+from sweep.results import CONFIRM, schedule_of, suggestion_of
 from sweep.retraining import Retraining
 from sweep.space import Suggestion
+from sweep.time_limit import TimeLimit
 from sweep.training.engine import TrialSpec
 from sweep.training.seeds import mix
 from sweep.underway import Sweep
 from sweep.workers import WorkerPool
 
-_FEWEST = 2
-"""Candidates, beside the constant rate, however small the budget is."""
-
-_MOST_ALIKE = 0.4
-"""Of the candidates, those of one scheduler."""
+_FEWEST_IN_TIME = 2
+"""Candidates that a race must have, however little time there is."""
 
 _WHAT = "confirming the best schedules on fresh seeds"
 
@@ -46,13 +47,26 @@ Runs = dict[tuple[str, int], dict[str, Any]]
 """Rows of confirm.csv by what was trained (see `_key`) and the seed."""
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What came of confirming.
+
+    Args:
+        confirmation: The race; None if it was stopped, or there was no time for one.
+        missing: What there was no time for, in a sentence; empty if for all.
+    """
+
+    confirmation: Confirmation | None = None
+    missing: str = ""
+
+
 def confirm(
     sweep: Sweep,
     pool: WorkerPool,
     stop: threading.Event,
     on_epochs: Callable[[str, int, int], None],
-    deadline: float = math.inf,
-) -> Confirmation | None:
+    limit: TimeLimit | None = None,
+) -> Outcome:
     """Race the best schedules of a search.
 
     Runs that `confirm.csv` holds already are not done again; every run is in it as it ends.
@@ -62,92 +76,102 @@ def confirm(
         pool: The workers.
         stop: Set from anywhere to end soon.
         on_epochs: Told what is done, how many epochs have been trained, and of how many at most.
-        deadline: When to start nothing more, as `time.monotonic` has it; the first round of a few
-            candidates is trained all the same.
-
-    Returns:
-        What came of it; None if it was stopped.
+        limit: When to be over: where there is little time, there are fewer candidates, or fewer
+            seeds, or nothing is confirmed.
     """
-    config = sweep.config
-    budget = affordable_runs(sweep, len(pool), deadline)
-    trials = {trial.number: trial for trial in chosen(sweep, budget)}
+    config, limit = sweep.config, limit or TimeLimit()
+    budget = affordable_runs(sweep)
+    meant = _by_number(chosen(sweep, budget))
     seeds = tuple(mix(config.seed, 5, index) for index in range(config.confirm.seeds))
-    most_epochs = max(budget, FIRST_SEEDS * len(trials)) * config.epochs
-    step = _Step(sweep, pool, stop, trials, seeds, lambda n: on_epochs(_WHAT, n, most_epochs))
+    step = _Step(sweep, pool, stop, seeds, limit)
+    in_time = limit.trainings_left(config.epochs, len(pool), _usual_secs(sweep))
+    trials, first_seeds = meant, FIRST_SEEDS
+    if in_time is not None and step.missing(meant, FIRST_SEEDS) > in_time:
+        fitting = _fitting(sweep, budget, step, len(meant), in_time)
+        if fitting is None:
+            return Outcome(missing=_no_time(limit, config.epochs))
+        trials, first_seeds = fitting
+    most_runs = max(budget, first_seeds * len(trials))
+    step.begin(trials, lambda epochs: on_epochs(_WHAT, epochs, most_runs * config.epochs))
     started = time.monotonic()
+    by_budget = by_time = most_runs
 
     def affordable(spent: int) -> int:
-        if deadline == math.inf or not step.trained:
-            return budget - spent
-        run_secs = (time.monotonic() - started) / step.trained
-        return min(budget - spent, int((deadline - time.monotonic()) / run_secs))
+        nonlocal by_budget, by_time
+        by_budget = by_time = budget - spent
+        if limit.is_set:
+            fits = limit.trainings_left(config.epochs, len(pool), _usual_secs(sweep))
+            if step.trained:
+                fits = int(limit.left_secs * step.trained / (time.monotonic() - started))
+            by_time = (fits or 0) + step.known(trials) - spent
+        return min(by_budget, by_time)
 
     losses = race(
         list(trials),
         step.train,
         most_seeds=len(seeds),
         affordable=affordable,
+        first_seeds=first_seeds,
         drop=not config.fair,
     )
     if stop.is_set():
-        return None
+        return Outcome()
     step.write()
-    schedules = {number: schedule_of(t, config.search_space) for number, t in trials.items()}
     metric = config.measure
     values = {trial: tuple(map(metric.loss, losses[trial])) for trial in losses}
-    used = seeds[: max(map(len, values.values()))]
-    found = Confirmation(ranked(schedules, values, metric), used, not config.fair, metric)
+    used = max(map(len, values.values()))
+    if not used:
+        return Outcome(missing=_no_time(limit, config.epochs))
+    schedules = {number: schedule_of(t, config.search_space) for number, t in trials.items()}
+    last = sum(len(each) == used for each in values.values())
+    cut = by_time < last <= by_budget
+    missing = ""
+    if cut or step.cut_off or len(trials) < len(meant) or first_seeds < FIRST_SEEDS:
+        runs = sum(map(len, values.values()))
+        missing = (
+            f"the time limit shortened the confirmation to {counted(runs, 'training')} of "
+            f"{counted(len(trials), 'candidate')}; without it, there are up to "
+            f"{max(budget, FIRST_SEEDS * len(meant))} of {len(meant)}"
+        )
+    candidates = ranked(schedules, values, metric)
+    found = Confirmation(candidates, seeds[:used], not config.fair, metric)
     if found.doubt:
         sweep.note(found.doubt)
-    return found
+    return Outcome(found, missing)
 
 
-def affordable_runs(sweep: Sweep, workers: int, deadline: float = math.inf) -> int:
-    """Trainings that the budget allows: a share of what the search takes without pruning.
-
-    Where there is a deadline, no more than the time that is left is enough for.
-    """
-    ended = [trial for trial in sweep.trials if trial.state.is_finished()]
-    budget = round(sweep.config.confirm.share * len(ended))
-    if deadline == math.inf:
-        return budget
-    seconds = [s for trial in ended for s in read_record(trial).column("seconds")]
-    run_secs = sweep.config.epochs * sum(seconds) / max(len(seconds), 1) / workers
-    left = max(deadline - time.monotonic(), 0.0)
-    return min(budget, int(left / run_secs)) if run_secs else budget
+def _by_number(trials: Iterable[FrozenTrial]) -> dict[int, FrozenTrial]:
+    return {trial.number: trial for trial in trials}
 
 
-def chosen(sweep: Sweep, budget: int) -> Iterator[FrozenTrial]:
-    """The candidates: the best of the search, and the best constant rate.
+def _usual_secs(sweep: Sweep) -> float | None:
+    """An epoch's share of a worker's time, in the trials so far; None if none has trained."""
+    ended = (trial for trial in sweep.trials if trial.state.is_finished())
+    seconds = [secs for trial in ended for secs in read_record(trial).column("seconds")]
+    return fmean(seconds) if seconds else None
 
-    As many as the budget allows for, but at least _FEWEST, and no more than _MOST_ALIKE of them of
-    one scheduler where there are several: near copies would crowd the others out. In a fair study,
-    the best of each scheduler. Where no trial of the constant rate (or, in a fair study, of any
-    scheduler) has completed, the one that came furthest stands in.
 
-    Args:
-        sweep: Its search is over.
-        budget: Trainings that may be done.
-    """
-    config, space = sweep.config, sweep.config.search_space
-    several = len(space.schedulers) > 1
-    wished = config.confirm.most_candidates(budget)
-    most = max(_FEWEST, min(wished, budget // FIRST_SEEDS - 1))
-    alike = max(_FEWEST, math.ceil(_MOST_ALIKE * most)) if several else most
-    taken: list[Suggestion] = []
-    for trial in standing(sweep.trials, config.measure):
-        suggestion = suggestion_of(trial, space)
-        names = [other.schedule.scheduler for other in taken]
-        name = suggestion.schedule.scheduler
-        if several and (config.fair or name == BASELINE):
-            wanted = name not in names
-        else:
-            others = sum(other != BASELINE or not several for other in names)
-            room = others < most and names.count(name) < alike
-            wanted = room and trial.state == TrialState.COMPLETE
-        if wanted and suggestion not in taken:
-            taken.append(suggestion)
-            yield trial
+def _fitting(
+    sweep: Sweep, budget: int, step: _Step, most: int, in_time: int
+) -> tuple[dict[int, FrozenTrial], int] | None:
+    """Candidates, and seeds that each gets at first, that there is time for; None if for none."""
+    fewest = min(most, _FEWEST_IN_TIME)
+    plans = [*((count, FIRST_SEEDS) for count in range(most - 1, fewest - 1, -1)), (fewest, 2)]
+    for count, seeds in plans:
+        trials = _by_number(chosen(sweep, budget, count))
+        if step.missing(trials, seeds) <= in_time:
+            return trials, seeds
+    return None
+
+
+def _no_time(limit: TimeLimit, epochs: int) -> str:
+    """That nothing is confirmed."""
+    secs = limit.training_secs(epochs)
+    takes = f", and a training takes about {duration(secs)}" if secs else ""
+    return (
+        f"nothing was confirmed on fresh seeds: the time limit left {duration(limit.left_secs)}"
+        f"{takes}; the same command with a longer --timeout, or without one, does it"
+    )
 
 
 class _Step:
@@ -155,6 +179,7 @@ class _Step:
 
     Attributes:
         trained: Runs that have ended, without those that the file held already.
+        cut_off: Whether some that were asked for have not, for want of time.
     """
 
     def __init__(
@@ -162,21 +187,38 @@ class _Step:
         sweep: Sweep,
         pool: WorkerPool,
         stop: threading.Event,
-        trials: dict[int, FrozenTrial],
         seeds: tuple[int, ...],
-        on_epochs: Callable[[int], None],
+        limit: TimeLimit,
     ) -> None:
         self.trained = 0
+        self.cut_off = False
         self._sweep = sweep
         self._pool = pool
         self._stop = stop
         self._seeds = seeds
-        self._on_epochs = on_epochs
-        space = sweep.config.search_space
-        self._suggestions = {n: suggestion_of(trial, space) for n, trial in trials.items()}
-        self._keys = {n: _key(sweep, s) for n, s in self._suggestions.items()}
+        self._limit = limit
+        self._on_epochs: Callable[[int], None] = lambda epochs: None
+        self._suggestions: dict[int, Suggestion] = {}
+        self._keys: dict[int, str] = {}
         self._path = sweep.location.folder / CONFIRM
         self._runs = read_runs(self._path, sweep.config.measure.name)
+
+    def begin(self, trials: Mapping[int, FrozenTrial], on_epochs: Callable[[int], None]) -> None:
+        """Take the candidates in; `on_epochs` is told how many epochs have been trained."""
+        space = self._sweep.config.search_space
+        self._suggestions = {n: suggestion_of(trial, space) for n, trial in trials.items()}
+        self._keys = {n: _key(self._sweep, s) for n, s in self._suggestions.items()}
+        self._on_epochs = on_epochs
+
+    def missing(self, trials: Mapping[int, FrozenTrial], seeds: int) -> int:
+        """Runs that are still to be trained, for some candidates to have so many seeds."""
+        return len(trials) * seeds - self.known(trials, seeds)
+
+    def known(self, trials: Mapping[int, FrozenTrial], seeds: int | None = None) -> int:
+        """Runs of some candidates that need not be trained, of the first seeds or of all."""
+        space = self._sweep.config.search_space
+        keys = [_key(self._sweep, suggestion_of(trial, space)) for trial in trials.values()]
+        return sum((key, seed) in self._runs for key in keys for seed in self._seeds[:seeds])
 
     def train(self, pairs: list[tuple[int, int]]) -> dict[tuple[int, int], float]:
         """Trials and indices of seeds, and the loss that each came to."""
@@ -189,11 +231,13 @@ class _Step:
             metric=self._sweep.config.measure,
             stop=self._stop,
             note=self._sweep.note,
+            limit=self._limit,
             on_epochs=lambda count: self._on_epochs(before + count),
             on_record=lambda spec, record: self._keep(*missing[spec.number], record),
         )
         asked.run(self._pool, specs)
         rows = {pair: self._row(*pair) for pair in pairs}
+        self.cut_off |= None in rows.values()
         metric = self._sweep.config.measure
         return {
             pair: math.inf if pd.isna(row[metric.name]) else metric.loss(float(row[metric.name]))

@@ -12,14 +12,17 @@ from typing import NamedTuple
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.completion import completes, standing_for_themselves
 from sweep.dispatch import Dispatcher, Verdict
 from sweep.divergence import divergence, has_diverged
 from sweep.metric import MSE, Metric
+from sweep.numbers import counted
 from sweep.pruners import decision_epochs
 from sweep.records import TrialRecord, what_diverged, write_record
 from sweep.settings import StudyConfig
 from sweep.space import Suggestion
 from sweep.storage import abandoned_trials, claim, flush, turn_to_ask
+from sweep.time_limit import TimeLimit
 from sweep.training.engine import EpochResult, OptimizerSettings, TrialSpec
 from sweep.training.seeds import mix
 from sweep.workers import Save, WorkerPool
@@ -56,7 +59,8 @@ class Status:
         best: The best completed trial, or None.
         epochs: Epochs trained in this run.
         elapsed_secs: Since this run's first trial was handed out.
-        remaining_secs: Estimate from the trials of this run; None before the first has ended.
+        remaining_secs: Estimate from the trials of this run, and from its time limit; None before
+            the first has ended where there is no limit.
         lanes: The trials in training, by number.
         course: The best value after each trial that has completed; it grows while the sweep runs.
         families: What became of each scheduler, by name.
@@ -111,7 +115,10 @@ class Coordinator:
         on_finished: Called with each trial that has ended and where the sweep stands.
         on_tick: Called often with where the sweep stands.
         on_note: Called with a sentence that a user should read.
-        deadline: When to start nothing more, as `time.monotonic` has it.
+        deadline: When to draw nothing more, as `time.monotonic` has it.
+        draws: Whether trials are drawn at all; else only those that complete a pruned one, and
+            those that were interrupted, are trained.
+        limit: When to be over; trials in training then wait to be trained again.
         stop: Set from anywhere to hand out nothing more and come back soon; trials in training
             stay to be resumed.
     """
@@ -132,8 +139,11 @@ class Coordinator:
         on_tick: Callable[[Status], None],
         on_note: Callable[[str], None],
         deadline: float,
+        limit: TimeLimit,
         stop: threading.Event,
+        draws: bool = True,
     ) -> None:
+        self.epochs = config.epochs
         self._study = study
         self._config = config
         self._metric = config.measure
@@ -141,6 +151,7 @@ class Coordinator:
         self._owner = owner
         self._shared = shared
         self._total = trials
+        self._draws = draws
         self._variance = variance
         self._weights = weights
         self._on_finished = on_finished
@@ -152,6 +163,7 @@ class Coordinator:
         self._running: dict[int, _Running] = {}
         self._tally = Tally.of(study, self._metric)
         self._deadline = deadline
+        self._limit = limit
         self._stop = stop
         self._workers = 1
         self._epochs = 0
@@ -170,8 +182,28 @@ class Coordinator:
         """
         self._workers = len(pool)
         self._started = self._ticked = time.monotonic()
-        Dispatcher(pool, self, self._stop, self._on_note).run()
+        Dispatcher(pool, self, self._stop, self._on_note, self._limit).run()
+        if not self._stop.is_set():
+            self._give_back()
         self.tick(at_once=True)
+
+    def _give_back(self) -> None:
+        """Let what there was no time for wait for whoever asks next, here or elsewhere.
+
+        As with an interrupted trial, its number and parameters stay, and it is trained again.
+        """
+        in_flight = [*self._running.values(), *self._waiting]
+        for running in in_flight:
+            running.trial.storage.set_trial_state_values(
+                running.trial._trial_id, state=TrialState.WAITING
+            )
+        if in_flight:
+            self._on_note(
+                f"the time is up: {counted(len(in_flight), 'trial')} had not ended; the same "
+                "command trains what is left"
+            )
+        self._running.clear()
+        self._waiting.clear()
 
     def next(self) -> TrialSpec | None:
         """The next trial to train: an interrupted one, else a new one if the study wants more."""
@@ -218,9 +250,8 @@ class Coordinator:
         if over is None:
             return Verdict()
         state, reason = over
-        before = self._tally.best
         finished = self._end(running, state, reason)
-        is_best = self._tally.best is not before
+        is_best = self._tally.best is not None and self._tally.best.number == finished.number
         save = self._weights(finished) if self._weights and is_best else None
         return Verdict(over=True, save=save)
 
@@ -248,27 +279,42 @@ class Coordinator:
     def _trials_left(self) -> int:
         """Trials that have not ended, and those that have not been asked for."""
         in_flight = len(self._running) + len(self._waiting)
-        return max(self._total - self._tally.started, 0) + in_flight
+        to_draw = max(self._total - self._tally.started, 0) if self._draws else 0
+        return to_draw + self._tally.to_complete + in_flight
 
     def _ask(self, ahead: bool = False) -> bool:
         """Ask for a new trial if the study wants one and none waits; whether it was asked for."""
         late = time.monotonic() > self._deadline
+        late = late or not self._limit.allows(self.epochs)
         if late or (self._waiting and not ahead):
             return False
         with turn_to_ask(self._study):
             if not self._wants_more():
                 return False
-            trial = self._study.ask()
-            self._tally.started += 1
+            trial = self._next_trial()
+            if completes(trial) is None:
+                self._tally.started += 1
+            else:
+                self._tally.to_complete -= 1
             claim(trial, self._owner)
             running = self._prepare(trial)  # drawn before another may ask: it counts what is drawn
         self._waiting.append(running)
         return True
 
+    def _next_trial(self) -> optuna.Trial:
+        """One that completes a pruned one goes before all that wait."""
+        if not self._tally.to_complete:
+            return self._study.ask()
+        waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        first = next(trial._trial_id for trial in waiting if completes(trial) is not None)
+        self._study._storage.set_trial_state_values(first, state=TrialState.RUNNING)
+        return optuna.Trial(self._study, first)
+
     def _wants_more(self) -> bool:
         if self._shared:  # others ask too
             self._tally = Tally.of(self._study, self._metric)
-        return self._tally.started < self._total
+        to_draw = self._draws and self._tally.started < self._total
+        return to_draw or self._tally.to_complete > 0
 
     def _resume_abandoned(self) -> bool:
         """Queue what a killed run of ours left; whether there was any."""
@@ -287,7 +333,7 @@ class Coordinator:
     def _prepare(self, trial: optuna.Trial) -> _Running:
         suggestion = self._space.suggest(trial)
         before = trial.storage.get_trial(trial._trial_id).intermediate_values
-        spec = trial_spec(self._config, trial.number, suggestion)
+        spec = trial_spec(self._config, trial.number, suggestion, completes(trial))
         return _Running(trial, spec, reported=max(before, default=0))
 
     def _judge(self, running: _Running, result: EpochResult) -> tuple[TrialState, str] | None:
@@ -305,6 +351,7 @@ class Coordinator:
         if result.epoch >= self._config.epochs:
             return TrialState.COMPLETE, ""
         may_end = self._decisions is None or result.epoch in self._decisions
+        may_end = may_end and completes(running.trial) is None
         if is_new and may_end and running.trial.should_prune():
             name = self._config.pruning.name
             return TrialState.PRUNED, f"pruned at epoch {result.epoch} by {name}"
@@ -321,14 +368,16 @@ class Coordinator:
         frozen = self._study.tell(running.trial, value, state)
         del self._running[running.trial.number]
         self._ended += 1
-        self._tally.count(frozen)
+        if completes(frozen) is None:
+            self._tally.count(frozen)
+        else:  # it takes a pruned one's place
+            self._tally = Tally.of(self._study, self._metric)
         self._on_finished(frozen, self.status())
         return frozen
 
     def status(self) -> Status:
         """Where the sweep stands."""
         elapsed = time.monotonic() - self._started
-        left = self._trials_left()
         return Status(
             total=self._total,
             completed=self._tally.completed,
@@ -339,7 +388,7 @@ class Coordinator:
             best=self._tally.best,
             epochs=self._epochs,
             elapsed_secs=elapsed,
-            remaining_secs=elapsed / self._ended * left if self._ended else None,
+            remaining_secs=self._remaining_secs(elapsed),
             lanes=tuple(
                 Lane(number, running.spec.schedule.scheduler, len(running.curve))
                 for number, running in sorted(self._running.items())
@@ -348,12 +397,26 @@ class Coordinator:
             families=dict(self._tally.families),
         )
 
+    def _remaining_secs(self, elapsed: float) -> float | None:
+        """About how long the trials that are left will take, but no longer than there is time."""
+        known = elapsed / self._ended * self._trials_left() if self._ended else None
+        if not self._limit.is_set:
+            return known
+        for_drawing = self._deadline - time.monotonic()
+        left = for_drawing if for_drawing > 0 else self._limit.left_secs
+        return left if known is None else min(known, left)
+
 
 @dataclass
 class Tally:
-    """How many trials a study has of each kind, and its best one."""
+    """How many trials a study has of each kind, and its best one.
+
+    One that has been trained to its end after it was pruned is counted as that, and once.
+    `to_complete` are those that wait for it.
+    """
 
     started: int = 0
+    to_complete: int = 0
     completed: int = 0
     pruned: int = 0
     diverged: int = 0
@@ -367,9 +430,10 @@ class Tally:
     def of(cls, study: optuna.Study, metric: Metric) -> Tally:
         """Counted from the storage."""
         trials = study.get_trials(deepcopy=False)
-        started = sum(trial.state != TrialState.WAITING for trial in trials)
-        tally = cls(started=started, metric=metric)
-        for trial in trials:
+        states = [(trial.state, completes(trial) is None) for trial in trials]
+        started = sum(state != TrialState.WAITING and counts for state, counts in states)
+        tally = cls(started, states.count((TrialState.WAITING, False)), metric=metric)
+        for trial in standing_for_themselves(trials):
             tally.count(trial)
         return tally
 
@@ -402,8 +466,17 @@ class Tally:
         return min(one or other, other, key=lambda trial: rank(trial.values[0], trial.number))
 
 
-def trial_spec(config: StudyConfig, number: int, suggestion: Suggestion) -> TrialSpec:
-    """What an engine is told of a trial: the study's settings and what was suggested."""
+def trial_spec(
+    config: StudyConfig, number: int, suggestion: Suggestion, completed: int | None = None
+) -> TrialSpec:
+    """What an engine is told of a trial: the study's settings and what was suggested.
+
+    Args:
+        config: The study's settings.
+        number: The trial's.
+        suggestion: What it is trained with.
+        completed: The pruned trial that it trains to its end: it has that one's seed.
+    """
     optimizer = config.optimizer
     default_decay = 0.01 if optimizer.name == "adamw" else 0.0  # torch's own defaults
     weight_decay = (suggestion.weight_decay, optimizer.weight_decay, default_decay)
@@ -416,5 +489,6 @@ def trial_spec(config: StudyConfig, number: int, suggestion: Suggestion) -> Tria
         betas=optimizer.betas,
         eps=optimizer.eps,
     )
-    seed = config.seed if config.shares_seed else mix(config.seed, 4, number)
+    drawn_as = number if completed is None else completed
+    seed = config.seed if config.shares_seed else mix(config.seed, 4, drawn_as)
     return TrialSpec(number, seed, suggestion.schedule, settings)

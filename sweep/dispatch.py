@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sweep.errors import TrainingError
+from sweep.time_limit import TimeLimit
 from sweep.training.engine import EpochResult, TrialError, TrialSpec
 from sweep.workers import Answer, Died, Orders, Save, WorkerPool
 
@@ -35,9 +36,11 @@ class Source(Protocol):
 
     Attributes:
         kind: What one of them is called in a message: `trial`.
+        epochs: Of a whole one.
     """
 
     kind: str
+    epochs: int
 
     def next(self) -> TrialSpec | None:
         """The next trial to train, if there is one now."""
@@ -84,6 +87,8 @@ class Dispatcher:
         source: The trials.
         stop: Set from anywhere to end soon; trials in training are then left where they are.
         note: Told what a user should read about the engines, a sentence each, once.
+        limit: When to be over: nothing is begun that is not expected to end before, and what is in
+            training then is left where its epoch ends.
     """
 
     def __init__(
@@ -92,7 +97,9 @@ class Dispatcher:
         source: Source,
         stop: threading.Event,
         note: Callable[[str], None],
+        limit: TimeLimit | None = None,
     ) -> None:
+        self._limit = limit or TimeLimit()
         self._pool = pool
         self._source = source
         self._stop = stop
@@ -104,7 +111,7 @@ class Dispatcher:
         self._has_trained = False
 
     def run(self) -> None:
-        """Train until the source has nothing more and nothing is in training.
+        """Train until the source has nothing more and nothing is in training, or the time is up.
 
         Raises:
             TrainingError: Workers die again and again before they train anything.
@@ -112,7 +119,7 @@ class Dispatcher:
         self._pool.start()
         while not self._stop.is_set():
             ready = bool(self._pool.lanes)  # a model that cannot be trained begins no trial
-            prepared = ready and self._source.prepare()
+            prepared = ready and not self._limit.is_over and self._source.prepare()
             for index, message in self._pool.wait(0 if prepared else _WAIT_SECS):
                 if self._stop.is_set():  # a signal to the whole group ends the workers too
                     return
@@ -123,7 +130,10 @@ class Dispatcher:
             for index in sorted(self._pool.idle):
                 self._give(index, Orders())
             self._source.tick()
-            if len(self._pool.idle) == len(self._pool):
+            expected = self._pool.lanes if self._limit.is_over else self._running
+            if self._pool.idle.issuperset(
+                expected
+            ):  # who has not started by then is not waited for
                 return
 
     def _hear(self, index: int, answer: Answer) -> Orders:
@@ -133,6 +143,7 @@ class Dispatcher:
                 self._notes.add(note)
                 self._note(note)
         self._has_trained |= bool(answer.results)
+        self._limit.heard([one for one in answer.results if isinstance(one, EpochResult)])
         orders = Orders()
         for result in answer.results:
             run = self._running[index].get(result.number)
@@ -155,6 +166,11 @@ class Dispatcher:
     def _give(self, index: int, orders: Orders) -> None:
         """Add new trials to a worker's orders; leave a worker without any in peace."""
         running = self._running[index]
+        if self._limit.is_over:
+            if orders.given:  # weights to be written
+                orders.epochs = 0
+                self._pool.send(index, orders)
+            return
         room = min(self._pool.lanes.get(index, 1), self._source.most_lanes(len(self._pool)))
         while len(running) < room and not _has_suspect(running):
             run = self._next(alone=not running)
@@ -170,7 +186,9 @@ class Dispatcher:
         self._pool.send(index, orders)
 
     def _next(self, alone: bool) -> _Run | None:
-        """The next trial; one whose worker died only where it will be alone."""
+        """The next trial, if there is time; one whose worker died only where it will be alone."""
+        if not self._limit.allows(self._source.epochs):
+            return None
         if self._again and alone:
             return self._again.popleft()
         spec = self._source.next()

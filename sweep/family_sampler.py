@@ -19,6 +19,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.completion import completes
 from sweep.divergence import has_diverged
 from sweep.parzen import Floats, ParzenEstimator, recommended
 from sweep.space import Choice, Dimension, Space, Value
@@ -239,6 +240,9 @@ class FamilySampler(BaseSampler):
         for open_one in np.flatnonzero(~known["is_over"][: len(trials)]):  # others stay the same
             trial = trials[open_one]
             known[open_one] = self._lesson_of(trial, _rank(trial, sign))
+            completed = completes(trial)
+            if completed is not None:  # the two are one trial
+                known[completed if trial.state.is_finished() else open_one]["family"] = -1
         others = np.delete(known[: len(trials)], number)
         return _Others(others[others["family"] >= 0], len(self._names))
 

@@ -13,6 +13,8 @@ from optuna.pruners import BasePruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
+from sweep.completion import completes
+
 
 class HalvingPruner(BasePruner):
     """Asynchronous successive halving (Li et al., arXiv 1810.05934) at epochs of one's choice.
@@ -108,10 +110,10 @@ class _Reported:
             trial = trials[place]
             if not trial.state.is_finished():
                 self._open.append(place)
-                if trial.number != number and epoch in trial.intermediate_values:
+                if trial.number != number and epoch in _own_epochs(trial, trials):
                     in_training.append(self._loss(trial, epoch))
                 continue
-            for rung in self._rungs & trial.intermediate_values.keys():
+            for rung in self._rungs & _own_epochs(trial, trials):
                 insort(self._losses[rung], self._loss(trial, rung))
         loss, ended = self._sign * value, self._losses[epoch]
         better = bisect_left(ended, loss) + sum(other < loss for other in in_training)
@@ -121,6 +123,13 @@ class _Reported:
         """Less is better; what is no number is worst."""
         value = trial.intermediate_values[epoch]
         return math.inf if math.isnan(value) else self._sign * value
+
+
+def _own_epochs(trial: FrozenTrial, trials: list[FrozenTrial]) -> set[int]:
+    """The epochs that a trial has reported, without those of a pruned one that it completes."""
+    completed = completes(trial)
+    before = () if completed is None else trials[completed].intermediate_values
+    return trial.intermediate_values.keys() - before
 
 
 def _sign(study: optuna.Study) -> int:

@@ -14,6 +14,7 @@ import optuna
 from optuna.trial import FrozenTrial
 from optuna_dashboard import get_note, save_note
 
+from sweep.completion import completes, sentence, standing_for_themselves
 from sweep.coordinator import Tally
 from sweep.numbers import counted, number, verb
 from sweep.report.writers import escaped, table
@@ -75,7 +76,8 @@ def running_note(name: str, trials: Sequence[FrozenTrial], config: StudyConfig, 
     def rank(trial: FrozenTrial) -> tuple[float, int]:
         return config.measure.rank(trial.values[0], trial.number)
 
-    for trial in trials:
+    known = standing_for_themselves(trials)
+    for trial in known:
         tally.count(trial)
         scheduler = trial.params.get("scheduler", only)
         if trial.state.is_finished():
@@ -91,6 +93,9 @@ def running_note(name: str, trials: Sequence[FrozenTrial], config: StudyConfig, 
         f"# {escaped(name)}",
         f"**{ended} of {counted(total, 'trial')}** {have} ended: {counts or 'none'}.",
     ]
+    completing = sum(completes(trial) is not None for trial in known)
+    if completing:
+        parts[-1] += f" {sentence(completing).capitalize()}."
     if tally.best is None:
         return "\n\n".join(parts)
     schedule = schedule_of(tally.best, config.search_space)

@@ -29,15 +29,18 @@ def race(
     *,
     most_seeds: int,
     affordable: Callable[[int], int],
+    first_seeds: int = FIRST_SEEDS,
     drop: bool = True,
 ) -> dict[int, tuple[float, ...]]:
     """Train candidates on seed after seed, and drop those that are behind.
 
     Args:
         trials: The candidates, by trial number.
-        train: Trains some of them; what is missing in its answer ends the race.
+        train: Trains some of them; what is missing in its answer ends the race, with the seeds
+            that all of them were trained from.
         most_seeds: That any candidate gets.
         affordable: How many more trainings may be done, told how many have been.
+        first_seeds: That all get, whatever is affordable.
         drop: Whether to drop candidates at all.
 
     Returns:
@@ -47,7 +50,7 @@ def race(
     left = list(trials)
     seeds = spent = 0
     while left and seeds < most_seeds:
-        wanted = FIRST_SEEDS if not seeds else max(1, seeds // 2)
+        wanted = first_seeds if not seeds else max(1, seeds // 2)
         wanted = min(wanted, most_seeds - seeds)
         if seeds:
             wanted = min(wanted, affordable(spent) // len(left))
@@ -55,12 +58,15 @@ def race(
             break
         pairs = [(trial, seed) for seed in range(seeds, seeds + wanted) for trial in left]
         results = train(pairs)
+        spent += len(results)
+        for seed in range(seeds, seeds + wanted):
+            if not all((trial, seed) in results for trial in left):
+                break
+            for trial in left:
+                values[trial].append(results[trial, seed])
         if len(results) < len(pairs):
             break
-        for trial, seed in pairs:
-            values[trial].append(results[trial, seed])
         seeds += wanted
-        spent += len(pairs)
         if drop:
             left = _still_in(left, values)
         if len(left) == 1 or not any(vary(values[trial]) for trial in left):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.completion import completes, standing_for_themselves
 from sweep.confirmation import Confirmation
 from sweep.dataset import Dataset
 from sweep.divergence import has_diverged
@@ -71,9 +72,9 @@ def results_frame(
     Returns:
         number, state, scheduler, lr, decay, warmup, the schedules' own parameters, momentum and
         weight_decay where searched, val_mse, val_r2, best_epoch, final_val_mse, train_mse,
-        epochs_run, reason, lr_final, seed, started, finished, duration (seconds) and torch, the
-        torch class and its arguments as JSON. Where the metric is not val_mse, its name stands
-        in these names.
+        epochs_run, reason, lr_final, seed, started, finished, duration (seconds), completes, the
+        number of the pruned trial that it trains to its end, and torch, the torch class and its
+        arguments as JSON. Where the metric is not val_mse, its name stands in these names.
     """
     space = config.search_space
     horizon = steps_per_epoch and steps_per_epoch * config.epochs
@@ -83,10 +84,11 @@ def results_frame(
     columns = [
         *("number", "state", "scheduler", "lr", "decay", "warmup", *space.own, *searched),
         *("val_mse", "val_r2", "best_epoch", "final_val_mse", "train_mse", "epochs_run"),
-        *("reason", "lr_final", "seed", "started", "finished", "duration", "torch"),
+        *("reason", "lr_final", "seed", "started", "finished", "duration", "completes", "torch"),
     ]
     frame = pd.DataFrame(rows, columns=columns)
-    integers = ["best_epoch"] + [n for n, d in space.own.items() if getattr(d, "integer", False)]
+    integers = ["best_epoch", "completes"]
+    integers += [n for n, d in space.own.items() if getattr(d, "integer", False)]
     return frame.astype({name: "Int64" for name in integers}).rename(columns=config.measure.named)
 
 
@@ -120,6 +122,7 @@ def _row(
         "started": trial.datetime_start,
         "finished": trial.datetime_complete,
         "duration": trial.duration.total_seconds() if trial.duration else None,
+        "completes": completes(trial),
         "torch": json.dumps(schedule.torch_spec(steps)) if steps else None,
     }
 
@@ -145,7 +148,11 @@ def read_results(folder: Path) -> pd.DataFrame:
     frame = pd.read_csv(folder / RESULTS, parse_dates=["started", "finished"])
     names = [str(name) for name in frame]
     own = {name: default_own_dimensions(name.partition(".")[0]).get(name) for name in names}
-    whole = ["best_epoch", *(name for name, d in own.items() if getattr(d, "integer", False))]
+    whole = [
+        "best_epoch",
+        "completes",
+        *(name for name, d in own.items() if getattr(d, "integer", False)),
+    ]
     frame["reason"] = frame["reason"].astype("str").fillna("")
     return frame.astype(dict.fromkeys(whole, "Int64"))
 
@@ -209,11 +216,11 @@ def standing(trials: Sequence[FrozenTrial], metric: Metric = MSE) -> list[Frozen
     """The completed trials, best first, then the pruned ones, those that came furthest first.
 
     Of pruned trials that came as far, the one with the best last report is first; those that
-    diverged are left out.
+    diverged are left out, and those that another trial has trained to its end.
     """
     stopped = [
         trial
-        for trial in trials
+        for trial in standing_for_themselves(trials)
         if trial.state == TrialState.PRUNED
         and trial.intermediate_values
         and not has_diverged(trial)
@@ -232,7 +239,11 @@ def value_of(trial: FrozenTrial) -> float | None:
 
 
 def write_best(
-    sweep: Sweep, best: FrozenTrial, confirmation: Confirmation | None, test: HeldOutScore | None
+    sweep: Sweep,
+    best: FrozenTrial,
+    confirmation: Confirmation | None,
+    test: HeldOutScore | None,
+    missing: str = "",
 ) -> None:
     """Write `best_schedule.json` and `best_schedule.py`.
 
@@ -241,6 +252,7 @@ def write_best(
         best: The winner's trial.
         confirmation: What made it the winner; None if the search alone did.
         test: How its weights do on the test rows.
+        missing: What there was no time to confirm, in a sentence; empty if for all.
     """
     config, space, metric = sweep.config, sweep.config.search_space, sweep.config.measure
     per_epoch = sweep.steps_per_epoch
@@ -265,6 +277,7 @@ def write_best(
         f"best_constant_{metric.name}": constant[0].value if constant else None,
         "best_of_search": found[0].number,
         "confirmation": None if confirmation is None else confirmation.to_dict(),
+        "not_confirmed": missing,
         "test": None if test is None else vars(test),
     }
     folder = sweep.location.folder

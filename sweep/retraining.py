@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sweep.dispatch import Dispatcher, Verdict
 from sweep.divergence import divergence
 from sweep.metric import MSE, Metric
 from sweep.records import TrialRecord, what_diverged
+from sweep.time_limit import TimeLimit
 from sweep.training.engine import EpochResult, TrialSpec
 from sweep.workers import Save, WorkerPool
 
@@ -25,6 +26,7 @@ class Retraining:
         stop: Set from anywhere to end soon.
         note: Told what a user should read about the engines.
         metric: What they come to, in the words of the study.
+        limit: When to be over; what has not ended then has no record.
         on_epochs: Told, every now and then, how many epochs have been trained.
         on_record: Told each one's record as it ends.
     """
@@ -36,6 +38,7 @@ class Retraining:
     on_epochs: Callable[[int], None] = lambda count: None
     on_record: Callable[[TrialSpec, TrialRecord], None] = lambda spec, record: None
     metric: Metric = MSE
+    limit: TimeLimit = field(default_factory=TimeLimit)
 
     def run(self, pool: WorkerPool, specs: Sequence[TrialSpec], save: Save | None = None) -> None:
         """Train all of them, side by side, each to its last epoch unless it diverges or raises.
@@ -49,7 +52,8 @@ class Retraining:
             TrainingError: Workers die again and again before they train anything.
         """
         if specs:
-            Dispatcher(pool, _Specs(self, specs, save), self.stop, self.note).run()
+            source = _Specs(self, specs, save)
+            Dispatcher(pool, source, self.stop, self.note, self.limit).run()
 
 
 @dataclass
@@ -61,7 +65,7 @@ class _Specs:
     save: Save | None
 
     def __post_init__(self) -> None:
-        self.kind = self.asked.kind
+        self.kind, self.epochs = self.asked.kind, self.asked.epochs
         self._waiting = deque(self.specs)
         self._by_number = {spec.number: spec for spec in self.specs}
         self._curves: dict[int, list[EpochResult]] = {spec.number: [] for spec in self.specs}

@@ -19,9 +19,11 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep import results
+from sweep import completion, results
 from sweep.audit import Audit, audit
-from sweep.confirm import confirm
+from sweep.candidates import to_complete
+from sweep.completion import drawn
+from sweep.confirm import Outcome, confirm
 from sweep.continuation import check_folder, comparable, is_untouched, settings_fit
 from sweep.coordinator import Coordinator, Status
 from sweep.data import load_dataset
@@ -57,6 +59,7 @@ from sweep.storage import (
     turn_to_ask,
     without_password,
 )
+from sweep.time_limit import TimeLimit
 from sweep.training.engine import LoopSettings, TrainingSettings
 from sweep.underway import Sweep
 from sweep.warm_start import WarmStart, best_of_other
@@ -87,7 +90,11 @@ class Listener:
 
 
 def run_sweep(
-    location: Location, config: StudyConfig, listener: Listener, fresh: bool = False
+    location: Location,
+    config: StudyConfig,
+    listener: Listener,
+    fresh: bool = False,
+    started: float | None = None,
 ) -> optuna.Study:
     """Train until the study has its total of trials, then write its results.
 
@@ -97,6 +104,8 @@ def run_sweep(
         listener: Hears how it goes.
         fresh: Whether to throw the study's earlier trials and results away first; not before
             everything that can be checked has been.
+        started: When the time that `timeout` allows has begun, as `time.monotonic` has it; now if
+            left out.
 
     Returns:
         The Optuna study.
@@ -106,7 +115,8 @@ def run_sweep(
         InterruptedSweep: SIGINT or SIGTERM; finished trials are saved, and the same call goes
             on with the rest.
     """
-    started = time.monotonic()
+    started = time.monotonic() if started is None else started
+    limit = TimeLimit(_deadline(started, config.timeout))
     preload()
     look_in(location.code_folders)
     url = storage_url(config.storage, location.folder)
@@ -133,15 +143,14 @@ def run_sweep(
         sweep = Sweep(location, config, data, study, listener.on_note)
         _describe(sweep)
         _save_settings(location, config, url)
-        within_reach = {"trials": reachable_trials(config, sweep.trials)}
+        within_reach = {"trials": reachable_trials(config, drawn(sweep.trials))}
         listener.on_start(location, config.model_copy(update=within_reach), data)
         with explained(url), _pool(sweep) as pool, _stopping_on_signals() as stop:
             deadline = _deadline(started, config.search_timeout)
-            _search(sweep, url, listener, pool, stop, deadline, carried)
+            _search(sweep, url, listener, pool, stop, deadline, limit, carried)
             _write_tables(sweep)
             if not stop.is_set():
-                deadline = _deadline(started, config.timeout)
-                _conclude(sweep, listener, pool, stop, deadline)
+                _conclude(sweep, listener, pool, stop, limit)
             if stop.is_set():
                 raise InterruptedSweep(
                     f"interrupted; finished trials are in {location.folder}. "
@@ -285,9 +294,10 @@ def _search(
     pool: WorkerPool,
     stop: threading.Event,
     deadline: float,
+    limit: TimeLimit,
     carried: WarmStart | None,
 ) -> None:
-    """Run the trials that are still wanted."""
+    """Run the trials that are still wanted, then those that leave something to compare."""
     config, study = sweep.config, sweep.study
     writer = _TableWriter(sweep)
 
@@ -299,37 +309,58 @@ def _search(
     with turn_to_ask(study):
         total = _enqueue_first(sweep, carried)
     running_note = RunningNote(study, config, total)
-    coordinator = Coordinator(
-        study,
-        config,
-        owner=owner_of(sweep.location.folder),
-        shared="://" in url,
-        trials=total,
-        variance=_variance(sweep.data) if sweep.data else 0.0,
-        weights=(lambda trial: save_order(sweep, trial)) if sweep.data else None,
-        on_finished=on_finished,
-        on_tick=listener.on_tick,
-        on_note=listener.on_note,
-        deadline=deadline,
-        stop=stop,
-    )
-    if not coordinator.has_work():
+    owner = owner_of(sweep.location.folder)
+
+    def train(deadline: float, draws: bool = True) -> bool:
+        """Whether there was anything to train."""
+        coordinator = Coordinator(
+            study,
+            config,
+            owner=owner,
+            shared="://" in url,
+            trials=total,
+            variance=_variance(sweep.data) if sweep.data else 0.0,
+            weights=(lambda trial: save_order(sweep, trial)) if sweep.data else None,
+            on_finished=on_finished,
+            on_tick=listener.on_tick,
+            on_note=listener.on_note,
+            deadline=deadline,
+            limit=limit,
+            stop=stop,
+            draws=draws,
+        )
+        if not coordinator.has_work():
+            return False
+        try:
+            coordinator.run(pool)
+        finally:
+            flush(study)
+        return True
+
+    if not train(deadline):
         sweep.note(_nothing_left(sweep, total))
-        return
-    try:
-        coordinator.run(pool)
-    finally:
-        flush(study)
+    while not stop.is_set() and limit.allows(config.epochs) and not others_running(study, owner):
+        with turn_to_ask(study):
+            lacking = to_complete(sweep)
+            completion.enqueue(study, lacking)
+        if not lacking:
+            return
+        numbers = ", ".join(str(trial.number) for trial in lacking)
+        sweep.note(
+            f"too few trials completed to be compared: {counted(len(lacking), 'pruned trial')} "
+            f"{'is' if len(lacking) == 1 else 'are'} trained on to the end ({numbers})"
+        )
+        train(limit.at, draws=False)
 
 
 def _nothing_left(sweep: Sweep, total: int) -> str:
     """That a study has all of its trials, and how to go on."""
-    there = sum(trial.state != TrialState.WAITING for trial in sweep.trials)
+    there = sum(trial.state != TrialState.WAITING for trial in drawn(sweep.trials))
     told = (
         f"this study has {counted(there, 'trial')} already, of {total} asked for: none is trained"
     )
     more = sweep.config.model_copy(update={"trials": 2 * there})
-    possible = reachable_trials(more, sweep.trials)
+    possible = reachable_trials(more, drawn(sweep.trials))
     if possible == there:
         return f"{told}; its grid has no more"
     return f"{told}; to go on, ask for more trials in all, such as {possible}"
@@ -341,7 +372,7 @@ def _variance(data: Dataset) -> float:
 
 
 def _conclude(
-    sweep: Sweep, listener: Listener, pool: WorkerPool, stop: threading.Event, deadline: float
+    sweep: Sweep, listener: Listener, pool: WorkerPool, stop: threading.Event, limit: TimeLimit
 ) -> None:
     """Confirm the best schedules and write everything about the winner."""
     config = sweep.config
@@ -355,14 +386,16 @@ def _conclude(
     if not results.completed(sweep.trials):
         if elsewhere:
             return
-        raise TrainingError(_why_nothing_completed(sweep))
-    confirmation = None
+        raise TrainingError(_why_nothing_completed(sweep, limit))
+    outcome = Outcome()
     if config.confirm.enabled and not elsewhere:
-        confirmation = confirm(sweep, pool, stop, listener.on_retraining, deadline)
+        outcome = confirm(sweep, pool, stop, listener.on_retraining, limit)
         if stop.is_set():
             return
-    write_winner(sweep, pool, stop, confirmation)
-    if not stop.is_set():
+        if outcome.missing:
+            sweep.note(outcome.missing)
+    write_winner(sweep, pool, stop, outcome, limit)
+    if not stop.is_set() and not limit.is_over:
         shutil.rmtree(sweep.location.folder / results.CHECKPOINTS, ignore_errors=True)
 
 
@@ -411,7 +444,7 @@ def _to_carry_over(
 
 def _enqueue_first(sweep: Sweep, carried: WarmStart | None) -> int:
     """Enqueue what the sampler must not decide; the total of trials."""
-    config, trials = sweep.config, sweep.trials
+    config, trials = sweep.config, drawn(sweep.trials)
     first, total = first_trials(config, trials), reachable_trials(config, trials)
     room = total - len(trials)
     if note := grid_note(config, trials):
@@ -449,14 +482,20 @@ def _write_tables(sweep: Sweep) -> None:
     results.write_tables(sweep.location.folder, sweep.trials, sweep.config, sweep.steps_per_epoch)
 
 
-def _why_nothing_completed(sweep: Sweep) -> str:
+def _why_nothing_completed(sweep: Sweep, limit: TimeLimit) -> str:
     ended = [trial for trial in sweep.trials if trial.state.is_finished()]
     failed = [trial for trial in ended if trial.state == TrialState.FAIL]
     if not ended:
-        return "no trial has ended: give a longer --timeout"
+        furthest = max(
+            (max(trial.intermediate_values, default=0) for trial in sweep.trials), default=0
+        )
+        had = f", the furthest had {furthest} of {sweep.config.epochs} epochs" if furthest else ""
+        return f"no trial has ended{had}: give a longer --timeout"
     reasons = [str(trial.user_attrs.get("reason", "")) for trial in (failed or ended)]
     most = max(dict.fromkeys(reasons), key=reasons.count)  # of equals, the earliest trial's
-    if failed:
+    if limit.is_set and not limit.allows(sweep.config.epochs):
+        advice = "give a longer --timeout"
+    elif failed:
         advice = "mend what raises, then run it again with --fresh"
     else:
         diverged = all(map(is_divergence, reasons))

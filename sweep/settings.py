@@ -242,7 +242,7 @@ class ConfirmConfig(_Section):
             than that of a few, so a long search has more candidates.
         seeds: Fresh seeds at most.
         share: Of the epochs that the search would take without pruning: what it may cost. Three
-            seeds of the two best and of the best constant rate are trained whatever that is.
+            seeds of the three best and of the best constant rate are trained whatever that is.
     """
 
     enabled: bool = True
@@ -295,9 +295,10 @@ class StudyConfig(_Section):
             `fresh`.
         fair: Whether every scheduler gets the same number of trials (or one less), with a model of
             its own, instead of the more the better it does: the mode for comparing schedulers.
-        timeout: Seconds that a run should take: the search draws no trial in the last sixth of
-            them, which is for the confirmation (by its `share`), and that is cut to what is left.
-            Trials in training, and three seeds of a few candidates, are trained all the same.
+        timeout: Seconds that a run may take: the search draws no trial in the last sixth of them,
+            which is for the confirmation (by its `share`). Nothing is begun that is not expected
+            to end in time, by what has been measured; what is in training when the time is up
+            ends with its epoch, and is trained again when the study is run again.
         workers: Worker processes; None for one a core.
         engine: `vectorized` trains many trials at once, `sequential` one after the other; `auto`
             is the first where the model allows it.

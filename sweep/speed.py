@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from sweep.coordinator import trial_spec
 from sweep.dataset import Dataset
 from sweep.errors import TrainingError
 from sweep.locations import Location
+from sweep.numbers import duration
 from sweep.pruners import usual_share
 from sweep.retraining import Retraining
 from sweep.settings import StudyConfig
@@ -70,6 +72,7 @@ class Forecast:
         search_secs: The search, with that share.
         confirm_secs: The confirmation on fresh seeds at most; 0 without one.
         startup_secs: Until the workers are ready.
+        timeout_secs: What the study's `timeout` allows; None where there is none.
     """
 
     trials: int
@@ -79,15 +82,36 @@ class Forecast:
     search_secs: float
     confirm_secs: float
     startup_secs: float
+    timeout_secs: float | None = None
+
+    @property
+    def whole_secs(self) -> float:
+        """All of it, if there is no timeout."""
+        return self.startup_secs + self.search_secs + self.confirm_secs
 
     @property
     def total_secs(self) -> float:
         """All of it."""
-        return self.startup_secs + self.search_secs + self.confirm_secs
+        return min(self.whole_secs, self.timeout_secs or math.inf)
+
+    @property
+    def time_limit(self) -> str:
+        """What the timeout means for the study, in a sentence; empty where there is none."""
+        if self.timeout_secs is None:
+            return ""
+        if self.whole_secs <= self.timeout_secs:
+            return "the timeout leaves enough for all of it"
+        one = self.unpruned_secs / self.trials
+        if self.timeout_secs < self.startup_secs + one:
+            return "the timeout is too short for a single trial"
+        return (
+            f"the timeout ends it before: all of it takes about {duration(self.whole_secs)}, and "
+            "trials or confirmation are cut"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
-        return {**vars(self), "total_secs": self.total_secs}
+        return {**vars(self), "total_secs": self.total_secs, "time_limit": self.time_limit}
 
 
 def forecast(config: StudyConfig, speed: Speed) -> Forecast | None:
@@ -106,6 +130,7 @@ def forecast(config: StudyConfig, speed: Speed) -> Forecast | None:
         search_secs=max(trials * (1.0 if share is None else share), asking),
         confirm_secs=confirm,
         startup_secs=speed.startup_secs,
+        timeout_secs=config.timeout,
     )
 
 

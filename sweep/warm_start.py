@@ -12,6 +12,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
+from sweep.completion import standing_for_themselves
 from sweep.errors import InputError
 from sweep.locations import SAVED_STUDY, Location, locate_results
 from sweep.metric import Metric
@@ -306,7 +307,8 @@ def carried_over(study: optuna.Study, metric: Metric) -> CarriedOver | None:
         None if nothing was carried over.
     """
     source = study.user_attrs.get(_SOURCE)
-    trials = [t for t in study.get_trials(deepcopy=False) if "from_trial" in t.user_attrs]
+    known = standing_for_themselves(study.get_trials(deepcopy=False))
+    trials = [trial for trial in known if "from_trial" in trial.user_attrs]
     if not source or not trials:
         return None
     there = Metric(maximize=source["maximize"])

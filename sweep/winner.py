@@ -8,11 +8,14 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from sweep import results
+from sweep.completion import completes
+from sweep.confirm import Outcome
 from sweep.confirmation import Confirmation
 from sweep.coordinator import trial_spec
 from sweep.errors import TrainingError
 from sweep.records import TrialRecord
 from sweep.retraining import Retraining
+from sweep.time_limit import TimeLimit
 from sweep.training.engine import TrialSpec
 from sweep.underway import Sweep
 from sweep.workers import Prediction, Save, WorkerPool
@@ -35,20 +38,36 @@ def save_order(sweep: Sweep, trial: FrozenTrial) -> Save:
 
 
 def write_winner(
-    sweep: Sweep, pool: WorkerPool, stop: threading.Event, confirmation: Confirmation | None
+    sweep: Sweep,
+    pool: WorkerPool,
+    stop: threading.Event,
+    outcome: Outcome,
+    limit: TimeLimit,
 ) -> None:
-    """Write everything about the winner; only now are the test rows looked at."""
-    best = winning_trial(sweep, confirmation)
+    """Write everything about the winner; only now are the test rows looked at.
+
+    Where there is no time to train it once more for its weights, those of another one are taken
+    away: they would pass for the winner's.
+    """
+    best = winning_trial(sweep, outcome.confirmation)
     if sweep.data is None:  # a loop of the user's own keeps its models itself
-        results.write_best(sweep, best, confirmation, None)
-        return
-    prediction = _prediction(sweep, pool, stop, best)
-    if prediction is None:
+        results.write_best(sweep, best, outcome.confirmation, None, outcome.missing)
         return
     folder, score = sweep.location.folder, None
-    if len(sweep.data.y_test):
+    prediction = _prediction(sweep, pool, stop, best, limit)
+    if stop.is_set():
+        return
+    if prediction is None:
+        for name in (results.BEST_MODEL, results.PREDICTIONS):
+            (folder / name).unlink(missing_ok=True)
+        sweep.note(
+            f"the time limit left too little to train trial {best.number} once more for its "
+            f"weights: there is no {results.BEST_MODEL}, and no test; the same command with a "
+            "longer --timeout, or without one, writes it"
+        )
+    elif len(sweep.data.y_test):
         score = results.write_predictions(folder, sweep.data, prediction.values)
-    results.write_best(sweep, best, confirmation, score)
+    results.write_best(sweep, best, outcome.confirmation, score, outcome.missing)
 
 
 def winning_trial(sweep: Sweep, confirmation: Confirmation | None) -> FrozenTrial:
@@ -60,9 +79,9 @@ def winning_trial(sweep: Sweep, confirmation: Confirmation | None) -> FrozenTria
 
 
 def _prediction(
-    sweep: Sweep, pool: WorkerPool, stop: threading.Event, best: FrozenTrial
+    sweep: Sweep, pool: WorkerPool, stop: threading.Event, best: FrozenTrial, limit: TimeLimit
 ) -> Prediction | None:
-    """What the winner's weights in `best_model.pt` predict; None if it was stopped.
+    """What the winner's weights in `best_model.pt` predict; None if it was stopped, or in time.
 
     If the file holds another trial's weights (that one was the best of the search, or the process
     was killed, or another machine trained the winner), the trial is trained once more: the same
@@ -73,10 +92,9 @@ def _prediction(
         found = pool.predict(save.path, stop)
         if found and (found.trial, found.val_mse) == (best.number, save.about["val_mse"]):
             return found
-    if stop.is_set():
+    if stop.is_set() or not limit.allows(sweep.config.epochs):
         return None
-    _retrain(sweep, pool, stop, best, save)
-    if stop.is_set():
+    if not _retrain(sweep, pool, stop, best, save, limit):
         return None
     again = pool.predict(save.path, stop)
     if again is None and not stop.is_set():
@@ -85,19 +103,27 @@ def _prediction(
 
 
 def _retrain(
-    sweep: Sweep, pool: WorkerPool, stop: threading.Event, trial: FrozenTrial, save: Save
-) -> None:
-    """Train a trial once more and write its weights.
+    sweep: Sweep,
+    pool: WorkerPool,
+    stop: threading.Event,
+    trial: FrozenTrial,
+    save: Save,
+    limit: TimeLimit,
+) -> bool:
+    """Train a trial once more and write its weights; whether it came to its end.
 
     Raises:
         TrainingError: It raises this time.
     """
     sweep.note(f"training trial {trial.number} once more, for its weights")
-    spec = trial_spec(
-        sweep.config, trial.number, results.suggestion_of(trial, sweep.config.search_space)
-    )
+    suggestion = results.suggestion_of(trial, sweep.config.search_space)
+    spec = trial_spec(sweep.config, trial.number, suggestion, completes(trial))
+
+    ended = False
 
     def check(spec: TrialSpec, record: TrialRecord) -> None:
+        nonlocal ended
+        ended = True
         if record.reason:
             raise TrainingError(
                 f"trial {trial.number}, trained once more for its weights: {record.reason}"
@@ -107,6 +133,7 @@ def _retrain(
         if before is not None and (again is None or abs(again - before) > 1e-3 * before):
             sweep.note(f"it now ends at a validation MSE of {again}, not {before:.6g}")
 
-    Retraining("trial", sweep.config.epochs, stop, sweep.note, on_record=check).run(
+    Retraining("trial", sweep.config.epochs, stop, sweep.note, on_record=check, limit=limit).run(
         pool, [spec], save
     )
+    return ended and not stop.is_set()

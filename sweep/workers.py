@@ -282,7 +282,7 @@ class WorkerPool:
         while not stop.is_set():
             if asked is None and self.idle:
                 asked = min(self.idle)
-                self.send(asked, Orders(predict=path))
+                self.send(asked, Orders(predict=path, epochs=0))
             for index, message in self.wait(_ANSWER_SECS):
                 if isinstance(message, Answer):
                     if index == asked:

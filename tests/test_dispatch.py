@@ -70,6 +70,7 @@ class Source:
 
     trials: int
     kind: str = "trial"
+    epochs: int = EPOCHS
     asked: int = 0
     courses: dict[int, list[int]] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)

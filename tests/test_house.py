@@ -14,7 +14,7 @@ from sweep.cli import app
 PACKAGE = Path(__file__).parent.parent / "sweep"
 
 FLOORS = [
-    {"errors", "numbers", "paired", "metric", "divergence", "library_warnings"},
+    {"errors", "numbers", "paired", "metric", "divergence", "library_warnings", "completion"},
     {"files", "imports", "shapes", "behaviour_log", "arguments", "dataset", "halving"}
     | {"dates", "magnitude"},
     {"schedule_code", "warmup"},
@@ -26,11 +26,11 @@ FLOORS = [
     {"preparation", "problems"},
     {"data", "study"},
     {"training", "template"},
-    {"workers", "records", "continuation", "underway", "confirmation", "race"},
+    {"workers", "records", "continuation", "underway", "confirmation", "race", "time_limit"},
     {"dispatch", "results"},
-    {"coordinator", "retraining"},
-    {"winner", "confirm", "audit", "overrides", "speed", "lr_range", "warm_start"},
-    {"check"},
+    {"coordinator", "retraining", "candidates"},
+    {"confirm", "audit", "overrides", "speed", "lr_range", "warm_start"},
+    {"winner", "check"},
     {"report"},
     {"notes"},
     {"exhibits", "run"},
@@ -49,6 +49,7 @@ HEAVY = {
         "space",
         "continuation",
         "divergence",
+        "completion",
         "journal",
         "samplers",
         "family_sampler",
@@ -58,6 +59,7 @@ HEAVY = {
         "records",
         "results",
         "coordinator",
+        "candidates",
         "underway",
         "confirm",
         "audit",

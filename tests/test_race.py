@@ -118,3 +118,21 @@ def test_it_stops_when_training_is_stopped() -> None:
 
     values = race([1, 2], train, most_seeds=20, affordable=lambda spent: 1000)
     assert [len(v) for v in values.values()] == [FIRST_SEEDS] * 2
+
+
+def test_seeds_that_all_were_trained_from_count_when_the_time_is_up() -> None:
+    track = Track({1: 1.0, 2: 2.0})
+
+    def cut(pairs: Pairs) -> dict[tuple[int, int], float]:
+        return dict(list(track.train(pairs).items())[:3])  # both on seed 0, one on seed 1
+
+    values = race([1, 2], cut, most_seeds=20, affordable=lambda spent: 1000)
+    assert values == {1: (1.0,), 2: (2.0,)}
+    values = race([1, 2], lambda pairs: {}, most_seeds=20, affordable=lambda spent: 1000)
+    assert values == {1: (), 2: ()}
+
+
+def test_the_first_round_may_be_shorter() -> None:
+    track = Track({1: 1.0, 2: 1.0})
+    race([1, 2], track.train, most_seeds=20, affordable=lambda spent: 0, first_seeds=2)
+    assert track.rounds == [[(1, 0), (2, 0), (1, 1), (2, 1)]]

@@ -29,7 +29,7 @@ COLUMNS = [
     "number", "state", "scheduler", "lr", "decay", "warmup",
     "step.drops", "cyclic.cycles", "cyclic.mode", "momentum",
     "val_mse", "val_r2", "best_epoch", "final_val_mse", "train_mse", "epochs_run",
-    "reason", "lr_final", "seed", "started", "finished", "duration", "torch",
+    "reason", "lr_final", "seed", "started", "finished", "duration", "completes", "torch",
 ]  # fmt: skip
 
 
@@ -82,6 +82,7 @@ class TestResultsCsv:
         kinds = {name: read[name].dtype.kind for name in COLUMNS}
         text = {"state", "scheduler", "cyclic.mode", "reason", "torch"}
         whole = {"number", "step.drops", "cyclic.cycles", "best_epoch", "epochs_run", "seed"}
+        whole |= {"completes"}
         times = {"started", "finished"}
         assert {name for name, kind in kinds.items() if kind in "iu"} == whole
         assert {name for name, kind in kinds.items() if kind == "M"} == times

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,6 +49,7 @@ def run(
 
       sweep run --epochs 200 --out studies/long --warm-start order_pre
     """
+    started = time.monotonic()
     from sweep.overrides import configured
     from sweep.workers import preload
 
@@ -58,7 +60,7 @@ def run(
     if fresh and not yes:
         _confirm_fresh(location, config)
     with progress(quiet, as_json) as listener:
-        study = run_sweep(location, config, listener, fresh)
+        study = run_sweep(location, config, listener, fresh, started)
     _save_page(study, config, location.folder)
     if quiet and not as_json:
         return

@@ -68,7 +68,7 @@ class StudyOptions:
         str | None,
         typer.Option(
             metavar="TIME",
-            help="About how long the run takes, confirmation included: 90, 10m, 2h.",
+            help="How long the run may take, confirmation included: 90, 10m, 2h.",
             rich_help_panel="Search",
         ),
     ] = None

@@ -157,7 +157,8 @@ def _time_rows(check: Check) -> list[tuple[str, str]]:
     rows += [("speed", f"{number(speed.epochs_per_sec)} epochs a second"), ("search", search)]
     if ahead.confirm_secs:
         rows.append(("confirmation", f"up to {duration(ahead.confirm_secs)} on fresh seeds"))
-    rows.append(("in all", f"about {duration(ahead.total_secs)}"))
+    limit = f"; {ahead.time_limit}" if ahead.time_limit else ""
+    rows.append(("in all", f"about {duration(ahead.total_secs)}{limit}"))
     return rows
 
 

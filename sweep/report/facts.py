@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from sweep.completion import sentence
 from sweep.confirmation import BASELINE, Confirmation
 from sweep.metric import MSE, Metric
 from sweep.numbers import counted, number, percent, verb
@@ -33,6 +34,8 @@ class Counts:
         diverged: Stopped because a loss or gradient was not finite.
         failed: Raised.
         unfinished: In training, or left there by a run that was interrupted.
+        trained_on: Those of the others that had been pruned, and were trained to their end so that
+            there is something to compare.
     """
 
     asked: int
@@ -41,6 +44,7 @@ class Counts:
     diverged: int
     failed: int
     unfinished: int
+    trained_on: int = 0
 
     @property
     def ended(self) -> int:
@@ -152,6 +156,7 @@ class Summary:
             trained on any, or if the search has found a better one since.
         metric: What trials are compared by; where this page says MSE, it is that.
         carried_over: How the trials of another study that went first did; None if none did.
+        not_confirmed: What there was no time to confirm, in a sentence; empty if for all.
     """
 
     study: str
@@ -174,6 +179,7 @@ class Summary:
     confirmation: Confirmation | None = None
     metric: Metric = MSE
     carried_over: CarriedOver | None = None
+    not_confirmed: str = ""
 
     @property
     def mse_unit(self) -> str:
@@ -283,11 +289,16 @@ class Summary:
         return f"every scheduler had at least {least}, the most had {max(trials)}"
 
     @property
+    def trained_on(self) -> str:
+        """How many pruned trials were trained to their end, in a sentence; empty if none was."""
+        return sentence(self.counts.trained_on)
+
+    @property
     def cautions(self) -> tuple[str, ...]:
         """What to mind about the comparisons, a sentence each."""
         leader = self.best.number if self.best else None
         rivals = [r for r in (self.constant, self.runner_up) if r and r.trial.number != leader]
-        notes = []
+        notes = [self.not_confirmed] if self.not_confirmed else []
         if self.confirmation is None and any((rival.behind or 0) < _TOO_CLOSE for rival in rivals):
             notes.append(f"a lead below {percent(_TOO_CLOSE)} may turn with another seed")
         if self.confirmation and self.confirmation.doubt and not self.confirmation.seeds_are_alike:
@@ -311,7 +322,7 @@ class Summary:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, with the sentences; what is not a finite number is None."""
-        names = ("headline", "luck", "shares", "gain", "cautions", "mse_unit")
+        names = ("headline", "luck", "shares", "trained_on", "gain", "cautions", "mse_unit")
         sentences = {name: _jsonable(getattr(self, name)) for name in names}
         confirmation = self.confirmation.to_dict() if self.confirmation else None
         described: dict[str, Any] = _jsonable(self) | sentences

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.completion import standing_for_themselves
 from sweep.divergence import has_diverged
 from sweep.errors import ScheduleError
 from sweep.metric import MSE, Metric
@@ -180,7 +181,8 @@ def gather(study: optuna.Study, config: StudyConfig, folder: Path, top: int = 10
         top: How many of the best trials the summary lists.
     """
     summary = summarise(study, config, folder, top)
-    finished = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
+    trials = standing_for_themselves(study.get_trials(deepcopy=False))
+    finished = [trial for trial in trials if trial.state.is_finished()]
     known = [trial for trial in finished if _has_parameters(trial, config)]
     return Findings(
         summary=summary,

@@ -15,6 +15,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.completion import completes, drawn, standing_for_themselves
 from sweep.confirmation import BASELINE, Confirmation
 from sweep.divergence import has_diverged
 from sweep.metric import Metric
@@ -57,7 +58,8 @@ def summarise(study: optuna.Study, config: StudyConfig, folder: Path, top: int =
         folder: Its results; files that are not there yet are done without.
         top: How many of the best trials to list.
     """
-    trials = study.get_trials(deepcopy=False)
+    trained = study.get_trials(deepcopy=False)
+    trials = standing_for_themselves(trained)
     space = config.search_space
     metric = config.measure
     ranked = [t for t in completed(trials, metric) if math.isfinite(t.values[0])]
@@ -70,18 +72,21 @@ def summarise(study: optuna.Study, config: StudyConfig, folder: Path, top: int =
     best = _best(winner, config, _steps_per_epoch(study, written)) if winner else None
     constant = next((f for f in facts if f.schedule.scheduler == BASELINE), None)
     other = next((f for f in facts if best and _differs(f, best)), None)
-    records = [read_record(trial) for trial in trials if trial.state.is_finished()]
+    ended = [trial for trial in trials if trial.state.is_finished()]
+    records = [read_record(trial) for trial in trained if trial.state.is_finished()]
     stopped = [read_record(trial) for trial in trials if trial.state == TrialState.PRUNED]
-    saved = sum(config.epochs - len(record.curve) for record in stopped)
+    epochs_trained = sum(len(record.curve) for record in records)
+    twice = epochs_trained - sum(len(read_record(trial).curve) for trial in ended)
+    saved = sum(config.epochs - len(record.curve) for record in stopped) - twice
     return Summary(
         study=study.study_name,
         folder=folder,
         unit=str(study.user_attrs.get("unit", "")),
         epochs=config.epochs,
         objective=config.objective,
-        counts=_counts(trials, reachable_trials(config, trials)),
-        epochs_trained=sum(len(record.curve) for record in records),
-        epochs_saved=saved / (len(records) * config.epochs) if records else 0.0,
+        counts=_counts(trials, reachable_trials(config, drawn(trained))),
+        epochs_trained=epochs_trained,
+        epochs_saved=saved / (len(ended) * config.epochs) if ended else 0.0,
         worker_secs=sum(map(_seconds, records)),
         best=best,
         constant=_rival(constant, best, metric),
@@ -94,6 +99,7 @@ def summarise(study: optuna.Study, config: StudyConfig, folder: Path, top: int =
         confirmation=confirmation,
         metric=metric,
         carried_over=carried_over(study, metric),
+        not_confirmed=_not_confirmed(written, ranked),
     )
 
 
@@ -106,9 +112,18 @@ def _confirmation(
 ) -> Confirmation | None:
     """What was written of a confirmation, if the search has found nothing better since."""
     described = written.get("confirmation")
-    if not described or not ranked or written.get("best_of_search") != ranked[0].number:
+    if not described or not _is_about(written, ranked):
         return None
     return Confirmation.from_dict(described, metric)
+
+
+def _is_about(written: dict[str, Any], ranked: Sequence[FrozenTrial]) -> bool:
+    """Whether what was written is of this search, or it has found a better trial since."""
+    return bool(ranked) and written.get("best_of_search") == ranked[0].number
+
+
+def _not_confirmed(written: dict[str, Any], ranked: Sequence[FrozenTrial]) -> str:
+    return str(written.get("not_confirmed") or "") if _is_about(written, ranked) else ""
 
 
 def _trial_facts(trial: FrozenTrial, space: Space) -> TrialFacts:
@@ -159,6 +174,7 @@ def _counts(trials: Sequence[FrozenTrial], asked: int) -> Counts:
         diverged=diverged,
         failed=count(TrialState.FAIL),
         unfinished=count(TrialState.RUNNING),
+        trained_on=sum(completes(trial) is not None for trial in trials),
     )
 
 

@@ -84,6 +84,8 @@ def best_panel(summary: Summary) -> Panel:
 
 def _facts(summary: Summary) -> list[tuple[str, str]]:
     best, rows = summary.best, [("trials", _spent(summary))]
+    if summary.trained_on:
+        rows.append(("trained on", summary.trained_on))
     if summary.shares:
         rows.append(("shares", summary.shares))
     if summary.failure:

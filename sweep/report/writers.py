@@ -92,6 +92,8 @@ def _facts(summary: Summary) -> list[str]:
         f"Cost: {counted(summary.epochs_trained, 'epoch')} in {duration(summary.worker_secs)} of "
         f"worker time; early stops saved {percent(summary.epochs_saved)}"
     )
+    if summary.trained_on:
+        lines.append(f"Trained on: {summary.trained_on}")
     if summary.shares:
         lines.append(f"Shares: {summary.shares}")
     if summary.failure:
