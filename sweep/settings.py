@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import tomlkit
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -66,6 +67,36 @@ def _seconds(value: Any) -> Any:
         raise ValueError("expected seconds, or a number with s, m or h: '10m'") from None
 
 
+def _encoding(value: str | None) -> str | None:
+    """Check that a word is an encoding of texts that Python knows."""
+    try:
+        if value is not None:
+            b"a".decode(value, errors="replace")
+    except LookupError:
+        known = ("utf-8", "utf-16", "gb18030", "cp1252", "latin-1", "shift_jis", "big5", "cp1251")
+        raise ValueError(
+            f"unknown encoding{did_you_mean(value or '', known)} ({', '.join(known)}, "
+            "or another that Python knows)"
+        ) from None
+    return value
+
+
+def _separator(value: str | None) -> str | None:
+    """Read a word for a separator as the sign that it stands for."""
+    value = {"tab": "\t", "\\t": "\t", "blanks": " ", "blank": " "}.get(value or "", value)
+    if value is not None and (len(value) != 1 or not value.isascii() or value in '"\r\n'):
+        raise ValueError('expected one sign, such as ";", or "tab", or "blanks" for one or more')
+    return value
+
+
+def _texts(value: Any) -> Any:
+    """Read one text or number as a list of it, and numbers in a list as they are written."""
+    values = value if isinstance(value, list | tuple) or value is None else [value]
+    if values is None or any(isinstance(text, bool) for text in values):
+        return values
+    return [str(text) if isinstance(text, int | float) else text for text in values]
+
+
 SearchRange = Annotated[
     Range,
     BeforeValidator(Range.parse),
@@ -94,6 +125,11 @@ class DataConfig(_Section):
     features: list[str] | None = None
     drop: list[str] = []
     columns: list[str] | None = None
+    encoding: Annotated[str | None, AfterValidator(_encoding)] = None
+    separator: Annotated[str | None, AfterValidator(_separator)] = None
+    decimal: Literal[".", ","] | None = None
+    thousands: Literal[".", ",", " ", "'", ""] | None = None
+    missing: Annotated[list[str] | None, BeforeValidator(_texts)] = None
     pivot: PivotConfig | None = None
     numbers: list[str] = []
     categories: list[str] = []
@@ -119,6 +155,8 @@ class DataConfig(_Section):
                 "validation and test together must leave rows to train on: "
                 f"{self.validation:g} + {self.test:g} is not below 1"
             )
+        if self.decimal is not None and self.decimal == self.thousands:
+            raise ValueError(f"decimal and thousands are both {self.decimal!r}")
         return self
 
 
@@ -272,7 +310,10 @@ _FREE = {
 _TABLE = {"data", "model", "optimizer"}
 """What a study has no use for where the training loop is the user's own."""
 
-_SEEN_IN_ROWS = ("source", "numbers", "categories", "dates", "constant")
+_SEEN_IN_ROWS = (
+    *("source", "encoding", "separator", "decimal", "thousands", "missing"),
+    *("numbers", "categories", "dates", "constant"),
+)
 """Settings of the data that need not stay, as long as the rows that come of them do."""
 
 _LOOP = {"loop", "metric", "direction", "horizon", "evaluate_every", "threads"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,14 @@ from sweep.columns import alike
 from sweep.errors import DataError, did_you_mean
 from sweep.imports import is_reference, load_object
 from sweep.numbers import listed
+from sweep.table_files import find_table, known_endings, read_file
 
 if TYPE_CHECKING:
     from sweep.settings import DataConfig, PivotConfig
 
-ENDINGS = (".csv", ".csv.gz", ".parquet")
+OF_FILES = ("columns", "encoding", "separator", "decimal", "thousands", "missing")
+"""Settings that say how a file is read."""
+
 MAX_CODES = 1000
 NO_HEADER_HINT = "; if the file has no header, name its columns with data.columns"
 
@@ -88,16 +90,16 @@ def read_table(config: DataConfig, folders: tuple[Path, ...] = ()) -> Table:
     """
     name = config.source
     if name in SOURCES:
-        _refuse(config, ("columns", "pivot"), f"the built-in source {name!r} is a table already")
+        _refuse(config, (*OF_FILES, "pivot"), f"the built-in source {name!r} is a table already")
         return Table(SOURCES[name].make(config), name, SOURCES[name].target)
     if is_reference(name) or ".py:" in name:
         table = _call(config, folders)
     elif "." in name or "/" in name or "\\" in name:
-        table = _read_file(_find(name, folders), name, config.columns)
+        table = _read_file(config, folders)
     else:
         raise DataError(
             f"data.source = {name!r}: unknown source{did_you_mean(name, SOURCES)} "
-            f"({', '.join(SOURCES)}, a path ending in {_either(ENDINGS)}, or 'module:function')"
+            f"({', '.join(SOURCES)}, a path ending in {known_endings()}, or 'module:function')"
         )
     _refuse_duplicates(table)
     if config.pivot is not None:
@@ -175,47 +177,18 @@ def _with_text_names(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.set_axis([str(name) for name in frame.columns], axis="columns")
 
 
-def _find(name: str, folders: tuple[Path, ...]) -> Path:
-    """The file, looked for in the folders."""
-    given = Path(name).expanduser()
-    candidates = [folder / given for folder in folders or (Path(),)]
-    found = next((path for path in candidates if path.exists()), None)
-    if found is None:
-        parents = list(dict.fromkeys(path.parent for path in candidates))
-        beside = [p.name for folder in parents if folder.is_dir() for p in folder.iterdir()]
-        looked = ", ".join(str(folder.resolve()) for folder in parents)
-        near = did_you_mean(given.name, beside)
-        raise DataError(f"{name}: no such file (looked in {looked}){near}")
-    if found.is_dir():
-        raise DataError(f"{name}: is a folder; expected a file ending in {_either(ENDINGS)}")
-    if not found.name.lower().endswith(ENDINGS):
-        raise DataError(f"{name}: unsupported ending; expected {_either(ENDINGS)}")
-    return found
-
-
-def _read_file(path: Path, name: str, columns: list[str] | None) -> Table:
-    """Read a file; `columns` names those of a CSV file without a header."""
-    parquet = path.name.lower().endswith(".parquet")
-    if parquet and columns is not None:
-        raise DataError(f"{name}: data.columns names the columns of a CSV file without a header")
+def _read_file(config: DataConfig, folders: tuple[Path, ...]) -> Table:
+    """The table in a file."""
+    name = config.source
+    path = find_table(name, folders)
     try:
-        frame = _read_parquet(path) if parquet else _read_csv(path, header=columns is None)
-    except pd.errors.EmptyDataError:
-        raise DataError(f"{name}: is empty") from None
-    except (OSError, EOFError, ValueError, pd.errors.ParserWarning) as error:
-        kind = "Parquet" if parquet else "CSV"
-        text = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")
-        raise DataError(f"{name}: cannot be read as {kind}: {text}") from error
-    if columns is None:
-        numbers = [title for title in frame.columns if _is_number(title)]
-        return Table(frame, name, hint=NO_HEADER_HINT if numbers and not parquet else "")
-    if len(columns) != len(frame.columns):
-        first = frame.head(1).astype(object).iloc[0]
-        raise DataError(
-            f"{name}: data.columns has {len(columns)} names, but the file has "
-            f"{len(frame.columns)} columns; its first row is {listed(map(str, first))}"
-        )
-    return Table(frame.set_axis(columns, axis="columns"), name)
+        read = read_file(path, config)
+    except DataError as error:
+        text = str(error)
+        raise DataError(f"{name}: {text}") from error
+    numbers = config.columns is None and any(map(_is_number, read.frame.columns))
+    hint = NO_HEADER_HINT if read.is_text and numbers else ""
+    return Table(read.frame, name, notes=read.notes, hint=hint)
 
 
 def _is_number(text: str) -> bool:
@@ -226,35 +199,6 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
-    frame = pd.read_parquet(path)
-    return _with_text_names(frame.reset_index(drop=frame.index.names == [None]))
-
-
-def _separator(path: Path) -> str:
-    """The one of comma, semicolon and tab that a plain file's first line has most of."""
-    if not path.name.lower().endswith(".csv"):
-        return ","
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return max(",;\t", key=file.readline().count)
-
-
-def _read_csv(path: Path, header: bool) -> pd.DataFrame:
-    separator = _separator(path)
-    with warnings.catch_warnings():
-        # pandas only warns when it cuts off the fields that a row has beyond the header's.
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        if not header:
-            return pd.read_csv(path, header=None, sep=separator, low_memory=False)
-        first = pd.read_csv(
-            path, header=None, nrows=1, sep=separator, dtype=str, keep_default_na=False
-        )
-        frame = pd.read_csv(path, index_col=False, sep=separator, low_memory=False)
-    # pandas renames a column whose name occurs twice; the file's own names are kept.
-    names = [name or f"Unnamed: {place}" for place, name in enumerate(first.iloc[0])]
-    return frame.set_axis(names, axis="columns")
-
-
 def _call(config: DataConfig, folders: tuple[Path, ...]) -> Table:
     """Call the user's function and make a table of what it returns."""
     name = config.source
@@ -262,7 +206,7 @@ def _call(config: DataConfig, folders: tuple[Path, ...]) -> Table:
     if not callable(function):
         kind = type(function).__name__
         raise DataError(f"{name!r} is of type {kind}; expected a function without arguments")
-    _refuse(config, ("columns",), "it names the columns of a CSV file without a header")
+    _refuse(config, OF_FILES, "it says how a file is read")
     try:
         result = function()
     except Exception as error:
@@ -323,10 +267,6 @@ def _refuse_duplicates(table: Table) -> None:
         raise DataError(
             f"{table.place}: more than one column is named {listed(map(repr, twice))}{table.hint}"
         )
-
-
-def _either(words: Sequence[str]) -> str:
-    return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def no_such_column(name: str, table: Table) -> str:

@@ -40,6 +40,11 @@ EVERYTHING: dict[str, Any] = {
         "features": ["fav", "cart"],
         "drop": ["id"],
         "columns": ["user", "what"],
+        "encoding": "gb18030",
+        "separator": ";",
+        "decimal": ",",
+        "thousands": ".",
+        "missing": ["?"],
         "pivot": {"index": "user", "columns": "what"},
         "numbers": ["a"],
         "categories": ["b"],
@@ -371,3 +376,45 @@ class TestModel:
 
     def test_a_loop_has_none(self) -> None:
         assert "model" not in StudyConfig(loop="train.py:train").model_fields_set
+
+
+class TestReading:
+    """How a table's file is read."""
+
+    @pytest.mark.parametrize(
+        ("given", "expected"),
+        [
+            ({"separator": "tab"}, "\t"),
+            ({"separator": "\\t"}, "\t"),
+            ({"separator": "blanks"}, " "),
+            ({"separator": ";"}, ";"),
+            ({"encoding": "GBK"}, "GBK"),
+            ({"missing": -999}, ["-999"]),
+            ({"missing": "?"}, ["?"]),
+            ({"missing": ["?", -1.5]}, ["?", "-1.5"]),
+            ({"thousands": ""}, ""),
+        ],
+    )
+    def test_words_and_numbers(self, given: dict[str, Any], expected: object) -> None:
+        assert getattr(DataConfig(**given), next(iter(given))) == expected
+
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            ({"separator": ";;"}, "expected one sign"),
+            ({"encoding": "utf8x"}, "unknown encoding"),
+            ({"encoding": "base64"}, "unknown encoding"),
+            ({"decimal": ";"}, "Input should be"),
+            ({"missing": [True]}, "Input should be a valid string"),
+            ({"decimal": ",", "thousands": ","}, "decimal and thousands are both ','"),
+        ],
+    )
+    def test_what_is_refused(self, given: dict[str, Any], message: str) -> None:
+        with pytest.raises(ValidationError, match=message):
+            DataConfig(**given)
+
+    def test_trials_can_be_compared_however_the_file_was_read(self) -> None:
+        one, other = (
+            StudyConfig(data=DataConfig(source="a.csv", decimal=decimal)) for decimal in (None, ",")
+        )
+        assert one.comparable() == other.comparable()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,12 @@ from sweep.data import load_dataset
 from sweep.dataset import Dataset
 from sweep.errors import DataError
 from sweep.settings import DataConfig
-from sweep.sources import pivot_counts
+from sweep.sources import pivot_counts, read_table
 
+ENDINGS = (
+    ".csv, .tsv, .txt, .jsonl, .ndjson, .parquet, .feather or .xlsx "
+    "(text also with .gz, .bz2, .xz or .zip)"
+)
 LOG = """\
 ann,pv,1
 ann,pv,2
@@ -68,12 +73,33 @@ def raw_targets(data: Dataset) -> np.ndarray[Any, Any]:
 
 
 class TestFiles:
-    @pytest.mark.parametrize("name", ["homes.csv", "homes.csv.gz", "homes.parquet"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *("homes.csv", "homes.csv.gz", "homes.csv.bz2", "homes.csv.xz", "homes.csv.zip"),
+            *("homes.tsv", "homes.txt", "homes.TSV.GZ", "homes.zip", "homes.parquet"),
+            *("homes.jsonl", "homes.ndjson.gz", "homes.feather", "homes.xlsx"),
+        ],
+    )
     def test_reads_every_ending(self, tmp_path: Path, name: str) -> None:
-        if name.endswith("parquet"):
-            table().to_parquet(tmp_path / name)
+        path = tmp_path / name
+        if name.endswith("xlsx"):
+            pytest.importorskip("openpyxl")
+            table().to_excel(path, index=False)
+        elif name.endswith("parquet"):
+            table().to_parquet(path)
+        elif name.endswith("feather"):
+            table().to_feather(path)
+        elif "json" in name:
+            table().to_json(path, orient="records", lines=True)
+        elif name == "homes.zip":
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("folder/table.csv", table().to_csv(index=False))
+                archive.writestr("__MACOSX/._table.csv", "x")
+        elif name == "homes.TSV.GZ":
+            path.write_bytes(gzip.compress(table().to_csv(index=False, sep="\t").encode()))
         else:
-            write(tmp_path, table(), name)
+            table().to_csv(path, index=False, sep="\t" if "tsv" in name else ",")
         data = load(tmp_path, source=name)
         assert data.features == ("area", "rooms")
         assert np.sort(raw_targets(data)) == pytest.approx(np.sort(table()["price"]))
@@ -123,15 +149,12 @@ class TestFiles:
 
     def test_folder(self, tmp_path: Path) -> None:
         (tmp_path / "homes.csv").mkdir()
-        assert error(tmp_path) == (
-            "homes.csv: is a folder; expected a file ending in .csv, .csv.gz or .parquet"
-        )
+        assert error(tmp_path) == f"homes.csv: is a folder; expected a file ending in {ENDINGS}"
 
     def test_unsupported_ending(self, tmp_path: Path) -> None:
-        (tmp_path / "homes.xlsx").touch()
-        assert error(tmp_path, source="homes.xlsx") == (
-            "homes.xlsx: unsupported ending; expected .csv, .csv.gz or .parquet"
-        )
+        for name in ("homes.ods", "homes.csv.lz4", "homes.parquet.gz", "homes."):
+            (tmp_path / name).touch()
+            assert error(tmp_path, source=name) == f"{name}: unsupported ending; expected {ENDINGS}"
 
     @pytest.mark.parametrize(
         ("text", "expected"),
@@ -140,12 +163,11 @@ class TestFiles:
             ("area,price\n", "homes.csv: has no rows"),
             (
                 "area,price\n1,2\n3,4,5\n",
-                "homes.csv: cannot be read as CSV: Expected 2 fields in line 3, saw 3",
+                "homes.csv: line 3 has 3 fields, and the header (line 1) has 2",
             ),
             (
                 "area,price\n1,2,3\n",
-                "homes.csv: cannot be read as CSV: Length of header or names does not match "
-                "length of data. This leads to a loss of data with index_col=False.",
+                "homes.csv: line 2 has 3 fields, and the header (line 1) has 2",
             ),
             ("area,price,area\n1,2,3\n", "homes.csv: more than one column is named 'area'"),
         ],
@@ -157,16 +179,62 @@ class TestFiles:
     def test_file_that_is_not_what_its_ending_says(self, tmp_path: Path) -> None:
         (tmp_path / "homes.parquet").write_text("area,price\n1,2\n")
         (tmp_path / "homes.csv.gz").write_bytes(gzip.compress(b"area,price\n1,2\n" * 99)[:-20])
-        (tmp_path / "homes.csv").write_bytes(b"\xff\xfe\x00")
-        for name, kind in (("parquet", "Parquet"), ("csv.gz", "CSV"), ("csv", "CSV")):
+        for name, kind in (("parquet", "Parquet"), ("csv.gz", "CSV")):
             text = error(tmp_path, source=f"homes.{name}")
             assert text.startswith(f"homes.{name}: cannot be read as {kind}: ")
+
+    def test_zip_file_of_several_tables(self, tmp_path: Path) -> None:
+        with zipfile.ZipFile(tmp_path / "homes.zip", "w") as archive:
+            archive.writestr("a.csv", "x\n1\n")
+            archive.writestr("b.csv", "x\n1\n")
+        assert error(tmp_path, source="homes.zip") == (
+            "homes.zip: a ZIP file with one table in it is expected; it holds 'a.csv', 'b.csv'"
+        )
+
+    def test_json_lines_are_read_as_a_text_table_is(self, tmp_path: Path) -> None:
+        rows = [
+            f'{{"date": "0{row}", "area": "{row},5 m", "price": {row}}}' for row in range(1, 10)
+        ]
+        (tmp_path / "homes.jsonl").write_text("\n".join(rows))
+        data = load(tmp_path, source="homes.jsonl", scale=False, features=["area"])
+        x = np.concatenate([data.x_train, data.x_validation, data.x_test])[:, 0]
+        assert sorted(x) == [row + 0.5 for row in range(1, 10)]
+        assert "'m' stripped from the numbers in 'area'" in data.notes
+        (tmp_path / "homes.jsonl").write_text('{"price": 1, "area": [1]}\n')
+        assert "columns with objects or lists: 'area'" in error(tmp_path, source="homes.jsonl")
+        (tmp_path / "homes.jsonl").write_text('{"price": 1}\n\n{"price": \n')
+        assert "line 3 cannot be read as JSON: " in error(tmp_path, source="homes.jsonl")
+
+    def test_excel_without_its_package(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "homes.xlsx").touch()
+        monkeypatch.setitem(sys.modules, "openpyxl", None)
+        assert "pip install 'sweep-lr[excel]'" in error(tmp_path, source="homes.xlsx")
+
+    def test_first_sheet_of_an_excel_file(self, tmp_path: Path) -> None:
+        pytest.importorskip("openpyxl")
+        with pd.ExcelWriter(tmp_path / "homes.xlsx") as book:
+            table().assign(area=[f"{row},5 €" for row in range(20)]).to_excel(book, index=False)
+            table(3).to_excel(book, sheet_name="other")
+        data = load(tmp_path, source="homes.xlsx")
+        assert data.features == ("area", "rooms")
+        assert data.notes[0] == "sheet 'Sheet1' read, the first of 2"
+
+    @pytest.mark.parametrize("key", ["encoding", "separator", "decimal", "thousands", "missing"])
+    def test_how_a_file_is_read_does_not_fit_other_sources(self, tmp_path: Path, key: str) -> None:
+        settings = {key: {"encoding": "utf-8", "missing": ["?"]}.get(key, ",")}
+        for source in ("diabetes", "somewhere:make"):
+            (tmp_path / "somewhere.py").write_text("def make(): return [1], [1]")
+            assert f"data.{key} does not fit" in error(tmp_path, source=source, **settings)
+        table().to_parquet(tmp_path / "homes.parquet")
+        text = error(tmp_path, source="homes.parquet", **settings)
+        assert text.startswith(f"homes.parquet: data.{key} is for a text file")
 
     def test_unknown_source(self, tmp_path: Path) -> None:
         assert error(tmp_path, source="behavior-log") == (
             "data.source = 'behavior-log': unknown source; did you mean 'behaviour-log'? "
-            "(behaviour-log, diabetes, a path ending in .csv, .csv.gz or .parquet, "
-            "or 'module:function')"
+            f"(behaviour-log, diabetes, a path ending in {ENDINGS}, or 'module:function')"
         )
 
     def test_settings_of_a_file_do_not_fit_a_built_in_source(self, tmp_path: Path) -> None:
@@ -177,9 +245,8 @@ class TestFiles:
 
     def test_parquet_files_name_their_own_columns(self, tmp_path: Path) -> None:
         table().to_parquet(tmp_path / "homes.parquet")
-        assert error(tmp_path, source="homes.parquet", columns=["a"]) == (
-            "homes.parquet: data.columns names the columns of a CSV file without a header"
-        )
+        text = "data.columns is for a text file; one ending in .parquet says that itself"
+        assert error(tmp_path, source="homes.parquet", columns=["a"]) == f"homes.parquet: {text}"
 
 
 class TestPivot:
@@ -222,6 +289,19 @@ class TestPivot:
         built_in = load_dataset(DataConfig(users=40), 0)
         assert (data.x_train == built_in.x_train).all()
         assert data.fingerprint == built_in.fingerprint
+
+    def test_header_of_a_log_whose_columns_are_named(self, tmp_path: Path) -> None:
+        log: dict[str, Any] = {"columns": LOG_COLUMNS, "pivot": PIVOT, "test": 0, "target": "buy"}
+        (tmp_path / "log.csv").write_text(LOG)
+        (tmp_path / "headed.csv").write_text(f"user,action,time\n{LOG}")
+        plain, headed = (
+            read_table(DataConfig(source=name, **log), (tmp_path,))
+            for name in ("log.csv", "headed.csv")
+        )
+        pd.testing.assert_frame_equal(plain.frame, headed.frame)
+        assert headed.notes == (
+            "line 1 left out, a header: user, action, time; data.columns names the columns",
+        )
 
     def test_keys_that_are_not_there(self, tmp_path: Path) -> None:
         (tmp_path / "log.csv").write_text("user,behaviour\n" + "a,pv\n")

@@ -10,7 +10,9 @@ import typer
 
 
 def init(
-    table: Annotated[str, typer.Argument(metavar="CSV", help="A CSV or Parquet file.")],
+    table: Annotated[
+        str, typer.Argument(metavar="CSV", help="A CSV, Parquet or other table file.")
+    ],
     target: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="The column to predict.")
     ] = None,

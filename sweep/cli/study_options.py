@@ -117,7 +117,7 @@ class StudyOptions:
         str | None,
         typer.Option(
             metavar="SOURCE",
-            help="behaviour-log, diabetes, a CSV or Parquet file, or module:function.",
+            help="behaviour-log, diabetes, a CSV, Parquet or other table file, or module:function.",
             rich_help_panel="Training",
         ),
     ] = None
