@@ -23,6 +23,9 @@ BLANKS = " "
 _SEPARATORS = ("\t", ";", "|", ",", BLANKS)
 """Of two that fit equally well, the first: the more often a sign stands in a cell, the later."""
 
+_FIT, _FIT_OF_BLANKS = 0.5, 0.9
+"""A separator gives more than this share of the lines as many cells; texts have blanks in them."""
+
 _HEAD = 1 << 18
 """Characters of a file that are looked at to find out how it is laid out."""
 
@@ -69,7 +72,7 @@ def records_of(text: str, separator: str, padded: bool = False, first: int = 1) 
     before = 0
     try:
         for cells in reader:
-            if cells and cells != [""]:
+            if cells:
                 yield first + before, cells
             before = reader.line_num
     except csv.Error as error:
@@ -99,10 +102,12 @@ def layout_of(text: str, config: DataConfig) -> Layout:
             records = _head_records(head, text, separator, padded=True)
         except DataError:
             continue
+        records = records[text.startswith("# ") :]  # a header of NumPy's has a cell more
         counts = Counter(len(cells) for _, cells in records)
         counts.pop(1, 0)
-        if counts:
-            fits.append((max(counts.values()) / len(records), -place, separator))
+        share = max(counts.values(), default=0) / max(len(records), 1)
+        if share > (_FIT_OF_BLANKS if separator == BLANKS else _FIT):
+            fits.append((share, -place, separator))
     separator = max(fits)[2] if fits else config.separator or ","
     return _with_header(head, text, separator, first, config)
 

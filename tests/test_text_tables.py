@@ -114,6 +114,11 @@ class TestDialects:
         assert read("a,b\n1.5,x\n2.25,y\n").notes == ()
         assert read("a\tb\n1.5\tx\n", plain_separator="\t").notes == ()
 
+    def test_one_column_of_texts_is_one_column(self) -> None:
+        cells = ["plain", "with a blank", "a, comma", "x;y", "two b", ""] * 3
+        text = pd.DataFrame({"c": cells}).to_csv(index=False)
+        assert columns(read(text))["c"][:5] == cells[:5]
+
     def test_settings_overrule_what_is_found(self) -> None:
         assert columns(read("a;b,c\n1;2,3\n", separator=","))["a;b"] == ["1;2"]
         assert read("a,b\n1.234,5\n2.345,6\n", decimal=",").frame["a"].tolist() == [1234, 2345]
