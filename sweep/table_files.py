@@ -176,7 +176,7 @@ def _from_excel(path: Path, config: DataConfig) -> ReadTable:
         ) from None
     with book:
         sheets = [str(name) for name in book.sheet_names]
-        frame = book.parse(sheets[0])
+        frame = pd.read_excel(book, sheet_name=sheets[0])
     frame, notes = frame_of_texts(_with_text_names(frame), config)
     if len(sheets) > 1:
         notes = (f"sheet {sheets[0]!r} read, the first of {len(sheets)}", *notes)
