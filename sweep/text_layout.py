@@ -151,12 +151,12 @@ def _with_header(head: str, text: str, separator: str, first: int, config: DataC
 
 def _header(cells: list[str], fields: int) -> list[str]:
     """The names in a header, without what is none: NumPy's `# `, a separator at the end."""
-    names = [cell.strip() for cell in cells]
+    names = list(cells)
     if names[0] == "#" and len(names) == fields + 1:
         names = names[1:]
     elif names[0].startswith("# "):
         names[0] = names[0][2:].strip()
-    while len(names) > fields and not names[-1]:
+    while len(names) > fields and not names[-1].strip():
         names.pop()
     return names
 
