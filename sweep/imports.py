@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import sys
@@ -75,6 +76,8 @@ def _load_file(name: str, folders: tuple[Path, ...]) -> ModuleType:
     if path is None:
         raise ModuleNotFoundError(name=name)
     path = path.resolve()
+    if package := _package_parts(path):
+        return _load_from_package(path, package)
     for module_name in (path.stem, str(path)):  # another module may have the short name
         known = sys.modules.get(module_name)
         if known is None:
@@ -90,4 +93,39 @@ def _load_file(name: str, folders: tuple[Path, ...]) -> ModuleType:
     except BaseException:
         del sys.modules[module_name]
         raise
+    return module
+
+
+def _package_parts(path: Path) -> tuple[str, ...]:
+    """The names of the packages that a file is in, the outermost first; none if it is in none.
+
+    A folder is a package if it has an `__init__.py`, or if the file's relative imports need it.
+    """
+    folders = list(path.parents)
+    depth = 0
+    while (folders[depth] / "__init__.py").is_file():
+        depth += 1
+    depth = min(max(depth, _relative_levels(path)), len(folders) - 1)
+    parts = tuple(folder.name for folder in reversed(folders[:depth]))
+    return parts if all(part.isidentifier() for part in (*parts, path.stem)) else ()
+
+
+def _relative_levels(path: Path) -> int:
+    """How many folders up a file's relative imports reach: 1 for `from .layers import block`."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):  # importing it says so
+        return 0
+    levels = (node.level for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
+    return max(levels, default=0)
+
+
+def _load_from_package(path: Path, package: tuple[str, ...]) -> ModuleType:
+    """Import a file as the module of its package that it is."""
+    look_in((path.parents[len(package)],))
+    name = ".".join(package if path.stem == "__init__" else (*package, path.stem))
+    module = importlib.import_module(name)
+    found = getattr(module, "__file__", None)
+    if found is None or Path(found).resolve() != path:
+        raise ImportError(f"{path} is the module {name!r}, but another one has that name: {found}")
     return module

@@ -82,6 +82,52 @@ class TestLoad:
         assert [load_object(place, (tmp_path,)) for place in places] == ["near", "far", "near"]
 
 
+class TestPackages:
+    """A file of a package, by its path, is the module that its dotted name gives."""
+
+    @pytest.fixture(params=["regular", "namespace"])
+    def root(self, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+        folder = tmp_path / "lonely_pkg"
+        (folder / "sub").mkdir(parents=True)
+        (folder / "net.py").write_text(
+            "from .layers import SIZE\nfrom .sub.head import Head\nclass Net: pass"
+        )
+        (folder / "layers.py").write_text("SIZE = 3")
+        (folder / "sub" / "head.py").write_text("from ..layers import SIZE\nclass Head: pass")
+        if request.param == "regular":
+            (folder / "__init__.py").touch()
+            (folder / "sub" / "__init__.py").touch()
+        return tmp_path
+
+    @pytest.mark.parametrize("dotted_first", [True, False])
+    def test_is_the_module_of_the_dotted_name(self, root: Path, dotted_first: bool) -> None:
+        names = ["lonely_pkg.net:Net", "lonely_pkg/net.py:Net"]
+        first, second = (load_object(n, (root,)) for n in (names if dotted_first else names[::-1]))
+        assert first is second
+        assert first.__module__ == "lonely_pkg.net"
+
+    def test_a_file_further_down(self, root: Path) -> None:
+        head = load_object("lonely_pkg/sub/head.py:Head", (root,))
+        assert head.__module__ == "lonely_pkg.sub.head"
+
+    def test_from_inside_the_package(self, root: Path) -> None:
+        net = load_object("net.py:Net", (root / "lonely_pkg",))
+        assert net.__module__ == "lonely_pkg.net"
+
+    def test_another_package_has_the_name(self, root: Path, tmp_path: Path) -> None:
+        load_object("lonely_pkg.net:Net", (root,))
+        other = tmp_path / "other" / "lonely_pkg"
+        other.mkdir(parents=True)
+        (other / "net.py").write_text("from .layers import SIZE")
+        text = error("other/lonely_pkg/net.py:Net", tmp_path)
+        assert f"{other / 'net.py'} is the module 'lonely_pkg.net', but another one" in text
+
+    def test_a_file_without_relative_imports_needs_no_package(self, tmp_path: Path) -> None:
+        (tmp_path / "nets").mkdir()
+        (tmp_path / "nets" / "lonely_net.py").write_text("class Net: pass")
+        assert load_object("nets/lonely_net.py:Net", (tmp_path,)).__module__ == "lonely_net"
+
+
 class TestProblems:
     @pytest.mark.parametrize("reference", ["my_model", "my_model:", ":Net", "a:b c", ".py:"])
     def test_not_a_reference(self, tmp_path: Path, reference: str) -> None:
