@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parent.parent / "sweep"
 FLOORS = [
     {"errors", "numbers", "paired", "metric", "divergence", "library_warnings", "completion"},
     {"files", "imports", "shapes", "behaviour_log", "arguments", "dataset", "halving"}
-    | {"dates", "magnitude"},
+    | {"dates", "magnitude", "generators"},
     {"schedule_code", "warmup"},
     {"schedules", "journal"},
     {"space", "parzen"},
@@ -48,7 +48,8 @@ FLOORS = [
 """Each module imports from its own floor or the floors above it in this list."""
 
 HEAVY = {
-    "torch": {"schedules", "warmup", "data", "sources", "models", "training"} | {"workers"},
+    "torch": {"schedules", "warmup", "data", "sources", "models", "training"}
+    | {"workers", "generators"},
     "optuna": {
         "space",
         "continuation",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import random
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -339,6 +341,34 @@ class TestCheck:
         model = Parts()
         model.unused(x).sum().backward()
         assert "no gradient reaches unused.weight" in check_error(model, x, y)
+
+    @pytest.mark.parametrize("library", [torch.rand, np.random.rand, lambda n: [random.random()]])
+    def test_parts_that_are_skipped_by_chance_are_used(
+        self, library: Any, x: Tensor, y: Tensor
+    ) -> None:
+        class Skips(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.blocks = nn.ModuleList([nn.Linear(3, 3) for _ in range(12)])
+                self.out = nn.Linear(3, 1)
+
+            def forward(self, x: Tensor) -> Tensor:
+                for block in self.blocks:
+                    if library(1)[0] < 0.5:
+                        x = x + block(x)
+                output: Tensor = self.out(x)
+                return output
+
+        for seed in range(20):  # whatever was drawn before
+            torch.manual_seed(seed)
+            np.random.seed(seed)
+            random.seed(seed)
+            check_model(Skips(), x, y)
+
+    @pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated")
+    @pytest.mark.parametrize("decorate", [nn.utils.weight_norm, nn.utils.spectral_norm])
+    def test_weights_that_are_computed(self, decorate: Any, x: Tensor, y: Tensor) -> None:
+        check_model(nn.Sequential(decorate(nn.Linear(3, 4)), nn.Linear(4, 1)), x, y)
 
     def test_gradient_of_zero_is_a_gradient(self, x: Tensor, y: Tensor) -> None:
         model = Net(lambda x, output: output.clamp(max=-1e9) + x[:, :1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import random
 from dataclasses import fields
 from typing import get_args
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from sweep.models import build_model
+from sweep.models import MODELS, build_model
 from sweep.schedules import Schedule
 from sweep.settings import OPTIMIZERS, ModelConfig, Objective
 from sweep.training.engine import (
@@ -198,6 +199,50 @@ def test_a_trial_that_raises_leaves_the_others_alone() -> None:
     assert second[0] == TrialError(0, 2, "RuntimeError: enough")
     assert isinstance(second[1], EpochResult)
     assert [r.number for r in third] == [1]
+
+
+class Noisy(nn.Module):
+    """Draws from Python's and NumPy's random numbers, when it is built and in training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 1)
+        self.shift = random.random() + float(np.random.randn())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            x = x * (1 + random.random()) + float(np.random.randn())
+        output: torch.Tensor = self.layer(x) + self.shift
+        return output
+
+
+def test_every_random_number_is_the_trials_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MODELS, "linear", lambda config, features: Noisy())
+    random.seed(3)
+    alone = engine_for("linear", epochs=3)
+    alone.add(spec(0, seed=5))
+    expected = course(alone, 3)[0]
+    beside = engine_for("linear", epochs=3)
+    for number, seed in enumerate((7, 5, 9)):
+        beside.add(spec(number, seed=seed))
+    seen = []
+    for _ in range(3):
+        np.random.rand()  # what others draw is nothing to a trial
+        seen += course(beside, 1)[1]
+    assert numbers(seen) == numbers(expected)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated")
+def test_weights_that_are_computed_are_trained() -> None:
+    def build(seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.utils.weight_norm(nn.Linear(3, 8)), nn.ReLU(), nn.Linear(8, 1))
+
+    engine = SequentialEngine(some_data(), build, TrainingSettings(5, 32))
+    engine.add(spec())
+    curve = course(engine, 5)[0]
+    assert curve[-1].val_mse < curve[0].val_mse
+    assert "0.weight_g" in engine.weights(0)
 
 
 def test_divergence_shows_in_the_numbers() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -95,11 +97,51 @@ FALLBACKS: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: Odd(lambda model, x, y: y * model.unstacked),
         "Odd computes something else as lanes",
     ),
+    "Python's numbers": (
+        lambda: Odd(_noisy),
+        "Odd draws from the random numbers of Python or NumPy",
+    ),
+    "NumPy's numbers": (
+        lambda: Odd(_numpy_noisy),
+        "Odd draws from the random numbers of Python or NumPy",
+    ),
+    "stochastic depth": (
+        lambda: SkipsBlocks(),
+        "SkipsBlocks leaves parts of itself out in training",
+    ),
+    "old weight norm": (
+        lambda: nn.Sequential(nn.utils.weight_norm(nn.Linear(FEATURES, 1))),
+        "Sequential changes its attribute 0.weight in training",
+    ),
     "recurrent": (
         lambda: nn.Sequential(Reshape(FEATURES, 1), Recurrent()),
         "1.cells (LSTM)",
     ),
 }
+
+
+def _noisy(model: Odd, x: Tensor, y: Tensor) -> Tensor:
+    return y * (1 + random.random() / 10) if model.training else y
+
+
+def _numpy_noisy(model: Odd, x: Tensor, y: Tensor) -> Tensor:
+    return y + float(np.random.randn()) if model.training else y
+
+
+class SkipsBlocks(nn.Module):
+    """Stochastic depth: in training, each block is left out half of the time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([nn.Linear(FEATURES, FEATURES) for _ in range(8)])
+        self.out = nn.Linear(FEATURES, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            if not self.training or torch.rand(()) < 0.5:
+                x = x + block(x).relu()
+        y: Tensor = self.out(x)
+        return y
 
 
 class Recurrent(nn.Module):
@@ -113,6 +155,7 @@ class Recurrent(nn.Module):
         return y
 
 
+@pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated")
 @pytest.mark.parametrize("name", FALLBACKS)
 def test_why_not_stackable(name: str) -> None:
     make, expected = FALLBACKS[name]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from sweep.errors import ModelError
-from sweep.models import CHECKED_ROWS, check_model, predict
+from sweep.generators import seeded
+from sweep.models import CHECKED_PASSES, CHECKED_ROWS, check_model, copied, predict
 from sweep.training.build import check_last_batch
 from sweep.training.engine import TrainingData, TrainingSettings
 from sweep.training.gradient_graph import Node, gradient_graph
@@ -113,17 +113,21 @@ def examine(model: nn.Module, data: TrainingData, settings: TrainingSettings) ->
     x, y = data.x_train[:CHECKED_ROWS], data.y_train[:CHECKED_ROWS]
     layers: list[Layer] = []
     loss: Tensor | None = None
-    probe = model
-    with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with contextlib.suppress(Exception):  # then check_model has said why
-            probe = copy.deepcopy(model).train()
-            probe.zero_grad()
-            with _watched(probe, layers):
-                loss = nn.functional.mse_loss(predict(probe, x.clone()), y)
-            if loss.requires_grad:
-                loss.backward()  # type: ignore[no-untyped-call]
-    named = dict(probe.named_parameters())
+    named = dict(model.named_parameters())
+    for seed in range(CHECKED_PASSES):  # the first that goes through all of a model
+        layers.clear()
+        with seeded(seed, x.device), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with contextlib.suppress(Exception):  # then check_model has said why
+                probe = copied(model, type(model).__name__)
+                probe.zero_grad()
+                named = dict(probe.named_parameters())
+                with _watched(probe, layers):
+                    loss = nn.functional.mse_loss(predict(probe, x.clone()), y)
+                if loss.requires_grad:
+                    loss.backward()  # type: ignore[no-untyped-call]
+        if loss is None or all(p.grad is not None for p in named.values() if p.requires_grad):
+            break
     differentiable = loss is not None and loss.requires_grad
     return Anatomy(
         name=type(model).__name__,

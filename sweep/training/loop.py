@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import random
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -12,13 +11,13 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from sweep.errors import InputError, ScheduleError, TrainingError, did_you_mean
+from sweep.generators import seed_generators
 from sweep.imports import load_object
 from sweep.metric import Metric
 from sweep.numbers import counted
@@ -163,9 +162,7 @@ class Loop:
             seed: The trial's.
             state: What the loop had yielded when it was interrupted; None at its beginning.
         """
-        random.seed(seed)
-        np.random.seed(seed)
-        torch.manual_seed(seed)
+        seed_generators(seed)
         own = {"seed": seed} if self.takes_seed else {}
         own |= {"state": state} if self.takes_state else {}
         return self.function(schedule, **self.arguments, **own)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from sweep.generators import seed_generators
 from sweep.models import predict
 from sweep.training.averaging import average_decays
 from sweep.training.engine import (
@@ -128,7 +129,7 @@ class SequentialEngine:
         device = self._data.x_train.device
         rows = len(self._data.x_train)
         batch_size = self._settings.batch_size or rows
-        torch.manual_seed(mix(lane.spec.seed, 3, lane.epoch))
+        seed_generators(mix(lane.spec.seed, 3, lane.epoch))  # no other trial has a part in it
         order = row_order(lane.spec.seed, lane.epoch, rows).to(device)
         squared_error = torch.zeros((), device=device)
         grad_norm = torch.zeros((), device=device)

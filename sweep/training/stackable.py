@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sweep.generators import python_state, seeded
 from sweep.models import CHECKED_ROWS, predict
 from sweep.training.engine import ModelBuilder
 from sweep.training.randomness import SeededDropout, dropout_keys
@@ -54,13 +55,16 @@ def survey(build_model: ModelBuilder, x: Tensor, y: Tensor) -> Survey:
         y: Targets, (rows,).
     """
     x, y = x[:CHECKED_ROWS], y[:CHECKED_ROWS]
-    with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
+    with seeded(0, x.device):
         models = [build_model(seed).to(x.device).train() for seed in _SEEDS]
         reason = _batch_norm(models[0]) or _ragged(models)
         if reason:
             return Survey(reason)
         alone = [_Alone(model, seed, x, y) for model, seed in zip(models, _SEEDS, strict=True)]
-        reason = alone[0].reason or _compare(models, alone, x, y) or _mixes_rows(models[0], x)
+        reason = alone[0].reason or alone[1].reason
+        if reason:
+            return Survey(reason)
+        reason = _compare(models, alone, x, y) or _mixes_rows(models[0], x)
         weights = alone[0].gradient.numel()
         return Survey(reason, alone[0].dropout_calls, alone[0].floats_per_row, weights)
 
@@ -101,11 +105,19 @@ class _Alone:
             saved.append(tensor.numel() if len(x) in tensor.shape[:1] else 0)
             return tensor
 
+        generators = python_state()
         dropout = SeededDropout(seed)
         with dropout, torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
             self.loss = nn.functional.mse_loss(predict(model, x), y)
+        if python_state() != generators:
+            kind = type(model).__name__
+            self.reason = f"{kind} draws from the random numbers of Python or NumPy"
+            return
         parameters = [p for p in model.parameters() if p.requires_grad]
-        gradients = torch.autograd.grad(self.loss, parameters)
+        gradients = torch.autograd.grad(self.loss, parameters, allow_unused=True)
+        if any(gradient is None for gradient in gradients):
+            self.reason = f"{type(model).__name__} leaves parts of itself out in training"
+            return
         self.gradient = torch.cat([gradient.reshape(-1) for gradient in gradients])
         self.dropout_calls = dropout.calls
         self.floats_per_row = sum(saved) // len(x) + x.shape[1] + 1
