@@ -15,10 +15,11 @@ from optuna.trial import FrozenTrial, TrialState
 from sweep.completion import completes, standing_for_themselves
 from sweep.dispatch import Dispatcher, Verdict
 from sweep.divergence import divergence, has_diverged
+from sweep.failures import Failures
 from sweep.metric import MSE, Metric
 from sweep.numbers import counted
 from sweep.pruners import decision_epochs
-from sweep.records import TrialRecord, what_diverged, write_record
+from sweep.records import TRACEBACK, TrialRecord, what_diverged, write_record
 from sweep.settings import StudyConfig
 from sweep.space import Suggestion
 from sweep.storage import abandoned_trials, claim, flush, turn_to_ask
@@ -162,6 +163,7 @@ class Coordinator:
         self._waiting: deque[_Running] = deque()
         self._running: dict[int, _Running] = {}
         self._tally = Tally.of(study, self._metric)
+        self._failures = Failures(len(config.space.scheduler))
         self._deadline = deadline
         self._limit = limit
         self._stop = stop
@@ -178,7 +180,8 @@ class Coordinator:
         """Train until the total is reached, the time is up, or `stop` is set.
 
         Raises:
-            TrainingError: Workers die again and again before they train anything.
+            TrainingError: Workers die again and again before they train anything, or all trials
+                fail in the same way.
         """
         self._workers = len(pool)
         self._started = self._ticked = time.monotonic()
@@ -246,6 +249,7 @@ class Coordinator:
         running = self._running[result.number]
         self._epochs += 1
         running.curve.append(result)
+        self._failures.trained(result.epoch)
         over = self._judge(running, result)
         if over is None:
             return Verdict()
@@ -255,9 +259,21 @@ class Coordinator:
         save = self._weights(finished) if self._weights and is_best else None
         return Verdict(over=True, save=save)
 
-    def fail(self, number: int, reason: str) -> None:
-        """End a trial that raised, or whose workers died."""
-        self._end(self._running[number], TrialState.FAIL, reason)
+    def fail(self, number: int, reason: str, traceback: str = "") -> None:
+        """End a trial that raised, or whose workers died.
+
+        Raises:
+            TrainingError: All trials fail like this one.
+        """
+        running = self._running[number]
+        if traceback:
+            running.trial.set_user_attr(TRACEBACK, traceback)
+        scheduler = running.spec.schedule.scheduler
+        self._end(running, TrialState.FAIL, reason)
+        epochs, completed = len(running.curve), self._tally.completed
+        first = self._failures.count(reason, scheduler, epochs, completed)
+        if first and traceback:
+            self._on_note(f"trial {number} raised:\n{traceback.rstrip()}")
 
     def restart(self, number: int) -> None:
         """Begin a trial's course again."""

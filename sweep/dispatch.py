@@ -60,7 +60,7 @@ class Source(Protocol):
     def hear(self, result: EpochResult) -> Verdict:
         """Judge an epoch of a trial; its epochs come in their order, and again if it restarts."""
 
-    def fail(self, number: int, reason: str) -> None:
+    def fail(self, number: int, reason: str, traceback: str = "") -> None:
         """A trial raised, or its workers died; it is trained no more."""
 
     def restart(self, number: int) -> None:
@@ -152,7 +152,7 @@ class Dispatcher:
             if isinstance(result, TrialError):
                 where = f"epoch {result.epoch}" if result.epoch else "start"
                 del self._running[index][result.number]
-                self._source.fail(result.number, f"{where}: {result.error}")
+                self._source.fail(result.number, f"{where}: {result.error}", result.traceback)
                 continue
             run.epoch = result.epoch
             verdict = self._source.hear(result)

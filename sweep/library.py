@@ -97,7 +97,7 @@ def run_study(
 ) -> StudyResult:
     """Run a study, or go on with it up to its total number of trials: `sweep run`.
 
-    Workers import the script that calls it, so the call must stand under
+    Workers import the loop from its file, so a call in that same file must stand under
     `if __name__ == "__main__":`.
 
     Args:

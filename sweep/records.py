@@ -14,6 +14,9 @@ from sweep.metric import MSE, Metric
 from sweep.settings import Objective
 from sweep.training.engine import EpochResult
 
+TRACEBACK = "traceback"
+"""Of a trial that raised, in its attributes."""
+
 _CURVE = "sweep:curve"
 CURVE_COLUMNS = (
     *("lr_first", "lr_last", "train_mse", "val_mse", "averaged_val_mse", "grad_norm", "seconds"),

@@ -104,7 +104,7 @@ class _Specs:
         wanted = self.save is not None and self.save.number == result.number
         return Verdict(over=True, save=self.save if wanted else None)
 
-    def fail(self, number: int, reason: str) -> None:
+    def fail(self, number: int, reason: str, traceback: str = "") -> None:
         """Keep why it ended."""
         self._end(number, reason)
 

@@ -333,6 +333,9 @@ def _search(
             return False
         try:
             coordinator.run(pool)
+        except TrainingError:
+            _write_tables(sweep)  # they say which trials failed, and why
+            raise
         finally:
             flush(study)
         return True
@@ -401,12 +404,17 @@ def _conclude(
 
 @contextmanager
 def _stopping_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; a second one ends the process at once."""
+    """An event that SIGINT, SIGTERM and SIGHUP set; a second one ends the process at once.
+
+    SIGHUP says that the terminal was closed; where it is ignored, as under `nohup`, it stays so.
+    """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    handled = (signal.SIGINT, signal.SIGTERM)
+    handled = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        handled.append(signal.SIGHUP)
 
     def handle(number: int, frame: Any) -> None:
         if stop.is_set():

@@ -6,15 +6,19 @@ import io
 import multiprocessing
 import multiprocessing.connection
 import multiprocessing.forkserver
+import multiprocessing.resource_tracker
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from sweep.dataset import Array, Dataset
@@ -181,9 +185,19 @@ def default_workers() -> int:
 
 def preload() -> None:
     """Start loading torch for the workers, while the caller reads files and settings."""
-    if _METHOD == "forkserver":
-        _CONTEXT.set_forkserver_preload(["sweep.workers", "sweep.training.build"])
-        multiprocessing.forkserver.ensure_running()
+    if _METHOD != "forkserver":
+        return
+    _CONTEXT.set_forkserver_preload(["sweep.workers", "sweep.training.build"])
+    try:
+        multiprocessing.resource_tracker.ensure_running()  # else it lets Ctrl-C through below
+        with _without_interrupts():
+            multiprocessing.forkserver.ensure_running()
+    except OSError as problem:
+        folder = os.environ.get("TMPDIR") or "the folder for temporary files"
+        raise TrainingError(
+            f"{folder}: worker processes cannot be started from there: {problem}; set TMPDIR to a "
+            "folder that can be written to and whose path is short, such as /tmp"
+        ) from problem
 
 
 class WorkerPool:
@@ -232,7 +246,8 @@ class WorkerPool:
         process = _CONTEXT.Process(
             target=_work, args=(theirs, self._setup, are_shown()), daemon=True
         )
-        process.start()
+        with _without_main():
+            process.start()
         theirs.close()
         return process, ours
 
@@ -322,6 +337,35 @@ class WorkerPool:
         self._processes, self._connections = [], []
 
 
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Inside this context Ctrl-C waits, and does so for ever in a process that is started in it.
+
+    It is the coordinator's to handle; a process that has yet to say so would print a traceback.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Inside this context a process that is started does not run the caller's script again.
+
+    multiprocessing does so for what is pickled from there, and nothing of a setup is. A script
+    that calls `run_study` outside of `if __name__ == "__main__"`, or that comes from standard
+    input, would end each worker before it begins.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
 def _work(connection: Connection, setup: WorkerSetup, with_library_warnings: bool) -> None:
     """A worker's life: answer each of the coordinator's orders; end when it is gone."""
     if with_library_warnings:
@@ -368,7 +412,7 @@ def _carry_out(orders: Orders, engine: Engine) -> list[EpochResult | TrialError]
         try:
             engine.add(spec)
         except Exception as error:
-            results.append(TrialError(spec.number, 0, f"{type(error).__name__}: {error}"))
+            results.append(TrialError.of(spec.number, 0, error))
     started = time.monotonic()
     for _ in range(orders.epochs):
         results += engine.train_epoch()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -470,3 +471,48 @@ class TestRun:
         assert (done.code, done.out) == (0, "")
         assert done.err.startswith("report.html could not be written: ")
         assert (tmp_path / "studies" / "houses" / "best_schedule.py").is_file()
+
+
+INTERRUPTED = """
+import os, signal, sys, threading, time
+from sweep.cli import main
+assert "typer" not in sys.modules
+signal.signal(signal.SIGINT, signal.default_int_handler)
+def interrupt():
+    while signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        time.sleep(0.001)
+    for _ in range(3):
+        os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=interrupt, daemon=True).start()
+sys.argv = ["sweep", "run", "diabetes", "--trials", "1000"]
+main()
+"""
+
+
+def test_ctrl_c_ends_it_while_it_still_imports(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 130
+    assert set(done.stderr.split()) == {"interrupted"}
+
+
+def test_a_folder_for_temporary_files_whose_path_is_too_long(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 120)
+    folder.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "sweep", "run", "diabetes", "--trials", "1"],
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert f"{folder}: worker processes cannot be started from there" in done.stderr
+    assert "set TMPDIR to" in done.stderr

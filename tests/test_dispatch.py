@@ -98,7 +98,7 @@ class Source:
         self.courses[result.number].append(result.epoch)
         return Verdict(over=result.epoch == EPOCHS)
 
-    def fail(self, number: int, reason: str) -> None:
+    def fail(self, number: int, reason: str, traceback: str = "") -> None:
         self.failed[number] = reason
 
     def restart(self, number: int) -> None:

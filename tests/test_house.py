@@ -14,7 +14,8 @@ from sweep.cli import app
 PACKAGE = Path(__file__).parent.parent / "sweep"
 
 FLOORS = [
-    {"errors", "numbers", "paired", "metric", "divergence", "library_warnings", "completion"},
+    {"errors", "numbers", "paired", "metric", "divergence", "library_warnings", "completion"}
+    | {"failures"},
     {"files", "imports", "shapes", "behaviour_log", "arguments", "dataset", "halving"}
     | {"dates", "magnitude", "generators"},
     {"schedule_code", "warmup"},

@@ -94,13 +94,46 @@ def test_a_loop_in_the_script_itself(tmp_path: Path) -> None:
     assert len(pd.read_csv(tmp_path / "studies/plain/results.csv")) == 6
 
 
-def test_an_unguarded_call_is_explained(tmp_path: Path) -> None:
-    (tmp_path / "plain.py").write_text(
-        "from sweep import run_study\nrun_study('diabetes', trials=1, epochs=1, workers=1)\n"
+TRAIN = """
+def train(schedule, *, epochs):
+    import torch
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    scheduler = schedule.attach(optimizer, steps_per_epoch=1)
+    for _ in range(epochs):
+        optimizer.step()
+        scheduler.step()
+        yield 1.0
+"""
+CALL = """
+from sweep import run_study
+found = run_study(loop="train.py:train", trials=2, epochs=1, workers=2, confirm=False)
+print(len(found.results))
+"""
+
+
+@pytest.mark.parametrize("from_input", [True, False])
+def test_a_call_beside_the_loop_needs_no_guard(tmp_path: Path, from_input: bool) -> None:
+    (tmp_path / "train.py").write_text(TRAIN)
+    (tmp_path / "plain.py").write_text(CALL)
+    done = subprocess.run(
+        [sys.executable, "-" if from_input else "plain.py"],
+        input=CALL if from_input else None,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    done = run("plain.py", tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")
+
+
+def test_an_unguarded_call_in_the_loops_file_is_explained_once(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TRAIN + CALL)
+    done = run("train.py", tmp_path)
     assert done.returncode == 1
-    assert 'put the call under if __name__ == "__main__":' in done.stderr
+    assert done.stderr.count("Traceback") == 1
+    last = done.stderr.splitlines()[-1]
+    assert "'train.py:train': importing it failed: InputError: run_study was called" in last
+    assert 'put the call under if __name__ == "__main__":' in last
 
 
 def test_loops_that_workers_cannot_import_are_refused() -> None:

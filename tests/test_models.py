@@ -431,7 +431,7 @@ class TestCheck:
 
     def test_model_that_cannot_be_copied(self, x: Tensor, y: Tensor) -> None:
         model = Net()
-        model.cache = model.layer(x)
+        model.layer.cached = [model.layer(x)]  # type: ignore[assignment]
         assert check_error(model, x, y).startswith("model 'Net' cannot be copied: ")
 
 

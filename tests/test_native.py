@@ -159,3 +159,14 @@ def test_programs_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         files.append([path.stat().st_mtime_ns for path in tmp_path.glob("sweep-lr/*")])
     assert files[0] == files[1]
     assert len(files[0]) == 1
+
+
+def test_a_compiler_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler = tmp_path / "slow-cc"
+    compiler.write_text("#!/bin/sh\nsleep 1000 & echo $! > child; wait\n")
+    compiler.chmod(0o700)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CC", str(compiler))
+    monkeypatch.setattr(native, "_COMPILE_SECS", 2)
+    with pytest.raises(TrainingError, match="slow-cc was given up after 2 s"):
+        native.library("int main() { return 0; }  // for a compiler that hangs")

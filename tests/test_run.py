@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,7 @@ from sweep.models import build_model, predict
 from sweep.records import what_diverged
 from sweep.report.summary import summarise
 from sweep.results import BEST_MODEL, read_results
-from sweep.run import Listener, run_sweep
+from sweep.run import Listener, _stopping_on_signals, run_sweep
 from sweep.settings import StudyConfig
 from sweep.storage import load_study as load_trials
 from sweep.study import load_study
@@ -174,6 +176,20 @@ def test_a_model_that_raises_fails_its_trials_and_no_more(tmp_path: Path) -> Non
     results = read_results(tmp_path / "small")
     assert list(results["state"]) == ["FAIL"] * 3
     assert list(results["epochs_run"]) == [1] * 3
+
+
+def test_a_model_that_raises_whatever_the_schedule_ends_the_sweep(tmp_path: Path) -> None:
+    listener = Notes()
+    raising: dict[str, Any] = {"model__name": "models:Raises", "optimizer__batch_size": 128}
+    with pytest.raises(TrainingError, match="stopped: 5 trials failed in the same way") as raised:
+        sweep(tmp_path, listener, trials=40, epochs=6, workers=1, **raising)
+    assert "epoch 2: RuntimeError: out of patience; mend what raises" in str(raised.value)
+    results = read_results(tmp_path / "small")
+    assert list(results["state"]).count("FAIL") == 5
+    shown = [note for note in listener.notes if "Traceback" in note]
+    assert len(shown) == 1
+    assert 'raise RuntimeError("out of patience")' in shown[0]
+    assert "sequential.py" not in shown[0]
 
 
 def test_a_trial_that_kills_its_worker_is_retried_once(tmp_path: Path) -> None:
@@ -475,3 +491,23 @@ def test_a_fair_study_trains_as_many_trials_of_every_scheduler(tmp_path: Path) -
     study, *_ = sweep(tmp_path, trials=22, epochs=1, fair=True, space__scheduler=names)
     drawn = [trial.params["scheduler"] for trial in study.trials]
     assert sorted(drawn.count(name) for name in names) == [5, 5, 6, 6]
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_signals_stop_a_run(name: str) -> None:
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    with _stopping_on_signals() as stop:
+        os.kill(os.getpid(), number)
+        assert stop.wait(5)
+    assert signal.getsignal(number) == before
+
+
+def test_nohup_stays_in_force() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with _stopping_on_signals() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.wait(0.2)
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:  # a coordinator imports this module, and has no need of torch
 
 VALIDATION_CHUNK = 65_536
 """Rows predicted at once in validation, so that memory stays bounded."""
+
+_TRACEBACK_CHARACTERS = 8_000
+"""The end of a longer traceback tells what is wrong."""
 
 
 @dataclass(frozen=True)
@@ -106,11 +110,24 @@ class TrialError:
         number: The trial's.
         epoch: The epoch it was in, from 1.
         error: The exception's type and text.
+        traceback: From where the sweep called the user's code, as Python prints it.
     """
 
     number: int
     epoch: int
     error: str
+    traceback: str = field(default="", compare=False)
+
+    @classmethod
+    def of(cls, number: int, epoch: int, error: Exception, text: str = "") -> TrialError:
+        """That of an exception that is being handled; `text` is told in the place of its own."""
+        trace = error.__traceback__
+        own = str(Path(__file__).parents[1])
+        while trace and trace.tb_next and trace.tb_frame.f_code.co_filename.startswith(own):
+            trace = trace.tb_next
+        lines = traceback.format_exception(type(error), error, trace)
+        told = text or f"{type(error).__name__}: {error}"
+        return cls(number, epoch, told, "".join(lines)[-_TRACEBACK_CHARACTERS:])
 
 
 @dataclass(frozen=True)

@@ -364,7 +364,7 @@ class LoopEngine:
                 results.append(self._train(run))
             except Exception as error:
                 number = run.spec.number
-                results.append(TrialError(number, run.epoch + 1, self._told(error)))
+                results.append(TrialError.of(number, run.epoch + 1, error, self._told(error)))
                 self.remove(number)
         return results
 

@@ -12,6 +12,7 @@ import hashlib
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -35,7 +36,9 @@ FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared")
 PROCESSORS: tuple[tuple[str, ...], ...] = (("-march=native",), ("-mcpu=native",), ())
 """Flags for this processor's vectors, in the order in which they are tried."""
 
-_COMPILE_SECS = 120
+_COMPILE_SECS = 60
+"""After which a compiler hangs; it takes about two."""
+
 GREATEST_WIDTH = 256
 """Wider layers are trained as fast by torch's matrix products."""
 
@@ -215,7 +218,7 @@ def library(source: str) -> ctypes.CDLL:
     """
     compiler = _compiler()
     try:
-        version = subprocess.run([compiler, "--version"], capture_output=True, check=False).stdout
+        version = _output([compiler, "--version"], b"").stdout
         parts = (
             source,
             compiler,
@@ -240,23 +243,37 @@ def _compile(compiler: str, source: str, path: Path) -> None:
     try:
         for processor in PROCESSORS:
             command = [compiler, *FLAGS, *processor, "-x", "c", "-", "-o", unfinished, "-lm"]
-            done = subprocess.run(
-                command,
-                input=source.encode(),
-                capture_output=True,
-                timeout=_COMPILE_SECS,
-                check=False,
-            )
+            done = _output(command, source.encode())
             if not done.returncode:
                 os.replace(unfinished, path)
                 return
             lines = done.stderr.decode(errors="replace").splitlines()
             cause = next((line for line in lines if "error" in line), f"exit {done.returncode}")
         raise TrainingError(f"{Path(compiler).name} failed: {cause}")
-    except subprocess.TimeoutExpired:
-        raise TrainingError(f"{Path(compiler).name} took over {_COMPILE_SECS} s") from None
     finally:
         Path(unfinished).unlink(missing_ok=True)
+
+
+def _output(command: list[str], given: bytes) -> subprocess.CompletedProcess[bytes]:
+    """What a compiler says; one that hangs is ended with all processes that it has started.
+
+    Raises:
+        TrainingError: It takes too long.
+    """
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        try:
+            out, err = process.communicate(given, timeout=_COMPILE_SECS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            name = Path(command[0]).name
+            raise TrainingError(f"{name} was given up after {_COMPILE_SECS} s") from None
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def _numbers(numbers: StepNumbers, gains: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -118,8 +118,7 @@ class SequentialEngine:
                 results.append(self._train_lane(lane))
             except Exception as error:
                 number = lane.spec.number
-                text = f"{type(error).__name__}: {error}"
-                results.append(TrialError(number, lane.epoch, text))
+                results.append(TrialError.of(number, lane.epoch, error))
                 self.remove(number)
         return results
 

@@ -122,8 +122,7 @@ class VectorizedEngine:
             try:
                 answers: Sequence[EpochResult | TrialError] = self._train(lanes)
             except Exception as error:
-                text = f"{type(error).__name__}: {error}"
-                answers = [TrialError(lane.spec.number, lane.epoch + 1, text) for lane in lanes]
+                answers = [TrialError.of(lane.spec.number, lane.epoch + 1, error) for lane in lanes]
             results |= {answer.number: answer for answer in answers}
         ordered = [results[number] for number in self._lanes]
         for answer in ordered:
