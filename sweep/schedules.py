@@ -114,7 +114,7 @@ class Schedule:
         Call `scheduler.step()` after every `optimizer.step()`. For `plateau`, call in addition
         `scheduler.step(validation_mse)` once an epoch; it is ignored while warm-up lasts. To
         resume, attach to the new optimizer first, then load the optimizer's state and the
-        scheduler's.
+        scheduler's; a state that was saved for another schedule or horizon is refused.
 
         Args:
             optimizer: Its first parameter group gets the peak rate; the others keep their ratio
@@ -127,11 +127,18 @@ class Schedule:
             ScheduleError: The horizon is missing, given twice or too short, the ratio of the
                 groups' rates is undefined, or a custom factory fails.
         """
+        from sweep.attached import knowing
+
+        horizon = _horizon(total_steps, steps_per_epoch, epochs)
+        return knowing(self._attach(optimizer, horizon), self.describe(), horizon)
+
+    def _attach(self, optimizer: Optimizer, total_steps: int) -> LRScheduler:
+        """A fresh torch scheduler."""
         from torch.optim import lr_scheduler
 
         from sweep.warmup import WarmupLR, WarmupPlateauLR, after_warmup, set_peaks
 
-        warmup_steps, steps = self._split(_horizon(total_steps, steps_per_epoch, epochs))
+        warmup_steps, steps = self._split(total_steps)
         try:
             peaks = set_peaks(optimizer, self.lr)
         except ZeroDivisionError:

@@ -516,3 +516,17 @@ def test_a_folder_for_temporary_files_whose_path_is_too_long(tmp_path: Path) -> 
     assert len(done.stderr.splitlines()) == 1
     assert f"{folder}: worker processes cannot be started from there" in done.stderr
     assert "set TMPDIR to" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--workers", "1"), ("--workers", "2", "--sampler", "random", "--pruner", "none")],
+)
+def test_the_same_seed_gives_the_same_epochs(tmp_path: Path, options: tuple[str, ...]) -> None:
+    small = ("--trials", "12", "--epochs", "4", "--no-confirm", "--quiet")
+    tables = []
+    for name in ("first", "second"):
+        done = sweep_process("run", "diabetes", *small, *options, "--out", name, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        tables.append(pd.read_csv(tmp_path / name / "epochs.csv").drop(columns="seconds"))
+    pd.testing.assert_frame_equal(tables[0], tables[1], check_exact=True)

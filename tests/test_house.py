@@ -18,7 +18,7 @@ FLOORS = [
     | {"failures"},
     {"files", "imports", "shapes", "behaviour_log", "arguments", "dataset", "halving"}
     | {"dates", "magnitude", "generators"},
-    {"schedule_code", "warmup"},
+    {"schedule_code", "warmup", "attached"},
     {"schedules", "journal"},
     {"space", "parzen"},
     {"settings", "locations", "family_sampler", "ends"},
@@ -49,7 +49,7 @@ FLOORS = [
 """Each module imports from its own floor or the floors above it in this list."""
 
 HEAVY = {
-    "torch": {"schedules", "warmup", "data", "sources", "models", "training"}
+    "torch": {"schedules", "warmup", "attached", "data", "sources", "models", "training"}
     | {"workers", "generators"},
     "optuna": {
         "space",

@@ -567,3 +567,24 @@ def test_torch_is_not_imported() -> None:
     code += "sys.exit('torch' in sys.modules)"
     root = Path(__file__).parents[1]
     assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_state_of_another_horizon_is_refused(name: str) -> None:
+    schedule = Schedule(name, 0.1, warmup=0.2 if SHAPES[name].uses_warmup else 0)
+    saved = schedule.attach(make_optimizer(), total_steps=100).state_dict()
+    schedule.attach(make_optimizer(), total_steps=100).load_state_dict(saved)
+    with pytest.raises(ScheduleError, match=r"is of 100 steps of .* attached for 50 steps of"):
+        schedule.attach(make_optimizer(), total_steps=50).load_state_dict(saved)
+
+
+def test_a_state_of_another_schedule_is_refused() -> None:
+    saved = Schedule("cosine", 0.1).attach(make_optimizer(), total_steps=9).state_dict()
+    with pytest.raises(ScheduleError, match=r"steps of cosine, lr 0.1, .* for 9 steps of linear"):
+        Schedule("linear", 0.1).attach(make_optimizer(), total_steps=9).load_state_dict(saved)
+
+
+def test_a_scheduler_is_pickled_as_torchs_own() -> None:
+    scheduler = Schedule("step", 0.1).attach(make_optimizer(), total_steps=9)
+    copied = pickle.loads(pickle.dumps(scheduler))
+    assert type(copied) is torch.optim.lr_scheduler.StepLR
