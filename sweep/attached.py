@@ -20,7 +20,8 @@ def knowing(scheduler: LRScheduler, schedule: str, total_steps: int) -> LRSchedu
         schedule: In one line.
         total_steps: The horizon.
     """
-    scheduler.__class__ = _class(type(scheduler))
+    base: Any = type(scheduler)
+    scheduler.__class__ = _class(base)
     vars(scheduler)[_KEY] = {"schedule": schedule, "total_steps": total_steps}
     return scheduler
 
