@@ -16,11 +16,13 @@ from sweep.ends import described, ends_of
 from sweep.errors import StudyFileError, SweepError
 from sweep.imports import load_object, look_in
 from sweep.locations import SAVED_STUDY, Location
+from sweep.locks import check_folders
 from sweep.models import build_model
 from sweep.samplers import grid_note, reachable_trials
 from sweep.settings import MODELS, StudyConfig
 from sweep.speed import Forecast, Speed, forecast, measure
-from sweep.storage import check_folders, explained, peek_study, storage_url
+from sweep.storage import explained, peek_study
+from sweep.storage_urls import storage_url
 from sweep.training.anatomy import Anatomy, examine
 from sweep.training.build import resolve_device, training_data
 from sweep.training.engine import LoopSettings, TrainingSettings

@@ -18,11 +18,12 @@ from sweep.divergence import divergence, has_diverged
 from sweep.failures import Failures
 from sweep.metric import MSE, Metric
 from sweep.numbers import counted
+from sweep.owners import abandoned_trials, claim, turn_to_ask
 from sweep.pruners import decision_epochs
 from sweep.records import TRACEBACK, TrialRecord, what_diverged, write_record
 from sweep.settings import StudyConfig
 from sweep.space import Suggestion
-from sweep.storage import abandoned_trials, claim, flush, turn_to_ask
+from sweep.storage import flush
 from sweep.time_limit import TimeLimit
 from sweep.training.engine import EpochResult, OptimizerSettings, TrialSpec
 from sweep.training.seeds import mix

@@ -16,10 +16,11 @@ import optuna_dashboard
 from sweep.artifacts import attach, store_of
 from sweep.errors import InputError, StudyBusyError
 from sweep.exhibits import show
+from sweep.locks import hold
 from sweep.report.figures import pictures
 from sweep.report.findings import gather
 from sweep.settings import StudyConfig
-from sweep.storage import hold, storage_url
+from sweep.storage_urls import storage_url
 
 HOST = "127.0.0.1"
 

@@ -17,12 +17,13 @@ from plotly import graph_objects as go
 from sweep.errors import SweepError
 from sweep.notes import write_note
 from sweep.numbers import counted, number
+from sweep.owners import turn_to_ask
 from sweep.report.facts import TrialFacts
 from sweep.report.findings import Findings
 from sweep.report.gallery import torch_call
 from sweep.report.picture import Picture
 from sweep.report.writers import escaped, to_markdown
-from sweep.storage import flush, turn_to_ask
+from sweep.storage import flush
 
 BEST = 5
 """So many of the best trials have notes."""

@@ -22,7 +22,7 @@ from sweep.run import Listener, run_sweep
 from sweep.schedules import Schedule
 from sweep.settings import StudyConfig
 from sweep.storage import load_study as load_trials
-from sweep.storage import storage_url
+from sweep.storage_urls import storage_url
 from sweep.study import load_study as load_settings
 
 

@@ -17,10 +17,10 @@ from optuna_dashboard import get_note, save_note
 from sweep.completion import completes, sentence, standing_for_themselves
 from sweep.coordinator import Tally
 from sweep.numbers import counted, number, verb
+from sweep.owners import turn_to_ask
 from sweep.report.writers import escaped, table
 from sweep.results import schedule_of
 from sweep.settings import StudyConfig
-from sweep.storage import turn_to_ask
 
 _SEAL = re.compile(r"\n\n\[sweep\]: # \(([0-9a-f]{8})\)\Z")
 """A link's definition, which Markdown does not show: the checksum of what stands before it."""

@@ -35,8 +35,10 @@ from sweep.files import write_whole
 from sweep.imports import look_in
 from sweep.journal import repair_journal
 from sweep.locations import SAVED_STUDY, Location
+from sweep.locks import hold
 from sweep.notes import RunningNote
 from sweep.numbers import counted, verb
+from sweep.owners import others_running, owner_of, turn_to_ask
 from sweep.pruners import build_pruner
 from sweep.samplers import (
     build_sampler,
@@ -46,19 +48,8 @@ from sweep.samplers import (
     reachable_trials,
 )
 from sweep.settings import DataConfig, StudyConfig
-from sweep.storage import (
-    ROWS,
-    SETTINGS,
-    explained,
-    flush,
-    hold,
-    open_study,
-    others_running,
-    owner_of,
-    storage_url,
-    turn_to_ask,
-    without_password,
-)
+from sweep.storage import ROWS, SETTINGS, explained, flush, open_study
+from sweep.storage_urls import storage_url, without_password
 from sweep.time_limit import TimeLimit
 from sweep.training.engine import LoopSettings, TrainingSettings
 from sweep.underway import Sweep

@@ -20,8 +20,9 @@ from sweep.numbers import counted, number
 from sweep.results import BEST_SCHEDULE, completed, standing, value_of
 from sweep.settings import StudyConfig
 from sweep.space import Choice, Dimension, Range, Suggestion, Value
-from sweep.storage import explained, storage_url
+from sweep.storage import explained
 from sweep.storage import load_study as load_trials
+from sweep.storage_urls import storage_url
 from sweep.study import load_study
 
 MOST = 10

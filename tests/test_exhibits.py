@@ -14,7 +14,8 @@ from sweep.artifacts import attach
 from sweep.exhibits import show
 from sweep.report.figures import pictures
 from sweep.report.findings import Findings, gather
-from sweep.storage import load_study, storage_url
+from sweep.storage import load_study
+from sweep.storage_urls import storage_url
 from sweep.study import load_study as load_settings
 
 

@@ -62,6 +62,8 @@ HEAVY = {
         "pruners",
         "halving",
         "storage",
+        "storage_urls",
+        "owners",
         "records",
         "results",
         "coordinator",

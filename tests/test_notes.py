@@ -11,7 +11,8 @@ from optuna_dashboard import get_note, save_note
 
 from sweep.notes import RunningNote, is_ours, running_note, write_note
 from sweep.settings import StudyConfig
-from sweep.storage import load_study, open_study, storage_url
+from sweep.storage import load_study, open_study
+from sweep.storage_urls import storage_url
 from sweep.study import load_study as load_settings
 
 

@@ -25,22 +25,10 @@ from sqlalchemy import create_engine, inspect
 
 from sweep.errors import StorageError, StudyBusyError
 from sweep.journal import repair_journal
-from sweep.storage import (
-    JOURNAL,
-    abandoned_trials,
-    check_folders,
-    claim,
-    flush,
-    hold,
-    load_study,
-    open_storage,
-    open_study,
-    owner_of,
-    peek_study,
-    storage_url,
-    turn_to_ask,
-    without_password,
-)
+from sweep.locks import check_folders, hold
+from sweep.owners import abandoned_trials, claim, owner_of, turn_to_ask
+from sweep.storage import flush, load_study, open_storage, open_study, peek_study
+from sweep.storage_urls import JOURNAL, storage_url, without_password
 
 TRICKY = quote(PASSWORD, safe="")
 
@@ -205,7 +193,7 @@ class TestOpenStorage:
 
 class TestHold:
     CODE = (
-        "import sys, time; from pathlib import Path; from sweep.storage import hold\n"
+        "import sys, time; from pathlib import Path; from sweep.locks import hold\n"
         "with hold(Path(sys.argv[1]), sys.argv[2]):\n"
         "    print('held', flush=True)\n"
         "    time.sleep(60)"
@@ -669,7 +657,8 @@ class TestAbandonedTrials:
 
 
 ASK = (
-    "import sys, optuna; from sweep.storage import open_study, turn_to_ask\n"
+    "import sys, optuna; from sweep.owners import turn_to_ask; "
+    "from sweep.storage import open_study\n"
     "study = open_study('mine', sys.argv[1], optuna.samplers.RandomSampler(),"
     " optuna.pruners.NopPruner())\n"
     "print('ready', flush=True); sys.stdin.read(1)\n"

@@ -72,7 +72,7 @@ def run(
 
 
 def _confirm_fresh(location: Location, config: StudyConfig) -> None:
-    from sweep.storage import storage_url, without_password
+    from sweep.storage_urls import storage_url, without_password
 
     place = without_password(storage_url(config.storage, location.folder))
     if not sys.stdin.isatty():

@@ -24,7 +24,7 @@ from sweep.report.picture import Picture
 from sweep.report.space_figures import colour_range
 from sweep.results import BEST_CODE, REPORT
 from sweep.settings import StudyConfig
-from sweep.storage import without_password
+from sweep.storage_urls import without_password
 
 _PARTS = files("sweep.report") / "page"
 
