@@ -9,19 +9,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import optuna
+
+from sweep.account import check_accounted
 from sweep.continuation import check_folder, comparable, is_untouched, settings_fit
 from sweep.data import load_dataset
 from sweep.dataset import Dataset
 from sweep.ends import described, ends_of
-from sweep.errors import StudyFileError, SweepError
+from sweep.errors import StudyFileError, SweepError, UnaccountedError
 from sweep.imports import load_object, look_in
 from sweep.locations import SAVED_STUDY, Location
-from sweep.locks import check_folders
+from sweep.locks import check_folders, check_not_held
 from sweep.models import build_model
 from sweep.samplers import grid_note, reachable_trials
 from sweep.settings import MODELS, StudyConfig
 from sweep.speed import Forecast, Speed, forecast, measure
-from sweep.storage import explained, peek_study
+from sweep.storage import closing_study, explained, peek_study
 from sweep.storage_urls import storage_url
 from sweep.training.anatomy import Anatomy, examine
 from sweep.training.build import resolve_device, training_data
@@ -306,11 +309,25 @@ class _Preflight:
         with self._kept(), explained(url):
             check_folder(location)
             check_folders(location.folder, url)
-            study = peek_study(location.name, url, location.folder, maximize)
-            if study is None or self._fresh or is_untouched(study) or self._wrong_sections:
-                return
-            if data is not None or config.loop:
-                settings_fit(study, comparable(config, data), shared="://" in url)
+            check_not_held(location.folder, url)
+            with closing_study(self._there(url, maximize)) as study:
+                if self._fresh or self._wrong_sections:
+                    return
+                trials = study.get_trials(deepcopy=False) if study else []
+                check_accounted(location.folder, trials, url)
+                if study is None or is_untouched(study):
+                    return
+                if data is not None or config.loop:
+                    settings_fit(study, comparable(config, data), shared="://" in url)
+
+    def _there(self, url: str, maximize: bool | None) -> optuna.Study | None:
+        """The study, if it has been begun; `--fresh` puts a damaged one aside."""
+        try:
+            return peek_study(self._location.name, url, self._location.folder, maximize)
+        except UnaccountedError:
+            if not self._fresh:
+                raise
+            return None
 
 
 def _finite(value: float | None) -> float | None:

@@ -6,7 +6,8 @@ SweepError              something a user can act on; the command line shows its 
 │   ├── DataError       the table cannot be read, split or learnt from
 │   ├── ModelError      the model cannot be built, called or trained
 │   ├── ScheduleError   a schedule has an unknown name or a parameter out of range
-│   └── StudyChangedError  the settings do not fit the trials already in the storage
+│   ├── StudyChangedError  the settings do not fit the trials already in the storage
+│   └── UnaccountedError   there are results whose trials the storage has lost
 ├── StorageError        the storage cannot be opened, read or written
 │   └── StudyBusyError  another `sweep run` is at work on this study
 ├── TrainingError       workers cannot train: they die, or every trial fails
@@ -53,6 +54,10 @@ class ScheduleError(InputError):
 
 class StudyChangedError(InputError):
     """The settings do not fit the trials already in the storage."""
+
+
+class UnaccountedError(InputError):
+    """There are results whose trials the storage has lost: it is damaged, or another one."""
 
 
 class StorageError(SweepError):

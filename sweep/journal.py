@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from optuna.storages.journal import BaseJournalBackend, JournalFileOpenLock, JournalFileSymlinkLock
 
-from sweep.errors import StorageError
-from sweep.files import write_whole
+from sweep.errors import StorageError, UnaccountedError
+from sweep.files import naming, write_whole
 
 JournalLock = JournalFileSymlinkLock | JournalFileOpenLock
 
@@ -32,6 +34,18 @@ def journal_lock(path: Path) -> JournalLock:
     """Optuna's own lock, so that optuna-dashboard may write notes meanwhile."""
     kind = JournalFileOpenLock if os.name == "nt" else JournalFileSymlinkLock
     return kind(str(path), grace_period=_GRACE_PERIOD_SECS)
+
+
+@contextmanager
+def _holding(lock: JournalLock) -> Iterator[None]:
+    lock.acquire()
+    try:
+        yield
+    finally:
+        try:
+            lock.release()
+        except RuntimeError:  # its folder is gone, or another writer has taken it for stale
+            pass
 
 
 class BatchedJournal(BaseJournalBackend):
@@ -83,8 +97,7 @@ class BatchedJournal(BaseJournalBackend):
             self._write([])
 
     def _write(self, new: list[dict[str, Any]]) -> None:
-        self._lock.acquire()
-        try:
+        with naming(self._path), _holding(self._lock):
             self._read_file()
             if os.stat(self._path).st_size > self._offset:  # another writer died in mid-line
                 os.truncate(self._path, self._offset)
@@ -98,8 +111,6 @@ class BatchedJournal(BaseJournalBackend):
             self._offset += len(data)
             self._unread += new
             self._unwritten = []
-        finally:
-            self._lock.release()
 
     def _append(self, data: bytes) -> None:
         with open(self._path, "ab") as file:
@@ -131,6 +142,7 @@ class JournalSnapshot(BaseJournalBackend):
 
     Raises:
         StorageError: The file is no journal at all, or cannot be read.
+        UnaccountedError: It is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -145,32 +157,40 @@ class JournalSnapshot(BaseJournalBackend):
         raise RuntimeError("a snapshot of a journal cannot be written to")
 
 
-def repair_journal(path: Path) -> list[str]:
+def repair_journal(path: Path, fresh: bool = False) -> list[str]:
     """Make a journal that a killed writer left readable again; call it under `hold`.
 
     Removes a lock file that nobody releases, and takes out what is half-written: a torn last
     line, or the start of a line that another writer has appended its own record to.
+
+    Args:
+        path: The journal.
+        fresh: Whether its trials are not wanted any more: a damaged one is then put aside.
 
     Returns:
         What was done, one sentence each.
 
     Raises:
         StorageError: The file is no journal at all, or cannot be read.
+        UnaccountedError: It is damaged, in a way that no killed writer leaves it.
     """
     if not path.exists():
         return []
     done = []
     if _remove_stale_lock(path):
         done.append(f"removed the lock that a killed process left on {path.name}")
-    lock = journal_lock(path)
-    lock.acquire()
-    try:
-        content, records = _read(path)
+    with _holding(journal_lock(path)):
+        try:
+            content, records = _read(path)
+        except UnaccountedError:
+            if not fresh:
+                raise
+            aside = _aside(path)
+            path.rename(aside)
+            return [*done, f"{path} is damaged; it is kept as {aside.name}"]
         kept = b"".join(records)
         if kept != content:
             write_whole(path, kept)
-    finally:
-        lock.release()
     torn = len(content) - len(kept)
     if torn:
         done.append(f"cut {torn} bytes that a killed process left half-written in {path.name}")
@@ -182,16 +202,32 @@ def _read(path: Path) -> tuple[bytes, list[bytes]]:
 
     Raises:
         StorageError: The file is no journal at all, or cannot be read.
+        UnaccountedError: A line is neither a record nor what a killed writer leaves. What follows
+            cannot be trusted then, since records are counted.
     """
     try:
         content = path.read_bytes()
     except OSError as problem:
         raise StorageError(f"{path}: the journal cannot be read: {problem.strerror}") from None
-    records = [_record_in(line) for line in content.splitlines(keepends=True)]
+    lines = content.splitlines(keepends=True)
+    records = [_record_in(line) for line in lines]
     start = content[: len(_RECORD_START)]
     if not any(records) and not _RECORD_START.startswith(start):
         raise StorageError(f"{path}: not an Optuna journal; name another --storage or --out")
+    for number, (line, record) in enumerate(zip(lines[:-1], records, strict=False), start=1):
+        if not record and line.strip():
+            raise UnaccountedError(
+                f"{path}: line {number} of {len(lines)} is damaged, so that the trials in this "
+                "journal cannot be relied on. Restore the journal from a copy, give another "
+                "--out, or start over with --fresh, which keeps it under another name"
+            )
     return content, records
+
+
+def _aside(path: Path) -> Path:
+    """A free name beside a damaged journal's."""
+    names = (path.with_name(f"{path.name}.damaged-{number}") for number in itertools.count(1))
+    return next(name for name in names if not name.exists())
 
 
 def _record_in(line: bytes) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -23,36 +23,54 @@ def hold(folder: Path, url: str) -> Iterator[None]:
         StudyBusyError: Another `sweep run` holds it.
         StorageError: A folder cannot be made or written to.
     """
-    locks = [FileLock(path) for path in _lock_paths(folder, url)]
-    try:
-        for lock in locks:
-            _take(lock, folder)
+    with ExitStack() as held:
+        for path, busy in _locks(folder, url).items():
+            _make_folder(path.parent)
+            held.enter_context(_taken(path, busy))
         yield
-    finally:
-        for lock in locks:
-            lock.release()
 
 
-def _take(lock: FileLock, folder: Path) -> None:
-    path = Path(lock.lock_file)
-    _make_folder(path.parent)
+def check_not_held(folder: Path, url: str) -> None:
+    """Find out whether `hold` would find another `sweep run` at work, without making anything.
+
+    Raises:
+        StudyBusyError: Another `sweep run` holds the study.
+        StorageError: A folder cannot be written to.
+    """
+    for path, busy in _locks(folder, url).items():
+        if path.exists():
+            with _taken(path, busy):
+                pass
+
+
+@contextmanager
+def _taken(path: Path, busy: str) -> Iterator[None]:
+    lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
-    except Timeout as busy:
-        raise StudyBusyError(
-            f"{folder}: this study is being run by another process; "
-            "wait for it, stop it, or give --out another folder"
-        ) from busy
+    except Timeout:
+        raise StudyBusyError(busy) from None
     except OSError as problem:
         raise _unusable(path.parent, "written to", problem.errno) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
-def _lock_paths(folder: Path, url: str) -> list[Path]:
-    """The lock of a results folder, and that of a journal."""
-    paths = [folder / ".lock"]
+def _locks(folder: Path, url: str) -> dict[Path, str]:
+    """The locks of a results folder and of a journal, and what it means if they are taken."""
+    locks = {
+        folder / ".lock": f"{folder}: this study is being run by another process; "
+        "wait for it, stop it, or give --out another folder"
+    }
     if "://" not in url:
-        paths.append(Path(f"{url}.sweep-lock"))
-    return paths
+        locks[Path(f"{url}.sweep-lock")] = (
+            f"{url}: this journal is in use by another run, and a journal serves one at a time; "
+            "wait for it, stop it, or share a database, which serves several: "
+            "--storage sqlite:///FILE.db on one machine, postgresql://... on several"
+        )
+    return locks
 
 
 def check_folders(folder: Path, url: str) -> None:
@@ -61,7 +79,7 @@ def check_folders(folder: Path, url: str) -> None:
     Raises:
         StorageError: A folder cannot be made, or one that is there cannot be written to.
     """
-    for path in _lock_paths(folder, url):
+    for path in _locks(folder, url):
         wanted = path.parent.absolute()
         try:
             there = next(above for above in (wanted, *wanted.parents) if above.exists())

@@ -20,6 +20,7 @@ from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep import completion, results
+from sweep.account import check_accounted, has_results, thrown_away
 from sweep.audit import Audit, audit
 from sweep.candidates import to_complete
 from sweep.completion import drawn
@@ -48,7 +49,15 @@ from sweep.samplers import (
     reachable_trials,
 )
 from sweep.settings import DataConfig, StudyConfig
-from sweep.storage import ROWS, SETTINGS, explained, flush, open_study
+from sweep.storage import (
+    ROWS,
+    SETTINGS,
+    closing_study,
+    explained,
+    flush,
+    open_study,
+    peek_study,
+)
 from sweep.storage_urls import storage_url, without_password
 from sweep.time_limit import TimeLimit
 from sweep.training.engine import LoopSettings, TrainingSettings
@@ -118,10 +127,12 @@ def run_sweep(
     data = _load_data(location, config)
     maximize = config.measure.maximize
     check_ends(config.search_space, _steps_of(config, data))
-    with hold(location.folder, url):
+    with hold(location.folder, url), explained(url):
         if "://" not in url:
-            for repair in repair_journal(Path(url)):
+            for repair in repair_journal(Path(url), fresh):
                 listener.on_note(repair)
+        if has_results(location.folder):
+            _settle_earlier(location, url, maximize, fresh, listener)
         study = open_study(location.name, url, sampler, pruner, None if fresh else maximize)
         shared = "://" in url
         carried = _to_carry_over(location, config, study, fresh, listener)
@@ -136,7 +147,7 @@ def run_sweep(
         _save_settings(location, config, url)
         within_reach = {"trials": reachable_trials(config, drawn(sweep.trials))}
         listener.on_start(location, config.model_copy(update=within_reach), data)
-        with explained(url), _pool(sweep) as pool, _stopping_on_signals() as stop:
+        with _pool(sweep) as pool, _stopping_on_signals() as stop:
             deadline = _deadline(started, config.search_timeout)
             _search(sweep, url, listener, pool, stop, deadline, limit, carried)
             _write_tables(sweep)
@@ -179,6 +190,22 @@ def run_audit(
     if found is None:
         raise InterruptedSweep("interrupted; the study and any earlier audit are as they were")
     return found
+
+
+def _settle_earlier(
+    location: Location, url: str, maximize: bool, fresh: bool, listener: Listener
+) -> None:
+    """Say what of earlier results is thrown away, or make sure that the storage has their trials.
+
+    Raises:
+        UnaccountedError: It has not.
+    """
+    if fresh:
+        listener.on_note(f"thrown away: {thrown_away(location.folder)}")
+        return
+    with closing_study(peek_study(location.name, url, location.folder, maximize)) as study:
+        trials = study.get_trials(deepcopy=False) if study else []
+        check_accounted(location.folder, trials, url)
 
 
 def _load_data(location: Location, config: StudyConfig) -> Dataset | None:
@@ -478,6 +505,7 @@ class _TableWriter:
 
 
 def _write_tables(sweep: Sweep) -> None:
+    flush(sweep.study)  # a machine that stops must not have lost trials that the tables have
     results.write_tables(sweep.location.folder, sweep.trials, sweep.config, sweep.steps_per_epoch)
 
 

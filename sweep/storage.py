@@ -17,7 +17,7 @@ from optuna.study import StudyDirection
 from sqlalchemy import Connection, create_engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from sweep.errors import StorageError
+from sweep.errors import StorageError, SweepError
 from sweep.journal import BatchedJournal, JournalSnapshot, journal_lock
 from sweep.storage_urls import reason_of, without_password
 
@@ -38,19 +38,21 @@ def _opening(url: str) -> Iterator[None]:
 
     Raises:
         StorageError: It cannot be reached or read; no password is in the text.
+        UnaccountedError: It is a damaged journal.
     """
     shown = without_password(url)
     if re.match(r"[^:]+://[^/?#]*@[^/?#]*@", url):
         raise StorageError(f"{shown}: write '@' in a user's name or password as %40")
     try:
         yield
-    except StorageError:
+    except SweepError:
         raise
     except ImportError as missing:
         driver = getattr(missing.__cause__ or missing.__context__ or missing, "name", None)
         remedy = ": pip install 'psycopg[binary]'" if driver == "psycopg" else ""
         raise StorageError(f"{shown}: this storage needs the module {driver!r}{remedy}") from None
     except json.JSONDecodeError:
+        JournalSnapshot(Path(url))  # which says so if it is damaged
         raise StorageError(
             f"{url}: a killed process left a half-written line; running the study mends it"
         ) from None
@@ -164,11 +166,26 @@ def peek_study(
             return study
         except Exception as problem:
             if isinstance(storage, RDBStorage):
-                storage.remove_session()
-                storage.engine.dispose()
+                _close(storage)
             if isinstance(problem, KeyError):
                 return None
             raise
+
+
+@contextmanager
+def closing_study(study: optuna.Study | None) -> Iterator[optuna.Study | None]:
+    """Let go of a study's connections to a database at the end."""
+    try:
+        yield study
+    finally:
+        backend = getattr(study._storage, "_backend", None) if study else None
+        if isinstance(backend, RDBStorage):
+            _close(backend)
+
+
+def _close(storage: RDBStorage) -> None:
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 def _storage_that_is_there(url: str, folder: Path) -> BaseStorage | None:

@@ -98,7 +98,8 @@ def _prediction(
         return None
     again = pool.predict(save.path, stop)
     if again is None and not stop.is_set():
-        raise TrainingError(f"{save.path}: the weights of trial {best.number} cannot be used")
+        what = "used" if save.path.exists() else "written; the same command goes on once they can"
+        raise TrainingError(f"{save.path}: the weights of trial {best.number} cannot be {what}")
     return again
 
 

@@ -33,6 +33,7 @@ FLOORS = [
     {"training", "template"},
     {"workers", "records", "continuation", "underway", "confirmation", "race", "time_limit"},
     {"dispatch", "results"},
+    {"account"},
     {"coordinator", "retraining", "candidates"},
     {"confirm", "audit", "overrides", "speed", "lr_range", "warm_start"},
     {"winner", "check"},
@@ -52,6 +53,8 @@ HEAVY = {
     "torch": {"schedules", "warmup", "attached", "data", "sources", "models", "training"}
     | {"workers", "generators"},
     "optuna": {
+        "account",
+        "check",
         "space",
         "continuation",
         "divergence",

@@ -25,7 +25,7 @@ from sqlalchemy import create_engine, inspect
 
 from sweep.errors import StorageError, StudyBusyError
 from sweep.journal import repair_journal
-from sweep.locks import check_folders, hold
+from sweep.locks import check_folders, check_not_held, hold
 from sweep.owners import abandoned_trials, claim, owner_of, turn_to_ask
 from sweep.storage import flush, load_study, open_storage, open_study, peek_study
 from sweep.storage_urls import JOURNAL, storage_url, without_password
@@ -212,10 +212,29 @@ class TestHold:
     def test_another_process_is_busy_with_the_journal(self, tmp_path: Path) -> None:
         url = str(tmp_path / "a.journal")
         with other_process(self.CODE, tmp_path / "run", url):
-            with pytest.raises(StudyBusyError), hold(tmp_path / "other", url):
+            with pytest.raises(StudyBusyError) as raised, hold(tmp_path / "other", url):
                 pass
+            assert str(raised.value).startswith(f"{url}: this journal is in use by another run")
+            assert "--storage sqlite:///FILE.db" in str(raised.value)
             with hold(tmp_path / "other", f"{url}2"):  # nothing is kept of the failed attempt
                 pass
+
+    @pytest.mark.parametrize(("out", "journal"), [("run", "new"), ("other", "a.journal")])
+    def test_a_check_says_the_same_and_makes_nothing(
+        self, tmp_path: Path, out: str, journal: str
+    ) -> None:
+        folder, url = tmp_path / out, str(tmp_path / journal)
+        check_not_held(folder, url)
+        assert os.listdir(tmp_path) == []
+        with other_process(self.CODE, tmp_path / "run", tmp_path / "a.journal"):
+            before = contents(tmp_path)
+            with pytest.raises(StudyBusyError) as checked:
+                check_not_held(folder, url)
+            assert contents(tmp_path) == before
+            with pytest.raises(StudyBusyError) as held, hold(folder, url):
+                pass
+            assert str(checked.value) == str(held.value)
+        check_not_held(folder, url)
 
     def test_many_may_work_on_a_database(self, tmp_path: Path) -> None:
         url = "postgresql://host/db"

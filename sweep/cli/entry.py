@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from typing import Annotated
 
@@ -20,6 +21,7 @@ from sweep.cli.run import run
 from sweep.cli.schedules import schedules
 from sweep.cli.terminal import console
 from sweep.errors import SweepError
+from sweep.files import described
 from sweep.library_warnings import hidden_library_warnings, show_library_warnings
 
 app = typer.Typer(
@@ -80,9 +82,11 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(1)
     except OSError as error:
-        if debug or error.filename is None:
+        if debug:
             raise
-        _fail(f"{error.filename}: {error.strerror}", 1)
+        if error.filename is None:  # of the output itself, which would fail again at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _fail(described(error), 1)
     except Exception as error:
         if debug:
             raise

@@ -61,29 +61,36 @@ def run(
         _confirm_fresh(location, config)
     with progress(quiet, as_json) as listener:
         study = run_sweep(location, config, listener, fresh, started)
-    _save_page(study, config, location.folder)
-    if quiet and not as_json:
-        return
-    from sweep.report.summary import summarise
-    from sweep.report.tables import run_ending
+    unwritten = _save_page(study, config, location.folder)
+    if as_json or not quiet:
+        from sweep.report.summary import summarise
+        from sweep.report.tables import run_ending
 
-    summary = summarise(study, config, location.folder)
-    answer(summary, as_json, lambda width: run_ending(summary, location.folder, width))
+        summary = summarise(study, config, location.folder)
+        answer(summary, as_json, lambda width: run_ending(summary, location.folder, width))
+    if unwritten:
+        raise unwritten
 
 
 def _confirm_fresh(location: Location, config: StudyConfig) -> None:
+    from sweep.account import thrown_away
     from sweep.storage_urls import storage_url, without_password
 
     place = without_password(storage_url(config.storage, location.folder))
     if not sys.stdin.isatty():
         raise InputError("--fresh throws trials away: confirm it with --yes")
-    typer.confirm(f"Throw away all trials of {location.name!r} in {place}?", abort=True)
+    results = thrown_away(location.folder)
+    also = f", and {results}" if results else ""
+    typer.confirm(f"Throw away all trials of {location.name!r} in {place}{also}?", abort=True)
 
 
-def _save_page(study: optuna.Study, config: StudyConfig, folder: Path) -> None:
+def _save_page(study: optuna.Study, config: StudyConfig, folder: Path) -> OSError | None:
     """Write report.html, and what optuna-dashboard shows.
 
     The sweep's results are safe already, so a failure is only told.
+
+    Returns:
+        What kept a file from being written, such as a full disk.
     """
     what = "report.html"
     try:
@@ -99,5 +106,8 @@ def _save_page(study: optuna.Study, config: StudyConfig, folder: Path) -> None:
         write_whole(folder / REPORT, to_html(findings, drawn))
         what = "the dashboard's notes and figures"
         show(findings, drawn)
+    except OSError as problem:
+        return problem
     except Exception as problem:
         typer.echo(f"{what} could not be written: {problem}", err=True)
+    return None
