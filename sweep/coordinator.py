@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.completion import completes, standing_for_themselves
@@ -17,8 +18,17 @@ from sweep.dispatch import Dispatcher, Verdict
 from sweep.divergence import divergence, has_diverged
 from sweep.failures import Failures
 from sweep.metric import MSE, Metric
-from sweep.numbers import counted
-from sweep.owners import abandoned_trials, claim, turn_to_ask
+from sweep.numbers import counted, duration
+from sweep.owners import (
+    BEAT_SECS,
+    SILENT_SECS,
+    SignsOfLife,
+    abandoned_trials,
+    claim,
+    in_turn,
+    is_claimed,
+    others_running,
+)
 from sweep.pruners import decision_epochs
 from sweep.records import TRACEBACK, TrialRecord, what_diverged, write_record
 from sweep.settings import StudyConfig
@@ -30,6 +40,7 @@ from sweep.training.seeds import mix
 from sweep.workers import Save, WorkerPool
 
 _TICK_SECS = 0.2
+_LOOK_SECS = 0.5
 
 
 class Lane(NamedTuple):
@@ -168,6 +179,8 @@ class Coordinator:
         self._deadline = deadline
         self._limit = limit
         self._stop = stop
+        self._signs = SignsOfLife(study, owner)
+        self._lived_at = 0.0
         self._workers = 1
         self._epochs = 0
         self._ended = 0
@@ -175,7 +188,9 @@ class Coordinator:
 
     def has_work(self) -> bool:
         """Whether the study wants any training at all."""
-        return self._resume_abandoned() or self._wants_more()
+        if self._resume_abandoned() or self._wants_more():
+            return True
+        return self._shared and bool(others_running(self._study, self._owner))
 
     def run(self, pool: WorkerPool) -> None:
         """Train until the total is reached, the time is up, or `stop` is set.
@@ -186,7 +201,10 @@ class Coordinator:
         """
         self._workers = len(pool)
         self._started = self._ticked = time.monotonic()
+        self._show_life()
         Dispatcher(pool, self, self._stop, self._on_note, self._limit).run()
+        while self._shared and not self._limit.is_over and self._await_others():
+            Dispatcher(pool, self, self._stop, self._on_note, self._limit).run()
         if not self._stop.is_set():
             self._give_back()
         self.tick(at_once=True)
@@ -247,17 +265,26 @@ class Coordinator:
 
     def hear(self, result: EpochResult) -> Verdict:
         """Report a trial's epoch, and end the trial if it is over."""
-        running = self._running[result.number]
+        if self._shared and self._silent_for() > SILENT_SECS / 2:
+            self._show_life()  # this process was stopped, or the storage was away
+        running = self._running.get(result.number)
+        if running is None:  # another has taken it over
+            return Verdict(over=True)
         self._epochs += 1
         running.curve.append(result)
         self._failures.trained(result.epoch)
-        over = self._judge(running, result)
+        try:
+            over = self._judge(running, result)
+        except UpdateFinishedTrialError:
+            self._lose(running)
+            return Verdict(over=True)
         if over is None:
             return Verdict()
         state, reason = over
         finished = self._end(running, state, reason)
-        is_best = self._tally.best is not None and self._tally.best.number == finished.number
-        save = self._weights(finished) if self._weights and is_best else None
+        best = self._tally.best
+        is_best = finished is not None and best is not None and best.number == finished.number
+        save = self._weights(finished) if finished and self._weights and is_best else None
         return Verdict(over=True, save=save)
 
     def fail(self, number: int, reason: str, traceback: str = "") -> None:
@@ -266,11 +293,10 @@ class Coordinator:
         Raises:
             TrainingError: All trials fail like this one.
         """
-        running = self._running[number]
-        if traceback:
-            running.trial.set_user_attr(TRACEBACK, traceback)
+        running = self._running.get(number)
+        if running is None or self._end(running, TrialState.FAIL, reason, traceback) is None:
+            return
         scheduler = running.spec.schedule.scheduler
-        self._end(running, TrialState.FAIL, reason)
         epochs, completed = len(running.curve), self._tally.completed
         first = self._failures.count(reason, scheduler, epochs, completed)
         if first and traceback:
@@ -278,9 +304,10 @@ class Coordinator:
 
     def restart(self, number: int) -> None:
         """Begin a trial's course again."""
-        running = self._running[number]
-        running.reported = max(running.reported, len(running.curve))
-        running.curve = []
+        running = self._running.get(number)
+        if running:
+            running.reported = max(running.reported, len(running.curve))
+            running.curve = []
 
     def tick(self, at_once: bool = False) -> None:
         """Now and then, write down what waits in memory and say where the sweep stands."""
@@ -290,6 +317,8 @@ class Coordinator:
         self._ticked = now
         flush(self._study)
         if self._shared:
+            if self._silent_for() > BEAT_SECS:
+                self._show_life()
             self._tally = Tally.of(self._study, self._metric)
         self._on_tick(self.status())
 
@@ -305,16 +334,21 @@ class Coordinator:
         late = late or not self._limit.allows(self.epochs)
         if late or (self._waiting and not ahead):
             return False
-        with turn_to_ask(self._study):
+
+        def ask() -> _Running | None:
             if not self._wants_more():
-                return False
+                return None
             trial = self._next_trial()
-            if completes(trial) is None:
-                self._tally.started += 1
-            else:
-                self._tally.to_complete -= 1
             claim(trial, self._owner)
-            running = self._prepare(trial)  # drawn before another may ask: it counts what is drawn
+            return self._prepare(trial)  # drawn before another may ask: it counts what is drawn
+
+        running = in_turn(self._study, ask)
+        if running is None:
+            return False
+        if completes(running.trial) is None:
+            self._tally.started += 1
+        else:
+            self._tally.to_complete -= 1
         self._waiting.append(running)
         return True
 
@@ -334,18 +368,77 @@ class Coordinator:
         return to_draw or self._tally.to_complete > 0
 
     def _resume_abandoned(self) -> bool:
-        """Queue what a killed run of ours left; whether there was any."""
+        """Queue what a killed run of ours left, or one that is gone; whether there was any."""
         ours = {*self._running, *(waiting.trial.number for waiting in self._waiting)}
-        with turn_to_ask(self._study):
-            abandoned = abandoned_trials(self._study, self._owner, self._shared)
+        silent: set[str] = set()
+
+        def take() -> list[optuna.Trial]:
+            if self._shared:
+                self._signs.look()
+                silent.update(self._signs.silent())
+            abandoned = abandoned_trials(self._study, self._owner, self._shared, silent)
             for trial in abandoned:
                 claim(trial, self._owner)
-        resumed = [self._prepare(trial) for trial in abandoned if trial.number not in ours]
+            return [trial for trial in abandoned if trial.number not in ours]
+
+        resumed = [self._prepare(trial) for trial in in_turn(self._study, take)]
         self._waiting.extend(resumed)
         if resumed:
             numbers = ", ".join(str(running.trial.number) for running in resumed)
-            self._on_note(f"resuming trials that were interrupted: {numbers}")
+            told = f"resuming trials that were interrupted: {numbers}"
+            if silent:
+                gone, secs = ", ".join(sorted(silent)), duration(SILENT_SECS)
+                told += f"; nothing was heard of {gone} for {secs}"
+            self._on_note(told)
         return bool(resumed)
+
+    def _silent_for(self) -> float:
+        """Seconds since our last sign of life, time in which the machine slept included."""
+        return abs(time.time() - self._lived_at)
+
+    def _show_life(self) -> None:
+        """Give a sign of life, let go of what others have taken, take what others have lost."""
+        if not self._shared:
+            return
+        was_gone = self._silent_for() > SILENT_SECS / 2
+        self._signs.beat()
+        self._lived_at = time.time()
+        if was_gone and self._running:
+            trials = self._study.get_trials(deepcopy=False)
+            for number, running in list(self._running.items()):
+                if not is_claimed(trials[number], self._owner):
+                    self._lose(running)
+        self._signs.look()
+        if self._signs.silent():
+            self._resume_abandoned()
+
+    def _lose(self, running: _Running) -> None:
+        """Another coordinator has taken a trial over, since it heard nothing of this one."""
+        number = running.trial.number
+        del self._running[number]
+        self._on_note(f"trial {number} was taken over by another run while this one was silent")
+
+    def _await_others(self) -> bool:
+        """Wait until it is known that the others live; whether there is more to train then."""
+        self._signs.look()
+        told = False
+        while not self._stop.is_set() and time.monotonic() < self._deadline:
+            uncertain = self._signs.uncertain()
+            if self._signs.silent() and self._resume_abandoned():
+                return True
+            if not uncertain:
+                break
+            if not told:
+                told = True
+                self._on_note(
+                    f"trials are in training elsewhere ({', '.join(sorted(uncertain))}); waiting "
+                    f"for a sign of life from there: without one for {duration(SILENT_SECS)}, "
+                    "they are taken over"
+                )
+            self._stop.wait(_LOOK_SECS)
+            self._signs.look()
+            self.tick()
+        return bool(self._waiting)
 
     def _prepare(self, trial: optuna.Trial) -> _Running:
         suggestion = self._space.suggest(trial)
@@ -374,15 +467,34 @@ class Coordinator:
             return TrialState.PRUNED, f"pruned at epoch {result.epoch} by {name}"
         return None
 
-    def _end(self, running: _Running, state: TrialState, reason: str) -> FrozenTrial:
+    def _end(
+        self, running: _Running, state: TrialState, reason: str, traceback: str = ""
+    ) -> FrozenTrial | None:
+        """End a trial; None if it is another's by now."""
         record = TrialRecord.from_curve(running.spec.seed, running.curve, reason)
         objective = self._config.objective
-        write_record(running.trial, record, objective, self._variance, self._metric)
-        if running.curve and running.curve[-1].total_steps:
-            running.trial.set_user_attr("total_steps", running.curve[-1].total_steps)
         complete = state == TrialState.COMPLETE
         value = record.val_mse(objective, self._metric) if complete else None
-        frozen = self._study.tell(running.trial, value, state)
+
+        def end() -> FrozenTrial | None:
+            trial = running.trial
+            if self._shared:
+                now = trial.storage.get_trial(trial._trial_id)
+                if not is_claimed(now, self._owner):
+                    return None
+                if now.state.is_finished():  # the answer to an earlier attempt was lost
+                    return now
+            write_record(trial, record, objective, self._variance, self._metric)
+            if running.curve and running.curve[-1].total_steps:
+                trial.set_user_attr("total_steps", running.curve[-1].total_steps)
+            if traceback:
+                trial.set_user_attr(TRACEBACK, traceback)
+            return self._study.tell(trial, value, state)
+
+        frozen = in_turn(self._study, end) if self._shared else end()
+        if frozen is None:
+            self._lose(running)
+            return None
         del self._running[running.trial.number]
         self._ended += 1
         if completes(frozen) is None:

@@ -17,7 +17,7 @@ from plotly import graph_objects as go
 from sweep.errors import SweepError
 from sweep.notes import write_note
 from sweep.numbers import counted, number
-from sweep.owners import turn_to_ask
+from sweep.owners import in_turn
 from sweep.report.facts import TrialFacts
 from sweep.report.findings import Findings
 from sweep.report.gallery import torch_call
@@ -43,10 +43,13 @@ def show(findings: Findings, drawn: Mapping[str, Picture]) -> None:
         drawn: Its figures, by name.
     """
     study = findings.study
-    with turn_to_ask(study):
+
+    def write() -> None:
         write_note(study, _study_note(findings))
         _write_trial_notes(findings)
         _save_figures(study, drawn)
+
+    in_turn(study, write)
     flush(study)
 
 

@@ -17,7 +17,7 @@ from optuna_dashboard import get_note, save_note
 from sweep.completion import completes, sentence, standing_for_themselves
 from sweep.coordinator import Tally
 from sweep.numbers import counted, number, verb
-from sweep.owners import turn_to_ask
+from sweep.owners import in_turn
 from sweep.report.writers import escaped, table
 from sweep.results import schedule_of
 from sweep.settings import StudyConfig
@@ -52,8 +52,7 @@ class RunningNote:
         began = time.monotonic()
         trials = self._study.get_trials(deepcopy=False)
         text = running_note(self._study.study_name, trials, self._config, self._total)
-        with turn_to_ask(self._study):
-            write_note(self._study, text)
+        in_turn(self._study, lambda: write_note(self._study, text))
         ended = time.monotonic()
         wait = max(self._LEAST_SECS, (ended - self._started) / 20, 100 * (ended - began))
         self._next = ended + wait

@@ -38,8 +38,9 @@ from sweep.journal import repair_journal
 from sweep.locations import SAVED_STUDY, Location
 from sweep.locks import hold
 from sweep.notes import RunningNote
-from sweep.numbers import counted, verb
-from sweep.owners import others_running, owner_of, turn_to_ask
+from sweep.numbers import counted, duration, verb
+from sweep.owners import SILENT_SECS, in_turn, others_running, owner_of
+from sweep.patience import patient
 from sweep.pruners import build_pruner
 from sweep.samplers import (
     build_sampler,
@@ -147,7 +148,11 @@ def run_sweep(
         _save_settings(location, config, url)
         within_reach = {"trials": reachable_trials(config, drawn(sweep.trials))}
         listener.on_start(location, config.model_copy(update=within_reach), data)
-        with _pool(sweep) as pool, _stopping_on_signals() as stop:
+        with (
+            _pool(sweep) as pool,
+            _stopping_on_signals() as stop,
+            patient(study, listener.on_note, stop),
+        ):
             deadline = _deadline(started, config.search_timeout)
             _search(sweep, url, listener, pool, stop, deadline, limit, carried)
             _write_tables(sweep)
@@ -324,8 +329,7 @@ def _search(
         running_note.trial_finished()
         listener.on_finished(trial, status)
 
-    with turn_to_ask(study):
-        total = _enqueue_first(sweep, carried)
+    total = in_turn(study, lambda: _enqueue_first(sweep, carried))
     running_note = RunningNote(study, config, total)
     owner = owner_of(sweep.location.folder)
 
@@ -398,11 +402,13 @@ def _conclude(
     """Confirm the best schedules and write everything about the winner."""
     config = sweep.config
     elsewhere = others_running(sweep.study, owner_of(sweep.location.folder))
+    count = elsewhere.total()
     if elsewhere:
         sweep.note(
-            f"{counted(elsewhere, 'trial')} of this study {verb(elsewhere, 'is', 'are')} in "
-            "training elsewhere: the results here are preliminary; the same command confirms them "
-            f"once {verb(elsewhere, 'it has', 'those have')} ended"
+            f"{counted(count, 'trial')} of this study {verb(count, 'is', 'are')} in training "
+            f"elsewhere ({', '.join(sorted(elsewhere))}): the results here are preliminary; the "
+            f"same command confirms them once {verb(count, 'it has', 'those have')} ended, and "
+            f"takes over what nothing is heard of for {duration(SILENT_SECS)}"
         )
     if not results.completed(sweep.trials):
         if elsewhere:

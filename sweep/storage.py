@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sweep.errors import StorageError, SweepError
 from sweep.journal import BatchedJournal, JournalSnapshot, journal_lock
+from sweep.patience import Patience, PatientStorage, engine_options
 from sweep.storage_urls import reason_of, without_password
 
 SETTINGS = "settings"
@@ -76,7 +77,7 @@ def open_storage(url: str, batched: bool = False) -> BaseStorage:
             path = Path(url)
             file = BatchedJournal(path) if batched else JournalFileBackend(url, journal_lock(path))
             return JournalStorage(file)
-        return RDBStorage(url)
+        return PatientStorage(url)
 
 
 def open_study(
@@ -193,18 +194,18 @@ def _storage_that_is_there(url: str, folder: Path) -> BaseStorage | None:
     if "://" not in url:
         path = Path(url)
         return JournalStorage(JournalSnapshot(path)) if path.exists() else None
-    engine = create_engine(url)
+    engine = create_engine(url, **engine_options(url, Patience()))
     database = engine.url.database
     if engine.dialect.name == "sqlite" and not (database and Path(database).exists()):
         parent = Path(database or ".").absolute().parent
         can_be_made = parent.is_dir() or parent in (folder.absolute(), *folder.absolute().parents)
-        return None if can_be_made else RDBStorage(url)  # which says that it cannot
+        return None if can_be_made else PatientStorage(url)  # which says that it cannot
     try:
         with engine.connect() as connection:
             is_begun = _has_studies(connection, url)
     finally:
         engine.dispose()
-    return RDBStorage(url, skip_table_creation=True) if is_begun else None
+    return PatientStorage(url, skip_table_creation=True) if is_begun else None
 
 
 def _has_studies(connection: Connection, url: str) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -25,6 +27,19 @@ class PostgreSQL:
     """A server of our own on 127.0.0.1."""
 
     port: int
+    call: Callable[..., None]
+
+    def restart(self, away_secs: float = 0.0) -> None:
+        """End it as a crash does, and start it again after a while."""
+        self.call("pg_ctl", "-m", "immediate", "stop")
+        time.sleep(away_secs)
+        self.start()
+
+    def start(self) -> None:
+        """Start it."""
+        folder = Path(self.call.keywords["folder"])  # type: ignore[attr-defined]
+        options = f"-p {self.port} -h 127.0.0.1 -k {folder} -c fsync=off"
+        self.call("pg_ctl", "-w", "-l", str(folder / "data" / "server.log"), "-o", options, "start")
 
     def url(self, database: str) -> str:
         return f"postgresql://sweep:{quote(PASSWORD, safe='')}@127.0.0.1:{self.port}/{database}"
@@ -47,6 +62,15 @@ def _postgresql_binaries() -> Path | None:
     return Path(on_path).parent if on_path else None
 
 
+def _call(program: str, *arguments: str, as_user: list[str], binaries: Path, folder: Path) -> None:
+    """Run one of PostgreSQL's programs on a data folder."""
+    command = [*as_user, str(binaries / program), "-D", str(folder / "data"), *arguments]
+    with open(folder / f"{program}.log", "a+") as log:
+        done = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
+        log.seek(0)
+        assert done.returncode == 0, log.read()
+
+
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSQL]:
     """A throw-away PostgreSQL server with the user `sweep`."""
@@ -62,20 +86,14 @@ def postgresql() -> Iterator[PostgreSQL]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
 
-    def call(program: str, *arguments: str) -> None:
-        command = [*as_user, str(binaries / program), "-D", str(folder / "data"), *arguments]
-        with open(folder / f"{program}.log", "a+") as log:
-            done = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
-            log.seek(0)
-            assert done.returncode == 0, log.read()
-
+    call = functools.partial(_call, as_user=as_user, binaries=binaries, folder=folder)
     (folder / "password").write_text(PASSWORD)
     (folder / "password").chmod(0o644)
     call("initdb", "-U", "sweep", "-A", "scram-sha-256", "-N", f"--pwfile={folder}/password")
-    options = f"-p {port} -h 127.0.0.1 -k {folder} -c fsync=off"
     try:
-        call("pg_ctl", "-w", "-l", str(folder / "data" / "server.log"), "-o", options, "start")
-        yield PostgreSQL(port)
+        server = PostgreSQL(port, call)
+        server.start()
+        yield server
     finally:
         call("pg_ctl", "-m", "immediate", "stop")
         shutil.rmtree(folder)

@@ -67,6 +67,7 @@ HEAVY = {
         "storage",
         "storage_urls",
         "owners",
+        "patience",
         "records",
         "results",
         "coordinator",

@@ -26,7 +26,7 @@ from sqlalchemy import create_engine, inspect
 from sweep.errors import StorageError, StudyBusyError
 from sweep.journal import repair_journal
 from sweep.locks import check_folders, check_not_held, hold
-from sweep.owners import abandoned_trials, claim, owner_of, turn_to_ask
+from sweep.owners import abandoned_trials, claim, in_turn, owner_of
 from sweep.storage import flush, load_study, open_storage, open_study, peek_study
 from sweep.storage_urls import JOURNAL, storage_url, without_password
 
@@ -676,15 +676,16 @@ class TestAbandonedTrials:
 
 
 ASK = (
-    "import sys, optuna; from sweep.owners import turn_to_ask; "
+    "import sys, optuna; from sweep.owners import in_turn; "
     "from sweep.storage import open_study\n"
     "study = open_study('mine', sys.argv[1], optuna.samplers.RandomSampler(),"
     " optuna.pruners.NopPruner())\n"
+    "def ask():\n"
+    "    wanted = len(study.get_trials(deepcopy=False)) < 40\n"
+    "    if wanted: study.ask()\n"
+    "    return wanted\n"
     "print('ready', flush=True); sys.stdin.read(1)\n"
-    "while True:\n"
-    "    with turn_to_ask(study):\n"
-    "        if len(study.get_trials(deepcopy=False)) >= 40: break\n"
-    "        study.ask()"
+    "while in_turn(study, ask): pass"
 )
 
 
@@ -707,14 +708,13 @@ def asked_by_three(url: str) -> int:
         return len(study.trials)
 
 
-class TestTurnToAsk:
+class TestInTurn:
     def test_sqlite(self, tmp_path: Path) -> None:
         assert asked_by_three(f"sqlite:///{tmp_path / 'a.db'}") == 40
 
     def test_a_journal_and_memory_need_none(self, tmp_path: Path) -> None:
         for study in (new_study(str(tmp_path / JOURNAL)), optuna.create_study()):
-            with turn_to_ask(study):
-                assert study.ask().number == 0
+            assert in_turn(study, study.ask).number == 0
 
     def test_postgresql(self, postgresql: PostgreSQL) -> None:
         assert asked_by_three(postgresql.new_database("turns")) == 40

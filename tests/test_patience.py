@@ -1,0 +1,315 @@
+"""Storages that are away, slow or held: real servers, real signals, a network that goes silent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import psycopg
+import pytest
+from conftest import PASSWORD, PostgreSQL
+from optuna.trial import FrozenTrial
+from test_run import Notes
+from test_run import sweep as run
+from test_storage import closed_later, new_study, other_process
+
+from sweep import coordinator, owners
+from sweep.owners import SignsOfLife, claim
+from sweep.storage import load_study
+
+pytestmark = pytest.mark.timeout(240)
+
+IMPATIENT = """
+import sys
+from sweep import coordinator, owners, patience
+for module in (coordinator, owners):
+    module.BEAT_SECS, module.SILENT_SECS = 0.5, 4.0
+patience.ANSWER_SECS, patience.IDLE_SECS, patience._TURN_SECS = 3.0, 3, 1
+patience._TOLD_AFTER_SECS = 0.5
+patience._SESSION["idle_in_transaction_session_timeout"] = "3s"
+"""
+"""The waits of minutes in seconds."""
+
+COMMAND = f"{IMPATIENT}\nfrom sweep.cli.entry import main\nmain()"
+
+
+class Proxy:
+    """A network between a process and a server, which can go silent without closing anything."""
+
+    def __init__(self, port: int) -> None:
+        self._server = port
+        self._passes = threading.Event()
+        self._passes.set()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._sockets: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def go_silent(self) -> None:
+        self._passes.clear()
+
+    def come_back(self) -> None:
+        self._passes.set()
+
+    def close(self) -> None:
+        self._passes.set()
+        for one in (self._listener, *self._sockets):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._server))
+                self._sockets += [client, server]
+                for pair in ((client, server), (server, client)):
+                    threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                self._passes.wait()
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+
+@contextlib.contextmanager
+def proxy(postgresql: PostgreSQL) -> Iterator[Proxy]:
+    made = Proxy(postgresql.port)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@contextlib.contextmanager
+def running(folder: Path, url: str, out: str, *more: str) -> Iterator[subprocess.Popen[str]]:
+    """`sweep run` with short waits; killed at the end if it is there still."""
+    study = ("run", "diabetes", "--trials", "12", "--epochs", "15", "--batch-size", "4")
+    command = [sys.executable, "-c", COMMAND, *study, "--workers", "1", "--no-confirm"]
+    command += ["--engine", "sequential", "--pruner", "none"]
+    process = subprocess.Popen(
+        [*command, "--storage", url, "--out", out, *more],
+        cwd=folder,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def trials_of(url: str) -> list[FrozenTrial]:
+    with closed_later(load_study("diabetes", url)) as study:
+        return study.trials
+
+
+def wait_for(url: str, count: int, secs: float = 90.0) -> None:
+    """Until so many trials have ended."""
+    deadline = time.monotonic() + secs
+    ended = "SELECT count(*) FROM trials WHERE state NOT IN ('RUNNING', 'WAITING')"
+    with psycopg.connect(url, autocommit=True) as connection:
+        while time.monotonic() < deadline:
+            with contextlib.suppress(psycopg.errors.UndefinedTable):
+                (found,) = connection.execute(ended).fetchone() or (0,)
+                if found >= count:
+                    return
+            time.sleep(0.2)
+    raise AssertionError("nothing was trained")
+
+
+def assert_whole(url: str, total: int = 12) -> None:
+    trials = trials_of(url)
+    assert [trial.number for trial in trials] == list(range(total))
+    assert all(trial.state.is_finished() for trial in trials)
+
+
+class TestNetworkGone:
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_a_signal_ends_the_run(
+        self, postgresql: PostgreSQL, tmp_path: Path, number: signal.Signals
+    ) -> None:
+        url = postgresql.new_database(f"silent_{number.name.lower()}")
+        with proxy(postgresql) as network:
+            through = url.replace(str(postgresql.port), str(network.port))
+            with running(tmp_path, through, "a") as process:
+                wait_for(url, 2)
+                network.go_silent()
+                time.sleep(1.0)
+                process.send_signal(number)
+                output, _ = process.communicate(timeout=60)
+            assert process.returncode == 130, output
+            assert "The same command goes on with the rest" in output
+            assert "Traceback" not in output and PASSWORD not in output
+        with running(tmp_path, url, "b") as process:  # and nobody is locked out
+            output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
+        assert_whole(url)
+
+    def test_it_is_waited_for(self, postgresql: PostgreSQL, tmp_path: Path) -> None:
+        url = postgresql.new_database("silence")
+        with proxy(postgresql) as network:
+            through = url.replace(str(postgresql.port), str(network.port))
+            with running(tmp_path, through, "a") as process:
+                wait_for(url, 2)
+                network.go_silent()
+                time.sleep(6.0)
+                network.come_back()
+                output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
+        assert "note: the database does not answer" in output
+        assert_whole(url)
+
+
+def test_a_server_that_restarts_is_waited_for(postgresql: PostgreSQL, tmp_path: Path) -> None:
+    url = postgresql.new_database("restarted")
+    with running(tmp_path, url, "a") as process:
+        wait_for(url, 2)
+        postgresql.restart(away_secs=4.0)
+        output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    assert "waiting for the storage" in output and "the storage answers again" in output
+    assert_whole(url)
+
+
+STOPPED_IN_ITS_TURN = (
+    IMPATIENT
+    + """
+import os, signal, threading, optuna
+patience._SESSION["idle_in_transaction_session_timeout"] = "0"
+from sweep.owners import in_turn
+from sweep.storage import open_study
+optuna.logging.disable_default_handler()
+study = open_study('diabetes', sys.argv[1], optuna.samplers.RandomSampler(),
+                   optuna.pruners.NopPruner())
+tries = []
+def ask():
+    tries.append(len(study.trials))
+    if len(tries) == 1:
+        print('mine', flush=True)
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return study.ask().number
+with patience.patient(study, lambda text: None, threading.Event()):
+    print(in_turn(study, ask), tries, flush=True)
+"""
+)
+
+
+def test_the_server_ends_a_silent_turn(postgresql: PostgreSQL) -> None:
+    url = postgresql.new_database("limits")
+    with closed_later(new_study(url)) as study, study._storage._backend.engine.connect() as one:  # type: ignore[attr-defined]
+        names = ("idle_in_transaction_session_timeout", "statement_timeout", "tcp_keepalives_idle")
+        found = [one.exec_driver_sql(f"SHOW {name}").scalar() for name in names]
+    assert found == ["1min", "30s", "30"]
+
+
+def test_one_that_is_stopped_in_its_turn(postgresql: PostgreSQL, tmp_path: Path) -> None:
+    """The others go on; when it wakes up its turn has not been, and it takes another."""
+    url = postgresql.new_database("stopped")
+    with other_process(STOPPED_IN_ITS_TURN, url) as stopped:
+        with running(tmp_path, url, "a") as process:
+            assert process.stdout is not None
+            held = f"process {stopped.pid} has held the lock of this study"
+            assert any(held in line for line in process.stdout)
+            with psycopg.connect(url, autocommit=True) as connection:  # as its timeout does
+                connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    f"WHERE application_name LIKE '%process {stopped.pid}'"
+                )
+            output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
+        assert_whole(url)
+        stopped.send_signal(signal.SIGCONT)
+        assert stopped.stdout is not None
+        assert stopped.stdout.readline() == "12 [0, 12]\n"
+
+
+def test_one_that_was_silent_for_too_long(postgresql: PostgreSQL, tmp_path: Path) -> None:
+    """Another takes its trials over and ends the study; when it wakes up it reports nothing."""
+    url = postgresql.new_database("taken")
+    with running(tmp_path, url, "a") as first:
+        wait_for(url, 1)
+        first.send_signal(signal.SIGSTOP)
+        with running(tmp_path, url, "b") as second:
+            output, _ = second.communicate(timeout=120)
+        assert second.returncode == 0, output
+        assert "resuming trials that were interrupted" in output
+        assert f"nothing was heard of {socket.gethostname()}:{tmp_path / 'a'} for" in output
+        assert_whole(url)
+        before = [(t.value, t.user_attrs, t.datetime_complete) for t in trials_of(url)]
+        first.send_signal(signal.SIGCONT)
+        output, _ = first.communicate(timeout=120)
+    assert first.returncode == 0, output
+    assert "was taken over by another run" in output
+    assert [(t.value, t.user_attrs, t.datetime_complete) for t in trials_of(url)] == before
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (coordinator, owners):
+        monkeypatch.setattr(module, "BEAT_SECS", 0.5)
+        monkeypatch.setattr(module, "SILENT_SECS", 3.0)
+
+
+def begun_elsewhere(url: str, settings: Any) -> optuna.Study:
+    """A study with two trials that another machine has in training."""
+    study = new_study(url, "small")
+    study.set_user_attr("settings", settings)
+    for _ in range(2):
+        claim(study.ask(), "elsewhere:/studies/small")
+    return study
+
+
+class TestOwnerGone:
+    @pytest.fixture
+    def settings(self, tmp_path: Path) -> Any:
+        (tmp_path / "before").mkdir()
+        study, *_ = run(tmp_path / "before", trials=1)
+        return study.user_attrs["settings"]
+
+    def test_its_trials_are_taken_over(self, short: None, settings: Any, tmp_path: Path) -> None:
+        begun_elsewhere(f"sqlite:///{tmp_path}/a.db", settings)
+        listener = Notes()
+        run(tmp_path, listener, storage="sqlite:///" + str(tmp_path / "a.db"), trials=4)
+        trials = load_study("small", f"sqlite:///{tmp_path}/a.db").trials
+        assert len(trials) == 4 and all(trial.state.is_finished() for trial in trials)
+        assert any("nothing was heard of elsewhere:/studies/small" in n for n in listener.notes)
+        assert not any("preliminary" in note for note in listener.notes)
+
+    def test_one_that_lives_keeps_them(self, short: None, settings: Any, tmp_path: Path) -> None:
+        url = f"sqlite:///{tmp_path}/a.db"
+        signs = SignsOfLife(begun_elsewhere(url, settings), "elsewhere:/studies/small")
+        ended = threading.Event()
+
+        def live() -> None:
+            while not ended.wait(0.2):
+                signs.beat()
+
+        other = threading.Thread(target=live)
+        other.start()
+        listener = Notes()
+        try:
+            run(tmp_path, listener, storage=url, trials=4)
+        finally:
+            ended.set()
+            other.join()
+        trials = load_study("small", url).trials
+        assert [trial.state.is_finished() for trial in trials] == [False, False, True, True]
+        assert any("2 trials of this study are in training elsewhere" in n for n in listener.notes)
