@@ -215,10 +215,15 @@ class Coordinator:
         As with an interrupted trial, its number and parameters stay, and it is trained again.
         """
         in_flight = [*self._running.values(), *self._waiting]
-        for running in in_flight:
-            running.trial.storage.set_trial_state_values(
-                running.trial._trial_id, state=TrialState.WAITING
-            )
+
+        def give_back() -> None:
+            for running in in_flight:
+                trial = running.trial
+                now = trial.storage.get_trial(trial._trial_id)
+                if now.state == TrialState.RUNNING and is_claimed(now, self._owner):
+                    trial.storage.set_trial_state_values(trial._trial_id, state=TrialState.WAITING)
+
+        in_turn(self._study, give_back)
         if in_flight:
             self._on_note(
                 f"the time is up: {counted(len(in_flight), 'trial')} had not ended; the same "

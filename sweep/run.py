@@ -362,12 +362,16 @@ def _search(
             flush(study)
         return True
 
+    def enqueue_lacking() -> list[FrozenTrial]:
+        """Enqueue the pruned trials that are lacking for a comparison, and return them."""
+        lacking = to_complete(sweep)
+        completion.enqueue(study, lacking)
+        return lacking
+
     if not train(deadline):
         sweep.note(_nothing_left(sweep, total))
     while not stop.is_set() and limit.allows(config.epochs) and not others_running(study, owner):
-        with turn_to_ask(study):
-            lacking = to_complete(sweep)
-            completion.enqueue(study, lacking)
+        lacking = in_turn(study, enqueue_lacking)
         if not lacking:
             return
         numbers = ", ".join(str(trial.number) for trial in lacking)

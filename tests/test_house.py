@@ -15,14 +15,15 @@ PACKAGE = Path(__file__).parent.parent / "sweep"
 
 FLOORS = [
     {"errors", "numbers", "paired", "metric", "divergence", "library_warnings", "completion"}
-    | {"failures"},
+    | {"failures", "storage_urls"},
     {"files", "imports", "shapes", "behaviour_log", "arguments", "dataset", "halving"}
     | {"dates", "magnitude", "generators"},
     {"schedule_code", "warmup", "attached"},
-    {"schedules", "journal"},
+    {"schedules", "journal", "patience"},
     {"space", "parzen"},
     {"settings", "locations", "family_sampler", "ends"},
-    {"samplers", "pruners", "columns", "encodings", "number_convention", "models", "storage"},
+    {"samplers", "pruners", "columns", "encodings", "number_convention", "models", "storage"}
+    | {"locks", "owners"},
     {"number_columns"},
     {"text_layout"},
     {"text_tables"},
