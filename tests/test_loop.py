@@ -720,6 +720,30 @@ def test_a_state_that_nobody_takes_is_said(tmp_path: Path) -> None:
     assert not (tmp_path / "kept").exists()
 
 
+def test_a_trial_whose_checkpoint_is_damaged_is_trained_from_its_start(tmp_path: Path) -> None:
+    code = RESUMED.replace("WAIT", "0").replace("trained.txt", "/dev/null")
+    folder = tmp_path / "kept"
+    engine = engine_of(tmp_path, code, epochs=3, checkpoints=folder)
+    engine.add(spec())
+    expected = train(engine, 1)
+    (path,) = folder.iterdir()
+    path.write_bytes(path.read_bytes()[:200])
+    again = engine_of(tmp_path, code, epochs=3, checkpoints=folder)
+    again.add(spec())
+    (note,) = again.notes
+    assert note.startswith(f"trial 0 is trained from its start: {path} is damaged")
+    assert [r.val_mse for r in train(again, 1)] == [r.val_mse for r in expected]
+
+
+def test_a_state_that_cannot_be_kept_ends_its_trial(tmp_path: Path) -> None:
+    code = RESUMED.replace("WAIT", "0").replace("trained.txt", "/dev/null")
+    code = code.replace("**state}", "**state, 'at': __import__('pathlib').Path()}")
+    engine = engine_of(tmp_path, code, epochs=3, checkpoints=tmp_path / "kept")
+    engine.add(spec())
+    (error,) = engine.train_epoch()
+    assert isinstance(error, TrialError) and "cannot be kept, for it holds pathlib" in error.error
+
+
 def test_a_sweep_killed_in_the_middle_of_a_trial_goes_on_there(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(RESUMED.replace("WAIT", "0.15"))
     command = [sys.executable, "-m", "sweep", "run", "--loop", "train.py:train", "--epochs", "30"]

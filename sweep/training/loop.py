@@ -324,7 +324,10 @@ class LoopEngine:
         """
         kept = None
         if self._checkpoints and self._loop.takes_state:
-            kept = self._checkpoints.load(spec)
+            try:
+                kept = self._checkpoints.load(spec)
+            except TrainingError as problem:
+                self.notes.append(f"trial {spec.number} is trained from its start: {problem}")
         results = kept.results if kept else []
         course = Course(self._settings.epochs, self._settings.horizon, self._settings.metric)
         schedule = LoopSchedule.of(spec.schedule, course)
