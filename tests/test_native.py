@@ -158,7 +158,7 @@ def test_programs_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         VectorizedEngine(make_data(), builder(CONFIGS["linear"]), settings(), kernel="native")
         files.append([path.stat().st_mtime_ns for path in tmp_path.glob("sweep-lr/*")])
     assert files[0] == files[1]
-    assert len(files[0]) == 1
+    assert len(files[0]) == 2  # the program and its checksum
 
 
 def test_a_compiler_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,3 +170,24 @@ def test_a_compiler_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(native, "_COMPILE_SECS", 2)
     with pytest.raises(TrainingError, match="slow-cc was given up after 2 s"):
         native.library("int main() { return 0; }  // for a compiler that hangs")
+
+
+@pytest.mark.skipif("native" not in KERNELS, reason="needs a C compiler")
+def test_a_folder_that_others_can_write_to_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(native, "kept_program", lambda *given: pytest.fail("it was used"))
+    (tmp_path / "sweep-lr").mkdir()
+    (tmp_path / "sweep-lr").chmod(0o777)
+    native.library.cache_clear()
+    engine = VectorizedEngine(make_data(), builder(CONFIGS["linear"]), settings())
+    native.library.cache_clear()
+    assert engine.kernel == "native"
+    assert engine.notes == [
+        f"programs are compiled for this run alone: {tmp_path / 'sweep-lr'} can be written by "
+        "others"
+    ]
+    assert not list((tmp_path / "sweep-lr").iterdir())
+    engine.add(spec(0))
+    assert len(train(engine)) == 1

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,6 +16,7 @@ from torch.func import grad_and_value, vmap
 from sweep.training.eager import EagerTrainer
 from sweep.training.engine import TrainingData, TrainingSettings
 from sweep.training.lanes import EpochPlan, LaneStack
+from sweep.training.program_cache import made_cache_folder
 from sweep.training.stacking import Constants, StackedModel
 
 _PAYS_SECS = 90.0
@@ -80,6 +84,7 @@ class CompilingTrainer(EagerTrainer):
     ) -> tuple[Tensor, Tensor]:
         """Compile for these shapes, and compare; the gradients of these values."""
         self._tried = True
+        _keep_to_ourselves()
         expected = super()._gradients(parameters, constants, x, y, keys)
         step = torch.compile(self._whole_step, dynamic=False, fullgraph=True)
         try:
@@ -108,6 +113,21 @@ class CompilingTrainer(EagerTrainer):
         mapped = vmap(grad_and_value(self._stacked.loss))
         gradients, losses = mapped(parameters, constants, x, y, keys)
         return losses, gradients
+
+
+def _keep_to_ourselves() -> None:
+    """Have torch's compilers keep what they make where this user alone can write.
+
+    Their own default is a folder of a predictable name in the system's temporary folder.
+    """
+    if "TORCHINDUCTOR_CACHE_DIR" in os.environ:
+        return
+    try:
+        folder, reason = made_cache_folder()
+    except (OSError, RuntimeError) as problem:
+        folder, reason = Path(), str(problem)
+    kept = tempfile.mkdtemp(prefix="sweep-") if reason else str(folder / "torch")
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = kept
 
 
 def _each(lanes: int, x: Tensor, y: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -6,6 +6,7 @@ which torch's separate operations cannot. It needs a C compiler; what is compile
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -16,6 +17,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -29,6 +31,7 @@ from sweep.training.chain import Activation, Dropout, Layer, LayerNorm, Linear
 from sweep.training.engine import TrainingData, TrainingSettings
 from sweep.training.lanes import EpochPlan, LaneStack
 from sweep.training.optimizers import StepNumbers
+from sweep.training.program_cache import first_use, kept_program, made_cache_folder
 from sweep.training.stacking import Constants
 
 _BLOCK = 64  # as in kernels.c
@@ -187,11 +190,6 @@ def program_source(layers: Sequence[Layer], features: int) -> str:
     return _Program(layers, features).source()
 
 
-def _cache_folder() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "sweep-lr"
-
-
 def _compiler() -> str:
     candidates = [os.environ.get("CC", ""), "cc", "gcc", "clang"]
     for name in candidates:
@@ -209,8 +207,23 @@ def _processor() -> str:
     return "".join(sorted({line for line in lines if line.startswith(("flags", "Features"))}))
 
 
+@dataclass(frozen=True)
+class Library:
+    """A compiled program that is loaded.
+
+    Args:
+        functions: Its functions.
+        path: Where it was loaded from; None if it is kept nowhere.
+        note: What a user should know of that; empty if nothing.
+    """
+
+    functions: ctypes.CDLL
+    path: Path | None
+    note: str = ""
+
+
 @functools.cache
-def library(source: str) -> ctypes.CDLL:
+def library(source: str) -> Library:
     """The compiled program, from the disk if it has been compiled before.
 
     Raises:
@@ -227,31 +240,31 @@ def library(source: str) -> ctypes.CDLL:
             repr((FLAGS, PROCESSORS)),
         )
         name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32] + ".so"
-        path = _cache_folder() / name
-        if not path.exists():
-            _compile(compiler, source, path)
-        return ctypes.CDLL(str(path))
+        build = functools.partial(_compile, compiler, source)
+        folder, reason = made_cache_folder()
+        if not reason:
+            path = kept_program(folder, name, build)
+            return Library(ctypes.CDLL(str(path)), path)
+        with tempfile.TemporaryDirectory(prefix="sweep-") as private:
+            path = Path(private) / name
+            build(path)
+            note = f"programs are compiled for this run alone: {reason}"
+            return Library(ctypes.CDLL(str(path)), None, note)
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
         raise TrainingError(f"the compiled program cannot be kept or loaded: {error}") from error
 
 
 def _compile(compiler: str, source: str, path: Path) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, unfinished = tempfile.mkstemp(dir=path.parent, suffix=".so")
-    os.close(handle)
     cause = ""
     try:
         for processor in PROCESSORS:
-            command = [compiler, *FLAGS, *processor, "-x", "c", "-", "-o", unfinished, "-lm"]
+            command = [compiler, *FLAGS, *processor, "-x", "c", "-", "-o", str(path), "-lm"]
             done = _output(command, source.encode())
             if not done.returncode:
-                os.replace(unfinished, path)
                 return
             lines = done.stderr.decode(errors="replace").splitlines()
             cause = next((line for line in lines if "error" in line), f"exit {done.returncode}")
         raise TrainingError(f"{Path(compiler).name} failed: {cause}")
-    finally:
-        Path(unfinished).unlink(missing_ok=True)
 
 
 def _output(command: list[str], given: bytes) -> subprocess.CompletedProcess[bytes]:
@@ -310,7 +323,18 @@ class NativeTrainer:
         self._y_validation = data.y_validation.contiguous()
         self._batch_size = min(settings.batch_size or len(data.x_train), len(data.x_train))
         self._clip = settings.clip or 0.0
-        self._library = library(program_source(layers, features))
+        self._program = library(program_source(layers, features))
+        self._library = self._program.functions
+
+    @property
+    def note(self) -> str:
+        """What a user should know of the program; empty if nothing."""
+        return self._program.note
+
+    def first_use(self) -> contextlib.AbstractContextManager[None]:
+        """In which the program is tried: if this process dies of it, it is made again."""
+        path = self._program.path
+        return first_use(path) if path else contextlib.nullcontext()
 
     def group(self) -> int:
         """How many lanes it takes at once at most."""

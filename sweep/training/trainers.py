@@ -82,13 +82,16 @@ def choose_trainer(
         if layers is None:
             raise TrainingError("the model is no plain chain of layers on a CPU")
         native = NativeTrainer(data, settings, layers)
-        _check_native(data, settings, build_model, stacked, layers, known)
+        with native.first_use():
+            _check_native(data, settings, build_model, stacked, layers, known)
     except TrainingError as error:
         if kernel == "native":
             raise
         if layers is not None:
             note(f"training is slower than it could be: {error}")
         return compiling, "eager"
+    if native.note:
+        note(native.note)
     return native, "native"
 
 
