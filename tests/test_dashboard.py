@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import signal
 import socket
@@ -84,6 +85,34 @@ def check_study(port: int, folder: Path) -> dict[str, Any]:
     return dict(detail)
 
 
+def answered(port: int, method: str, path: str, **headers: str) -> http.client.HTTPResponse:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request(method, path, headers=headers)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer
+
+
+def check_other_sites_are_refused(port: int) -> None:
+    """A page whose name leads here, or that a browser has open beside it, reaches nothing."""
+    here = f"127.0.0.1:{port}"
+    for host in (f"evil.example:{port}", "evil.example", "127.0.0.1", f"127.0.0.1:{port + 1}", ""):
+        for path in ("/api/studies", "/dashboard/", "/artifacts/0/x"):
+            assert answered(port, "GET", path, Host=host).status == 403
+        assert answered(port, "DELETE", "/api/studies/0", Host=host).status == 403
+    for origin in (f"http://evil.example:{port}", "null", "http://localhost", f"https://{here}"):
+        assert answered(port, "GET", "/api/studies", Origin=origin).status == 403
+        assert answered(port, "DELETE", "/api/studies/0", Origin=origin).status == 403
+    for host in (here, f"localhost:{port}", f"LOCALHOST:{port}", f"[::1]:{port}"):
+        answer = answered(port, "GET", "/api/studies", Host=host, Origin=f"http://{here}")
+        assert answer.status == 200
+        assert answer.headers["X-Frame-Options"] == "DENY"
+        assert answer.headers["Content-Security-Policy"] == "frame-ancestors 'none'"
+    file = answered(port, "GET", "/artifacts/0/x")
+    assert file.headers["Content-Security-Policy"] == "frame-ancestors 'none'; sandbox"
+
+
 def test_optuna_dashboard_shows_a_journal(tiny_study: Path) -> None:
     port = free_port()
     program = str(Path(sys.executable).with_name("optuna-dashboard"))
@@ -117,6 +146,7 @@ def test_sweep_dashboard_serves_until_it_is_interrupted(tiny_study: Path) -> Non
             assert content.startswith(b"\x89PNG")
             assert "build_scheduler" in trial["note"]["body"]
 
+        check_other_sites_are_refused(port)
         second = (*command[:-1], str(port))
         refused = subprocess.run(second, capture_output=True, text=True, check=False)
         assert refused.returncode == 2
