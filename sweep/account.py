@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -10,9 +9,10 @@ from pathlib import Path
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.errors import UnaccountedError
+from sweep.best_schedule import BEST_SCHEDULE, BestSchedule
+from sweep.errors import InputError, UnaccountedError
 from sweep.numbers import counted
-from sweep.results import AUDIT, BEST_SCHEDULE, CONFIRM, EPOCHS, FILES, RESULTS
+from sweep.results import AUDIT, CONFIRM, EPOCHS, FILES, RESULTS
 from sweep.storage_urls import without_password
 
 _NUMBERS = {RESULTS: "number", EPOCHS: "number", CONFIRM: "trial", AUDIT: "trial"}
@@ -73,7 +73,8 @@ def _trials_in(path: Path) -> dict[int, datetime | None]:
     """
     try:
         if path.name == BEST_SCHEDULE:
-            return {int(json.loads(path.read_text(encoding="utf-8"))["trial"]): None}
+            written = BestSchedule.read(path.parent)
+            return {} if written is None or written.trial is None else {written.trial: None}
         if path.name not in _NUMBERS:
             return {}
         column = _NUMBERS[path.name]
@@ -85,7 +86,7 @@ def _trials_in(path: Path) -> dict[int, datetime | None]:
         started = pd.to_datetime(frame["started"], format="ISO8601")
         moments = [None if pd.isna(moment) else moment.to_pydatetime() for moment in started]
         return dict(zip(numbers, moments, strict=True))
-    except (OSError, ValueError, KeyError, TypeError) as problem:
+    except (OSError, ValueError, KeyError, TypeError, InputError) as problem:
         raise UnaccountedError(
             f"{path} is not as a sweep writes it ({type(problem).__name__}: {problem}), and a run "
             "would write over it; move it away, or give another --out"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from optuna.artifacts import FileSystemArtifactStore
 
+from sweep.best_schedule import BestSchedule
 from sweep.exhibits import best_trials
 from sweep.report.findings import Findings
 from sweep.report.single_figures import trial_curve, trial_rates
@@ -62,10 +63,12 @@ def attach(findings: Findings) -> int:
 
 def _files(findings: Findings) -> Iterator[tuple[str, str, bytes]]:
     """The attribute's prefix, the file's name and its content."""
-    for name in (RESULTS, BEST_CODE):
-        path = findings.summary.folder / name
-        if path.is_file():
-            yield _OF_STUDY, name, path.read_bytes()
+    folder = findings.summary.folder
+    if (folder / RESULTS).is_file():
+        yield _OF_STUDY, RESULTS, (folder / RESULTS).read_bytes()
+    best, _ = BestSchedule.if_valid(folder)
+    if best:  # not the file itself, which is somebody's code where the folder is
+        yield _OF_STUDY, BEST_CODE, best.to_code().encode()
     trials = findings.study.get_trials(deepcopy=False)
     ids = {trial.number: trial._trial_id for trial in trials}
     for facts in best_trials(findings):

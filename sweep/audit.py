@@ -15,6 +15,7 @@ from scipy.special import betaincinv
 
 from sweep.completion import standing_for_themselves
 from sweep.coordinator import trial_spec
+from sweep.csv_cells import frame_to_csv
 from sweep.divergence import has_diverged
 from sweep.errors import InputError
 from sweep.files import write_whole
@@ -222,7 +223,7 @@ def audit(
         epochs_saved=cut - (trained - once),
         metric=metric,
     )
-    write_whole(sweep.location.folder / AUDIT, _frame(found).to_csv(index=False))
+    write_whole(sweep.location.folder / AUDIT, frame_to_csv(_frame(found)))
     return found
 
 

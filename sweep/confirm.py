@@ -24,6 +24,7 @@ from optuna.trial import FrozenTrial
 from sweep.candidates import affordable_runs, chosen
 from sweep.confirmation import Confirmation, ranked
 from sweep.coordinator import trial_spec
+from sweep.csv_cells import frame_from_csv, frame_to_csv
 from sweep.divergence import is_divergence
 from sweep.files import write_whole
 from sweep.numbers import counted, duration
@@ -254,7 +255,7 @@ class _Step:
             if (row := self._row(trial, index)) is not None
         ]
         metric = self._sweep.config.measure
-        write_whole(self._path, _frame(rows, metric.name).to_csv(index=False))
+        write_whole(self._path, frame_to_csv(_frame(rows, metric.name)))
 
     def _row(self, trial: int, index: int) -> dict[str, Any] | None:
         return self._runs.get((self._keys[trial], self._seeds[index]))
@@ -319,7 +320,7 @@ def read_runs(path: Path, value: str) -> Runs:
     """
     if not path.is_file():
         return {}
-    frame = pd.read_csv(path)
+    frame = frame_from_csv(path)
     if not {"key", "seed", value, "reason"} <= set(frame):
         return {}
     frame = frame.astype(object).where(frame.notna(), None)

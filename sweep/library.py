@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +14,8 @@ import optuna
 import pandas as pd
 
 from sweep import results
+from sweep.best_schedule import BEST_SCHEDULE, BestSchedule
+from sweep.csv_cells import frame_from_csv
 from sweep.errors import InputError
 from sweep.library_warnings import hidden_library_warnings
 from sweep.locations import SAVED_STUDY, Location, locate_results, locate_study
@@ -47,11 +48,12 @@ class StudyResult:
         """The schedule that won the confirmation, or else the search.
 
         Raises:
-            InputError: No trial has completed.
+            InputError: No trial has completed; or the file names another factory of a schedule
+                than the settings do.
         """
-        path = self.folder / results.BEST_SCHEDULE
-        if path.is_file():
-            return Schedule.load(path)
+        found = BestSchedule.read(self.folder)
+        if found:
+            return self._named_by_settings(found.schedule)
         done = results.completed(self._trials, self.config.measure)
         if not done:
             raise InputError(f"{self.folder}: no trial has completed, so there is no best schedule")
@@ -72,14 +74,23 @@ class StudyResult:
     def confirm(self) -> pd.DataFrame:
         """A row for each candidate and fresh seed: `confirm.csv`; empty without a confirmation."""
         path = self.folder / results.CONFIRM
-        return pd.read_csv(path) if path.is_file() else pd.DataFrame()
+        return frame_from_csv(path) if path.is_file() else pd.DataFrame()
 
     @cached_property
     def described(self) -> dict[str, Any]:
         """What is known of the winner: `best_schedule.json`; empty as long as there is none."""
-        path = self.folder / results.BEST_SCHEDULE
-        found: dict[str, Any] = {}
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else found
+        found = BestSchedule.read(self.folder)
+        return found.to_dict() if found else {}
+
+    def _named_by_settings(self, schedule: Schedule) -> Schedule:
+        """The schedule, if what its code is comes from the settings."""
+        own = self.config.custom.get(schedule.scheduler)
+        if schedule.factory and (own is None or own.factory != schedule.factory):
+            raise InputError(
+                f"{self.folder / BEST_SCHEDULE}: names the factory "
+                f"{schedule.factory!r}, which the study's settings do not"
+            )
+        return schedule
 
     @property
     def _trials(self) -> list[optuna.trial.FrozenTrial]:

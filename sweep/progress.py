@@ -8,7 +8,6 @@ from types import TracebackType
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.text import Text
 
 from sweep.coordinator import Status
@@ -26,11 +25,11 @@ _PLAIN_EVERY_SECS = 5.0
 def _trained(config: StudyConfig) -> str:
     """How long a trial is, and what it trains."""
     if config.horizon:
-        return f"{counted(config.horizon, 'step')}, {escape(str(config.loop))}"
+        return f"{counted(config.horizon, 'step')}, {config.loop}"
     epochs = counted(config.epochs, "epoch")
     if config.loop:
-        return f"{epochs}, {escape(config.loop)}"
-    return f"{epochs}, {escape(config.model.name)} with {config.optimizer.name}"
+        return f"{epochs}, {config.loop}"
+    return f"{epochs}, {config.model.name} with {config.optimizer.name}"
 
 
 def _table(data: Dataset) -> str:
@@ -38,7 +37,7 @@ def _table(data: Dataset) -> str:
     rows = " / ".join(str(len(y)) for y in (data.y_train, data.y_validation, data.y_test))
     return (
         f"  {rows} rows to train / validate / test on, {counted(len(data.features), 'feature')}, "
-        f"target {escape(data.target)}"
+        f"target {data.target}"
     )
 
 
@@ -66,21 +65,21 @@ class Progress(Listener):
         """Say what is trained on what, and what became of the table."""
         self._config = config
         schedulers = ", ".join(config.space.scheduler)
-        trials = counted(config.trials, "trial")
         lines = [
-            f"[bold]{escape(location.name)}[/]: {trials} of {_trained(config)}",
             *([_table(data)] if data else [f"  {config.direction} {config.metric}"]),
-            f"  {escape(schedulers)}",
+            f"  {schedulers}",
             f"  lr {config.space.lr}, decay {config.space.decay}, warmup {config.space.warmup}",
         ]
+        trials = f": {counted(config.trials, 'trial')} of {_trained(config)}"
+        self._console.print(Text.assemble((location.name, "bold"), trials), soft_wrap=False)
         for line in lines:
-            self._console.print(line, soft_wrap=False)
+            self._console.print(Text(line), soft_wrap=False)
         for note in data.notes if data else ():
             self.on_note(note)
 
     def on_note(self, text: str) -> None:
         """Say it."""
-        self._console.print(f"  [dim]note:[/] {escape(text)}")
+        self._console.print(Text.assemble("  ", ("note:", "dim"), " ", text))
 
     def on_finished(self, trial: FrozenTrial, status: Status) -> None:
         """Say each new best, each failure, and now and then how far the sweep is."""
@@ -107,7 +106,7 @@ class Progress(Listener):
         """Say once what is trained again."""
         if what != self._retraining:
             self._retraining = what
-            self._console.print(what, soft_wrap=False)
+            self._console.print(Text(what), soft_wrap=False)
 
     def _describe(self, trial: FrozenTrial) -> str:
         assert self._config is not None

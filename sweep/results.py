@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,15 @@ import numpy.typing as npt
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.best_schedule import BEST_SCHEDULE, BestSchedule, HeldOutScore
 from sweep.completion import completes, standing_for_themselves
 from sweep.confirmation import Confirmation
+from sweep.csv_cells import frame_from_csv, frame_to_csv
 from sweep.dataset import Dataset
 from sweep.divergence import has_diverged
 from sweep.errors import InputError, did_you_mean
 from sweep.files import write_whole
 from sweep.metric import MSE, Metric
-from sweep.numbers import counted
 from sweep.records import CURVE_COLUMNS, read_record
 from sweep.schedules import Schedule
 from sweep.settings import StudyConfig
@@ -29,7 +30,6 @@ from sweep.underway import Sweep
 
 RESULTS = "results.csv"
 EPOCHS = "epochs.csv"
-BEST_SCHEDULE = "best_schedule.json"
 BEST_CODE = "best_schedule.py"
 BEST_MODEL = "best_model.pt"
 PREDICTIONS = "predictions.csv"
@@ -145,7 +145,7 @@ def epochs_frame(trials: Sequence[FrozenTrial], metric: Metric = MSE) -> pd.Data
 
 def read_results(folder: Path) -> pd.DataFrame:
     """`results.csv` with its types: times as datetimes, whole numbers as whole numbers."""
-    frame = pd.read_csv(folder / RESULTS, parse_dates=["started", "finished"])
+    frame = frame_from_csv(folder / RESULTS, parse_dates=["started", "finished"])
     names = [str(name) for name in frame]
     own = {name: default_own_dimensions(name.partition(".")[0]).get(name) for name in names}
     whole = [
@@ -162,23 +162,8 @@ def write_tables(
 ) -> None:
     """Rewrite `results.csv` and `epochs.csv` from the storage's trials."""
     results = results_frame(trials, config, steps_per_epoch)
-    write_whole(folder / RESULTS, results.to_csv(index=False))
-    write_whole(folder / EPOCHS, epochs_frame(trials, config.measure).to_csv(index=False))
-
-
-@dataclass(frozen=True)
-class HeldOutScore:
-    """How the best model does on rows that nothing else has looked at.
-
-    Args:
-        rows: How many.
-        mse: In the unit of the validation MSE.
-        r2: Against the mean of these rows; None if they are all the same.
-    """
-
-    rows: int
-    mse: float
-    r2: float | None
+    write_whole(folder / RESULTS, frame_to_csv(results))
+    write_whole(folder / EPOCHS, frame_to_csv(epochs_frame(trials, config.measure)))
 
 
 def write_predictions(
@@ -281,8 +266,15 @@ def write_best(
         "test": None if test is None else vars(test),
     }
     folder = sweep.location.folder
-    write_whole(folder / BEST_SCHEDULE, json.dumps(described, indent=2) + "\n")
-    write_whole(folder / BEST_CODE, best_code(sweep, best, confirmation, horizon))
+    written = BestSchedule.from_dict(
+        {name: None if _is_infinite(value) else value for name, value in described.items()}
+    )
+    write_whole(folder / BEST_SCHEDULE, written.to_json())
+    write_whole(folder / BEST_CODE, written.to_code())
+
+
+def _is_infinite(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _optimizer(config: StudyConfig, best: FrozenTrial) -> dict[str, Any]:
@@ -290,54 +282,36 @@ def _optimizer(config: StudyConfig, best: FrozenTrial) -> dict[str, Any]:
     return described | {n: best.params[n] for n in ("momentum", "weight_decay") if n in best.params}
 
 
-def best_code(
-    sweep: Sweep, best: FrozenTrial, confirmation: Confirmation | None, horizon: int | None
-) -> str:
-    """The winner's schedule as Python that needs torch alone, with where it comes from."""
-    config, metric = sweep.config, sweep.config.measure
-    schedule = schedule_of(best, config.search_space)
-    title = f"{metric.title[0].upper()}{metric.title[1:]}" if metric.is_mse else metric.name
-    reached = f"{title} {best.value:.6g}"
-    if confirmation:
-        interval = confirmation.winner.interval
-        reached = (
-            f"Mean {metric.title} {interval.mean:.6g} over {counted(interval.count, 'fresh seed')}"
-        )
-    weights = " of averaged weights" if config.objective == "averaged" else ""
-    steps = ""
-    if horizon:
-        steps = f" of {horizon / config.epochs:g} steps:\n# total_steps = {horizon}"
-    return (
-        f"# Study {sweep.location.name}, trial {best.number}: {schedule.describe()}\n"
-        f"# {reached}{weights} with {config.loop or config.optimizer.name} over "
-        f"{counted(config.epochs, 'epoch')}{steps}\n\n"
-        f"{schedule.to_code()}"
-    )
-
-
-def export_best(folder: Path, to: str) -> str:
-    """The best schedule of a study that has been run.
+def export_best(folder: Path, to: str, trust: bool = False) -> str:
+    """The best schedule of a study that has been run, from `best_schedule.json` alone.
 
     Args:
         folder: The results folder.
         to: `python` for torch code, `json` for `best_schedule.json`, `csv` for the rate that
             each step of the study's horizon is taken with.
+        trust: Whether the module of a custom schedule's factory may be run, which csv needs.
 
     Raises:
         InputError: `to` is something else, or the study has no best schedule yet, or (csv) its
-            rates follow the validation MSE.
+            rates follow the validation MSE, or it has a factory and is not trusted.
     """
-    names = {"python": BEST_CODE, "json": BEST_SCHEDULE, "csv": BEST_SCHEDULE}
+    names = ("python", "json", "csv")
     if to not in names:
         raise InputError(f"--to {to}: expected {', '.join(names)}{did_you_mean(to, names)}")
-    path = folder / names[to]
-    if not path.is_file():
+    found, path = BestSchedule.read(folder), folder / BEST_SCHEDULE
+    if found is None:
         raise InputError(
             f"{path}: no best schedule yet; run the study to its end: sweep run {folder}"
         )
-    content = path.read_text(encoding="utf-8")
     if to != "csv":
-        return content
-    rates = Schedule.load(path).rates(json.loads(content)["total_steps"])
+        return found.to_code() if to == "python" else found.to_json()
+    if found.total_steps is None:
+        raise InputError(f"{path}: the number of steps is not known; give --to python")
+    if found.schedule.factory and not trust:
+        raise InputError(
+            f"{path}: names the factory {found.schedule.factory!r}, whose module would be run; "
+            "if it is yours, say so with --trust"
+        )
+    rates = found.schedule.rates(found.total_steps)
     frame = pd.DataFrame({"step": range(1, len(rates) + 1), "lr": rates})
     return frame.to_csv(index=False)

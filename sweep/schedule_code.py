@@ -10,8 +10,11 @@ import json
 import textwrap
 from collections.abc import Mapping
 from importlib import resources
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
+
+from sweep.text import one_line
 
 _SINGLE = """\
 if steps == 1:  # the only step is the last one
@@ -185,7 +188,7 @@ def schedule_source(fields: Mapping[str, Any], description: str) -> str:
         source for name, source in _helpers().items() if name in always or name in body
     )
     return _SOURCE.format(
-        description=description.replace("\\", "/").replace('"', "'"),
+        description=one_line(description).replace("\\", "/").replace('"', "'"),
         metric=_METRIC if kind == "plateau" else "",
         imports=_imports(sources + body, fields.get("factory")),
         constants="\n".join(constants.values()),
@@ -220,7 +223,9 @@ def _constants(fields: Mapping[str, Any], kind: str) -> dict[str, str]:
 def _literal(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f'"{key}": {_literal(item)}' for key, item in value.items()) + "}"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+    if isinstance(value, str) and value.isprintable():
+        return json.dumps(value, ensure_ascii=False)
+    return repr(value)
 
 
 def _body(kind: str, warm: bool) -> str:
@@ -262,5 +267,9 @@ def _imports(code: str, factory: str | None) -> str:
     if factory:
         module, _, function = factory.rpartition(":")
         name = Path(module).stem if module.endswith(".py") else module
-        lines += ["", f"from {name} import {function} as factory"]
+        if all(part.isidentifier() and not iskeyword(part) for part in name.split(".")):
+            lines += ["", f"from {name} import {function} as factory"]
+        else:
+            lines.insert(0, "import importlib")
+            lines += ["", f"factory = importlib.import_module({name!r}).{function}"]
     return "\n".join(lines)

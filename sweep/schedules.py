@@ -6,6 +6,8 @@ torch is imported only where a schedule meets an optimizer.
 from __future__ import annotations
 
 import json
+import keyword
+import math
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sweep.errors import ScheduleError, did_you_mean
-from sweep.imports import is_reference, load_object
+from sweep.imports import load_object
 from sweep.shapes import SHAPES, Rates, Shape, ShapeParam, Value, as_number, invalid, is_within
 
 if TYPE_CHECKING:
@@ -221,7 +223,7 @@ class Schedule:
         """
         try:
             fields = json.loads(text)
-        except json.JSONDecodeError as broken:
+        except (ValueError, RecursionError) as broken:
             raise ScheduleError(
                 f"expected a schedule as JSON, but it is broken: {broken}"
             ) from None
@@ -233,18 +235,29 @@ class Schedule:
         return cls.from_dict(fields)
 
     @classmethod
-    def load(cls, path: str | Path) -> Schedule:
+    def load(cls, path: str | Path, *, trust: bool = False) -> Schedule:
         """The schedule in a JSON file.
 
+        Args:
+            path: The file: `best_schedule.json`.
+            trust: Whether a factory that the file names may be imported, which runs its module.
+
         Raises:
-            ScheduleError: The file cannot be read or holds no valid schedule.
+            ScheduleError: The file cannot be read or holds no valid schedule, or it names a
+                factory and is not trusted.
         """
         try:
-            return cls.from_json(Path(path).read_text(encoding="utf-8"))
+            loaded = cls.from_json(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as unreadable:
             raise ScheduleError(f"{path}: cannot be read: {unreadable}") from unreadable
         except ScheduleError as error:
             raise ScheduleError(f"{path}: {error}") from error
+        if loaded.factory and not trust:
+            raise ScheduleError(
+                f"{path}: names the factory {loaded.factory!r}, whose module would be run; "
+                "if it is yours, say so: Schedule.load(..., trust=True)"
+            )
+        return loaded
 
     def to_code(self) -> str:
         """Python source that needs only torch, to paste into a training script.
@@ -342,6 +355,8 @@ class Schedule:
 
 
 def _check_name(name: str, factory: str | None) -> None:
+    if not isinstance(name, str):
+        raise invalid("scheduler", "a text", name)
     if factory is None and name not in SHAPES:
         near = did_you_mean(name, SHAPES)
         raise ScheduleError(
@@ -353,10 +368,19 @@ def _check_name(name: str, factory: str | None) -> None:
         raise ScheduleError(
             f"a custom schedule needs a name of its own, but {name!r} is built in; rename it"
         )
-    if not str(name).isidentifier():
+    if not name.isidentifier():
         raise invalid("scheduler", "an identifier", name)
-    if not is_reference(factory):
+    if not isinstance(factory, str) or not _is_factory(factory):
         raise invalid("factory", "of the form 'module:function'", factory)
+
+
+def _is_factory(reference: str) -> bool:
+    """Whether it is `module:function` or `file.py:function`, and nothing else beside it."""
+    module, _, function = reference.rpartition(":")
+    names = (*module.split("."), function)
+    if module.endswith(".py"):
+        names = (function,) if module.isprintable() else ()
+    return bool(names) and all(n.isidentifier() and not keyword.iskeyword(n) for n in names)
 
 
 def _check_params(name: str, params: Mapping[str, Any], shape: Shape | None) -> dict[str, Value]:
@@ -377,10 +401,12 @@ def _check_params(name: str, params: Mapping[str, Any], shape: Shape | None) -> 
 
 def _check_passed(name: str, value: Any) -> Value:
     """A value for a custom factory."""
-    if not name.isidentifier() or name in _RESERVED:
+    if not name.isidentifier() or keyword.iskeyword(name) or name in _RESERVED:
         raise ScheduleError(f"{name!r} cannot be the name of a custom schedule's parameter")
     if not isinstance(value, (int, float, str)):
         raise invalid(name, "a number or a string", value)
+    if isinstance(value, int | float) and not math.isfinite(as_number(name, +value)):
+        raise invalid(name, "finite", value)
     return value
 
 

@@ -36,7 +36,10 @@ def as_number(name: str, value: object) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise invalid(name, "a number", value)
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise invalid(name, "a finite number", value) from None
 
 
 def is_within(number: float, interval: str) -> bool:
@@ -80,7 +83,7 @@ class ShapeParam:
             ScheduleError: It is of the wrong type or not valid.
         """
         if self.kind == "choice":
-            if value not in self.choices:
+            if not isinstance(value, str) or value not in self.choices:
                 near = did_you_mean(str(value), self.choices)
                 raise invalid(self.name, f"one of {', '.join(self.choices)}", value, near)
             return str(value)

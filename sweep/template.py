@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+import tomlkit
 
 from sweep.data import load_dataset
 from sweep.errors import InputError
@@ -14,6 +15,7 @@ from sweep.files import write_whole
 from sweep.numbers import toml_list
 from sweep.preparation import UnusableColumns
 from sweep.settings import DataConfig
+from sweep.text import one_line
 
 _COMMENT_AT = 30
 """The column in which comments begin."""
@@ -108,8 +110,8 @@ def write_study_file(
     content = _TEMPLATE.format(
         rows=rows,
         columns=_one_line(", ".join((*data.features, data.target))),
-        source=json.dumps(_source(table, path), ensure_ascii=False),
-        target=json.dumps(data.target, ensure_ascii=False),
+        source=_toml(_source(table, path)),
+        target=_toml(data.target),
         notes="".join(f"# {_one_line(text, 400)}\n" for text in data.notes),
         drop=_drop_lines(left_out),
     )
@@ -145,6 +147,11 @@ def _source(table: Path, study_file: Path) -> str:
     return str(table.resolve())
 
 
+def _toml(text: str) -> str:
+    """A text as TOML writes it."""
+    return tomlkit.item(text).as_string()
+
+
 def _one_line(text: str, limit: int = 200) -> str:
-    text = " ".join(text.split())
+    text = one_line(" ".join(text.split()))
     return text if len(text) <= limit else f"{text[:limit]} ..."

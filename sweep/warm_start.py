@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +11,13 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
+from sweep.best_schedule import BestSchedule
 from sweep.completion import standing_for_themselves
 from sweep.errors import InputError
 from sweep.locations import SAVED_STUDY, Location, locate_results
 from sweep.metric import Metric
 from sweep.numbers import counted, number
-from sweep.results import BEST_SCHEDULE, completed, standing, value_of
+from sweep.results import completed, standing, value_of
 from sweep.settings import StudyConfig
 from sweep.space import Choice, Dimension, Range, Suggestion, Value
 from sweep.storage import explained
@@ -149,15 +149,12 @@ def _best_first(trials: Sequence[FrozenTrial], folder: Path, metric: Metric) -> 
     if not done or not math.isfinite(done[0].values[0]):
         return []
     ranked = [t for t in standing(trials, metric) if math.isfinite(value_of(t) or 0.0)]
-    try:
-        written = json.loads((folder / BEST_SCHEDULE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    written = BestSchedule.read(folder)
+    if written is None or not written.confirmation:
         return ranked
-    if not isinstance(written, dict) or not written.get("confirmation"):
+    if written.best_of_search != done[0].number:
         return ranked
-    if written.get("best_of_search") != done[0].number:
-        return ranked
-    return sorted(ranked, key=lambda trial: trial.number != written.get("trial"))
+    return sorted(ranked, key=lambda trial: trial.number != written.trial)
 
 
 def _fitted(

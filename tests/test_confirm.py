@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from sweep.audit import audit
+from sweep.best_schedule import BEST_SCHEDULE
 from sweep.candidates import chosen
 from sweep.completion import completes, standing_for_themselves
 from sweep.confirm import confirm
@@ -25,7 +26,6 @@ from sweep.records import read_record
 from sweep.report.summary import summarise
 from sweep.results import (
     BEST_CODE,
-    BEST_SCHEDULE,
     completed,
     schedule_of,
     standing,

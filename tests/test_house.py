@@ -15,9 +15,9 @@ PACKAGE = Path(__file__).parent.parent / "sweep"
 
 FLOORS = [
     {"errors", "numbers", "paired", "metric", "divergence", "library_warnings", "completion"}
-    | {"failures", "storage_urls"},
+    | {"failures", "storage_urls", "text"},
     {"files", "imports", "shapes", "behaviour_log", "arguments", "dataset", "halving"}
-    | {"dates", "magnitude", "generators"},
+    | {"dates", "magnitude", "generators", "csv_cells"},
     {"schedule_code", "warmup", "attached"},
     {"schedules", "journal", "patience"},
     {"space", "parzen"},
@@ -33,6 +33,7 @@ FLOORS = [
     {"data", "study"},
     {"training", "template"},
     {"workers", "records", "continuation", "underway", "confirmation", "race", "time_limit"},
+    {"best_schedule"},
     {"dispatch", "results"},
     {"account"},
     {"coordinator", "retraining", "candidates"},

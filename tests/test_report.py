@@ -172,7 +172,8 @@ def mixed(folder: Path, top: int = 10) -> Summary:
 
 def write_best(folder: Path, trial: int) -> None:
     test = {"rows": 20, "mse": 14.5, "r2": 0.3}
-    text = json.dumps({"trial": trial, "steps_per_epoch": 25, "test": test})
+    schedule = Schedule("cosine", 0.2).to_dict()
+    text = json.dumps({"schedule": schedule, "trial": trial, "steps_per_epoch": 25, "test": test})
     (folder / "best_schedule.json").write_text(text)
     (folder / "best_schedule.py").write_text("# the schedule\n")
 
@@ -258,6 +259,7 @@ def test_broken_best_schedule_file_is_done_without(tmp_path: Path, text: str) ->
     summary = mixed(tmp_path)
     assert summary.test is None
     assert summary.best and summary.best.torch is None
+    assert summary.cautions[0].startswith(f"{tmp_path}/best_schedule.json: ")
 
 
 def test_constant_rate_that_wins(tmp_path: Path) -> None:

@@ -240,6 +240,6 @@ for step in range({best["total_steps"]}):
         with pytest.raises(InputError) as raised:
             export_best(tmp_path, "python")
         assert str(raised.value) == (
-            f"{tmp_path / 'best_schedule.py'}: no best schedule yet; "
+            f"{tmp_path / 'best_schedule.json'}: no best schedule yet; "
             f"run the study to its end: sweep run {tmp_path}"
         )

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from sweep.cli.options import ResultsArgument, StorageOption
+from sweep.cli.terminal import say
 
 
 def dashboard(
@@ -29,5 +30,5 @@ def dashboard(
         ran.study,
         ran.folder,
         port,
-        lambda url: typer.echo(f"optuna-dashboard at {url} (Ctrl-C ends it)"),
+        lambda url: say(f"optuna-dashboard at {url} (Ctrl-C ends it)"),
     )

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sweep.cli.options import ResultsArgument
+from sweep.cli.terminal import say
 from sweep.errors import InputError
 
 
@@ -17,8 +18,13 @@ def export(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a file, not the screen.")
     ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run the module of a schedule of one's own, for csv.")
+    ] = False,
 ) -> None:
     """Take the best schedule home: torch code, JSON, or its rate at every step as CSV.
+
+    Nothing of the results folder is run, so that it may be somebody else's.
 
     Example:
 
@@ -30,10 +36,11 @@ def export(
     from sweep.results import export_best
 
     folder = locate_results(study)
-    look_in((folder.resolve(), folder.resolve().parent, Path.cwd()))
-    content = export_best(folder, to)
+    if trust:
+        look_in((folder.resolve(), folder.resolve().parent, Path.cwd()))
+    content = export_best(folder, to, trust)
     if out is None:
-        typer.echo(content.rstrip("\n"))
+        say(content.rstrip("\n"))
     elif not out.parent.is_dir():
         raise InputError(f"{out}: there is no folder {out.parent}")
     else:

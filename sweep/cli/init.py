@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from sweep.cli.terminal import say
+
 
 def init(
     table: Annotated[
@@ -44,11 +46,11 @@ def init(
     from sweep.template import write_study_file
 
     path = write_study_file(
-        Path(table), target, out, force, drop or (), lambda text: typer.echo(f"note: {text}")
+        Path(table), target, out, force, drop or (), lambda text: say(f"note: {text}")
     )
     if probe:
         from sweep.lr_range import probe_study_file
 
         found = probe_study_file(path)
-        typer.echo(f"tried {len(found.rates)} learning rates: {found.line}")
-    typer.echo(f"wrote {path}; run it with: sweep run {shlex.quote(str(path))}")
+        say(f"tried {len(found.rates)} learning rates: {found.line}")
+    say(f"wrote {path}; run it with: sweep run {shlex.quote(str(path))}")

@@ -10,7 +10,7 @@ import typer
 
 from sweep.cli.completion import complete_results
 from sweep.cli.options import StorageOption
-from sweep.cli.terminal import show
+from sweep.cli.terminal import say, show
 from sweep.errors import InputError
 from sweep.numbers import counted
 
@@ -120,7 +120,7 @@ def _print(
     if format == "text":
         show(lambda width: text(found, width))
     else:
-        typer.echo(formats[format](found).rstrip("\n"))
+        say(formats[format](found).rstrip("\n"))
 
 
 def _write_figures(
@@ -142,12 +142,12 @@ def _write_figures(
         from sweep.report.html import write_html
 
         path = write_html(ran.study, ran.config, ran.folder)
-        typer.echo(f"wrote {path}")
+        say(f"wrote {path}")
         if open_page:
             import webbrowser
 
             if not webbrowser.open(path.resolve().as_uri()):
-                typer.echo("no browser was found; open the file yourself", err=True)
+                say("no browser was found; open the file yourself", err=True)
     if folder is not None:
         from sweep.report.figures import pictures
         from sweep.report.findings import gather
@@ -155,4 +155,4 @@ def _write_figures(
 
         drawn = pictures(gather(ran.study, ran.config, ran.folder))
         paths = write_pictures(drawn, folder, "png" if format == "png" else "svg")
-        typer.echo(f"wrote {counted(len(paths), 'figure')} into {folder}")
+        say(f"wrote {counted(len(paths), 'figure')} into {folder}")

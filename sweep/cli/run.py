@@ -11,8 +11,9 @@ import typer
 
 from sweep.cli.options import FreshOption
 from sweep.cli.study_options import takes_a_study
-from sweep.cli.terminal import answer, progress
+from sweep.cli.terminal import answer, progress, say
 from sweep.errors import InputError
+from sweep.text import without_controls
 
 if TYPE_CHECKING:
     import optuna
@@ -81,7 +82,8 @@ def _confirm_fresh(location: Location, config: StudyConfig) -> None:
         raise InputError("--fresh throws trials away: confirm it with --yes")
     results = thrown_away(location.folder)
     also = f", and {results}" if results else ""
-    typer.confirm(f"Throw away all trials of {location.name!r} in {place}{also}?", abort=True)
+    question = f"Throw away all trials of {location.name!r} in {place}{also}?"
+    typer.confirm(without_controls(question), abort=True)
 
 
 def _save_page(study: optuna.Study, config: StudyConfig, folder: Path) -> OSError | None:
@@ -109,5 +111,5 @@ def _save_page(study: optuna.Study, config: StudyConfig, folder: Path) -> OSErro
     except OSError as problem:
         return problem
     except Exception as problem:
-        typer.echo(f"{what} could not be written: {problem}", err=True)
+        say(f"{what} could not be written: {problem}", err=True)
     return None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
+
+from sweep.text import without_controls
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -23,10 +25,30 @@ class Found(Protocol):
 
 
 def console(stderr: bool = False) -> Console:
-    """A terminal that breaks no line of plain text, so that paths and errors can be copied."""
-    from rich.console import Console
+    """A terminal that breaks no line of plain text, so that paths and errors can be copied.
 
-    return Console(stderr=stderr, soft_wrap=True, highlight=False)
+    What is printed is shown as it is: neither as markup nor as the name of an emoji, and what a
+    terminal would obey is left out.
+    """
+    from rich.console import Console, ConsoleOptions
+    from rich.segment import Segment
+
+    class PlainConsole(Console):
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterable[Segment]:
+            for segment in super().render(renderable, options):
+                if segment.control:
+                    yield segment
+                else:
+                    yield Segment(without_controls(segment.text), segment.style)
+
+    return PlainConsole(stderr=stderr, soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+
+def say(text: str, err: bool = False) -> None:
+    """Print plain text, without what a terminal would obey."""
+    typer.echo(without_controls(text), err=err)
 
 
 def show(rendered: Callable[[int], RenderableType]) -> None:

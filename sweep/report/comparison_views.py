@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from sweep.csv_cells import cells
 from sweep.numbers import aligned, counted, duration, number
 from sweep.report.comparison import Comparison, Entry
 from sweep.report.curves import draw
@@ -136,7 +137,7 @@ def to_csv(found: Comparison) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(map(cells, rows))
     return text.getvalue()
 
 

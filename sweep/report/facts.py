@@ -7,12 +7,12 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from sweep.best_schedule import HeldOutScore
 from sweep.completion import sentence
 from sweep.confirmation import BASELINE, Confirmation
 from sweep.metric import MSE, Metric
 from sweep.numbers import counted, number, percent, verb
 from sweep.report.importance import Importance
-from sweep.results import HeldOutScore
 from sweep.schedules import Schedule
 from sweep.settings import Objective
 from sweep.warm_start import CarriedOver
@@ -157,6 +157,7 @@ class Summary:
         metric: What trials are compared by; where this page says MSE, it is that.
         carried_over: How the trials of another study that went first did; None if none did.
         not_confirmed: What there was no time to confirm, in a sentence; empty if for all.
+        left_out: Why a file of results says nothing here; empty if none is wrong.
     """
 
     study: str
@@ -180,6 +181,7 @@ class Summary:
     metric: Metric = MSE
     carried_over: CarriedOver | None = None
     not_confirmed: str = ""
+    left_out: str = ""
 
     @property
     def mse_unit(self) -> str:
@@ -298,7 +300,7 @@ class Summary:
         """What to mind about the comparisons, a sentence each."""
         leader = self.best.number if self.best else None
         rivals = [r for r in (self.constant, self.runner_up) if r and r.trial.number != leader]
-        notes = [self.not_confirmed] if self.not_confirmed else []
+        notes = [note for note in (self.left_out, self.not_confirmed) if note]
         if self.confirmation is None and any((rival.behind or 0) < _TOO_CLOSE for rival in rivals):
             notes.append(f"a lead below {percent(_TOO_CLOSE)} may turn with another seed")
         if self.confirmation and self.confirmation.doubt and not self.confirmation.seeds_are_alike:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from sweep.report.facts import Summary, TrialFacts
 from sweep.report.in_memory import in_memory
 from sweep.report.palette import Look, looks
 from sweep.report.summary import summarise
-from sweep.results import BEST_SCHEDULE, PREDICTIONS, suggestion_of
+from sweep.results import PREDICTIONS, suggestion_of
 from sweep.schedules import Schedule
 from sweep.settings import StudyConfig
 from sweep.space import Suggestion
@@ -279,12 +278,3 @@ def _read_predictions(folder: Path) -> pd.DataFrame | None:
 def _recorded_target(unit: str) -> str:
     """The target's name from the unit of the MSE: `buy` from `log(1 + buy)`."""
     return unit.removeprefix("log(1 + ").removesuffix(")") if unit.startswith("log(1 + ") else unit
-
-
-def written_for(folder: Path, trial: int) -> bool:
-    """Whether the files about the best schedule are about this trial."""
-    try:
-        written = json.loads((folder / BEST_SCHEDULE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(written, dict) and written.get("trial") == trial

@@ -13,16 +13,17 @@ import optuna
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from sweep.best_schedule import BestSchedule
 from sweep.errors import SweepError
 from sweep.files import write_whole
 from sweep.numbers import aligned, counted, duration, number, percent, verb
 from sweep.report.figures import pictures
-from sweep.report.findings import ENDINGS, MOST_POINTS, Findings, gather, written_for
+from sweep.report.findings import ENDINGS, MOST_POINTS, Findings, gather
 from sweep.report.gallery import torch_call
 from sweep.report.palette import GOOD_TO_BAD
 from sweep.report.picture import Picture
 from sweep.report.space_figures import colour_range
-from sweep.results import BEST_CODE, REPORT
+from sweep.results import REPORT
 from sweep.settings import StudyConfig
 from sweep.storage_urls import without_password
 
@@ -125,9 +126,9 @@ def _code(findings: Findings) -> str:
     best, folder = findings.summary.best, findings.summary.folder
     if best is None:
         return ""
-    path = folder / BEST_CODE
-    if path.is_file() and written_for(folder, best.number):
-        return path.read_text(encoding="utf-8")
+    written, _ = BestSchedule.if_valid(folder)
+    if written and written.trial == best.number:
+        return written.to_code()
     try:
         return best.schedule.to_code()
     except SweepError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import statistics
@@ -10,11 +9,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.best_schedule import BestSchedule, HeldOutScore
 from sweep.completion import completes, drawn, standing_for_themselves
 from sweep.confirmation import BASELINE, Confirmation
 from sweep.divergence import has_diverged
@@ -31,8 +30,6 @@ from sweep.report.facts import (
 )
 from sweep.report.importance import importance
 from sweep.results import (
-    BEST_SCHEDULE,
-    HeldOutScore,
     completed,
     horizon_of,
     schedule_of,
@@ -64,11 +61,11 @@ def summarise(study: optuna.Study, config: StudyConfig, folder: Path, top: int =
     metric = config.measure
     ranked = [t for t in completed(trials, metric) if math.isfinite(t.values[0])]
     facts = [_trial_facts(trial, space) for trial in ranked]
-    written = _read_best(folder)
-    confirmation = _confirmation(written, ranked, metric)
+    written, invalid = BestSchedule.if_valid(folder)
+    confirmation = _confirmation(written, ranked, trials, metric)
     winner = ranked[0] if ranked else None
     if confirmation:  # it may have been stopped early in the search
-        winner = next(t for t in standing(trials, metric) if t.number == confirmation.winner.trial)
+        winner = _numbered(confirmation.winner.trial, trials, metric)
     best = _best(winner, config, _steps_per_epoch(study, written)) if winner else None
     constant = next((f for f in facts if f.schedule.scheduler == BASELINE), None)
     other = next((f for f in facts if best and _differs(f, best)), None)
@@ -100,6 +97,7 @@ def summarise(study: optuna.Study, config: StudyConfig, folder: Path, top: int =
         metric=metric,
         carried_over=carried_over(study, metric),
         not_confirmed=_not_confirmed(written, ranked),
+        left_out=f"{invalid}; it is left out" if invalid else "",
     )
 
 
@@ -107,23 +105,30 @@ def _differs(trial: TrialFacts, best: Best) -> bool:
     return trial.schedule.scheduler != best.schedule.scheduler
 
 
+def _numbered(number: int, trials: Sequence[FrozenTrial], metric: Metric) -> FrozenTrial | None:
+    return next((t for t in standing(trials, metric) if t.number == number), None)
+
+
 def _confirmation(
-    written: dict[str, Any], ranked: Sequence[FrozenTrial], metric: Metric
+    written: BestSchedule | None,
+    ranked: Sequence[FrozenTrial],
+    trials: Sequence[FrozenTrial],
+    metric: Metric,
 ) -> Confirmation | None:
     """What was written of a confirmation, if the search has found nothing better since."""
-    described = written.get("confirmation")
-    if not described or not _is_about(written, ranked):
+    if written is None or not _is_about(written, ranked):
         return None
-    return Confirmation.from_dict(described, metric)
+    found = written.confirmed(metric)
+    return found if found and _numbered(found.winner.trial, trials, metric) else None
 
 
-def _is_about(written: dict[str, Any], ranked: Sequence[FrozenTrial]) -> bool:
+def _is_about(written: BestSchedule, ranked: Sequence[FrozenTrial]) -> bool:
     """Whether what was written is of this search, or it has found a better trial since."""
-    return bool(ranked) and written.get("best_of_search") == ranked[0].number
+    return bool(ranked) and written.best_of_search == ranked[0].number
 
 
-def _not_confirmed(written: dict[str, Any], ranked: Sequence[FrozenTrial]) -> str:
-    return str(written.get("not_confirmed") or "") if _is_about(written, ranked) else ""
+def _not_confirmed(written: BestSchedule | None, ranked: Sequence[FrozenTrial]) -> str:
+    return written.not_confirmed if written and _is_about(written, ranked) else ""
 
 
 def _trial_facts(trial: FrozenTrial, space: Space) -> TrialFacts:
@@ -230,24 +235,14 @@ def _by_scheduler(
     return tuple(sorted(rows, key=standing_of))
 
 
-def _read_best(folder: Path) -> dict[str, Any]:
-    """`best_schedule.json`, or nothing while it is not there or not whole."""
-    try:
-        written = json.loads((folder / BEST_SCHEDULE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return written if isinstance(written, dict) else {}
-
-
-def _steps_per_epoch(study: optuna.Study, written: dict[str, Any]) -> int | None:
+def _steps_per_epoch(study: optuna.Study, written: BestSchedule | None) -> int | None:
     steps = study.user_attrs.get("steps_per_epoch")
-    if steps is None and "loop" not in written:  # each trial of a loop has its own horizon
-        steps = written.get("steps_per_epoch")
+    if steps is None and written and not written.loop:  # each trial of a loop has its own horizon
+        steps = written.steps_per_epoch
     return int(steps) if steps else None
 
 
-def _test_score(written: dict[str, Any], best: Best | None) -> HeldOutScore | None:
-    score = written.get("test")
-    if best is None or not isinstance(score, dict) or written.get("trial") != best.number:
+def _test_score(written: BestSchedule | None, best: Best | None) -> HeldOutScore | None:
+    if best is None or written is None or written.trial != best.number:
         return None
-    return HeldOutScore(**score)
+    return written.score

@@ -9,8 +9,15 @@ import re
 from collections.abc import Sequence
 
 from sweep.confirmation import Confirmation
+from sweep.csv_cells import cells
 from sweep.numbers import counted, duration, number, percent
 from sweep.report.facts import Summary, TrialFacts
+from sweep.text import without_controls
+
+_LINE_BREAKS = re.compile(r"[\r\n\v\f\x85\u2028\u2029]+")
+_MARKS = re.compile(r"[\\|*`<\[~$]|&(?=[#\w])|(?<!\w)_|_(?!\w)")
+_BLOCK_START = re.compile(r"^(\s*\d*)([#>]|[-+.)](?=\s|$)|[-=](?=[-=]))")
+_LINKED = re.compile(r"(?i)\b(https?|ftp|www|mailto|\S)(://|(?<=www)\.|(?<=mailto):|@)")
 
 
 def to_json(summary: Summary) -> str:
@@ -35,17 +42,19 @@ def to_csv(summary: Summary) -> str:
     for trial in summary.top:
         schedule = trial.schedule
         writer.writerow(
-            {
-                "number": trial.number,
-                "scheduler": schedule.scheduler,
-                "lr": schedule.lr,
-                "decay": schedule.decay,
-                "warmup": schedule.warmup,
-                **_own(trial),
-                named("val_mse"): trial.val_mse,
-                "val_r2": trial.r2,
-                "best_epoch": trial.best_epoch,
-            }
+            cells(
+                {
+                    "number": trial.number,
+                    "scheduler": schedule.scheduler,
+                    "lr": schedule.lr,
+                    "decay": schedule.decay,
+                    "warmup": schedule.warmup,
+                    **_own(trial),
+                    named("val_mse"): trial.val_mse,
+                    "val_r2": trial.r2,
+                    "best_epoch": trial.best_epoch,
+                }
+            )
         )
     return text.getvalue()
 
@@ -177,15 +186,18 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """All but words stand to the right."""
     words = {"scheduler", "schedule", "parameters", "parameter", "the winner has"}
     words |= {"study", "from", "metric", "in"}
-    lines = [header, ["---" if name in words else "---:" for name in header]]
-    lines += [[escaped(cell) for cell in row] for row in rows]
+    ruler = ["---" if name in words else "---:" for name in header]
+    titles, *below = ([escaped(cell) for cell in row] for row in (header, *rows))
+    lines = [titles, ruler, *below]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def escaped(text: str) -> str:
-    """Text that Markdown takes literally, in a table too."""
-    text = re.sub(r"([\\|*`<\[]|(?<!\w)_|_(?!\w))", r"\\\1", text)
-    return text.replace("\n", " ")
+    """Text that Markdown takes literally, in a line and in a table: nothing in it is markup."""
+    text = without_controls(" ".join(_LINE_BREAKS.split(text)))
+    text = _MARKS.sub(r"\\\g<0>", text)
+    text = _BLOCK_START.sub(r"\1\\\2", text)
+    return _LINKED.sub(r"\1\\\2", text)
 
 
 def _own(trial: TrialFacts) -> dict[str, object]:

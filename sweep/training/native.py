@@ -256,15 +256,14 @@ def library(source: str) -> Library:
 
 def _compile(compiler: str, source: str, path: Path) -> None:
     cause = ""
-    try:
-        for processor in PROCESSORS:
-            command = [compiler, *FLAGS, *processor, "-x", "c", "-", "-o", str(path), "-lm"]
-            done = _output(command, source.encode())
-            if not done.returncode:
-                return
-            lines = done.stderr.decode(errors="replace").splitlines()
-            cause = next((line for line in lines if "error" in line), f"exit {done.returncode}")
-        raise TrainingError(f"{Path(compiler).name} failed: {cause}")
+    for processor in PROCESSORS:
+        command = [compiler, *FLAGS, *processor, "-x", "c", "-", "-o", str(path), "-lm"]
+        done = _output(command, source.encode())
+        if not done.returncode:
+            return
+        lines = done.stderr.decode(errors="replace").splitlines()
+        cause = next((line for line in lines if "error" in line), f"exit {done.returncode}")
+    raise TrainingError(f"{Path(compiler).name} failed: {cause}")
 
 
 def _output(command: list[str], given: bytes) -> subprocess.CompletedProcess[bytes]:
