@@ -15,13 +15,13 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from sweep.errors import TrainingError
-from sweep.models import build_model
-from sweep.schedules import Schedule
-from sweep.settings import ModelConfig
-from sweep.training.engine import OptimizerSettings, TrainingData, TrainingSettings, TrialSpec
+from sweep.base.errors import TrainingError
+from sweep.schedules.schedule import Schedule
+from sweep.study.settings import ModelConfig
+from sweep.training.contract import OptimizerSettings, TrainingData, TrainingSettings, TrialSpec
+from sweep.training.lanes.engine import VectorizedEngine
+from sweep.training.models import build_model
 from sweep.training.sequential import SequentialEngine
-from sweep.training.vectorized import VectorizedEngine
 
 EPOCHS = 1_000
 

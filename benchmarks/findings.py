@@ -18,8 +18,8 @@ from pathlib import Path
 
 from tables import TABLES
 
-from sweep.confirmation import BASELINE, Candidate, Confirmation
-from sweep.paired import mean_interval, relative_lead
+from sweep.confirm.intervals import mean_interval, relative_lead
+from sweep.confirm.verdict import BASELINE, Candidate, Confirmation
 
 HERE = Path(__file__).parent
 STUDY = """

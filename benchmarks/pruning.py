@@ -34,8 +34,8 @@ from numpy.typing import NDArray
 from optuna.trial import TrialState
 from tables import table
 
-from sweep.pruners import build_pruner, decision_epochs
-from sweep.settings import PrunerConfig, StudyConfig
+from sweep.search.strategies.pruners import build_pruner, decision_epochs
+from sweep.study.settings import PrunerConfig, StudyConfig
 
 HERE = Path(__file__).parent
 FOLDER = HERE / "results" / "pruning"

@@ -35,17 +35,17 @@ from tables import TABLES
 from throughput import load_rows
 from torch import nn
 
-from sweep.coordinator import trial_spec
-from sweep.data import load_dataset
-from sweep.dataset import Dataset
-from sweep.models import build_model, predict
-from sweep.paired import Interval, mean_interval, relative_lead
-from sweep.run import default_workers
-from sweep.schedules import Schedule
-from sweep.settings import StudyConfig
-from sweep.space import Suggestion
+from sweep.confirm.intervals import Interval, mean_interval, relative_lead
+from sweep.data.dataset import Dataset
+from sweep.data.load import load_dataset
+from sweep.runs.run import default_workers
+from sweep.schedules.schedule import Schedule
+from sweep.search.coordinator import trial_spec
+from sweep.study.settings import StudyConfig
+from sweep.study.space import Suggestion
 from sweep.training.build import build_engine
-from sweep.training.engine import EpochResult, TrainingSettings
+from sweep.training.contract import EpochResult, TrainingSettings
+from sweep.training.models import build_model, predict
 from sweep.training.seeds import mix
 
 HERE = Path(__file__).parent

@@ -31,15 +31,15 @@ import pandas as pd
 import torch
 from optuna.trial import TrialState
 
-from sweep.coordinator import trial_spec
-from sweep.data import load_dataset
-from sweep.pruners import build_pruner
-from sweep.records import what_diverged
-from sweep.run import default_workers
-from sweep.samplers import build_sampler, family_plan, first_trials
-from sweep.settings import StudyConfig
+from sweep.data.load import load_dataset
+from sweep.runs.run import default_workers
+from sweep.search.coordinator import trial_spec
+from sweep.search.strategies.pruners import build_pruner
+from sweep.search.strategies.samplers import build_sampler, family_plan, first_trials
+from sweep.study.settings import StudyConfig
 from sweep.training.build import build_engine
-from sweep.training.engine import EpochResult, TrainingSettings
+from sweep.training.contract import EpochResult, TrainingSettings
+from sweep.training.record import what_diverged
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import pandas as pd
 from sklearn.datasets import load_diabetes
 
-from sweep.behaviour_log import BEHAVIOURS, behaviour_log
+from sweep.data.behaviour_log import BEHAVIOURS, behaviour_log
 
 ROWS = 8_000
 _SEED = 0

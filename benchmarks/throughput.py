@@ -33,12 +33,12 @@ from torch import nn
 from torch.optim import lr_scheduler as schedulers
 from torch.optim.lr_scheduler import LRScheduler
 
-from sweep.data import load_dataset
-from sweep.models import build_model
-from sweep.results import EPOCHS, read_results
-from sweep.run import default_workers
-from sweep.settings import StudyConfig
-from sweep.training.engine import TrainingData
+from sweep.data.load import load_dataset
+from sweep.runs.run import default_workers
+from sweep.search.tables import EPOCHS, read_results
+from sweep.study.settings import StudyConfig
+from sweep.training.contract import TrainingData
+from sweep.training.models import build_model
 
 EPOCHS_A_TRIAL = 20
 USERS, TRAINING_ROWS, VALIDATION_ROWS = 11_429, 8_000, 2_286

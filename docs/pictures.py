@@ -17,11 +17,11 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 from rich.text import Text
 
-from sweep.coordinator import Status
-from sweep.display import sweep_display
-from sweep.locations import locate_study
-from sweep.run import Listener, run_sweep
-from sweep.study import load_study
+from sweep.cli.display import sweep_display
+from sweep.runs.run import Listener, run_sweep
+from sweep.search.coordinator import Status
+from sweep.study.file import load_study
+from sweep.study.locations import locate_study
 
 DOCS = Path(__file__).parent
 WIDTH = 92

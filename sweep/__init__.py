@@ -6,17 +6,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sweep.library import StudyResult, load_study, run_study
-    from sweep.schedules import Schedule
+    from sweep.runs.library import StudyResult, load_study, run_study
+    from sweep.schedules.schedule import Schedule
 
 __all__ = ["Schedule", "StudyResult", "__version__", "load_study", "run_study"]
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Schedule": "schedules",
-    "StudyResult": "library",
-    "load_study": "library",
-    "run_study": "library",
+    "Schedule": "schedules.schedule",
+    "StudyResult": "runs.library",
+    "load_study": "runs.library",
+    "run_study": "runs.library",
 }
 
 

@@ -10,13 +10,13 @@ import pytest
 from test_run import Notes
 from test_run import sweep as run
 
-from sweep.check import check_study
-from sweep.errors import StudyChangedError, UnaccountedError
-from sweep.locations import Location
-from sweep.results import EPOCHS, FILES, RESULTS
-from sweep.run import run_sweep
-from sweep.settings import StudyConfig
-from sweep.storage_urls import JOURNAL
+from sweep.base.errors import StudyChangedError, UnaccountedError
+from sweep.runs.check import check_study
+from sweep.runs.run import run_sweep
+from sweep.search.storage.urls import JOURNAL
+from sweep.search.tables import EPOCHS, FILES, RESULTS
+from sweep.study.locations import Location
+from sweep.study.settings import StudyConfig
 
 
 @pytest.fixture(scope="module")

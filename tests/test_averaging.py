@@ -23,12 +23,12 @@ from twins import (
     train,
 )
 
-from sweep.models import predict
 from sweep.training.averaging import average_decays
-from sweep.training.engine import Engine, ModelBuilder, OptimizerSettings
+from sweep.training.contract import Engine, ModelBuilder, OptimizerSettings
+from sweep.training.lanes.engine import VectorizedEngine
+from sweep.training.models import predict
 from sweep.training.randomness import SeededDropout, row_order
 from sweep.training.sequential import SequentialEngine, build_optimizer
-from sweep.training.vectorized import VectorizedEngine
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sweep.behaviour_log import LOG_COVARIANCE, LOG_MEANS, ZERO_SHARES, behaviour_log
-from sweep.sources import pivot_counts
+from sweep.data.behaviour_log import LOG_COVARIANCE, LOG_MEANS, ZERO_SHARES, behaviour_log
+from sweep.data.sources import pivot_counts
 
 
 def test_has_the_moments_that_it_imitates() -> None:

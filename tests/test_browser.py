@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from browser import Browser, Page, browser
 
-from sweep.schedules import Schedule
+from sweep.schedules.schedule import Schedule
 
 DRAWN = "document.documentElement.dataset.figures == 'drawn'"
 MARKS = """

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sweep.dataset import Dataset
-from sweep.errors import InputError
-from sweep.settings import ModelConfig
+from sweep.base.errors import InputError
+from sweep.data.dataset import Dataset
+from sweep.study.settings import ModelConfig
 from sweep.training.build import build_engine
-from sweep.training.engine import TrainingSettings
+from sweep.training.contract import TrainingSettings
+from sweep.training.lanes.engine import VectorizedEngine
 from sweep.training.sequential import SequentialEngine
-from sweep.training.vectorized import VectorizedEngine
 
 NORMED = """
 from torch import nn

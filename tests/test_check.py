@@ -16,19 +16,19 @@ import torch
 from conftest import sweep
 from torch import Tensor, nn
 
-from sweep.data import load_dataset
-from sweep.ends import check_ends
-from sweep.errors import ScheduleError
-from sweep.locations import Location
-from sweep.pruners import decision_epochs, usual_share
-from sweep.schedules import SHAPES, Schedule
-from sweep.settings import PrunerConfig, SamplerConfig, SpaceConfig, StudyConfig
-from sweep.space import Range, Space
-from sweep.speed import Speed, forecast, measure
-from sweep.study import load_study
-from sweep.training.anatomy import Anatomy, examine
-from sweep.training.engine import TrainingData, TrainingSettings
-from sweep.training.stepping import step_through
+from sweep.base.errors import ScheduleError
+from sweep.data.load import load_dataset
+from sweep.runs.speed import Speed, forecast, measure
+from sweep.schedules.dry_run import step_through
+from sweep.schedules.schedule import SHAPES, Schedule
+from sweep.search.strategies.pruners import decision_epochs, usual_share
+from sweep.study.file import load_study
+from sweep.study.locations import Location
+from sweep.study.range_ends import check_ends
+from sweep.study.settings import PrunerConfig, SamplerConfig, SpaceConfig, StudyConfig
+from sweep.study.space import Range, Space
+from sweep.training.contract import TrainingData, TrainingSettings
+from sweep.training.examine.anatomy import Anatomy, examine
 
 OWN = """
 import time

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from sweep.errors import TrainingError
-from sweep.schedules import Schedule
-from sweep.training.checkpoints import Checkpoint, Checkpoints
-from sweep.training.engine import EpochResult, OptimizerSettings, TrialSpec
+from sweep.base.errors import TrainingError
+from sweep.schedules.schedule import Schedule
+from sweep.training.contract import EpochResult, OptimizerSettings, TrialSpec
+from sweep.training.own_loop.checkpoints import Checkpoint, Checkpoints
 
 SPEC = TrialSpec(3, 5, Schedule("cosine", 0.1), OptimizerSettings())
 RESULT = EpochResult(3, 1, 0.5, None, None, 0.1, 0.05, None, 0.01, total_steps=4)

@@ -18,9 +18,9 @@ import typer.main
 from conftest import sweep as sweep_process
 
 from sweep import __version__
+from sweep.base.errors import InputError
 from sweep.cli import app, main
-from sweep.errors import InputError
-from sweep.schedules import SHAPES
+from sweep.schedules.schedule import SHAPES
 
 README = Path(__file__).parent.parent / "README.md"
 COMMANDS = [
@@ -234,7 +234,7 @@ class TestErrors:
         assert done.returncode == 1
         assert done.stderr.startswith("Traceback (most recent call last):")
         assert done.stderr.splitlines()[-1] == (
-            "sweep.errors.InputError: mine: no results; run it first: sweep run mine"
+            "sweep.base.errors.InputError: mine: no results; run it first: sweep run mine"
         )
 
 

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sweep.data import load_dataset
-from sweep.dataset import Dataset
-from sweep.errors import DataError
-from sweep.preparation import UnusableColumns
-from sweep.settings import DataConfig
-from sweep.sources import pivot_counts
+from sweep.base.errors import DataError
+from sweep.data.dataset import Dataset
+from sweep.data.load import load_dataset
+from sweep.data.preparation import UnusableColumns
+from sweep.data.sources import pivot_counts
+from sweep.study.settings import DataConfig
 
 ROWS = 200
 

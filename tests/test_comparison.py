@@ -18,14 +18,14 @@ from conftest import sweep
 from rich.console import Console
 from scipy import stats
 
-from sweep.errors import InputError
-from sweep.library import load_study
-from sweep.locations import Location
-from sweep.metric import Metric
-from sweep.report import comparison_views as views
+from sweep.base.errors import InputError
 from sweep.report.comparison import Comparison, Difference, compare
-from sweep.run import Listener, run_sweep
-from sweep.study import load_study as load_settings
+from sweep.report.terminal import comparison_views as views
+from sweep.runs.library import load_study
+from sweep.runs.run import Listener, run_sweep
+from sweep.study.file import load_study as load_settings
+from sweep.study.locations import Location
+from sweep.study.metric import Metric
 
 SETTINGS: dict[str, Any] = {
     "data.source": "diabetes",

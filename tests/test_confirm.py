@@ -13,31 +13,31 @@ import optuna
 import pandas as pd
 import pytest
 
-from sweep.audit import audit
-from sweep.best_schedule import BEST_SCHEDULE
-from sweep.candidates import chosen
-from sweep.completion import completes, standing_for_themselves
-from sweep.confirm import confirm
-from sweep.confirmation import Confirmation, ranked
-from sweep.data import load_dataset
-from sweep.errors import InputError, StudyChangedError
-from sweep.locations import Location
-from sweep.records import read_record
+from sweep.base.errors import InputError, StudyChangedError
+from sweep.confirm.audit import audit
+from sweep.confirm.best_schedule import BEST_SCHEDULE
+from sweep.confirm.candidates import chosen
+from sweep.confirm.fresh_seeds import confirm
+from sweep.confirm.verdict import Confirmation, ranked
+from sweep.data.load import load_dataset
 from sweep.report.summary import summarise
-from sweep.results import (
+from sweep.runs.run import Listener, run_audit, run_sweep
+from sweep.search.completion import completes, standing_for_themselves
+from sweep.search.context import Sweep
+from sweep.search.tables import (
     BEST_CODE,
     completed,
     schedule_of,
     standing,
     write_best,
 )
-from sweep.run import Listener, run_audit, run_sweep
-from sweep.settings import StudyConfig
-from sweep.study import load_study
-from sweep.time_limit import TimeLimit
-from sweep.training.engine import EpochResult
-from sweep.underway import Sweep
-from sweep.workers import WorkerPool, WorkerSetup
+from sweep.study.file import load_study
+from sweep.study.locations import Location
+from sweep.study.settings import StudyConfig
+from sweep.training.contract import EpochResult
+from sweep.training.record import read_record
+from sweep.training.workers.pool import WorkerPool, WorkerSetup
+from sweep.training.workers.time_limit import TimeLimit
 
 SETTINGS: dict[str, Any] = {
     "data.source": "diabetes",
@@ -118,7 +118,7 @@ def test_a_run_takes_the_course_of_a_trial_with_that_seed(confirmed: Any, tmp_pa
     _, config, folder = confirmed
     confirmation, *_ = read(folder)
     from sweep.training.build import build_engine
-    from sweep.training.engine import EpochResult, OptimizerSettings, TrainingSettings, TrialSpec
+    from sweep.training.contract import EpochResult, OptimizerSettings, TrainingSettings, TrialSpec
 
     data = load_dataset(config.data, config.seed)
     engine = build_engine(

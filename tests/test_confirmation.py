@@ -7,8 +7,8 @@ import math
 
 import pytest
 
-from sweep.confirmation import Confirmation, ranked
-from sweep.schedules import Schedule
+from sweep.confirm.verdict import Confirmation, ranked
+from sweep.schedules.schedule import Schedule
 
 SCHEDULES = {
     1: Schedule("cosine", 0.1, 0.01),

@@ -159,11 +159,11 @@ def test_sweep_dashboard_serves_until_it_is_interrupted(tiny_study: Path) -> Non
 
 
 def test_nothing_is_written_while_the_study_is_run(tiny_study: Path) -> None:
-    from sweep.dashboard import prepare
-    from sweep.locks import hold
-    from sweep.storage import load_study
-    from sweep.storage_urls import storage_url
-    from sweep.study import load_study as load_settings
+    from sweep.report.dashboard.server import prepare
+    from sweep.search.storage.locks import hold
+    from sweep.search.storage.opening import load_study
+    from sweep.search.storage.urls import storage_url
+    from sweep.study.file import load_study as load_settings
 
     url = storage_url(None, tiny_study)
     study, config = load_study("diabetes", url), load_settings(tiny_study / "study.toml")

@@ -11,9 +11,9 @@ from browser import Browser, Page, browser
 from test_dashboard import served
 
 from sweep.report.findings import Findings, gather
-from sweep.storage import load_study
-from sweep.storage_urls import storage_url
-from sweep.study import load_study as load_settings
+from sweep.search.storage.opening import load_study
+from sweep.search.storage.urls import storage_url
+from sweep.study.file import load_study as load_settings
 
 BODY = "document.body.innerText"
 

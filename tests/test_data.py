@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sweep.data import SOURCES, load_dataset
-from sweep.dataset import Dataset
-from sweep.errors import DataError
-from sweep.settings import DATA_SOURCES, DataConfig
+from sweep.base.errors import DataError
+from sweep.data.dataset import Dataset
+from sweep.data.load import SOURCES, load_dataset
+from sweep.study.settings import DATA_SOURCES, DataConfig
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +80,7 @@ def test_study_seed_decides_the_split_and_not_the_data() -> None:
 
 
 def test_importing_the_data_module_does_not_import_torch() -> None:
-    code = "import sys, sweep.data; sys.exit('torch' in sys.modules)"
+    code = "import sys, sweep.data.load; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
 
 

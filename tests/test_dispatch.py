@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from sweep.dispatch import Dispatcher, Verdict
-from sweep.errors import TrainingError
-from sweep.schedules import Schedule
-from sweep.training.engine import EpochResult, OptimizerSettings, TrialSpec
-from sweep.workers import Answer, Died, Orders
+from sweep.base.errors import TrainingError
+from sweep.schedules.schedule import Schedule
+from sweep.training.contract import EpochResult, OptimizerSettings, TrialSpec
+from sweep.training.workers.dispatcher import Dispatcher, Verdict
+from sweep.training.workers.pool import Answer, Died, Orders
 
 EPOCHS = 3
 

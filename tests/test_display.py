@@ -10,10 +10,10 @@ import optuna
 import pytest
 from rich.console import Console
 
-from sweep.coordinator import Lane, Status, Tally
-from sweep.display import retraining, sweep_display
-from sweep.settings import StudyConfig
-from sweep.space import Space
+from sweep.cli.display import retraining, sweep_display
+from sweep.search.coordinator import Lane, Status, Tally
+from sweep.study.settings import StudyConfig
+from sweep.study.space import Space
 
 CONFIG = StudyConfig.model_validate({"data": {"source": "diabetes"}, "epochs": 30})
 

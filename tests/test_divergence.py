@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sweep.divergence import divergence, has_diverged, is_divergence
-from sweep.family_sampler import _rank
+from sweep.search.divergence import divergence, has_diverged, is_divergence
+from sweep.search.strategies.family_sampler import _rank
 
 
 def stopped(reason: str) -> FrozenTrial:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sweep.encodings import decode
-from sweep.errors import DataError
+from sweep.base.errors import DataError
+from sweep.data.reading.encodings import decode
 
 GERMAN = "Stadt,Fläche m²,Preis €\nKöln,80,5\nMünchen,70,6\nDüren,60,7\n"
 FRENCH = "ville,créée,très\nOrléans,1,2\nNîmes,3,4\n"

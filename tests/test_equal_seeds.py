@@ -11,7 +11,7 @@ import pytest
 from conftest import sweep
 from optuna_dashboard import get_note
 
-from sweep.storage import load_study
+from sweep.search.storage.opening import load_study
 
 LOOP = """
     import torch

@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 from conftest import sweep
 
-from sweep.library import load_study
-from sweep.results import schedule_of
+from sweep.runs.library import load_study
+from sweep.search.tables import schedule_of
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"

@@ -10,13 +10,13 @@ import optuna
 import pytest
 from optuna_dashboard import get_note, save_note
 
-from sweep.artifacts import attach
-from sweep.exhibits import show
-from sweep.report.figures import pictures
+from sweep.report.dashboard.artifacts import attach
+from sweep.report.dashboard.notes_and_figures import show
+from sweep.report.figures.all import pictures
 from sweep.report.findings import Findings, gather
-from sweep.storage import load_study
-from sweep.storage_urls import storage_url
-from sweep.study import load_study as load_settings
+from sweep.search.storage.opening import load_study
+from sweep.search.storage.urls import storage_url
+from sweep.study.file import load_study as load_settings
 
 
 @pytest.fixture

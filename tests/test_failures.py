@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sweep.errors import TrainingError
-from sweep.failures import MOST_ALIKE, Failures
+from sweep.base.errors import TrainingError
+from sweep.search.failures import MOST_ALIKE, Failures
 
 REASON = "epoch 3: RuntimeError: out of cheese"
 

@@ -13,7 +13,8 @@ import pytest
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from sweep.family_sampler import (
+from sweep.search.storage.opening import open_storage
+from sweep.search.strategies.family_sampler import (
     MOST_FIRST,
     FamilyPlan,
     FamilySampler,
@@ -22,9 +23,8 @@ from sweep.family_sampler import (
     _rank,
     fair_minimum,
 )
-from sweep.settings import StudyConfig
-from sweep.space import Space
-from sweep.storage import open_storage
+from sweep.study.settings import StudyConfig
+from sweep.study.space import Space
 
 NAMES = ("constant", "step", "cyclic", "onecycle", "linear")
 

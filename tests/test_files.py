@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.files import write_whole
+from sweep.base.files import write_whole
 
 
 def test_writes_text_as_utf8_and_bytes_as_they_are(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_readers_never_see_a_part(tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     write_whole(file, "0" * 3_000_000)
     code = (
-        "import sys; from pathlib import Path; from sweep.files import write_whole\n"
+        "import sys; from pathlib import Path; from sweep.base.files import write_whole\n"
         "print('ready', flush=True)\n"
         "while True:\n"
         "    for digit in '0123456789': write_whole(Path(sys.argv[1]), digit * 3_000_000)"

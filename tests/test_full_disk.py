@@ -20,10 +20,10 @@ import pytest
 from optuna.trial import FrozenTrial
 from test_run import sweep as run
 
-from sweep.coordinator import Status
-from sweep.files import described, write_whole
-from sweep.run import Listener
-from sweep.storage import load_study
+from sweep.base.files import described, write_whole
+from sweep.runs.run import Listener
+from sweep.search.coordinator import Status
+from sweep.search.storage.opening import load_study
 
 FULL = "File too large"
 GOES_ON = "the same command goes on once it can be written"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sweep.training.gradient_graph import gradient_graph, tree_lines
+from sweep.training.examine.gradient_graph import gradient_graph, tree_lines
 
 
 def tree(loss: Tensor, model: nn.Module) -> list[str]:

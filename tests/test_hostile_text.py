@@ -20,16 +20,16 @@ import pytest
 from conftest import sweep
 from optuna_dashboard import get_note
 
-from sweep.best_schedule import BestSchedule
+from sweep.base.csv_cells import cell, frame_from_csv, frame_to_csv, value_of_cell
+from sweep.base.errors import InputError, ScheduleError
+from sweep.base.text import comment, one_line, without_controls
 from sweep.cli import main
-from sweep.csv_cells import cell, frame_from_csv, frame_to_csv, value_of_cell
-from sweep.errors import InputError, ScheduleError
+from sweep.confirm.best_schedule import BestSchedule
 from sweep.report.writers import escaped
-from sweep.results import export_best
-from sweep.schedules import Schedule
-from sweep.storage import load_study
-from sweep.study import load_study as load_settings
-from sweep.text import comment, one_line, without_controls
+from sweep.schedules.schedule import Schedule
+from sweep.search.storage.opening import load_study
+from sweep.search.tables import export_best
+from sweep.study.file import load_study as load_settings
 
 CONTROLS = "\x1b[31m\x07\x9b2J\u202e"
 HOSTILE = f"[bold]a[/] :100: [/] {CONTROLS}|<b>`"

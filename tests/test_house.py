@@ -159,5 +159,5 @@ def test_commands_share_no_code_but_what_is_named_for_it() -> None:
 
 
 def test_a_coordinator_starts_without_torch() -> None:
-    code = "import sys, sweep.run, sweep.progress; sys.exit('torch' in sys.modules)"
+    code = "import sys, sweep.runs.run, sweep.cli.progress; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

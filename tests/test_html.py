@@ -22,17 +22,17 @@ from optuna.trial import TrialState
 from PIL import Image
 from test_report import CONFIG, EPOCHS, add, new_study, params
 
-from sweep.errors import InputError
-from sweep.locations import SAVED_STUDY
-from sweep.report.figures import pictures
+from sweep.base.errors import InputError
+from sweep.report.figures.all import pictures
+from sweep.report.figures.image_files import rendered, write_pictures
 from sweep.report.findings import Findings, gather, rate_course
-from sweep.report.html import script_safe, to_html
+from sweep.report.page.html import script_safe, to_html
 from sweep.report.palette import ACCENT, GOOD_TO_BAD, NEUTRAL, SECOND, looks
-from sweep.report.static import rendered, write_pictures
-from sweep.schedules import SHAPES
-from sweep.settings import StudyConfig
-from sweep.storage import load_study
-from sweep.study import load_study as load_settings
+from sweep.schedules.schedule import SHAPES
+from sweep.search.storage.opening import load_study
+from sweep.study.file import load_study as load_settings
+from sweep.study.locations import SAVED_STUDY
+from sweep.study.settings import StudyConfig
 
 MOST_BYTES = 6_000_000
 QUESTIONS = [

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sweep.errors import InputError, ModelError
-from sweep.imports import is_reference, load_object
+from sweep.base.errors import InputError, ModelError
+from sweep.base.user_code import is_reference, load_object
 
 
 @pytest.fixture(autouse=True)

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sweep.errors import ModelError
-from sweep.models import LinearModel, OrderPre, check_model
-from sweep.training.anatomy import examine
-from sweep.training.engine import TrainingData, TrainingSettings
-from sweep.training.inputs import input_notes
+from sweep.base.errors import ModelError
+from sweep.training.contract import TrainingData, TrainingSettings
+from sweep.training.examine.anatomy import examine
+from sweep.training.examine.inputs import input_notes
+from sweep.training.models import LinearModel, OrderPre, check_model
 
 
 def inputs(features: int) -> Tensor:

@@ -9,7 +9,7 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from sweep.journal import BatchedJournal
+from sweep.search.storage.journal import BatchedJournal
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

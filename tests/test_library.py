@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 import sweep
-from sweep.errors import InputError, StudyFileError
-from sweep.library import reference_to
+from sweep.base.errors import InputError, StudyFileError
+from sweep.runs.library import reference_to
 
 PAGE = Path(__file__).parent.parent / "docs" / "library.md"
 
@@ -143,7 +143,7 @@ def test_loops_that_workers_cannot_import_are_refused() -> None:
         reference_to(inner)
     with pytest.raises(InputError, match="must be a function of a module, by its own name"):
         reference_to(lambda: None)
-    assert reference_to(reference_to) == "sweep.library:reference_to"
+    assert reference_to(reference_to) == "sweep.runs.library:reference_to"
 
 
 def test_wrong_settings_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sweep.errors import InputError
-from sweep.locations import Location, locate_results, locate_study, shipped_studies
+from sweep.base.errors import InputError
+from sweep.study.locations import Location, locate_results, locate_study, shipped_studies
 
 SHIPPED = ["diabetes", "families", "order_pre", "order_pre_full_batch"]
 

@@ -22,18 +22,18 @@ import torch
 from conftest import sweep
 from optuna_dashboard import get_note
 
-from sweep.errors import InputError
-from sweep.metric import Metric
-from sweep.schedules import SHAPES, Schedule
-from sweep.storage import load_study
-from sweep.training.engine import (
+from sweep.base.errors import InputError
+from sweep.schedules.schedule import SHAPES, Schedule
+from sweep.search.storage.opening import load_study
+from sweep.study.metric import Metric
+from sweep.training.contract import (
     EpochResult,
     LoopSettings,
     OptimizerSettings,
     TrialError,
     TrialSpec,
 )
-from sweep.training.loop import LoopEngine, load_loop
+from sweep.training.own_loop.engine import LoopEngine, load_loop
 
 CPU = torch.device("cpu")
 EPOCHS, STEPS = 4, 10

@@ -14,12 +14,12 @@ import pytest
 from conftest import sweep
 from rich.console import Console
 
-from sweep.errors import InputError, TrainingError
-from sweep.locations import Location
-from sweep.lr_range import BETWEEN, RATES, LrRange, find_range
-from sweep.report.lr_range_chart import lr_range_report
-from sweep.settings import StudyConfig
-from sweep.study import load_study
+from sweep.base.errors import InputError, TrainingError
+from sweep.cli.lr_range_chart import lr_range_report
+from sweep.runs.lr_range import BETWEEN, RATES, LrRange, find_range
+from sweep.study.file import load_study
+from sweep.study.locations import Location
+from sweep.study.settings import StudyConfig
 
 FOUND = LrRange(
     study="mine",

@@ -10,11 +10,11 @@ import pytest
 PROGRAM = """
 import resource, sys
 import torch
-from sweep.models import build_model
-from sweep.schedules import Schedule
-from sweep.settings import ModelConfig
-from sweep.training.engine import OptimizerSettings, TrainingData, TrainingSettings, TrialSpec
-from sweep.training.vectorized import VectorizedEngine
+from sweep.training.models import build_model
+from sweep.schedules.schedule import Schedule
+from sweep.study.settings import ModelConfig
+from sweep.training.contract import OptimizerSettings, TrainingData, TrainingSettings, TrialSpec
+from sweep.training.lanes.engine import VectorizedEngine
 
 torch.set_num_threads(1)
 x = torch.rand(130_000, 3)

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from conftest import PostgreSQL, sweep
 
-from sweep.errors import StudyFileError
-from sweep.library import run_study
-from sweep.metric import Metric, is_usually_maximized
+from sweep.base.errors import StudyFileError
+from sweep.runs.library import run_study
+from sweep.study.metric import Metric, is_usually_maximized
 
 LOOP = """
     import torch

@@ -13,8 +13,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sweep.errors import ModelError
-from sweep.models import (
+from sweep.base.errors import ModelError
+from sweep.study.settings import MODELS as NAMES
+from sweep.study.settings import ModelConfig
+from sweep.training.models import (
     FEATURE_ARGUMENTS,
     MLP,
     MODELS,
@@ -23,8 +25,6 @@ from sweep.models import (
     check_model,
     predict,
 )
-from sweep.settings import MODELS as NAMES
-from sweep.settings import ModelConfig
 
 ROWS = 40
 

@@ -24,10 +24,11 @@ from twins import (
     train,
 )
 
-from sweep.errors import TrainingError
-from sweep.schedules import Schedule
-from sweep.training import chain, native
-from sweep.training.vectorized import VectorizedEngine
+from sweep.base.errors import TrainingError
+from sweep.schedules.schedule import Schedule
+from sweep.training.lanes.engine import VectorizedEngine
+from sweep.training.lanes.native import chain
+from sweep.training.lanes.native import trainer as native
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -9,11 +9,11 @@ import pytest
 from conftest import PostgreSQL, sweep
 from optuna_dashboard import get_note, save_note
 
-from sweep.notes import RunningNote, is_ours, running_note, write_note
-from sweep.settings import StudyConfig
-from sweep.storage import load_study, open_study
-from sweep.storage_urls import storage_url
-from sweep.study import load_study as load_settings
+from sweep.report.dashboard.note import RunningNote, is_ours, running_note, write_note
+from sweep.search.storage.opening import load_study, open_study
+from sweep.search.storage.urls import storage_url
+from sweep.study.file import load_study as load_settings
+from sweep.study.settings import StudyConfig
 
 
 def study_on(kind: str, folder: Path, request: pytest.FixtureRequest) -> optuna.Study:

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from sweep.errors import DataError
-from sweep.settings import DataConfig
-from sweep.text_tables import ReadTable, read_text_table
+from sweep.base.errors import DataError
+from sweep.data.reading.text import ReadTable, read_text_table
+from sweep.study.settings import DataConfig
 
 
 def read(*cells: str, other: str = "x", separator: str = ";", **settings: Any) -> ReadTable:

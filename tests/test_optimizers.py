@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from sweep.training.engine import OptimizerSettings
-from sweep.training.optimizers import LaneOptimizer, new_states, step_numbers
+from sweep.training.contract import OptimizerSettings
+from sweep.training.lanes.optimizers import LaneOptimizer, new_states, step_numbers
 from sweep.training.sequential import build_optimizer
 
 CPU = torch.device("cpu")

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import typer.main
 
+from sweep.base.errors import InputError, StudyFileError
 from sweep.cli import app
-from sweep.errors import InputError, StudyFileError
-from sweep.locations import Location
-from sweep.overrides import KEYS, checked, configured, read_setting
-from sweep.settings import StudyConfig
+from sweep.runs.overrides import KEYS, checked, configured, read_setting
+from sweep.study.locations import Location
+from sweep.study.settings import StudyConfig
 
 NOTHING: dict[str, Any] = {"study": None, "out": None, "data": None, "setting": None}
 

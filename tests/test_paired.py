@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sweep.paired import is_behind, mean_interval, relative_lead, unpaired_lead
+from sweep.confirm.intervals import is_behind, mean_interval, relative_lead, unpaired_lead
 
 OURS = [1.0, 1.2, 0.9, 1.1]
 THEIRS = [1.2, 1.3, 1.2, 1.2]

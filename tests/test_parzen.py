@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sweep.parzen import Floats, ParzenEstimator, recommended
+from sweep.search.strategies.parzen import Floats, ParzenEstimator, recommended
 
 NUMBERS = np.array([0, 0])
 

@@ -23,15 +23,18 @@ from test_run import Notes
 from test_run import sweep as run
 from test_storage import closed_later, new_study, other_process
 
-from sweep import coordinator, owners
-from sweep.owners import SignsOfLife, claim
-from sweep.storage import load_study
+from sweep.search import coordinator
+from sweep.search.storage import owners
+from sweep.search.storage.opening import load_study
+from sweep.search.storage.owners import SignsOfLife, claim
 
 pytestmark = pytest.mark.timeout(240)
 
 IMPATIENT = """
 import sys
-from sweep import coordinator, owners, patience
+from sweep.search import coordinator
+from sweep.search.storage import owners
+from sweep.search.storage import patience
 for module in (coordinator, owners):
     module.BEAT_SECS, module.SILENT_SECS = 0.5, 4.0
 patience.ANSWER_SECS, patience.IDLE_SECS, patience._TURN_SECS = 3.0, 3, 1
@@ -194,8 +197,8 @@ STOPPED_IN_ITS_TURN = (
     + """
 import os, signal, threading, optuna
 patience._SESSION["idle_in_transaction_session_timeout"] = "0"
-from sweep.owners import in_turn
-from sweep.storage import open_study
+from sweep.search.storage.owners import in_turn
+from sweep.search.storage.opening import open_study
 optuna.logging.disable_default_handler()
 study = open_study('diabetes', sys.argv[1], optuna.samplers.RandomSampler(),
                    optuna.pruners.NopPruner())

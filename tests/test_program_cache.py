@@ -10,7 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from sweep.training.program_cache import first_use, kept_program, made_cache_folder, mistrust
+from sweep.training.lanes.native.program_cache import (
+    first_use,
+    kept_program,
+    made_cache_folder,
+    mistrust,
+)
 
 NAME = "program.so"
 
@@ -77,7 +82,7 @@ def test_a_program_that_a_process_died_of_is_built_again(tmp_path: Path) -> None
         assert builds.count == 1  # the one that tries it is alive
     code = (
         "import os, signal, sys, pathlib\n"
-        "from sweep.training.program_cache import first_use\n"
+        "from sweep.training.lanes.native.program_cache import first_use\n"
         f"with first_use(pathlib.Path({str(path)!r})):\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )

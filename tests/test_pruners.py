@@ -13,10 +13,10 @@ import pytest
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from sweep.errors import StudyFileError
-from sweep.halving import HalvingPruner
-from sweep.pruners import HALVING, build_pruner, decision_epochs
-from sweep.settings import PRUNERS, PrunerConfig, StudyConfig
+from sweep.base.errors import StudyFileError
+from sweep.search.strategies.halving import HalvingPruner
+from sweep.search.strategies.pruners import HALVING, build_pruner, decision_epochs
+from sweep.study.settings import PRUNERS, PrunerConfig, StudyConfig
 
 EPOCHS = 9
 

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from sweep.confirmation import Confirmation, ranked
-from sweep.race import FIRST_SEEDS, race
-from sweep.schedules import Schedule
+from sweep.confirm.race import FIRST_SEEDS, race
+from sweep.confirm.verdict import Confirmation, ranked
+from sweep.schedules.schedule import Schedule
 
 Pairs = list[tuple[int, int]]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import optuna
 import pytest
 
-from sweep.records import CURVE_COLUMNS, TrialRecord, read_record, write_record
-from sweep.settings import Objective
-from sweep.storage import open_storage
-from sweep.training.engine import EpochResult
+from sweep.search.storage.opening import open_storage
+from sweep.study.settings import Objective
+from sweep.training.contract import EpochResult
+from sweep.training.record import CURVE_COLUMNS, TrialRecord, read_record, write_record
 
 NAN, INF = math.nan, math.inf
 

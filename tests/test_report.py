@@ -19,22 +19,23 @@ import pytest
 from optuna.trial import TrialState
 from rich.console import Console, RenderableType
 
-from sweep.locations import Location
-from sweep.numbers import aligned, duration, number, percent
-from sweep.records import TrialRecord, write_record
-from sweep.report import tables, writers
-from sweep.report.curves import draw, draw_rates, sparkline
+from sweep.base.wording import aligned, duration, number, percent
+from sweep.report import writers
 from sweep.report.edges import edge_advice, widened
-from sweep.report.fitting import Column, FittingTable, fitting
-from sweep.report.gallery import schedule_detail, schedule_list
 from sweep.report.summary import Summary, summarise
-from sweep.run import Listener, run_sweep
-from sweep.schedules import SHAPES, Schedule
-from sweep.settings import StudyConfig
-from sweep.space import Range
-from sweep.storage import load_study
-from sweep.study import load_study as load_settings
-from sweep.training.engine import EpochResult
+from sweep.report.terminal import tables
+from sweep.report.terminal.curves import draw, draw_rates, sparkline
+from sweep.report.terminal.fitting import Column, FittingTable, fitting
+from sweep.report.terminal.gallery import schedule_detail, schedule_list
+from sweep.runs.run import Listener, run_sweep
+from sweep.schedules.schedule import SHAPES, Schedule
+from sweep.search.storage.opening import load_study
+from sweep.study.file import load_study as load_settings
+from sweep.study.locations import Location
+from sweep.study.settings import StudyConfig
+from sweep.study.space import Range
+from sweep.training.contract import EpochResult
+from sweep.training.record import TrialRecord, write_record
 
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 EPOCHS = 4
@@ -630,7 +631,7 @@ def test_schedule_detail_of_plateau_says_why_it_is_not_drawn() -> None:
 
 def test_gallery_is_light() -> None:
     code = (
-        "import sys; import sweep.report.gallery;"
+        "import sys; import sweep.report.terminal.gallery;"
         "print([m for m in ('torch', 'optuna', 'pandas', 'sklearn') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -15,15 +15,16 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
-from sweep import results, storage
-from sweep.data import load_dataset
-from sweep.errors import InputError
-from sweep.records import CURVE_COLUMNS, TrialRecord, write_record
-from sweep.results import export_best, read_results, results_frame, schedule_of
-from sweep.schedules import Schedule
-from sweep.settings import DataConfig, StudyConfig
-from sweep.study import load_study
-from sweep.training.engine import EpochResult
+from sweep.base.errors import InputError
+from sweep.data.load import load_dataset
+from sweep.schedules.schedule import Schedule
+from sweep.search import tables as results
+from sweep.search.storage import opening as storage
+from sweep.search.tables import export_best, read_results, results_frame, schedule_of
+from sweep.study.file import load_study
+from sweep.study.settings import DataConfig, StudyConfig
+from sweep.training.contract import EpochResult
+from sweep.training.record import CURVE_COLUMNS, TrialRecord, write_record
 
 COLUMNS = [
     "number", "state", "scheduler", "lr", "decay", "warmup",

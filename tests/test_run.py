@@ -17,11 +17,7 @@ import pytest
 import torch
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.completion import drawn
-from sweep.coordinator import Status
-from sweep.data import load_dataset
-from sweep.dataset import Dataset
-from sweep.errors import (
+from sweep.base.errors import (
     DataError,
     ModelError,
     ScheduleError,
@@ -29,16 +25,20 @@ from sweep.errors import (
     StudyChangedError,
     TrainingError,
 )
-from sweep.locations import Location
-from sweep.models import build_model, predict
-from sweep.records import what_diverged
+from sweep.data.dataset import Dataset
+from sweep.data.load import load_dataset
 from sweep.report.summary import summarise
-from sweep.results import BEST_MODEL, read_results
-from sweep.run import Listener, _stopping_on_signals, run_sweep
-from sweep.settings import StudyConfig
-from sweep.storage import load_study as load_trials
-from sweep.study import load_study
-from sweep.training.engine import EpochResult
+from sweep.runs.run import Listener, _stopping_on_signals, run_sweep
+from sweep.search.completion import drawn
+from sweep.search.coordinator import Status
+from sweep.search.storage.opening import load_study as load_trials
+from sweep.search.tables import BEST_MODEL, read_results
+from sweep.study.file import load_study
+from sweep.study.locations import Location
+from sweep.study.settings import StudyConfig
+from sweep.training.contract import EpochResult
+from sweep.training.models import build_model, predict
+from sweep.training.record import what_diverged
 
 MODELS = '''
 import os

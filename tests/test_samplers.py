@@ -9,12 +9,12 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from sweep.errors import StudyFileError
-from sweep.family_sampler import FamilyPlan
-from sweep.samplers import GRID_POINTS, family_plan, first_trials, grid_points
-from sweep.samplers import build_sampler as build
-from sweep.settings import SAMPLERS, SamplerConfig, StudyConfig
-from sweep.space import Space
+from sweep.base.errors import StudyFileError
+from sweep.search.strategies.family_sampler import FamilyPlan
+from sweep.search.strategies.samplers import GRID_POINTS, family_plan, first_trials, grid_points
+from sweep.search.strategies.samplers import build_sampler as build
+from sweep.study.settings import SAMPLERS, SamplerConfig, StudyConfig
+from sweep.study.space import Space
 
 Params = dict[str, Any]
 

@@ -18,8 +18,8 @@ import pytest
 import torch
 from torch.optim import Optimizer, lr_scheduler
 
-from sweep.errors import ScheduleError
-from sweep.schedules import SHAPES, Schedule
+from sweep.base.errors import ScheduleError
+from sweep.schedules.schedule import SHAPES, Schedule
 
 HORIZONS = (1, 2, 3, 5, 49, 50, 1000)
 CORNERS: dict[str, dict[str, tuple[Any, ...]]] = {
@@ -563,7 +563,7 @@ def test_names_stand_in_their_order() -> None:
 
 
 def test_torch_is_not_imported() -> None:
-    code = "import sys, sweep.schedules as s; s.Schedule('cosine', 1).rates(9); "
+    code = "import sys, sweep.schedules.schedule as s; s.Schedule('cosine', 1).rates(9); "
     code += "sys.exit('torch' in sys.modules)"
     root = Path(__file__).parents[1]
     assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0

@@ -13,10 +13,9 @@ import pytest
 import torch
 from torch import nn
 
-from sweep.models import MODELS, build_model
-from sweep.schedules import Schedule
-from sweep.settings import OPTIMIZERS, ModelConfig, Objective
-from sweep.training.engine import (
+from sweep.schedules.schedule import Schedule
+from sweep.study.settings import OPTIMIZERS, ModelConfig, Objective
+from sweep.training.contract import (
     EpochResult,
     OptimizerSettings,
     TrainingData,
@@ -24,6 +23,7 @@ from sweep.training.engine import (
     TrialError,
     TrialSpec,
 )
+from sweep.training.models import MODELS, build_model
 from sweep.training.randomness import dropout_key, dropout_mask, row_order
 from sweep.training.seeds import mix
 from sweep.training.sequential import SequentialEngine

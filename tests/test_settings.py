@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from sweep.settings import (
+from sweep.study.settings import (
     MODELS,
     OPTIMIZERS,
     PRUNERS,
@@ -17,7 +17,7 @@ from sweep.settings import (
     ModelConfig,
     StudyConfig,
 )
-from sweep.space import Choice, Range
+from sweep.study.space import Choice, Range
 
 EVERYTHING: dict[str, Any] = {
     "name": "order",

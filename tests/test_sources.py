@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sweep.behaviour_log import behaviour_log
-from sweep.data import load_dataset
-from sweep.dataset import Dataset
-from sweep.errors import DataError
-from sweep.settings import DataConfig
-from sweep.sources import pivot_counts, read_table
+from sweep.base.errors import DataError
+from sweep.data.behaviour_log import behaviour_log
+from sweep.data.dataset import Dataset
+from sweep.data.load import load_dataset
+from sweep.data.sources import pivot_counts, read_table
+from sweep.study.settings import DataConfig
 
 ENDINGS = (
     ".csv, .tsv, .txt, .jsonl, .ndjson, .parquet, .feather or .xlsx "

@@ -15,8 +15,8 @@ from optuna.distributions import (
 )
 from optuna.trial import FixedTrial
 
-from sweep.schedules import SHAPES, Schedule
-from sweep.space import Choice, Dimension, Range, Space, Value, default_own_dimensions
+from sweep.schedules.schedule import SHAPES, Schedule
+from sweep.study.space import Choice, Dimension, Range, Space, Value, default_own_dimensions
 
 LR = Range(1e-3, 1.0, log=True)
 DECAY = Range(1e-4, 1.0, log=True)

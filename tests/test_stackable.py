@@ -20,10 +20,10 @@ from twins import (
     settings,
 )
 
-from sweep.errors import TrainingError
-from sweep.models import MODELS
-from sweep.training.stackable import survey
-from sweep.training.vectorized import VectorizedEngine
+from sweep.base.errors import TrainingError
+from sweep.training.lanes.engine import VectorizedEngine
+from sweep.training.lanes.survey import survey
+from sweep.training.models import MODELS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

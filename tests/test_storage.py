@@ -23,12 +23,12 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sqlalchemy import create_engine, inspect
 
-from sweep.errors import StorageError, StudyBusyError
-from sweep.journal import repair_journal
-from sweep.locks import check_folders, check_not_held, hold
-from sweep.owners import abandoned_trials, claim, in_turn, owner_of
-from sweep.storage import flush, load_study, open_storage, open_study, peek_study
-from sweep.storage_urls import JOURNAL, storage_url, without_password
+from sweep.base.errors import StorageError, StudyBusyError
+from sweep.search.storage.journal import repair_journal
+from sweep.search.storage.locks import check_folders, check_not_held, hold
+from sweep.search.storage.opening import flush, load_study, open_storage, open_study, peek_study
+from sweep.search.storage.owners import abandoned_trials, claim, in_turn, owner_of
+from sweep.search.storage.urls import JOURNAL, storage_url, without_password
 
 TRICKY = quote(PASSWORD, safe="")
 
@@ -180,7 +180,8 @@ class TestOpenStorage:
     def test_a_missing_driver_comes_with_the_remedy(self, tmp_path: Path) -> None:
         code = (
             "import sys; sys.modules['psycopg'] = None\n"
-            "from sweep.errors import StorageError; from sweep.storage import open_storage\n"
+            "from sweep.base.errors import StorageError\n"
+            "from sweep.search.storage.opening import open_storage\n"
             "try: open_storage('postgresql+psycopg://user:secret@host/db')\n"
             "except StorageError as problem: print(problem)"
         )
@@ -193,7 +194,7 @@ class TestOpenStorage:
 
 class TestHold:
     CODE = (
-        "import sys, time; from pathlib import Path; from sweep.locks import hold\n"
+        "import sys, time; from pathlib import Path; from sweep.search.storage.locks import hold\n"
         "with hold(Path(sys.argv[1]), sys.argv[2]):\n"
         "    print('held', flush=True)\n"
         "    time.sleep(60)"
@@ -339,7 +340,8 @@ class TestRepairJournal:
         assert os.listdir(tmp_path) == ["notes.txt"]
 
     LOCK = (
-        "import sys, time; from pathlib import Path; from sweep.journal import journal_lock\n"
+        "import sys, time; from pathlib import Path\n"
+        "from sweep.search.storage.journal import journal_lock\n"
         "lock = journal_lock(Path(sys.argv[1])); lock.acquire()\n"
         "print('locked', flush=True)\n"
         "time.sleep(float(sys.argv[2])); lock.release()\n"
@@ -412,7 +414,7 @@ class TestOpenStudy:
     def test_many_processes_create_it_at_once(self, tmp_path: Path) -> None:
         url = f"sqlite:///{tmp_path / 'a.db'}"
         code = (
-            "import sys, time, optuna; from sweep.storage import open_study\n"
+            "import sys, time, optuna; from sweep.search.storage.opening import open_study\n"
             "time.sleep(max(0, float(sys.argv[2]) - time.time()))\n"
             "study = open_study('mine', sys.argv[1], optuna.samplers.RandomSampler(),"
             " optuna.pruners.NopPruner())\n"
@@ -676,8 +678,8 @@ class TestAbandonedTrials:
 
 
 ASK = (
-    "import sys, optuna; from sweep.owners import in_turn; "
-    "from sweep.storage import open_study\n"
+    "import sys, optuna; from sweep.search.storage.owners import in_turn; "
+    "from sweep.search.storage.opening import open_study\n"
     "study = open_study('mine', sys.argv[1], optuna.samplers.RandomSampler(),"
     " optuna.pruners.NopPruner())\n"
     "def ask():\n"

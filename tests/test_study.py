@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from sweep.errors import StudyFileError
-from sweep.locations import shipped_studies
-from sweep.schedules import SHAPES
-from sweep.settings import StudyConfig
-from sweep.space import default_own_dimensions
-from sweep.study import load_study
+from sweep.base.errors import StudyFileError
+from sweep.schedules.schedule import SHAPES
+from sweep.study.file import load_study
+from sweep.study.locations import shipped_studies
+from sweep.study.settings import StudyConfig
+from sweep.study.space import default_own_dimensions
 
 CYCLIC_MODES = default_own_dimensions("cyclic")["cyclic.mode"]
 FORM = "expected 'LOW:HIGH', 'LOW:HIGH:log' or one number"

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sweep.data import load_dataset
-from sweep.errors import DataError, InputError
-from sweep.locations import locate_study
-from sweep.settings import StudyConfig
-from sweep.study import load_study
-from sweep.template import write_study_file
+from sweep.base.errors import DataError, InputError
+from sweep.data.load import load_dataset
+from sweep.runs.template import write_study_file
+from sweep.study.file import load_study
+from sweep.study.locations import locate_study
+from sweep.study.settings import StudyConfig
 
 
 @pytest.fixture(autouse=True)

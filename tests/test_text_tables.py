@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sweep.errors import DataError
-from sweep.settings import DataConfig
-from sweep.text_tables import ReadTable, read_text_table
+from sweep.base.errors import DataError
+from sweep.data.reading.text import ReadTable, read_text_table
+from sweep.study.settings import DataConfig
 
 
 def read(text: str | bytes, plain_separator: str = ",", **settings: Any) -> ReadTable:

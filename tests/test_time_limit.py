@@ -11,16 +11,16 @@ import pytest
 from optuna.trial import TrialState
 from test_dispatch import Pool, Source
 
-from sweep.dispatch import Dispatcher
-from sweep.errors import TrainingError
-from sweep.locations import Location
-from sweep.run import Listener, run_sweep
-from sweep.speed import Forecast
-from sweep.storage import load_study as load_trials
-from sweep.study import load_study
-from sweep.time_limit import TimeLimit
-from sweep.training.engine import EpochResult
-from sweep.workers import Answer, Orders
+from sweep.base.errors import TrainingError
+from sweep.runs.run import Listener, run_sweep
+from sweep.runs.speed import Forecast
+from sweep.search.storage.opening import load_study as load_trials
+from sweep.study.file import load_study
+from sweep.study.locations import Location
+from sweep.training.contract import EpochResult
+from sweep.training.workers.dispatcher import Dispatcher
+from sweep.training.workers.pool import Answer, Orders
+from sweep.training.workers.time_limit import TimeLimit
 
 
 class Clock:

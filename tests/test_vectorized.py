@@ -29,13 +29,13 @@ from twins import (
     train,
 )
 
-from sweep.errors import TrainingError
-from sweep.models import MODELS
-from sweep.schedules import SHAPES, Schedule
+from sweep.base.errors import TrainingError
+from sweep.schedules.schedule import SHAPES, Schedule
+from sweep.training.lanes.engine import VectorizedEngine
+from sweep.training.lanes.kernel_choice import default_lanes
+from sweep.training.lanes.survey import survey
+from sweep.training.models import MODELS
 from sweep.training.sequential import SequentialEngine
-from sweep.training.stackable import survey
-from sweep.training.trainers import default_lanes
-from sweep.training.vectorized import VectorizedEngine
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

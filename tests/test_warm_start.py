@@ -12,13 +12,13 @@ import pandas as pd
 import pytest
 from conftest import sweep
 
-from sweep.library import load_study
-from sweep.metric import Metric
 from sweep.report.summary import summarise
-from sweep.results import standing
-from sweep.run import Listener, run_sweep
-from sweep.study import load_study as load_settings
-from sweep.warm_start import WarmStart, best_of_other, carried_over
+from sweep.runs.library import load_study
+from sweep.runs.run import Listener, run_sweep
+from sweep.runs.warm_start import WarmStart, best_of_other, carried_over
+from sweep.search.tables import standing
+from sweep.study.file import load_study as load_settings
+from sweep.study.metric import Metric
 
 BASE = ("run", "diabetes", "--workers", "1", "--pruner", "none")
 LOOP = """
@@ -56,7 +56,7 @@ def trials_of(folder: Path) -> list[optuna.trial.FrozenTrial]:
 
 def carried_from(folder: Path, **settings: Any) -> WarmStart:
     """What a study with the settings of `diabetes` would carry over."""
-    from sweep.locations import Location
+    from sweep.study.locations import Location
 
     overrides = {"warm_start": str(folder), **settings}
     config = load_settings(folder / "study.toml", overrides)
@@ -225,7 +225,7 @@ class TestRanking:
         return self.run(tmp_path / "first", metric="skill", direction="maximize", trials=9)
 
     def run(self, folder: Path, trials: int, **settings: Any) -> Path:
-        from sweep.locations import Location
+        from sweep.study.locations import Location
 
         shared = {"loop": "train.py:train", "epochs": 2, "workers": 1, "confirm": False}
         shared |= {"pruner": "none", "space.scheduler": ["cosine", "linear"], "trials": trials}

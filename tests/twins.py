@@ -10,10 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sweep.models import build_model
-from sweep.schedules import Schedule
-from sweep.settings import ModelConfig
-from sweep.training.engine import (
+from sweep.schedules.schedule import Schedule
+from sweep.study.settings import ModelConfig
+from sweep.training.contract import (
     Engine,
     EpochResult,
     ModelBuilder,
@@ -22,8 +21,9 @@ from sweep.training.engine import (
     TrainingSettings,
     TrialSpec,
 )
+from sweep.training.lanes.engine import VectorizedEngine
+from sweep.training.models import build_model
 from sweep.training.sequential import SequentialEngine
-from sweep.training.vectorized import VectorizedEngine
 
 Kernel = Literal["eager", "compiled", "native"]
 KERNELS: tuple[Kernel, ...] = ("eager", "native") if shutil.which("cc") else ("eager",)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sweep import Schedule
-from sweep.behaviour_log import behaviour_log  # in the place of pd.read_csv("log.csv")
+from sweep.data.behaviour_log import behaviour_log  # in the place of pd.read_csv("log.csv")
 
 
 class Order_pre(nn.Module):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 def complete_study(incomplete: str) -> list[str]:
     """Studies that can be run."""
-    from sweep.locations import shipped_studies
+    from sweep.study.locations import shipped_studies
 
     names = {*shipped_studies(), *(path.stem for path in Path("studies").glob("*.toml"))}
     return sorted(name for name in names if name.startswith(incomplete))
@@ -21,6 +21,6 @@ def complete_results(incomplete: str) -> list[str]:
 
 def complete_scheduler(incomplete: str) -> list[str]:
     """Schedules, in the order of the registry."""
-    from sweep.schedules import SHAPES
+    from sweep.schedules.schedule import SHAPES
 
     return [name for name in SHAPES if name.startswith(incomplete)]

@@ -10,19 +10,19 @@ from typing import Annotated
 import typer
 
 from sweep import __version__
-from sweep.cli.audit import audit
-from sweep.cli.check import check
-from sweep.cli.dashboard import dashboard
-from sweep.cli.export import export
-from sweep.cli.init import init
-from sweep.cli.lr_range import lr_range
-from sweep.cli.report import report
-from sweep.cli.run import run
-from sweep.cli.schedules import schedules
+from sweep.base.errors import SweepError
+from sweep.base.files import described
+from sweep.base.library_warnings import hidden_library_warnings, show_library_warnings
+from sweep.cli.commands.audit import audit
+from sweep.cli.commands.check import check
+from sweep.cli.commands.dashboard import dashboard
+from sweep.cli.commands.export import export
+from sweep.cli.commands.init import init
+from sweep.cli.commands.lr_range import lr_range
+from sweep.cli.commands.report import report
+from sweep.cli.commands.run import run
+from sweep.cli.commands.schedules import schedules
 from sweep.cli.terminal import console
-from sweep.errors import SweepError
-from sweep.files import described
-from sweep.library_warnings import hidden_library_warnings, show_library_warnings
 
 app = typer.Typer(
     name="sweep",

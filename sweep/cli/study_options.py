@@ -16,7 +16,7 @@ from sweep.cli.options import StorageOption
 
 @dataclass
 class StudyOptions:
-    """A study and its settings, in the order of the help; `sweep.overrides` reads them by name."""
+    """A study and its settings, in the order of the help; `runs.overrides` reads them by name."""
 
     study: Annotated[
         str | None,

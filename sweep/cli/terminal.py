@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
-from sweep.text import without_controls
+from sweep.base.text import without_controls
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from sweep.progress import Progress
+    from sweep.cli.progress import Progress
 
 
 class Found(Protocol):
@@ -67,8 +67,8 @@ def answer(found: Found, as_json: bool, rendered: Callable[[int], RenderableType
 
 def progress(quiet: bool, as_json: bool) -> contextlib.AbstractContextManager[Any]:
     """A listener for a run: a live display on a terminal, plain lines elsewhere, or silence."""
-    from sweep.progress import LiveProgress, Progress
-    from sweep.run import Listener
+    from sweep.cli.progress import LiveProgress, Progress
+    from sweep.runs.run import Listener
 
     if quiet or as_json:
         return contextlib.nullcontext(Listener())
@@ -80,6 +80,6 @@ def progress(quiet: bool, as_json: bool) -> contextlib.AbstractContextManager[An
 
 def noting(as_json: bool) -> Callable[[str], None]:
     """What prints a note of a command that trains without a display; nothing beside JSON."""
-    from sweep.progress import Progress
+    from sweep.cli.progress import Progress
 
     return (lambda text: None) if as_json else Progress(console()).on_note

@@ -1,1 +1,1 @@
-"""What a study found, as facts, tables and drawings; nothing here prints."""
+"""What a study found, as facts, figures, tables and pages; nothing here prints."""

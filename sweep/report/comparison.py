@@ -12,14 +12,14 @@ from typing import Any, Literal
 
 import optuna
 
-from sweep.errors import InputError
-from sweep.metric import Metric
-from sweep.numbers import counted, percent
-from sweep.paired import Interval, mean_interval, relative_lead, unpaired_lead
+from sweep.base.errors import InputError
+from sweep.base.wording import counted, percent
+from sweep.confirm.intervals import Interval, mean_interval, relative_lead, unpaired_lead
 from sweep.report.facts import Summary
 from sweep.report.summary import summarise
-from sweep.settings import StudyConfig
-from sweep.storage import ROWS, SETTINGS
+from sweep.search.storage.opening import ROWS, SETTINGS
+from sweep.study.metric import Metric
+from sweep.study.settings import StudyConfig
 
 _FEWEST = 2
 """Seeds that an interval needs."""

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
-from sweep.numbers import number
-from sweep.schedules import SHAPES, Schedule
-from sweep.space import Range, Space, Value
+from sweep.base.wording import number
+from sweep.schedules.schedule import SHAPES, Schedule
+from sweep.study.space import Range, Space, Value
 
 _NEAR = 0.05
 """Share of a range, on its own scale, that counts as its end."""

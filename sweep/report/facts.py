@@ -7,15 +7,15 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep.best_schedule import HeldOutScore
-from sweep.completion import sentence
-from sweep.confirmation import BASELINE, Confirmation
-from sweep.metric import MSE, Metric
-from sweep.numbers import counted, number, percent, verb
+from sweep.base.wording import counted, number, percent, verb
+from sweep.confirm.best_schedule import HeldOutScore
+from sweep.confirm.verdict import BASELINE, Confirmation
 from sweep.report.importance import Importance
-from sweep.schedules import Schedule
-from sweep.settings import Objective
-from sweep.warm_start import CarriedOver
+from sweep.runs.warm_start import CarriedOver
+from sweep.schedules.schedule import Schedule
+from sweep.search.completion import sentence
+from sweep.study.metric import MSE, Metric
+from sweep.study.settings import Objective
 
 _TOO_CLOSE = 0.01
 """A distance below this share may well turn with another seed."""

@@ -15,20 +15,20 @@ import pandas as pd
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.completion import standing_for_themselves
-from sweep.divergence import has_diverged
-from sweep.errors import ScheduleError
-from sweep.metric import MSE, Metric
-from sweep.numbers import counted, number, percent
-from sweep.records import CURVE_COLUMNS, TrialRecord, read_record
+from sweep.base.errors import ScheduleError
+from sweep.base.wording import counted, number, percent
 from sweep.report.facts import Summary, TrialFacts
 from sweep.report.in_memory import in_memory
 from sweep.report.palette import Look, looks
 from sweep.report.summary import summarise
-from sweep.results import PREDICTIONS, suggestion_of
-from sweep.schedules import Schedule
-from sweep.settings import StudyConfig
-from sweep.space import Suggestion
+from sweep.schedules.schedule import Schedule
+from sweep.search.completion import standing_for_themselves
+from sweep.search.divergence import has_diverged
+from sweep.search.tables import PREDICTIONS, suggestion_of
+from sweep.study.metric import MSE, Metric
+from sweep.study.settings import StudyConfig
+from sweep.study.space import Suggestion
+from sweep.training.record import CURVE_COLUMNS, TrialRecord, read_record
 
 ENDINGS = ("completed", "pruned", "diverged", "failed")
 RAW, AVERAGED = "val_mse", "averaged_val_mse"

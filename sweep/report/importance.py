@@ -11,9 +11,9 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 
-from sweep.numbers import verb
+from sweep.base.wording import verb
 from sweep.report.in_memory import in_memory
-from sweep.space import Space
+from sweep.study.space import Space
 
 BEST_SHARE = 0.25
 _FEWEST = 40

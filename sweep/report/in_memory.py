@@ -8,7 +8,7 @@ import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.space import UNUSED, Space, Value
+from sweep.study.space import UNUSED, Space, Value
 
 
 def in_memory(

@@ -13,12 +13,8 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.best_schedule import BestSchedule, HeldOutScore
-from sweep.completion import completes, drawn, standing_for_themselves
-from sweep.confirmation import BASELINE, Confirmation
-from sweep.divergence import has_diverged
-from sweep.metric import Metric
-from sweep.records import TrialRecord, read_record
+from sweep.confirm.best_schedule import BestSchedule, HeldOutScore
+from sweep.confirm.verdict import BASELINE, Confirmation
 from sweep.report.edges import edge_advice
 from sweep.report.facts import (
     Best,
@@ -29,17 +25,21 @@ from sweep.report.facts import (
     TrialFacts,
 )
 from sweep.report.importance import importance
-from sweep.results import (
+from sweep.runs.warm_start import carried_over
+from sweep.search.completion import completes, drawn, standing_for_themselves
+from sweep.search.divergence import has_diverged
+from sweep.search.strategies.samplers import reachable_trials
+from sweep.search.tables import (
     completed,
     horizon_of,
     schedule_of,
     standing,
     suggestion_of,
 )
-from sweep.samplers import reachable_trials
-from sweep.settings import StudyConfig
-from sweep.space import Space
-from sweep.warm_start import carried_over
+from sweep.study.metric import Metric
+from sweep.study.settings import StudyConfig
+from sweep.study.space import Space
+from sweep.training.record import TrialRecord, read_record
 
 __all__ = ["Summary", "summarise"]
 

@@ -8,11 +8,11 @@ import json
 import re
 from collections.abc import Sequence
 
-from sweep.confirmation import Confirmation
-from sweep.csv_cells import cells
-from sweep.numbers import counted, duration, number, percent
+from sweep.base.csv_cells import cells
+from sweep.base.text import without_controls
+from sweep.base.wording import counted, duration, number, percent
+from sweep.confirm.verdict import Confirmation
 from sweep.report.facts import Summary, TrialFacts
-from sweep.text import without_controls
 
 _LINE_BREAKS = re.compile(r"[\r\n\v\f\x85\u2028\u2029]+")
 _MARKS = re.compile(r"[\\|*`<\[~$]|&(?=[#\w])|(?<!\w)_|_(?!\w)")

@@ -1,1 +1,1 @@
-"""What trains trials; knows nothing of Optuna, files or terminals."""
+"""What trains trials; knows nothing of Optuna, of terminals or of results."""

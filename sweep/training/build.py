@@ -8,23 +8,23 @@ import numpy as np
 import torch
 from torch import nn
 
-from sweep.dataset import Dataset
-from sweep.errors import InputError, ModelError, ScheduleError
-from sweep.models import build_model, check_model
-from sweep.schedules import Schedule
-from sweep.settings import ModelConfig
-from sweep.training.engine import (
+from sweep.base.errors import InputError, ModelError, ScheduleError
+from sweep.data.dataset import Dataset
+from sweep.schedules.schedule import Schedule
+from sweep.study.settings import ModelConfig
+from sweep.training.contract import (
     Engine,
     EngineName,
     LoopSettings,
     TrainingData,
     TrainingSettings,
 )
-from sweep.training.inputs import input_notes
-from sweep.training.loop import LoopEngine, load_loop
+from sweep.training.examine.inputs import input_notes
+from sweep.training.lanes.engine import VectorizedEngine
+from sweep.training.lanes.survey import survey
+from sweep.training.models import build_model, check_model
+from sweep.training.own_loop.engine import LoopEngine, load_loop
 from sweep.training.sequential import SequentialEngine
-from sweep.training.stackable import survey
-from sweep.training.vectorized import VectorizedEngine
 
 
 def resolve_device(name: str) -> torch.device:

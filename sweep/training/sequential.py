@@ -12,10 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from sweep.generators import seed_generators
-from sweep.models import predict
 from sweep.training.averaging import average_decays
-from sweep.training.engine import (
+from sweep.training.contract import (
     VALIDATION_CHUNK,
     EpochResult,
     ModelBuilder,
@@ -25,6 +23,8 @@ from sweep.training.engine import (
     TrialError,
     TrialSpec,
 )
+from sweep.training.generators import seed_generators
+from sweep.training.models import predict
 from sweep.training.randomness import SeededDropout, row_order
 from sweep.training.seeds import mix
 

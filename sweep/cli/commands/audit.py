@@ -1,0 +1,33 @@
+"""`sweep audit`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sweep.cli.options import JsonOption, ResultsArgument, StorageOption
+from sweep.cli.terminal import answer, progress
+
+
+def audit(
+    study: ResultsArgument = None,
+    sample: Annotated[int, typer.Option(min=1, help="Pruned trials to train to the end.")] = 20,
+    storage: StorageOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check what pruning cost: train some of the pruned trials to their end.
+
+    Example:
+
+      sweep audit order_pre --sample 50
+    """
+    from sweep.report.terminal.tables import audit_report
+    from sweep.runs.library import load_study
+    from sweep.runs.run import run_audit
+
+    ran = load_study(study, storage)
+    with progress(quiet, as_json) as listener:
+        found = run_audit(ran.folder, ran.config, ran.study, sample, listener)
+    answer(found, as_json, lambda width: audit_report(found))

@@ -1,0 +1,56 @@
+"""`sweep init`."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sweep.cli.terminal import say
+
+
+def init(
+    table: Annotated[
+        str, typer.Argument(metavar="CSV", help="A CSV, Parquet or other table file.")
+    ],
+    target: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The column to predict.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The study file; studies/<name>.toml if left out."),
+    ] = None,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN", help="A column to leave out, beside those that cannot be learnt from."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file.")] = False,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Run `sweep lr-range` for the range of lr.")
+    ] = False,
+) -> None:
+    """Write a commented study file for a table.
+
+    Columns that cannot be learnt from are left out by it, and it says why.
+
+    Examples:
+
+      sweep init houses.csv --target price
+
+      sweep init houses.csv --target price --drop address --probe
+    """
+    from sweep.runs.template import write_study_file
+
+    path = write_study_file(
+        Path(table), target, out, force, drop or (), lambda text: say(f"note: {text}")
+    )
+    if probe:
+        from sweep.runs.lr_range import probe_study_file
+
+        found = probe_study_file(path)
+        say(f"tried {len(found.rates)} learning rates: {found.line}")
+    say(f"wrote {path}; run it with: sweep run {shlex.quote(str(path))}")

@@ -1,0 +1,56 @@
+"""What a learning-rate range test found, for the terminal."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from sweep.base.wording import counted, number, percent
+from sweep.report.terminal.curves import draw
+from sweep.runs.lr_range import CLEARLY, LrRange
+
+_WIDEST = 100
+_ABOVE = 0.25
+"""How far beyond where it began the loss is drawn, as a part of its greatest fall."""
+
+
+def lr_range_report(found: LrRange, width: int = 80) -> Group:
+    """The curve, the bounds and why, and the line to put into the study file."""
+    low, high = found.clear
+    best = found.best
+    rule = (
+        f"From {number(found.rates[low])} to {number(found.rates[high])} the MSE falls by at least "
+        f"{percent(CLEARLY)} of its greatest fall, from {number(found.untrained)} to "
+        f"{number(found.val_mse[best])} at lr {number(found.rates[best])}."
+    )
+    parts: list[RenderableType] = [_chart(found, min(width, _WIDEST)), Text(), Text(rule)]
+    if found.steps < found.horizon:
+        trial, test = counted(found.horizon, "step"), f"{found.steps:,}"
+        shorter = f"A trial has {trial}, the test {test}: the lower bound is lower by that much."
+        parts.append(Text(shorter))
+    diverged = sum(not math.isfinite(value) for value in found.val_mse)
+    if diverged:
+        parts.append(Text(f"{diverged} of {len(found.rates)} rates diverged."))
+    parts += [Text(f"note: {note}") for note in found.notes]
+    return Group(*parts, Text(), Text("[space]"), Text(found.line, style="bold green"))
+
+
+def _chart(found: LrRange, width: int) -> Text:
+    """The MSE over the rates; what is within the bounds is drawn through."""
+    values = np.array(found.val_mse)
+    top = found.untrained + _ABOVE * (found.untrained - values.min())
+    values = np.where(values <= top, values, math.nan)
+    places = np.arange(len(values))
+    low, high = found.clear
+    within = np.where((places >= low) & (places <= high), values, math.nan)
+    return draw(
+        {"falls clearly": within, f"all {len(values)} rates": values},
+        width=width,
+        height=12,
+        title=f"validation MSE after {counted(found.epochs, 'epoch')} of {found.optimizer}",
+        x_label="constant learning rate (log scale)",
+        x_range=(found.rates[0], found.rates[-1]),
+    )

@@ -1,0 +1,250 @@
+"""Audit: what pruning cost and saved, by training some of the pruned trials to their end."""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from optuna.trial import FrozenTrial, TrialState
+from scipy.special import betaincinv
+
+from sweep.base.csv_cells import frame_to_csv
+from sweep.base.errors import InputError
+from sweep.base.files import write_whole
+from sweep.base.wording import counted, percent
+from sweep.confirm.intervals import LEVEL
+from sweep.schedules.schedule import Schedule
+from sweep.search.completion import standing_for_themselves
+from sweep.search.context import Sweep
+from sweep.search.coordinator import trial_spec
+from sweep.search.divergence import has_diverged
+from sweep.search.tables import AUDIT, completed, schedule_of, suggestion_of
+from sweep.study.metric import MSE, Metric
+from sweep.training.contract import TrialSpec
+from sweep.training.record import TrialRecord, read_record
+from sweep.training.workers.pool import WorkerPool
+from sweep.training.workers.retraining import Retraining
+
+_WHAT = "training pruned trials to their end"
+
+
+@dataclass(frozen=True)
+class Audited:
+    """A pruned trial that was trained to its end.
+
+    Args:
+        trial: Its number.
+        schedule: What it was trained with.
+        pruned_at: Epochs that it had when it was stopped.
+        val_mse: What it would have come to; `Metric.worst` if it diverges or raises.
+    """
+
+    trial: int
+    schedule: Schedule
+    pruned_at: int
+    val_mse: float
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found.
+
+    Args:
+        audited: The sample, the best first.
+        pruned: All trials that the pruner stopped.
+        best_val_mse: The search's best value, which they are compared with.
+        epochs_trained: By the whole search.
+        epochs_saved: By pruning: what the pruned trials would have trained on for, without what
+            was trained twice because it was pruned first.
+        metric: What trials are compared by.
+    """
+
+    audited: tuple[Audited, ...]
+    pruned: int
+    best_val_mse: float
+    epochs_trained: int
+    epochs_saved: int
+    metric: Metric = MSE
+
+    @property
+    def better(self) -> tuple[Audited, ...]:
+        """Those that would have beaten the best trial of the search."""
+        better = self.metric.is_better
+        return tuple(one for one in self.audited if better(one.val_mse, self.best_val_mse))
+
+    @property
+    def share_better(self) -> tuple[float, float]:
+        """The interval for the share of all pruned trials that would have.
+
+        It is Clopper and Pearson's (1934) for a sample of a large number, which is cautious for
+        one of few; what the sample itself shows bounds it.
+        """
+        count, found = len(self.audited), len(self.better)
+        least, most = found / self.pruned, (found + self.pruned - count) / self.pruned
+        tail = (1 - LEVEL) / 2
+        low = float(betaincinv(found, count - found + 1, tail)) if found else 0.0
+        high = float(betaincinv(found + 1, count - found, 1 - tail)) if found < count else 1.0
+        return max(low, least), min(high, most)
+
+    @property
+    def regret(self) -> float:
+        """How much better the best of the audited is than the search's best, as a share of it."""
+        leads = [self.metric.lead(one.val_mse, self.best_val_mse) or 0.0 for one in self.better]
+        return max(leads, default=0.0)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What it found, in words."""
+        count, found = len(self.audited), len(self.better)
+        low, high = self.share_better
+        asked = "all" if count == self.pruned else f"{count} of"
+        first = (
+            f"trained {asked} {counted(self.pruned, 'pruned trial')} to the end: "
+            f"{found} would have beaten the best of the search"
+        )
+        if count < self.pruned:
+            first += (
+                f" (of all pruned trials, 95 % interval, {percent(low)} to {percent(high)} would)"
+            )
+        cost = (
+            f"the best of them would have been {percent(self.regret)} better"
+            if found
+            else "pruning has cost nothing that this sample shows"
+        )
+        whole = self.epochs_trained + self.epochs_saved
+        saved = (
+            f"pruning saved {self.epochs_saved:,} of {counted(whole, 'epoch')} "
+            f"({percent(self.epochs_saved / whole)})"
+        )
+        return first, cost, saved
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able: every number and the sentences."""
+        low, high = self.share_better
+        return {
+            "pruned": self.pruned,
+            "audited": [
+                {
+                    "trial": one.trial,
+                    "schedule": one.schedule.to_dict(),
+                    "pruned_at": one.pruned_at,
+                    self.metric.name: one.val_mse if math.isfinite(one.val_mse) else None,
+                }
+                for one in self.audited
+            ],
+            "would_have_won": len(self.better),
+            "share_low": low,
+            "share_high": high,
+            "regret": self.regret,
+            f"best_{self.metric.name}": self.best_val_mse,
+            "epochs_trained": self.epochs_trained,
+            "epochs_saved": self.epochs_saved,
+            "sentences": list(self.sentences),
+        }
+
+
+def audit(
+    sweep: Sweep,
+    pool: WorkerPool,
+    sample: int,
+    stop: threading.Event,
+    on_epochs: Callable[[str, int, int], None],
+) -> Audit | None:
+    """Train a random sample of the pruned trials to their end; `audit.csv` holds what they came to.
+
+    Each is trained from its own seed, so its first epochs are those that it had.
+
+    Args:
+        sweep: A study that has been run.
+        pool: The workers.
+        sample: How many; all if there are fewer.
+        stop: Set from anywhere to end soon.
+        on_epochs: Told what is done, how many epochs have been trained, and of how many at most.
+
+    Returns:
+        What was found; None, and the file as it was, if it was stopped.
+
+    Raises:
+        InputError: Nothing was pruned, or nothing has completed.
+    """
+    config = sweep.config
+    pruned = pruned_trials(sweep)
+    metric = config.measure
+    done = completed(sweep.trials, metric)
+    if not pruned or not done:
+        what = "no trial was pruned" if done else "no trial has completed"
+        raise InputError(f"study {sweep.location.name!r}: {what}, so there is nothing to audit")
+    drawn = random.Random(config.seed).sample(pruned, min(sample, len(pruned)))
+    trials = {trial.number: trial for trial in drawn}
+    values: dict[int, float] = {}
+
+    def keep(spec: TrialSpec, record: TrialRecord) -> None:
+        value = None if record.reason else record.val_mse(config.objective, metric)
+        values[spec.number] = metric.worst if value is None else value
+
+    specs = [
+        trial_spec(config, number, suggestion_of(trial, config.search_space))
+        for number, trial in sorted(trials.items())
+    ]
+    most = len(specs) * config.epochs
+    Retraining(
+        kind="trial",
+        epochs=config.epochs,
+        stop=stop,
+        note=sweep.note,
+        metric=metric,
+        on_epochs=lambda count: on_epochs(_WHAT, count, most),
+        on_record=keep,
+    ).run(pool, specs)
+    if stop.is_set():
+        return None
+    audited = [
+        Audited(
+            number,
+            schedule_of(trials[number], config.search_space),
+            len(read_record(trials[number]).curve),
+            value,
+        )
+        for number, value in values.items()
+    ]
+    trained = sum(len(read_record(trial).curve) for trial in sweep.trials)
+    once = sum(len(read_record(trial).curve) for trial in standing_for_themselves(sweep.trials))
+    cut = sum(config.epochs - len(read_record(trial).curve) for trial in pruned)
+    found = Audit(
+        audited=tuple(sorted(audited, key=lambda one: metric.rank(one.val_mse, one.trial))),
+        pruned=len(pruned),
+        best_val_mse=float(done[0].values[0]),
+        epochs_trained=trained,
+        epochs_saved=cut - (trained - once),
+        metric=metric,
+    )
+    write_whole(sweep.location.folder / AUDIT, frame_to_csv(_frame(found)))
+    return found
+
+
+def pruned_trials(sweep: Sweep) -> list[FrozenTrial]:
+    """The trials that the pruner stopped for good; not those that diverged."""
+    trials = standing_for_themselves(sweep.trials)
+    stopped = (trial for trial in trials if trial.state == TrialState.PRUNED)
+    return [trial for trial in stopped if not has_diverged(trial)]
+
+
+def _frame(found: Audit) -> pd.DataFrame:
+    rows = [
+        {
+            "trial": one.trial,
+            "scheduler": one.schedule.scheduler,
+            "lr": one.schedule.lr,
+            "decay": one.schedule.decay,
+            "pruned_at": one.pruned_at,
+            found.metric.name: one.val_mse if math.isfinite(one.val_mse) else None,
+            "would_have_won": one in found.better,
+        }
+        for one in found.audited
+    ]
+    return pd.DataFrame(rows)

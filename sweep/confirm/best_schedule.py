@@ -1,0 +1,297 @@
+"""`best_schedule.json`: what is known of a study's winner, and its schedule as Python.
+
+The file is sent from one to another, so it is believed in nothing: it is checked whole whenever it
+is read, here and nowhere else, and nothing that it names is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from sweep.base.errors import InputError, ScheduleError
+from sweep.base.text import comment, one_line
+from sweep.base.wording import counted
+from sweep.confirm.verdict import Confirmation
+from sweep.schedules.schedule import Schedule
+from sweep.study.metric import MSE, NAME, Metric
+from sweep.study.settings import Objective, OptimizerConfig
+
+BEST_SCHEDULE = "best_schedule.json"
+
+_MOST_STEPS = 10**9
+_CONSTANT = "best_constant_"
+_OF_METRIC = "of the metric: "
+_METRIC, _VALUE, _BEST_CONSTANT, _VALUES = (
+    f"{_OF_METRIC}{what}" for what in ("name", "value", "best constant", "values")
+)
+"""Keys that no metric can have as its name."""
+_METRIC_NAME = re.compile(NAME)
+
+
+@dataclass(frozen=True)
+class HeldOutScore:
+    """How the best model does on rows that nothing else has looked at.
+
+    Args:
+        rows: How many.
+        mse: In the unit of the validation MSE.
+        r2: Against the mean of these rows; None if they are all the same.
+    """
+
+    rows: int
+    mse: float
+    r2: float | None
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        arbitrary_types_allowed=True,
+    )
+
+
+def _read_schedule(value: Any) -> Schedule:
+    if not isinstance(value, Mapping):
+        raise ValueError("expected a schedule")
+    try:
+        return Schedule.from_dict(value)
+    except ScheduleError as problem:
+        raise ValueError(str(problem)) from None
+
+
+_Schedule = Annotated[Schedule, BeforeValidator(_read_schedule)]
+_Number = Annotated[int, Field(ge=0)]
+_Count = Annotated[int, Field(ge=1)]
+_Steps = Annotated[int, Field(ge=1, le=_MOST_STEPS)]
+
+
+class _Interval(_Part):
+    mean: float | None
+    low: float | None
+    high: float | None
+    count: _Count
+
+
+class _Candidate(_Part):
+    trial: _Number
+    schedule: _Schedule
+    values: Annotated[list[float | None], Field(min_length=1, alias=_VALUES)]
+    mean: _Interval
+    mean_rank: float
+    dropped_out: bool
+    lead_of_winner: _Interval | None
+
+
+class _Confirmation(_Part):
+    seeds: list[_Number]
+    raced: bool
+    seeds_are_alike: bool = False
+    verdict: str
+    against_constant: str
+    against_runner_up: str
+    candidates: Annotated[list[_Candidate], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _check(self) -> _Confirmation:
+        most = len(self.candidates[0].values)
+        for candidate in self.candidates:
+            finite = None not in candidate.values
+            if len(candidate.values) > (most if finite else len(self.seeds)):
+                raise ValueError(f"trial {candidate.trial} has more values than seeds")
+        return self
+
+
+class _TorchClass(_Part):
+    class_: Annotated[str, Field(alias="class")]
+    args: dict[str, float | int | str | bool | list[float | int] | None]
+    warmup_steps: _Number
+    hold_steps: _Number
+
+
+class _Score(_Part):
+    rows: _Count
+    mse: float
+    r2: float | None
+
+
+class BestSchedule(_Part):
+    """The winner of a study, as `best_schedule.json` describes it.
+
+    Attributes:
+        schedule: The schedule.
+        study: The study's name.
+        trial: The winner's number.
+        value: What it came to; None if it was stopped early in the search.
+        val_r2: The same as R², where there is one.
+        unit: Of the MSE.
+        best_epoch: The epoch that counts, from 1.
+        objective: Which epoch counts.
+        epochs: Of a whole trial.
+        steps_per_epoch: Optimizer steps; None where they are not known.
+        total_steps: The horizon in optimizer steps; None where it is not known.
+        loop: The training loop, if it is the user's own.
+        optimizer: Else the optimizer.
+        torch: The torch class that the schedule becomes.
+        best_constant: What the best constant rate came to.
+        best_of_search: The number of the trial that was best before the confirmation.
+        test: How the winner's weights do on the test rows.
+        not_confirmed: What there was no time to confirm, in a sentence; empty if for all.
+        metric_name: What is compared, `val_mse` or a loop's own metric. It stands in the file's
+            keys, in the place of `value` and in `best_constant_<metric>`.
+    """
+
+    schedule: _Schedule
+    study: str = ""
+    trial: _Number | None = None
+    value: float | None = Field(None, alias=_VALUE)
+    val_r2: float | None = None
+    unit: str = ""
+    best_epoch: _Count | None = None
+    objective: Objective = "best"
+    epochs: _Count | None = None
+    steps_per_epoch: _Steps | None = None
+    total_steps: _Steps | None = None
+    loop: str | None = None
+    optimizer: OptimizerConfig | None = None
+    torch: _TorchClass | None = None
+    best_constant: float | None = Field(None, alias=_BEST_CONSTANT)
+    best_of_search: _Number | None = None
+    confirmation: _Confirmation | None = None
+    test: _Score | None = None
+    not_confirmed: str = ""
+    metric_name: str = Field(MSE.name, alias=_METRIC)
+    _fields: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> BestSchedule:
+        """From what the file holds.
+
+        Raises:
+            InputError: A key is unknown, or a value is not of its type or out of its range; the
+                text lists them all.
+        """
+        try:
+            found = cls.model_validate(_without_metric(fields))
+        except ValidationError as error:
+            problems = dict.fromkeys(map(_problem, error.errors()))
+            raise InputError(one_line("; ".join(problems))) from None
+        found._fields.update(fields)
+        return found
+
+    @classmethod
+    def read(cls, folder: Path) -> BestSchedule | None:
+        """Read the file of a results folder; None if there is none.
+
+        Raises:
+            InputError: It cannot be read, or is not valid.
+        """
+        path = folder / BEST_SCHEDULE
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(fields, dict):
+                raise InputError(f"expected an object, but got a {type(fields).__name__}")
+            return cls.from_dict(fields)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RecursionError) as problem:
+            raise InputError(f"{path}: cannot be read: {problem}") from None
+        except InputError as problem:
+            raise InputError(f"{path}: {problem}") from None
+
+    @classmethod
+    def if_valid(cls, folder: Path) -> tuple[BestSchedule | None, str]:
+        """As `read`, but a file that is not valid is none; the second text says why."""
+        try:
+            return cls.read(folder), ""
+        except InputError as problem:
+            return None, str(problem)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the file holds."""
+        return dict(self._fields)
+
+    def to_json(self) -> str:
+        """The file's text."""
+        return json.dumps(self._fields, indent=2, allow_nan=False) + "\n"
+
+    def confirmed(self, metric: Metric) -> Confirmation | None:
+        """The confirmation, if there was one, and by this metric."""
+        if self.confirmation is None or self.metric_name != metric.name:
+            return None
+        return Confirmation.from_dict(self._fields["confirmation"], metric)
+
+    @property
+    def score(self) -> HeldOutScore | None:
+        """How the winner's weights do on the test rows."""
+        return HeldOutScore(**self.test.model_dump()) if self.test else None
+
+    def to_code(self) -> str:
+        """The schedule as Python that needs torch alone, with where it comes from."""
+        metric = Metric(self.metric_name)
+        title = f"{metric.title[0].upper()}{metric.title[1:]}" if metric.is_mse else metric.name
+        reached = title if self.value is None else f"{title} {self.value:.6g}"
+        if self.confirmation:
+            mean = self.confirmation.candidates[0].mean
+            value = float("nan") if mean.mean is None else mean.mean
+            reached = f"Mean {metric.title} {value:.6g} over {counted(mean.count, 'fresh seed')}"
+        weights = " of averaged weights" if self.objective == "averaged" else ""
+        trainer = self.loop or (self.optimizer.name if self.optimizer else "an optimizer")
+        lines = [f"Study {self.study}, trial {self.trial}: {self.schedule.describe()}"]
+        if self.total_steps and self.epochs:
+            per_epoch = f" of {self.total_steps / self.epochs:g} steps:"
+            ending = [f"total_steps = {self.total_steps}"]
+        else:
+            per_epoch, ending = "", []
+        epochs = counted(self.epochs or 0, "epoch")
+        lines += [f"{reached}{weights} with {trainer} over {epochs}{per_epoch}"]
+        return "".join(f"{comment(line)}\n" for line in (*lines, *ending)) + (
+            f"\n{self.schedule.to_code()}"
+        )
+
+
+def _problem(detail: ErrorDetails) -> str:
+    key = ".".join(str(part).removeprefix(_OF_METRIC) for part in detail["loc"])
+    return f"{key}: {detail['msg'].removeprefix('Value error, ')}"
+
+
+def _without_metric(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The file's fields with names that do not depend on the study's metric."""
+    plain = dict(fields)
+    name = next(
+        (key.removeprefix(_CONSTANT) for key in plain if key.startswith(_CONSTANT)), MSE.name
+    )
+    if not _METRIC_NAME.fullmatch(name):
+        raise InputError(f"{name!r} is no metric's name")
+    renamed = {name: _VALUE, f"{_CONSTANT}{name}": _BEST_CONSTANT}
+    for key, plain_key in renamed.items():
+        if key in plain:
+            plain[plain_key] = plain.pop(key)
+    confirmation = plain.get("confirmation")
+    if isinstance(confirmation, dict) and isinstance(confirmation.get("candidates"), list):
+        candidates = [
+            {_VALUES if key == name else key: value for key, value in candidate.items()}
+            if isinstance(candidate, dict)
+            else candidate
+            for candidate in confirmation["candidates"]
+        ]
+        plain["confirmation"] = {**confirmation, "candidates": candidates}
+    return {**plain, _METRIC: name}

@@ -1,0 +1,271 @@
+"""What came of a confirmation: candidates on common seeds, and sentences about them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from sweep.base.wording import counted, number, percent, verb
+from sweep.confirm.intervals import Interval, mean_interval, relative_lead, vary
+from sweep.schedules.schedule import Schedule
+from sweep.study.metric import MSE, Metric
+
+BASELINE = "constant"
+
+_WHY_ALIKE = "the training does not depend on its seed, or the metric cannot tell its runs apart"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A schedule that was trained again.
+
+    Args:
+        trial: The trial of the search that it comes from.
+        schedule: The schedule.
+        val_mse: What it came to from each seed, in the order of the seeds; `Metric.worst` where
+            it diverged or raised. One that dropped out has fewer than the others.
+    """
+
+    trial: int
+    schedule: Schedule
+    val_mse: tuple[float, ...]
+
+    @cached_property
+    def interval(self) -> Interval:
+        """The mean over its seeds."""
+        return mean_interval(self.val_mse)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it came to one and the same value from each of several seeds."""
+        several = len(self.val_mse) > 1 and math.isfinite(self.interval.mean)
+        return several and not vary(self.val_mse)
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What became of the candidates.
+
+    Args:
+        candidates: The winner first, then by their mean; those that dropped out last.
+        seeds: All that were used, in their order.
+        raced: Whether those that were behind dropped out.
+        metric: What they are compared by.
+    """
+
+    candidates: tuple[Candidate, ...]
+    seeds: tuple[int, ...]
+    raced: bool = True
+    metric: Metric = MSE
+
+    @property
+    def winner(self) -> Candidate:
+        """The one with the best mean among those that were trained from most seeds."""
+        return self.candidates[0]
+
+    @property
+    def runs(self) -> int:
+        """Trainings of all candidates."""
+        return sum(len(candidate.val_mse) for candidate in self.candidates)
+
+    @property
+    def baseline(self) -> Candidate | None:
+        """The best constant rate."""
+        constant = (c for c in self.candidates if c.schedule.scheduler == BASELINE)
+        return next(constant, None)
+
+    @property
+    def runner_up(self) -> Candidate | None:
+        """The best candidate but the winner."""
+        return self.candidates[1] if len(self.candidates) > 1 else None
+
+    @property
+    def seeds_are_alike(self) -> bool:
+        """Whether no seed made a difference to any candidate, so that nothing was confirmed.
+
+        So it is where a loop of the user's own seeds itself.
+        """
+        finite = [c for c in self.candidates if math.isfinite(c.interval.mean)]
+        several = [c for c in finite if len(c.val_mse) > 1]
+        return bool(several) and all(c.repeats for c in several)
+
+    @property
+    def doubt(self) -> str:
+        """That fresh seeds gave candidates the same value, in a sentence; empty if none did."""
+        repeating = [c for c in self.candidates if c.repeats]
+        if not repeating:
+            return ""
+        if self.seeds_are_alike:
+            return f"every fresh seed gave a schedule the same value: {_WHY_ALIKE}"
+        return f"every fresh seed gave {_named(repeating)} the same value: {_WHY_ALIKE}"
+
+    @property
+    def tied(self) -> tuple[Candidate, ...]:
+        """The candidates that the winner is not ahead of beyond the interval."""
+        return tuple(c for c in self.candidates[1:] if not self.is_ahead_of(c))
+
+    def lead_over(self, candidate: Candidate) -> Interval:
+        """How much better the winner's value is than a candidate's, as a share of the latter.
+
+        It is paired over the seeds that both were trained from.
+        """
+        common = len(candidate.val_mse)
+        ours, theirs = self._losses(self.winner), self._losses(candidate)
+        return relative_lead(ours[:common], theirs)
+
+    def _losses(self, candidate: Candidate) -> list[float]:
+        return [self.metric.loss(value) for value in candidate.val_mse]
+
+    def is_ahead_of(self, candidate: Candidate) -> bool:
+        """Whether the winner's lead is beyond its interval, or the candidate failed a seed.
+
+        Where no seed made a difference, there is no interval, and it is ahead of nothing.
+        """
+        if self.seeds_are_alike:
+            return False
+        return not math.isfinite(candidate.interval.mean) or self.lead_over(candidate).low > 0
+
+    def dropped_out(self, candidate: Candidate) -> bool:
+        """Whether it got fewer seeds than the winner."""
+        return len(candidate.val_mse) < len(self.winner.val_mse)
+
+    def mean_ranks(self) -> tuple[float, ...]:
+        """Each candidate's mean rank, from 1, over the seeds that all were trained from."""
+        common = min(len(candidate.val_mse) for candidate in self.candidates)
+        totals = [0.0] * len(self.candidates)
+        for seed in range(common):
+            values = [self.metric.loss(c.val_mse[seed]) for c in self.candidates]
+            for i, value in enumerate(values):
+                below = sum(other < value for other in values)
+                same = sum(other == value for other in values)
+                totals[i] += below + (same + 1) / 2
+        return tuple(total / common for total in totals)
+
+    @property
+    def verdict(self) -> str:
+        """Whether the winner is really ahead, in a sentence."""
+        seeds = counted(len(self.winner.val_mse), "fresh seed")
+        if not math.isfinite(self.winner.interval.mean):
+            return "every candidate diverged or failed on a fresh seed"
+        if self.seeds_are_alike:
+            return f"not known: {self.doubt}; nothing is shown to be ahead"
+        if len(self.candidates) == 1:
+            return f"the only candidate; trained from {seeds}"
+        if not self.tied:
+            others = len(self.candidates) - 1
+            which = verb(others, "the", f"all {others}")
+            return f"ahead of {which} other {verb(others, 'candidate', 'candidates')}"
+        stayed = [c for c in self.tied if not self.dropped_out(c)]
+        out = [c for c in self.tied if self.dropped_out(c)]
+        if not stayed:
+            return (
+                f"ahead of those that stayed; {_named(out)} dropped out behind an earlier leader, "
+                f"and {verb(len(out), 'is', 'are')} not shown to be worse"
+            )
+        show = verb(len(self.winner.val_mse), "shows", "show")
+        return f"tied with {_named(stayed)}: {seeds} {show} no difference beyond noise between them"
+
+    @property
+    def against_constant(self) -> str:
+        """The winner against the best constant rate, in a sentence."""
+        if self.baseline is None:
+            return "no constant rate was confirmed to compare with"
+        if self.baseline is self.winner:
+            return "a constant rate is the best that was found"
+        return f"{self.compared(self.baseline)} (lr {number(self.baseline.schedule.lr)})"
+
+    @property
+    def against_runner_up(self) -> str:
+        """The winner against the next best candidate, in a sentence."""
+        if self.runner_up is None:
+            return "there is no other candidate"
+        name = f"trial {self.runner_up.trial}, {self.runner_up.schedule.describe()}"
+        return f"{name}: {self.compared(self.runner_up)}"
+
+    def compared(self, candidate: Candidate) -> str:
+        """The winner's lead over a candidate, with its interval, in a sentence."""
+        if not math.isfinite(candidate.interval.mean):
+            return "it diverged or failed on a fresh seed"
+        lead = self.lead_over(candidate)
+        common = counted(lead.count, "common seed")
+        ahead = f"the winner has {percent(lead.mean)} {self.metric.better}"
+        if lead.count < 2:
+            return f"{ahead} on one common seed, which shows nothing"
+        if not lead.is_finite:
+            return f"{ahead}, the same on each of {common}, which shows nothing"
+        between = f"{percent(lead.low)} to {percent(lead.high)}"
+        beyond = "" if lead.low > 0 else ": within noise"
+        return f"{ahead} (95 % interval {between}, {common}){beyond}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able: every number and the sentences."""
+        ranks = self.mean_ranks()
+        candidates = []
+        for candidate, rank in zip(self.candidates, ranks, strict=True):
+            finite = math.isfinite(candidate.interval.mean)
+            lead = None if candidate is self.winner or not finite else self.lead_over(candidate)
+            candidates.append(
+                {
+                    "trial": candidate.trial,
+                    "schedule": candidate.schedule.to_dict(),
+                    self.metric.name: [v if math.isfinite(v) else None for v in candidate.val_mse],
+                    "mean": _jsonable(candidate.interval),
+                    "mean_rank": rank,
+                    "dropped_out": self.dropped_out(candidate),
+                    "lead_of_winner": None if lead is None else _jsonable(lead),
+                }
+            )
+        return {
+            "seeds": list(self.seeds),
+            "raced": self.raced,
+            "seeds_are_alike": self.seeds_are_alike,
+            "verdict": self.verdict,
+            "against_constant": self.against_constant,
+            "against_runner_up": self.against_runner_up,
+            "candidates": candidates,
+        }
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any], metric: Metric = MSE) -> Confirmation:
+        """From what `to_dict` gives."""
+        candidates = (
+            Candidate(
+                trial=entry["trial"],
+                schedule=Schedule.from_dict(entry["schedule"]),
+                val_mse=tuple(metric.worst if v is None else v for v in entry[metric.name]),
+            )
+            for entry in fields["candidates"]
+        )
+        return cls(tuple(candidates), tuple(fields["seeds"]), fields["raced"], metric)
+
+
+def _named(candidates: Sequence[Candidate]) -> str:
+    """The first of some candidates, and how many others there are."""
+    first = f"trial {candidates[0].trial} ({candidates[0].schedule.scheduler})"
+    others = len(candidates) - 1
+    return f"{first} and {counted(others, 'other')}" if others else first
+
+
+def _jsonable(interval: Interval) -> dict[str, float | int | None]:
+    return {n: v if math.isfinite(v) else None for n, v in vars(interval).items()}
+
+
+def ranked(
+    schedules: Mapping[int, Schedule],
+    values: Mapping[int, Sequence[float]],
+    metric: Metric = MSE,
+) -> tuple[Candidate, ...]:
+    """Candidates by the seeds that they got, then by their mean; those without a seed left out.
+
+    Of equal means, the earlier trial's is first.
+    """
+    candidates = [Candidate(t, schedules[t], tuple(values[t])) for t in schedules if values[t]]
+
+    def standing(candidate: Candidate) -> tuple[bool, int, tuple[float, int]]:
+        mean, count = candidate.interval.mean, len(candidate.val_mse)
+        return not math.isfinite(mean), -count, metric.rank(mean, candidate.trial)
+
+    return tuple(sorted(candidates, key=standing))

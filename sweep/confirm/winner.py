@@ -1,0 +1,140 @@
+"""The winner of a sweep: its weights, its test rows, and the files that say so."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from sweep.base.errors import TrainingError
+from sweep.confirm.fresh_seeds import Outcome
+from sweep.confirm.verdict import Confirmation
+from sweep.search import tables as results
+from sweep.search.completion import completes
+from sweep.search.context import Sweep
+from sweep.search.coordinator import trial_spec
+from sweep.training.contract import TrialSpec
+from sweep.training.record import TrialRecord
+from sweep.training.workers.pool import Prediction, Save, WorkerPool
+from sweep.training.workers.retraining import Retraining
+from sweep.training.workers.time_limit import TimeLimit
+
+
+def save_order(sweep: Sweep, trial: FrozenTrial) -> Save:
+    """The order to write a trial's weights to `best_model.pt`."""
+    data = sweep.data
+    assert data is not None
+    about: dict[str, Any] = {
+        "trial": trial.number,
+        "val_mse": results.value_of(trial),
+        "model": sweep.config.model.model_dump(mode="json"),
+        "features": list(data.features),
+        "target_mean": data.target_mean,
+        "target_scale": data.target_scale,
+    }
+    path = sweep.location.folder / results.BEST_MODEL
+    return Save(trial.number, path.absolute(), about)
+
+
+def write_winner(
+    sweep: Sweep,
+    pool: WorkerPool,
+    stop: threading.Event,
+    outcome: Outcome,
+    limit: TimeLimit,
+) -> None:
+    """Write everything about the winner; only now are the test rows looked at.
+
+    Where there is no time to train it once more for its weights, those of another one are taken
+    away: they would pass for the winner's.
+    """
+    best = winning_trial(sweep, outcome.confirmation)
+    if sweep.data is None:  # a loop of the user's own keeps its models itself
+        results.write_best(sweep, best, outcome.confirmation, None, outcome.missing)
+        return
+    folder, score = sweep.location.folder, None
+    prediction = _prediction(sweep, pool, stop, best, limit)
+    if stop.is_set():
+        return
+    if prediction is None:
+        for name in (results.BEST_MODEL, results.PREDICTIONS):
+            (folder / name).unlink(missing_ok=True)
+        sweep.note(
+            f"the time limit left too little to train trial {best.number} once more for its "
+            f"weights: there is no {results.BEST_MODEL}, and no test; the same command with a "
+            "longer --timeout, or without one, writes it"
+        )
+    elif len(sweep.data.y_test):
+        score = results.write_predictions(folder, sweep.data, prediction.values)
+    results.write_best(sweep, best, outcome.confirmation, score, outcome.missing)
+
+
+def winning_trial(sweep: Sweep, confirmation: Confirmation | None) -> FrozenTrial:
+    """The trial of the schedule that won the confirmation, or else the search."""
+    best = results.standing(sweep.trials, sweep.config.measure)
+    if confirmation is None:
+        return best[0]
+    return next(trial for trial in best if trial.number == confirmation.winner.trial)
+
+
+def _prediction(
+    sweep: Sweep, pool: WorkerPool, stop: threading.Event, best: FrozenTrial, limit: TimeLimit
+) -> Prediction | None:
+    """What the winner's weights in `best_model.pt` predict; None if it was stopped, or in time.
+
+    If the file holds another trial's weights (that one was the best of the search, or the process
+    was killed, or another machine trained the winner), the trial is trained once more: the same
+    seed gives the same numbers.
+    """
+    save = save_order(sweep, best)
+    if save.path.exists():
+        found = pool.predict(save.path, stop)
+        if found and (found.trial, found.val_mse) == (best.number, save.about["val_mse"]):
+            return found
+    if stop.is_set() or not limit.allows(sweep.config.epochs):
+        return None
+    if not _retrain(sweep, pool, stop, best, save, limit):
+        return None
+    again = pool.predict(save.path, stop)
+    if again is None and not stop.is_set():
+        what = "used" if save.path.exists() else "written; the same command goes on once they can"
+        raise TrainingError(f"{save.path}: the weights of trial {best.number} cannot be {what}")
+    return again
+
+
+def _retrain(
+    sweep: Sweep,
+    pool: WorkerPool,
+    stop: threading.Event,
+    trial: FrozenTrial,
+    save: Save,
+    limit: TimeLimit,
+) -> bool:
+    """Train a trial once more and write its weights; whether it came to its end.
+
+    Raises:
+        TrainingError: It raises this time.
+    """
+    sweep.note(f"training trial {trial.number} once more, for its weights")
+    suggestion = results.suggestion_of(trial, sweep.config.search_space)
+    spec = trial_spec(sweep.config, trial.number, suggestion, completes(trial))
+
+    ended = False
+
+    def check(spec: TrialSpec, record: TrialRecord) -> None:
+        nonlocal ended
+        ended = True
+        if record.reason:
+            raise TrainingError(
+                f"trial {trial.number}, trained once more for its weights: {record.reason}"
+            )
+        again = record.val_mse(sweep.config.objective)
+        before = results.value_of(trial)
+        if before is not None and (again is None or abs(again - before) > 1e-3 * before):
+            sweep.note(f"it now ends at a validation MSE of {again}, not {before:.6g}")
+
+    Retraining("trial", sweep.config.epochs, stop, sweep.note, on_record=check, limit=limit).run(
+        pool, [spec], save
+    )
+    return ended and not stop.is_set()

@@ -1,0 +1,145 @@
+"""The data of a study: read, prepared and split."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.base.errors import DataError
+from sweep.base.wording import listed
+from sweep.data.dataset import Array, Dataset
+from sweep.data.magnitude import out_of_range
+from sweep.data.preparation import Preparation, Rows, log1p, target_name, target_values
+from sweep.data.sources import SOURCES, Table, read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sweep.study.settings import DataConfig
+
+__all__ = ["SOURCES", "load_dataset"]
+
+
+def load_dataset(config: DataConfig, seed: int, folders: tuple[Path, ...] = ()) -> Dataset:
+    """Read the table, split its rows by the seed, and prepare them.
+
+    All that is learnt from the table (medians, scales, categories, and which columns vary) is
+    learnt from the training rows alone.
+
+    Args:
+        config: The study's data settings.
+        seed: What the split derives from. The test rows stay the same when only the share of
+            validation rows changes.
+        folders: Where relative paths and modules are looked for, in this order: the study
+            file's folder, the working folder.
+
+    Raises:
+        DataError: The table cannot be read, or cannot be learnt from as the settings say.
+    """
+    table = read_table(config, folders)
+    target = target_name(table, config)
+    table, y = _with_target(table, target)
+    preparation = Preparation(table, target, config)
+    logs = _logs(config, target, preparation.numbers)
+    preparation.take_logs(name for name in logs if name != target)
+    if target in logs:
+        y = log1p(y, table.place)
+    train, validation, test = _split_rows(table.place, len(y), config, seed)
+    _refuse_constant(y.iloc[train], table.place)
+    if reason := out_of_range(y, config.scale):
+        raise DataError(f"{table.place}: data.target = {target!r} {reason}")
+    mean = float(y.iloc[train].mean()) if config.scale else 0.0
+    scale = float(y.iloc[train].std(ddof=0)) if config.scale else 1.0
+    values = ((y.to_numpy() - mean) / scale)[:, None]  # (rows, 1)
+    targets = _as_float32(values, (target,), table.place)[:, 0]
+    prepared = preparation.fit(train)
+    inputs = _as_float32(prepared, preparation.names, table.place)
+    return Dataset(
+        x_train=inputs[train],
+        x_validation=inputs[validation],
+        x_test=inputs[test],
+        y_train=targets[train],
+        y_validation=targets[validation],
+        y_test=targets[test],
+        target_mean=mean,
+        target_scale=scale,
+        features=preparation.names,
+        target=target,
+        unit=f"log(1 + {target})" if target in logs else target,
+        notes=(*table.notes, *preparation.notes),
+        missing=preparation.missing,
+        constant=preparation.constant,
+        fingerprint=_fingerprint(
+            *(array[rows] for array in (inputs, targets) for rows in (train, validation, test))
+        ),
+    )
+
+
+def _logs(config: DataConfig, target: str, numbers: list[str]) -> list[str]:
+    """The columns that are replaced by their logarithm."""
+    if isinstance(config.log1p, list):
+        return config.log1p
+    return [target, *numbers] if config.log1p else []
+
+
+def _with_target(table: Table, target: str) -> tuple[Table, pd.Series[Any]]:
+    """The rows that have a target, and their targets."""
+    y = target_values(table, target)
+    missing = int(y.isna().sum())
+    if missing == len(y):
+        raise DataError(f"{table.place}: data.target = {target!r} is missing in every row")
+    if not missing:
+        return table, y
+    note = f"{missing} of {len(y)} rows left out: no {target!r}"
+    kept = table.frame[y.notna()]
+    return replace(table, frame=kept, notes=(*table.notes, note)), y.dropna()
+
+
+def _split_rows(place: str, rows: int, config: DataConfig, seed: int) -> tuple[Rows, Rows, Rows]:
+    """Positions of the rows to train on, for validation and for the test."""
+    test = round(rows * config.test)
+    validation = round(rows * config.validation)
+    train = rows - test - validation
+    if train < 2 or validation < 2 or (config.test and not test):
+        raise DataError(
+            f"{place}: too few rows: of {rows} with a target, data.validation = "
+            f"{config.validation:g} takes {validation} and data.test = {config.test:g} takes "
+            f"{test}, which leaves {train} to train on; training and validation need at least 2, "
+            "the test 1 unless data.test = 0"
+        )
+    order = np.random.default_rng(seed).permutation(rows)
+    return order[test + validation :], order[test : test + validation], order[:test]
+
+
+def _refuse_constant(y: pd.Series[Any], place: str) -> None:
+    if y.nunique() == 1:
+        raise DataError(
+            f"{place}: data.target = {y.name!r} is {y.iloc[0]:g} in all {len(y)} training rows; "
+            "there is nothing to learn"
+        )
+
+
+def _as_float32(values: npt.NDArray[np.float64], names: tuple[str, ...], place: str) -> Array:
+    """The columns as float32, which holds values up to 3.4e38."""
+    with np.errstate(over="ignore"):
+        narrow = values.astype(np.float32)
+    wrong = [names[column] for column in np.flatnonzero(~np.isfinite(narrow).all(axis=0))]
+    if wrong:
+        raise DataError(
+            f"{place}: values too large for 32-bit numbers in {listed(map(repr, wrong))}; "
+            "divide them by a constant, or take their logarithm with data.log1p"
+        )
+    return narrow
+
+
+def _fingerprint(*arrays: Array) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(str(array.shape).encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,372 @@
+"""From a table as it was read to numbers that a model can learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from sweep.base.errors import DataError
+from sweep.base.wording import listed, toml_list
+from sweep.data.columns import MISSING, Unusable, alike, as_numbers, is_date, is_number, read_column
+from sweep.data.magnitude import out_of_range
+from sweep.data.sources import Table, no_such_column, raise_together
+
+if TYPE_CHECKING:
+    from sweep.study.settings import DataConfig
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+
+MAX_CATEGORIES = 20
+MIN_CATEGORY_SHARE = 0.01
+RARE = "(rare)"
+TOLD_RARE_SHARE = 0.2
+"""The share of the rows from which on it is told that their categories are one."""
+
+
+class UnusableColumns(DataError):
+    """Columns that no model can learn from.
+
+    Attributes:
+        reasons: Why, by column; a sentence that follows the column's name.
+    """
+
+    def __init__(self, text: str, reasons: Mapping[str, str]) -> None:
+        super().__init__(text)
+        self.reasons = dict(reasons)
+
+
+def target_name(table: Table, config: DataConfig) -> str:
+    """The column that is learnt, after a check of every column that the settings name.
+
+    Raises:
+        DataError: No target is named, or a named column is not there or has two roles; all
+            problems together.
+    """
+    target = config.target or table.target
+    columns = list(table.frame.columns)
+    if target is None:
+        raise DataError(
+            f"{table.place}: data.target is missing: name the column to predict "
+            f"(columns: {listed(columns)})"
+        )
+    features = config.features or []
+    logs = config.log1p if isinstance(config.log1p, list) else []
+    roles = {
+        "target": [target],
+        "features": features,
+        "drop": config.drop,
+        "log1p": logs,
+        "categories": config.categories,
+        "numbers": config.numbers,
+    }
+    problems = [
+        f"data.{key} = {name!r}: {no_such_column(name, table)}"
+        for key, names in roles.items()
+        for name in names
+        if name not in columns
+    ]
+    problems += [
+        f"data.{key} = {target!r}: it is the target"
+        for key in ("features", "drop", "categories", "numbers")
+        if target in roles[key]
+    ]
+    problems += [
+        f"data.features = {name!r}: it is in data.drop, too"
+        for name in features
+        if name in config.drop
+    ]
+    problems += [
+        f"data.numbers = {name!r}: it is in data.categories, too"
+        for name in config.numbers
+        if name in config.categories
+    ]
+    raise_together(table.place, problems)
+    return target
+
+
+def target_values(table: Table, target: str) -> pd.Series[Any]:
+    """The target as float64, NaN where it is missing.
+
+    Raises:
+        DataError: A value is not a number, or infinite.
+    """
+    column = table.frame[target]
+    if is_date(column):
+        raise DataError(f"{table.place}: data.target = {target!r}: it holds dates, not numbers")
+    if not is_number(column):
+        numbers = pd.to_numeric(column.astype(object), errors="coerce")
+        wrong = column.index[numbers.isna() & column.notna()]
+        if len(wrong):
+            raise DataError(
+                f"{table.place}: data.target = {target!r}: data row {wrong[0] + 1} is "
+                f"{column[wrong[0]]!r}, not a number"
+            )
+        column = numbers
+    values = as_numbers(column)
+    infinite = values.index[np.isinf(values)]
+    if len(infinite):
+        raise DataError(
+            f"{table.place}: data.target = {target!r} is infinite in data row {infinite[0] + 1}; "
+            "leave the row out, or put a number in its place"
+        )
+    return values
+
+
+class Preparation:
+    """The feature columns of a table: checked, made numbers, and fitted on the training rows.
+
+    Args:
+        table: The rows with a target.
+        target: The column that is learnt.
+        config: The study's data settings.
+
+    Attributes:
+        notes: What was left out, filled in and encoded, a sentence each.
+        names: The prepared columns' names, each once, when `fit` has run.
+        missing: How many values each column lacks, where it lacks any, once `fit` has run.
+        constant: The columns left out for having one value in the training rows, once `fit` has
+            run.
+
+    Raises:
+        DataError: A column cannot be learnt from, or none is left.
+    """
+
+    def __init__(self, table: Table, target: str, config: DataConfig) -> None:
+        self.notes: list[str] = []
+        self.names: tuple[str, ...] = ()
+        self.missing: dict[str, int] = {}
+        self.constant: tuple[str, ...] = ()
+        self._place = table.place
+        self._config = config
+        self._date_parts: set[str] = set()
+        chosen = config.features
+        if chosen is None:
+            chosen = [c for c in table.frame.columns if c != target and c not in config.drop]
+        columns: dict[str, pd.Series[Any]] = {}
+        taken = dict.fromkeys(chosen)
+        unusable: dict[str, str] = {}
+        for name in taken:
+            try:
+                read = read_column(table.frame[name], config)
+            except Unusable as problem:
+                unusable[name] = str(problem)
+                continue
+            if reason := next(filter(None, map(self._out_of_range, read.columns.values())), ""):
+                unusable[name] = reason
+                continue
+            self.notes += read.notes
+            for part, values in read.columns.items():
+                own = part if part == name else unique_name(part, (*columns, *taken))
+                columns[own] = values.rename(own)
+                if part != name:
+                    self._date_parts.add(own)
+        self._refuse(unusable)
+        self._refuse_none(columns)
+        self.frame = pd.DataFrame(columns)
+        self.numbers = [name for name in columns if columns[name].dtype == np.float64]
+        self.categories = [name for name in columns if name not in self.numbers]
+
+    def _out_of_range(self, values: pd.Series[Any]) -> str:
+        if values.dtype != np.float64:
+            return ""
+        logs = self._config.log1p
+        if (logs is True or (logs and values.name in logs)) and values.min() >= 0:
+            values = log1p(values, self._place)
+        return out_of_range(values, self._config.scale)
+
+    def _refuse(self, reasons: Mapping[str, str]) -> None:
+        """Refuse columns, all together, with what leaves them out.
+
+        Raises:
+            UnusableColumns: There are any.
+        """
+        if not reasons:
+            return
+        them = "it" if len(reasons) == 1 else "them"
+        remedy = f"take {them} out of data.features"
+        if self._config.features is None:
+            dropped = toml_list(dict.fromkeys([*self._config.drop, *reasons]))
+            remedy = f"leave {them} out with drop = {dropped} under [data]"
+        if len(reasons) == 1:
+            ((name, reason),) = reasons.items()
+            text = f"column {name!r} {reason}; {remedy}"
+        else:
+            lines = [f"  {name!r} {reason}" for name, reason in reasons.items()]
+            text = "\n".join(
+                [f"{len(reasons)} columns cannot be learnt from", *lines, f"  {remedy}"]
+            )
+        raise UnusableColumns(f"{self._place}: {text}", reasons)
+
+    def _refuse_none(self, left: Iterable[str]) -> None:
+        if not list(left):
+            reasons = "".join(f"\n  {note}" for note in self.notes)
+            raise DataError(f"{self._place}: no feature column is left{reasons}")
+
+    def take_logs(self, names: Iterable[str]) -> None:
+        """Replace columns by log(1 + value).
+
+        Raises:
+            DataError: A column is not among the features or no number, or a value is negative.
+        """
+        for name in names:
+            if name not in self.numbers:
+                what = "it is not a number" if name in self.categories else "it is not a feature"
+                raise DataError(f"{self._place}: data.log1p = {name!r}: {what}")
+            self.frame[name] = log1p(self.frame[name], self._place)
+
+    def fit(self, train: Rows) -> Floats:
+        """Learn medians, scales and categories from the training rows, and prepare all rows.
+
+        Args:
+            train: Positions of the training rows.
+
+        Returns:
+            All rows, shape (rows, prepared columns).
+
+        Raises:
+            DataError: No column is left.
+        """
+        scale = self._config.scale
+        self._treat_constant(train)
+        self._leave_out_rare(train)
+        self._note_missing()
+        steps = [
+            SimpleImputer(strategy="median", keep_empty_features=True),
+            *([StandardScaler()] if scale else []),
+        ]
+        encoder = OneHotEncoder(
+            handle_unknown="infrequent_if_exist",
+            min_frequency=MIN_CATEGORY_SHARE,
+            max_categories=MAX_CATEGORIES,
+            sparse_output=False,
+            feature_name_combiner=_category_name,
+        )
+        transformer = ColumnTransformer(
+            [("numbers", make_pipeline(*steps), self.numbers), ("texts", encoder, self.categories)]
+        )
+        transformer.fit(self.frame.iloc[train])
+        encoded = []
+        if self.categories:
+            encoder = transformer.named_transformers_["texts"]
+            encoded = list(map(str, encoder.get_feature_names_out(self.categories)))
+        names = list(self.numbers)
+        for name in encoded:
+            names.append(unique_name(name, names))
+        self.names = tuple(names)
+        if self.categories:
+            self._note_categories(train, len(encoded))
+        return np.asarray(transformer.transform(self.frame), dtype=np.float64)
+
+    def _treat_constant(self, train: Rows) -> None:
+        """Leave out the columns with one value in all training rows, or keep them as it."""
+        varied = self.frame.iloc[train].nunique() > 1
+        constant = [name for name in self.frame.columns if not varied[name]]
+        told = [name for name in constant if name not in self._date_parts]
+        columns = f"column{'s' if len(told) > 1 else ''} {_quoted(told)}"
+        if self._config.constant == "keep":
+            for name in told:
+                # What varies in other rows alone cannot be learnt from.
+                known = self.frame[name].iloc[train].dropna()
+                self.frame[name] = known.iloc[0] if len(known) else np.nan
+            left_out = [name for name in constant if name in self._date_parts]
+            if told:
+                self.notes.append(f"{columns} kept: one value in all training rows")
+        else:
+            left_out = constant
+            self.constant = tuple(told)
+            if told:
+                self.notes.append(
+                    f"{columns} left out: one value in all training rows "
+                    f'(data.constant = "keep" keeps {"them" if len(told) > 1 else "it"})'
+                )
+        self._keep_only(name for name in self.frame.columns if name not in left_out)
+        if parts := [name for name in self.numbers if name in self._date_parts]:
+            self.notes.append(f"dates made into numbers: {_quoted(parts)}")
+        self._refuse_none(self.numbers + self.categories)
+
+    def _keep_only(self, names: Iterable[str]) -> None:
+        kept = set(names)
+        self.numbers = [name for name in self.numbers if name in kept]
+        self.categories = [name for name in self.categories if name in kept]
+
+    def _leave_out_rare(self, train: Rows) -> None:
+        """Leave out columns of which no category is frequent enough for a column of its own."""
+        for name in list(self.categories):
+            counts = self.frame[name].iloc[train].value_counts()
+            if len(counts) > 1 and counts.iloc[0] < MIN_CATEGORY_SHARE * len(train):
+                self.categories.remove(name)
+                self.notes.append(
+                    f"column {name!r} left out: each of its {len(counts)} different texts is in "
+                    f"less than {MIN_CATEGORY_SHARE:.0%} of the training rows"
+                )
+        self._refuse_none(self.numbers + self.categories)
+
+    def _note_missing(self) -> None:
+        gaps = {name: int(self.frame[name].isna().sum()) for name in self.numbers}
+        gaps |= {name: int((self.frame[name] == MISSING).sum()) for name in self.categories}
+        self.missing = {name: count for name, count in gaps.items() if count}
+        counts = [f"{name!r} ({gaps[name]})" for name in self.numbers if gaps[name]]
+        if counts:
+            self.notes.append(f"missing values filled with the training median: {listed(counts)}")
+
+    def _note_categories(self, train: Rows, encoded: int) -> None:
+        self.notes.append(
+            f"texts encoded as {encoded} columns of 0 and 1: {_quoted(self.categories)}"
+        )
+        for name in self.categories:
+            texts = self.frame[name]
+            if same := alike(texts):
+                self.notes.append(
+                    f"column {name!r} has categories that differ by blanks or case alone: {same}"
+                )
+            counts = texts.iloc[train].value_counts()
+            apart = counts[counts >= MIN_CATEGORY_SHARE * len(train)]
+            if len(counts) > MAX_CATEGORIES or len(apart) < len(counts):
+                apart = apart[: MAX_CATEGORIES - 1]
+            rare = 1 - apart.sum() / len(train)
+            if rare >= TOLD_RARE_SHARE:
+                self.notes.append(
+                    f"column {name!r}: {len(counts) - len(apart)} of its {len(counts)} categories, "
+                    f"in {rare:.0%} of the training rows, are too rare and become one, {RARE}"
+                )
+
+
+def log1p(values: pd.Series[Any], place: str) -> pd.Series[Any]:
+    """log(1 + value) of a column of counts or amounts.
+
+    Raises:
+        DataError: A value is negative.
+    """
+    negative = values.index[values < 0]
+    if len(negative):
+        row = negative[0]
+        raise DataError(
+            f"{place}: data.log1p = {values.name!r}: data row {row + 1} is {values[row]:g}; "
+            "log(1 + value) needs values of at least 0"
+        )
+    return pd.Series(np.log1p(values.to_numpy()), index=values.index, name=values.name)
+
+
+def unique_name(name: str, taken: Collection[str]) -> str:
+    """A name, with a number behind it if there is one like it."""
+    number, unique = 2, name
+    while unique in taken:
+        number, unique = number + 1, f"{name} ({number})"
+    return unique
+
+
+def _category_name(feature: str, category: object) -> str:
+    return f"{feature}={RARE if category == 'infrequent_sklearn' else category}"
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return listed(map(repr, names))

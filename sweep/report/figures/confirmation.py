@@ -1,0 +1,179 @@
+"""How sure the winner is: the candidates on fresh seeds, and its lead over each of them."""
+
+from __future__ import annotations
+
+import math
+
+import plotly.graph_objects as go
+
+from sweep.base.wording import counted, number, percent
+from sweep.confirm.verdict import Candidate, Confirmation
+from sweep.report.figures.picture import Picture, Table, styled
+from sweep.report.findings import Findings, plain
+from sweep.report.palette import NEUTRAL
+
+_NAMED = 3
+
+
+def confirmation_figures(findings: Findings) -> list[Picture]:
+    """The candidates' validation MSE, and the winner's lead; none without a confirmation."""
+    confirmation = findings.summary.confirmation
+    if confirmation is None:
+        return []
+    drawn = [_values(findings, confirmation), _leads(findings, confirmation)]
+    return [picture for picture in drawn if picture]
+
+
+def _values(findings: Findings, confirmation: Confirmation) -> Picture | None:
+    """Each candidate's validation MSE from each seed, and their mean with its interval."""
+    finite = [c for c in confirmation.candidates if any(map(math.isfinite, c.val_mse))]
+    if not finite:
+        return None
+    figure = go.Figure()
+    for candidate in finite:
+        look = findings.looks[candidate.schedule.scheduler]
+        label = _label(candidate)
+        seeds = confirmation.seeds[: len(candidate.val_mse)]
+        figure.add_scatter(
+            x=[value if math.isfinite(value) else None for value in candidate.val_mse],
+            y=[label] * len(seeds),
+            mode="markers",
+            marker={"symbol": "line-ns-open", "size": 11, "color": look.colour, "opacity": 0.7},
+            customdata=[str(seed) for seed in seeds],
+            hovertemplate=f"{_hover(candidate)}<br>seed %{{customdata}}: %{{x:.5g}}<extra></extra>",
+        )
+        interval = candidate.interval
+        if not math.isfinite(interval.mean):
+            continue
+        margin = interval.margin if interval.is_finite else 0.0
+        figure.add_scatter(
+            x=[interval.mean],
+            y=[label],
+            mode="markers",
+            marker={"symbol": look.symbol, "size": 11, "color": look.colour},
+            error_x={"type": "data", "array": [margin], "color": look.colour, "thickness": 2},
+            hovertemplate=f"{_hover(candidate)}<br>mean %{{x:.5g}}{_margin(candidate)}"
+            f"<br>{counted(interval.count, 'seed')}<extra></extra>",
+        )
+    _as_rows(figure, len(finite), findings.mse_title)
+    parts = [
+        f"{number(c.interval.mean)}{_margin(c)} for trial {c.trial} ({c.schedule.scheduler})"
+        for c in finite[:_NAMED]
+    ]
+    more = ", and so on" if len(finite) > _NAMED else ""
+    of_mean = any(candidate.interval.is_finite for candidate in finite)
+    with_interval = " and its 95 % interval" if of_mean else ""
+    doubt = f" No intervals: {confirmation.doubt}." if confirmation.seeds_are_alike else ""
+    return Picture(
+        "confirmation",
+        f"{_title(confirmation)} on fresh seeds"
+        f"{', with 95 % intervals of the mean' if of_mean else ''}",
+        figure,
+        f"Mean {confirmation.metric.title}{with_interval}: {', '.join(parts)}{more}. "
+        f"A stroke is a seed.{doubt}",
+        _table(confirmation),
+    )
+
+
+def _title(confirmation: Confirmation) -> str:
+    return "Validation MSE" if confirmation.metric.is_mse else confirmation.metric.name
+
+
+def _leads(findings: Findings, confirmation: Confirmation) -> Picture | None:
+    """How much better the winner's value is than each other candidate's, over common seeds."""
+    others = [c for c in confirmation.candidates[1:] if math.isfinite(c.interval.mean)]
+    others = [c for c in others if confirmation.lead_over(c).is_finite]
+    if not others or not math.isfinite(confirmation.winner.interval.mean):
+        return None
+    figure = go.Figure()
+    for candidate in others:
+        lead = confirmation.lead_over(candidate)
+        look = findings.looks[candidate.schedule.scheduler]
+        figure.add_scatter(
+            x=[100 * lead.mean],
+            y=[_label(candidate)],
+            mode="markers",
+            marker={"symbol": look.symbol, "size": 11, "color": look.colour},
+            error_x={
+                "type": "data",
+                "array": [100 * lead.margin],
+                "color": look.colour,
+                "thickness": 2,
+            },
+            hovertemplate=f"{_hover(candidate)}<br>the winner has "
+            f"{confirmation.compared(candidate)}<extra></extra>",
+        )
+    _as_rows(figure, len(others), f"winner's lead: {plain(confirmation.metric.better)} by (%)")
+    figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1.5, "dash": "dash"})
+    ahead = [c for c in others if confirmation.is_ahead_of(c)]
+    text = (
+        f"The lead of trial {confirmation.winner.trial} is beyond noise over {len(ahead)} of "
+        f"{counted(len(others), 'candidate')}; an interval that reaches below 0 is within it."
+    )
+    rows = [[str(c.trial), c.schedule.scheduler, confirmation.compared(c)] for c in others]
+    return Picture(
+        "leads",
+        "The winner's lead over each candidate, with 95 % intervals",
+        figure,
+        text,
+        Table(["trial", "scheduler", "the winner has"], rows),
+    )
+
+
+def _as_rows(figure: go.Figure, rows: int, title: str) -> None:
+    styled(
+        figure,
+        height=90 + 34 * rows,
+        xaxis={"title": {"text": title}},
+        yaxis={"autorange": "reversed", "type": "category"},
+    )
+
+
+def _label(candidate: Candidate) -> str:
+    return f"{plain(candidate.schedule.scheduler)}, trial {candidate.trial}"
+
+
+def _hover(candidate: Candidate) -> str:
+    return f"<b>trial {candidate.trial}</b><br>{plain(candidate.schedule.describe())}"
+
+
+def _margin(candidate: Candidate) -> str:
+    interval = candidate.interval
+    return f" ± {interval.margin:.2g}" if interval.is_finite else ""
+
+
+def _table(confirmation: Confirmation) -> Table:
+    rows = []
+    for candidate, rank in zip(confirmation.candidates, confirmation.mean_ranks(), strict=True):
+        is_winner = candidate is confirmation.winner
+        rows.append(
+            [
+                str(candidate.trial),
+                candidate.schedule.scheduler,
+                number(candidate.schedule.lr),
+                number(candidate.schedule.decay),
+                f"{number(candidate.interval.mean)}{_margin(candidate)}",
+                _lead(confirmation, candidate) if not is_winner else "",
+                str(len(candidate.val_mse)),
+                number(rank),
+                "yes" if confirmation.dropped_out(candidate) else "",
+            ]
+        )
+    header = [
+        "trial",
+        "scheduler",
+        "lr",
+        "decay",
+        f"mean {confirmation.metric.short}",
+        "winner's lead",
+        "seeds",
+    ]
+    return Table([*header, "mean rank", "dropped out"], rows, "Every run is in confirm.csv.")
+
+
+def _lead(confirmation: Confirmation, candidate: Candidate) -> str:
+    if not math.isfinite(candidate.interval.mean):
+        return "diverged or failed"
+    lead = confirmation.lead_over(candidate)
+    interval = f" ({percent(lead.low)} to {percent(lead.high)})" if lead.is_finite else ""
+    return f"{percent(lead.mean)}{interval}"

@@ -1,0 +1,198 @@
+"""Courses over training: the winner's rate, and validation curves side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from sweep.base.wording import counted, number
+from sweep.confirm.verdict import BASELINE
+from sweep.report.figures.picture import Picture, Table, log_axis, styled
+from sweep.report.findings import (
+    AVERAGED,
+    RAW,
+    Ended,
+    Findings,
+    column,
+    is_wide,
+    plain,
+    rate_course,
+)
+from sweep.report.palette import NEUTRAL
+
+_WINNER, _OTHER = 3.2, 1.6
+_MOST_FAMILIES = 14
+
+
+def rate_figure(findings: Findings) -> Picture | None:
+    """The winner's learning rate at each step, with the best constant rate as a line."""
+    best = findings.summary.best
+    if best is None or findings.of(best).record.curve == ():
+        return None
+    winner = findings.of(best)
+    total, epochs = best.total_steps, findings.config.epochs
+    at, rates = rate_course(best.schedule, winner.record, total, epochs)
+    look = findings.looks[best.schedule.scheduler]
+    steps = at * (total / epochs) + 1 if total else at
+    figure = go.Figure()
+    if constant := findings.best_constant:
+        figure.add_scatter(
+            x=[0, epochs],
+            y=[constant.schedule.lr] * 2,
+            mode="lines",
+            name="best constant rate",
+            line={"color": NEUTRAL, "width": _OTHER, "dash": "dot"},
+            hovertemplate=f"{constant.hover()}<extra></extra>",
+        )
+    figure.add_scatter(
+        x=at,
+        y=rates,
+        mode="lines",
+        name=plain(best.schedule.scheduler),
+        line={"color": look.colour, "width": _WINNER},
+        customdata=np.round(steps),
+        hovertemplate=f"step %{{customdata}}, epoch %{{x:.2f}}<br>rate %{{y:.4g}}"
+        f"<br>trial {best.number}<extra></extra>",
+    )
+    log = is_wide(rates)
+    styled(
+        figure,
+        height=320,
+        legend=len(figure.data) > 1,
+        xaxis={"title": {"text": "epoch"}, "range": [0, epochs]},
+        yaxis=log_axis("learning rate", log) | ({} if log else {"rangemode": "tozero"}),
+    )
+    return Picture("rates", "Learning rate over training", figure, _rate_facts(findings, rates))
+
+
+def _rate_facts(findings: Findings, rates: Any) -> str:
+    best = findings.summary.best
+    assert best is not None
+    top = int(np.argmax(rates))
+    where = top / max(len(rates) - 1, 1) * findings.config.epochs
+    horizon = f", {counted(best.total_steps, 'step')}" if best.total_steps else ""
+    text = (
+        f"The rate of trial {best.number} starts at {number(rates[0])}, is highest, "
+        f"{number(rates[top])}, {'from the start' if top == 0 else f'after {where:.3g} epochs'}, "
+        f"and ends at {number(rates[-1])} ({counted(findings.config.epochs, 'epoch')}{horizon})."
+    )
+    if constant := findings.best_constant:
+        text += f" The best constant rate is {number(constant.schedule.lr)}."
+    return text
+
+
+def learning_curves(findings: Findings) -> Picture | None:
+    """The winner's validation MSE after each epoch, beside the best of each other scheduler."""
+    if findings.summary.best is None:
+        return None
+    winner = findings.of(findings.summary.best)
+    scheduler = winner.schedule.scheduler
+    others = [t for t in findings.best_of_each() if t.schedule.scheduler != scheduler]
+    shown = [winner, *others[:_MOST_FAMILIES]]
+    constant = findings.best_constant
+    if constant and not any(t.schedule.scheduler == BASELINE for t in shown):
+        shown.append(constant)
+    figure = go.Figure()
+    for trial in reversed(shown):
+        _add_curve(figure, findings, trial, winner=trial is winner)
+    for trial in shown:
+        if trial is winner or trial.schedule.scheduler == BASELINE:
+            _add_other_weights(figure, findings, trial)
+    values = [v for trial in shown for v in _counted(findings, trial)]
+    log = is_wide(values, 4.0)
+    styled(
+        figure,
+        height=420,
+        legend=True,
+        xaxis={"title": {"text": "epoch"}},
+        yaxis=log_axis(findings.mse_title, log),
+        legend_traceorder="reversed",
+    )
+    return Picture(
+        "learning-curves",
+        "Validation curves: the best trial of each scheduler",
+        figure,
+        _curve_facts(findings, shown),
+        _curve_table(findings, shown),
+    )
+
+
+def _add_curve(figure: go.Figure, findings: Findings, trial: Ended, winner: bool) -> None:
+    values = [v if math.isfinite(v) else None for v in _counted(findings, trial)]
+    scheduler = trial.schedule.scheduler
+    look = findings.looks[scheduler]
+    figure.add_scatter(
+        x=list(range(1, len(values) + 1)),
+        y=values,
+        mode="lines+markers" if len(values) < 3 else "lines",
+        name=f"<b>{plain(scheduler)}</b>" if winner else plain(scheduler),
+        line={"color": look.colour, "width": _WINNER if winner else _OTHER, "dash": look.dash},
+        hovertemplate=f"{trial.hover()}<br>epoch %{{x}}: %{{y:.4g}}<extra></extra>",
+    )
+    epoch = trial.record.best_epoch(findings.config.objective, findings.metric)
+    if winner and epoch:
+        figure.add_scatter(
+            x=[epoch],
+            y=[trial.val_mse],
+            mode="markers",
+            showlegend=False,
+            marker={"color": look.colour, "size": 11, "line": {"color": NEUTRAL, "width": 1}},
+            hovertemplate=f"{trial.hover()}<br>what counts: epoch {epoch}<extra></extra>",
+        )
+
+
+def _counted(findings: Findings, trial: Ended) -> list[float]:
+    """The validation MSE after each epoch of the weights that count in this study."""
+    return column(trial.record, AVERAGED if findings.config.objective == "averaged" else RAW)
+
+
+def _add_other_weights(figure: go.Figure, findings: Findings, trial: Ended) -> None:
+    """The validation MSE of the running mean of the weights; of the raw ones if that counts."""
+    counts = findings.config.objective == "averaged"
+    kind, values = ("raw", RAW) if counts else ("averaged", AVERAGED)
+    course = column(trial.record, values)
+    if not any(map(math.isfinite, course)):
+        return
+    scheduler = trial.schedule.scheduler
+    figure.add_scatter(
+        x=list(range(1, len(course) + 1)),
+        y=[value if math.isfinite(value) else None for value in course],
+        mode="lines",
+        name=f"{plain(scheduler)}, {kind} weights",
+        line={"color": findings.looks[scheduler].colour, "width": _OTHER, "dash": "longdashdot"},
+        hovertemplate=f"{trial.hover()}<br>epoch %{{x}}: %{{y:.4g}} with {kind} weights"
+        "<extra></extra>",
+    )
+
+
+def _curve_facts(findings: Findings, shown: Sequence[Ended]) -> str:
+    winner = shown[0]
+    epoch = winner.record.best_epoch(findings.config.objective, findings.metric)
+    text = (
+        f"Trial {winner.number} ({winner.schedule.describe()}) reaches {number(winner.val_mse)} "
+        f"after epoch {epoch} of {len(winner.record.curve)}."
+    )
+    others = [f"{t.schedule.scheduler} {number(t.val_mse)}" for t in shown[1:]]
+    if others:
+        text += f" The best of the others: {', '.join(others)}."
+    averaged = [v for v in column(winner.record, AVERAGED) if math.isfinite(v)]
+    if averaged and findings.config.objective != "averaged":
+        text += f" The winner's averaged weights end at {number(averaged[-1])}."
+    return text
+
+
+def _curve_table(findings: Findings, shown: Sequence[Ended]) -> Table:
+    length = max(len(trial.record.curve) for trial in shown)
+    every = np.unique(np.linspace(1, length, min(length, 12)).round().astype(int))
+    rows = [
+        [str(t.number), t.schedule.scheduler]
+        + [number(c[e - 1]) if e <= len(c) else "" for e in every]
+        for t in shown
+        for c in [_counted(findings, t)]
+    ]
+    more = "" if len(every) == length else "Every epoch is in epochs.csv."
+    return Table(["trial", "scheduler", *(f"epoch {e}" for e in every)], rows, more)

@@ -1,0 +1,121 @@
+"""How the winner does on rows that nothing else has looked at."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from sweep.base.wording import counted, number, percent
+from sweep.report.figures.picture import Picture, Table, styled
+from sweep.report.findings import Findings, plain
+from sweep.report.palette import ACCENT, NEUTRAL
+
+_MOST_ROWS = 2000
+_MOST_BINS = 40
+
+
+def prediction_figure(findings: Findings) -> Picture | None:
+    """The prediction of each test row against its truth."""
+    rows = _rows(findings)
+    if rows is None:
+        return None
+    truth, predicted = rows
+    kept = np.arange(len(truth))
+    if len(kept) > _MOST_ROWS:
+        kept = np.sort(np.random.default_rng(0).choice(len(truth), _MOST_ROWS, replace=False))
+    ends = [float(min(truth.min(), predicted.min())), float(max(truth.max(), predicted.max()))]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=ends,
+        y=ends,
+        mode="lines",
+        hoverinfo="skip",
+        line={"color": NEUTRAL, "width": 1.5, "dash": "dash"},
+    )
+    figure.add_scatter(
+        x=truth[kept],
+        y=predicted[kept],
+        mode="markers",
+        marker={"color": ACCENT, "size": 6, "opacity": 0.55},
+        customdata=kept + 2,
+        hovertemplate="truth %{x:.5g}<br>prediction %{y:.5g}<br>line %{customdata} of "
+        "predictions.csv<extra></extra>",
+    )
+    target = plain(findings.target) or "target"
+    styled(
+        figure,
+        height=380,
+        xaxis={"title": {"text": f"true {target}"}},
+        yaxis={"title": {"text": f"predicted {target}"}},
+    )
+    test = findings.summary.test
+    score = f"R² {number(test.r2)}, MSE {number(test.mse)}" if test else ""
+    some = f" {_MOST_ROWS:,} of them, drawn at random, are shown." if len(truth) > len(kept) else ""
+    correlation = _correlation(truth, predicted)
+    text = (
+        f"{counted(len(truth), 'test row')}: {score}. The closer to the dashed line, the better; "
+        f"the correlation of prediction and truth is {number(correlation)}.{some}"
+    )
+    return Picture("predictions", "Prediction against truth on the test rows", figure, text)
+
+
+def residual_figure(findings: Findings) -> Picture | None:
+    """How often the prediction is off by how much."""
+    rows = _rows(findings)
+    if rows is None:
+        return None
+    residuals = rows[1] - rows[0]
+    low, high = np.quantile(residuals, [0.005, 0.995])
+    inside = residuals[(residuals >= low) & (residuals <= high)]
+    bins = min(_MOST_BINS, max(5, round(2 * len(residuals) ** (1 / 3))))
+    counts, edges = np.histogram(inside, bins)
+    figure = go.Figure()
+    figure.add_bar(
+        x=(edges[:-1] + edges[1:]) / 2,
+        y=counts,
+        width=np.diff(edges),
+        marker={"color": ACCENT, "line": {"color": NEUTRAL, "width": 0.5}},
+        customdata=np.stack([edges[:-1], edges[1:]], axis=1),
+        hovertemplate="%{customdata[0]:.4g} to %{customdata[1]:.4g}: %{y} rows<extra></extra>",
+    )
+    target = plain(findings.target) or "target"
+    styled(
+        figure,
+        height=300,
+        bargap=0,
+        xaxis={"title": {"text": f"prediction - truth ({target})"}},
+        yaxis={"title": {"text": "test rows"}},
+    )
+    middle, spread = float(np.median(residuals)), np.quantile(residuals, [0.05, 0.95])
+    over = percent(float(np.mean(residuals > 0)))
+    beyond = len(residuals) - len(inside)
+    text = (
+        f"Half of the residuals are below {number(middle)}, nine in ten lie between "
+        f"{number(float(spread[0]))} and {number(float(spread[1]))}; {over} of the predictions "
+        f"are too high."
+    )
+    if beyond:
+        text += f" {counted(beyond, 'row')} further out are not drawn."
+    quantiles = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+    values = np.quantile(residuals, quantiles)
+    table = Table(
+        ["share of rows below", "prediction - truth"],
+        [[percent(q), number(float(v))] for q, v in zip(quantiles, values, strict=True)],
+    )
+    return Picture("residuals", "Residuals on the test rows", figure, text, table)
+
+
+def _rows(findings: Findings) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Truth and prediction of the test rows whose numbers are finite; None without any."""
+    if findings.predictions is None:
+        return None
+    frame = findings.predictions[["y", "prediction"]].astype(float)
+    rows = frame[np.isfinite(frame).all(axis=1)].to_numpy()
+    return (rows[:, 0], rows[:, 1]) if len(rows) else None
+
+
+def _correlation(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> float | None:
+    if len(truth) < 2 or not truth.std() or not predicted.std():
+        return None
+    return float(np.corrcoef(truth, predicted)[0, 1])

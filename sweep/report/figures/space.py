@@ -1,0 +1,291 @@
+"""Where in the search space the good trials lie, and which parameters mattered."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import optuna
+import plotly.graph_objects as go
+from optuna.exceptions import ExperimentalWarning
+from optuna.importance import PedAnovaImportanceEvaluator
+from optuna.trial import TrialState
+
+from sweep.base.wording import counted, number
+from sweep.report.figures.picture import Picture, Table, log_axis, styled
+from sweep.report.findings import MOST_POINTS, Ended, Findings, is_wide, plain
+from sweep.report.importance import BEST_SHARE
+from sweep.report.in_memory import in_memory
+from sweep.report.palette import ACCENT, GOOD_TO_BAD, NEUTRAL, SECOND
+from sweep.search.tables import completed
+from sweep.study.space import Range
+
+_MOST_IN_A_RANGE = 400
+_MARKS = {"pruned": "circle-open", "diverged": "x-thin", "failed": "triangle-down-open"}
+
+
+def lr_decay_maps(findings: Findings) -> list[Picture]:
+    """For each scheduler its trials on peak rate and decay, coloured by validation MSE.
+
+    Where every trial of a scheduler has the same decay, its validation MSE is the height.
+    """
+    scale = colour_range(findings)
+    if scale is None:
+        return []
+    pictures = []
+    kept = findings.shown
+    for row in findings.summary.schedulers:
+        mine = [trial for trial in kept if trial.schedule.scheduler == row.name]
+        if any(trial.val_mse is not None for trial in mine):
+            pictures.append(_map(findings, row.name, mine, scale))
+    return pictures
+
+
+def colour_range(findings: Findings) -> tuple[float, float] | None:
+    """The validation MSEs that the colours of the maps run between: the best, and the median."""
+    values = [t.val_mse for t in findings.trials if t.ending == "completed" and t.val_mse]
+    if not values:
+        return None
+    loss = findings.metric.loss
+    best, median = min(map(loss, values)), float(np.median([loss(value) for value in values]))
+    worse = median if median > best else best + abs(best) * 0.01 + 1e-12
+    return loss(best), loss(worse)
+
+
+def _map(
+    findings: Findings, scheduler: str, trials: Sequence[Ended], scale: tuple[float, float]
+) -> Picture:
+    space = findings.config.search_space
+    flat = len({trial.schedule.decay for trial in trials}) == 1
+    drawn = [t for t in trials if t.val_mse is not None and (t.val_mse > 0 or not flat)]
+    figure = go.Figure()
+    for ending in ("failed", "diverged", "pruned", "completed"):
+        some = [trial for trial in (drawn if flat else trials) if trial.ending == ending]
+        if some:
+            _add_trials(figure, some[::-1], ending, flat, scale)  # the best ones on top
+    best = findings.summary.best
+    for winner in (trial for trial in trials if best and trial.number == best.number):
+        figure.add_scatter(
+            x=[winner.schedule.lr],
+            y=[winner.val_mse if flat else winner.schedule.decay],
+            mode="markers",
+            showlegend=False,
+            hoverinfo="skip",
+            marker={"symbol": "circle-open", "size": 19, "color": ACCENT, "line": {"width": 2.5}},
+        )
+    lr, decay = space.shared["lr"], space.shared["decay"]
+    wide = is_wide([trial.val_mse or np.nan for trial in drawn], 4.0)
+    styled(
+        figure,
+        height=300,
+        xaxis=_axis("peak learning rate", lr),
+        yaxis=log_axis(plain(findings.metric.title), wide) if flat else _axis("decay", decay),
+        margin={"l": 56, "r": 12, "t": 8, "b": 48},
+    )
+    return Picture(
+        f"map-{_slug(scheduler)}",
+        f"{scheduler}: {findings.metric.title} over peak rate{'' if flat else ' and decay'}",
+        figure,
+        _map_facts(scheduler, trials, flat),
+    )
+
+
+def _axis(title: str, bounds: Range) -> dict[str, Any]:
+    """Over a range with a little room, on its own scale."""
+    low, high = bounds.low, bounds.high
+    axis: dict[str, Any] = {"title": {"text": title}}
+    if bounds.fixed:
+        return axis
+    if not bounds.log:
+        room = 0.04 * (high - low)
+        return axis | {"range": [low - room, high + room]}
+    low, high = np.log10(low), np.log10(high)
+    room = 0.04 * (high - low)
+    factors = (1,) if high - low > 2 else (1, 2, 5)
+    powers = range(int(np.floor(low)), int(np.ceil(high)) + 1)
+    ticks = [factor * 10.0**power for power in powers for factor in factors]
+    labels = [f"{tick:g}" for tick in ticks]
+    return axis | {
+        "type": "log",
+        "range": [low - room, high + room],
+        "tickvals": ticks,
+        "ticktext": labels,
+    }
+
+
+def _add_trials(
+    figure: go.Figure,
+    trials: Sequence[Ended],
+    ending: str,
+    flat: bool,
+    scale: tuple[float, float],
+) -> None:
+    marker: dict[str, Any] = {"symbol": _MARKS.get(ending, "circle"), "size": 7, "color": NEUTRAL}
+    if ending == "completed":
+        marker |= {
+            "size": 10,
+            "color": [t.metric.loss(t.val_mse or 0.0) for t in trials],
+            "colorscale": [list(stop) for stop in GOOD_TO_BAD],
+            "cmin": trials[0].metric.loss(scale[0]),
+            "cmax": trials[0].metric.loss(scale[1]),
+            "line": {"color": NEUTRAL, "width": 0.7},
+        }
+    else:
+        marker["line"] = {"color": NEUTRAL, "width": 1.2}
+    figure.add_scatter(
+        x=[trial.schedule.lr for trial in trials],
+        y=[trial.val_mse if flat else trial.schedule.decay for trial in trials],
+        mode="markers",
+        name=ending,
+        marker=marker,
+        text=[trial.hover() for trial in trials],
+        hovertemplate="%{text}<extra></extra>",
+    )
+
+
+def _map_facts(scheduler: str, trials: Sequence[Ended], flat: bool) -> str:
+    completed = [t for t in trials if t.ending == "completed" and t.val_mse is not None]
+    shown = f"{scheduler}: {counted(len(trials), 'trial')}, {len(completed)} completed"
+    if not completed:
+        return f"{shown}."
+    best = completed[0]
+    at = "" if flat else f", decay {number(best.schedule.decay)}"
+    text = (
+        f"{shown}; the best, trial {best.number}, reaches {number(best.val_mse)} at "
+        f"lr {number(best.schedule.lr)}{at}."
+    )
+    quarter = completed[: max(1, len(completed) // 4)]
+    if len(quarter) < 2:
+        return text
+    spans = [f"lr {_span([t.schedule.lr for t in quarter])}"]
+    if not flat:
+        spans.append(f"decay {_span([t.schedule.decay for t in quarter])}")
+    return f"{text} Its best {len(quarter)} lie at {' and '.join(spans)}."
+
+
+def _span(values: Sequence[float]) -> str:
+    return f"{number(min(values))} to {number(max(values))}"
+
+
+def _slug(name: str) -> str:
+    return "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower())
+
+
+def importance_figure(findings: Findings) -> Picture | None:
+    """How much each parameter mattered, by Optuna; None where nothing can be said."""
+    found = findings.summary.importance
+    if not found.shares:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        figure = optuna.visualization.plot_param_importances(
+            findings.in_memory,
+            evaluator=PedAnovaImportanceEvaluator(target_quantile=BEST_SHARE),
+            params=sorted(found.shares),
+        )
+    shares = {plain(name): share for name, share in found.shares.items()}
+    figure.update_traces(
+        marker_color=ACCENT,
+        hovertemplate="%{y}: %{x:.1%}<extra></extra>",
+        text=[f"{100 * shares.get(name, 0.0):.0f} %" for name in figure.data[0].y],
+    )
+    styled(
+        figure,
+        height=90 + 38 * len(shares),
+        xaxis={"title": {"text": "share of importance"}, "tickformat": ".0%", "dtick": 0.25},
+        yaxis={"title": None},
+        bargap=0.35,
+    )
+    figure.update_xaxes(range=[0, min(1.12, 1.2 * max(found.shares.values()))])
+    parts = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.shares.items())
+    rows = [[name, f"{100 * share:.1f} %"] for name, share in found.shares.items()]
+    return Picture(
+        "importance",
+        "What mattered",
+        figure,
+        f"Importance {found.note}: {parts}.",
+        Table(["parameter", "importance"], rows),
+    )
+
+
+def range_figures(findings: Findings) -> list[Picture]:
+    """The validation MSE over each parameter that all trials share, by Optuna's slice plot."""
+    ranked = _completed(findings)
+    if not ranked:
+        return []
+    known = [findings.by_number.get(trial.number) for trial in ranked]
+    hovers = [trial.hover() if trial else "" for trial in known]
+    return [
+        _range_figure(findings, name, bounds, ranked, hovers)
+        for name, bounds in findings.config.search_space.shared.items()
+        if not bounds.fixed and all(name in trial.params for trial in ranked)
+    ]
+
+
+def _range_figure(
+    findings: Findings,
+    name: str,
+    bounds: Range,
+    ranked: Sequence[optuna.trial.FrozenTrial],
+    hovers: Sequence[str],
+) -> Picture:
+    study = in_memory(ranked, findings.config.search_space, [name])
+    figure = optuna.visualization.plot_slice(study, params=[name])
+    used = [trial.params[name] for trial in study.get_trials(deepcopy=False)]
+    figure.update_traces(
+        marker={"color": ACCENT, "size": 6, "opacity": 0.6, "line": {"width": 0}},
+        text=hovers,
+        hovertemplate="%{text}<extra></extra>",
+    )
+    figure.update_traces(marker={"showscale": False, "colorscale": None, "colorbar": None})
+    values = [trial.values[0] for trial in ranked]
+    best = findings.summary.best
+    for trial, value in zip(ranked, used, strict=True):
+        if best is None or trial.number != best.number:
+            continue
+        figure.add_scatter(
+            x=[value],
+            y=[trial.values[0]],
+            mode="markers",
+            hoverinfo="skip",
+            marker={"symbol": "circle-open", "size": 17, "color": SECOND, "line": {"width": 2.5}},
+        )
+    styled(
+        figure,
+        height=260,
+        xaxis=_axis(
+            plain(name), replace(bounds, low=min(bounds.low, *used), high=max(bounds.high, *used))
+        ),
+        yaxis=log_axis(plain(findings.metric.title), is_wide(values, 4.0)),
+        margin={"l": 56, "r": 12, "t": 8, "b": 48},
+    )
+    has = _value(findings.of(best), name) if best else None
+    quarter = used[: max(1, len(used) // 4)]
+    return Picture(
+        f"range-{_slug(name)}",
+        f"{name}: {findings.metric.title} over its range",
+        figure,
+        f"{name} was searched over {bounds}; the winner has {number(has)}, "
+        f"the best quarter {_span(quarter)}.",
+    )
+
+
+def _value(trial: Ended, name: str) -> float | None:
+    """A parameter that all trials share."""
+    value = getattr(trial.suggestion, name, None)
+    return value if value is not None else getattr(trial.schedule, name, None)
+
+
+def _completed(findings: Findings) -> list[optuna.trial.FrozenTrial]:
+    """Completed trials, the best first; where they are many, ever fewer of the worse ones."""
+    trials = findings.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    ranked = [t for t in completed(trials, findings.metric) if np.isfinite(t.values[0])]
+    if len(ranked) <= MOST_POINTS:
+        return ranked
+    kept = np.geomspace(1, len(ranked), _MOST_IN_A_RANGE).round().astype(int) - 1
+    best = findings.summary.best
+    winner = [i for i, trial in enumerate(ranked) if best and trial.number == best.number]
+    return [ranked[index] for index in np.union1d(kept, winner).astype(int)]

@@ -1,0 +1,184 @@
+"""How the search went: its course, how trials ended, and the epochs that were saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import optuna
+import plotly.graph_objects as go
+
+from sweep.base.wording import counted, number, percent, verb
+from sweep.report.figures.picture import Picture, Table, log_axis, styled
+from sweep.report.findings import ENDINGS, Findings, is_wide, plain
+from sweep.report.palette import ACCENT, NEUTRAL, SECOND
+from sweep.study.metric import Metric
+
+_ENDING_COLOURS = {
+    "completed": ACCENT,
+    "pruned": "#0ba76d",
+    "diverged": SECOND,
+    "failed": "#c8243c",
+}
+_PATTERNS = {"completed": "", "pruned": "/", "diverged": "x", "failed": "."}
+"""For those who cannot tell the colours apart."""
+
+
+def history_figure(findings: Findings) -> Picture | None:
+    """The validation MSE of each completed trial and the best so far, by Optuna."""
+    if findings.summary.best is None:
+        return None
+    figure = optuna.visualization.plot_optimization_history(
+        findings.in_memory, target_name=findings.metric.title
+    )
+    points, course = figure.data[0], figure.data[1]
+    steps = [(int(t), float(v)) for t, v in zip(points.x, points.y, strict=True)]
+    improvements = _improvements(steps, findings.metric)
+    kept = {trial.number for trial in findings.shown}
+    trials = [findings.by_number[n] for n, _ in steps if n in kept]
+    points.update(
+        x=[trial.number for trial in trials],
+        y=[value for n, value in steps if n in kept],
+        text=[trial.hover() for trial in trials],
+        hovertemplate="%{text}<extra></extra>",
+        showlegend=False,
+        marker={
+            "size": 7,
+            "color": [findings.looks[t.schedule.scheduler].colour for t in trials],
+            "symbol": [findings.looks[t.schedule.scheduler].symbol for t in trials],
+        },
+    )
+    course.update(
+        x=[*(trial for trial, _ in improvements), steps[-1][0]],
+        y=[*(value for _, value in improvements), improvements[-1][1]],
+        name="best so far",
+        line={"color": NEUTRAL, "width": 2.2, "shape": "hv"},
+        hovertemplate="best after trial %{x}: %{y:.5g}<extra></extra>",
+    )
+    values = np.asarray(points.y, dtype=float)
+    for name in dict.fromkeys(t.schedule.scheduler for t in trials):
+        look = findings.looks[name]
+        marker = {"size": 7, "color": look.colour, "symbol": look.symbol}
+        figure.add_scatter(x=[None], y=[None], mode="markers", name=plain(name), marker=marker)
+    styled(
+        figure,
+        height=380,
+        legend=True,
+        xaxis={"title": {"text": "trial"}},
+        yaxis=log_axis(findings.mse_title, is_wide(values, 4.0)),
+    )
+    text = (
+        f"{counted(len(steps), 'completed trial')}; the best value {_moved(findings)} from "
+        f"{number(improvements[0][1])} in trial {improvements[0][0]} to "
+        f"{number(improvements[-1][1])} in trial {improvements[-1][0]}, in "
+        f"{counted(len(improvements) - 1, 'step')}."
+    )
+    rows = [[str(trial), number(value)] for trial, value in improvements]
+    table = Table(["trial", "best so far"], rows, "Every trial is in results.csv.")
+    return Picture("history", "Best value as trials ended", figure, text, table)
+
+
+def _moved(findings: Findings) -> str:
+    return "rose" if findings.metric.maximize else "fell"
+
+
+def _improvements(steps: list[tuple[int, float]], metric: Metric) -> list[tuple[int, float]]:
+    found: list[tuple[int, float]] = []
+    for trial, value in steps:
+        if not found or metric.is_better(value, found[-1][1]):
+            found.append((trial, value))
+    return found
+
+
+def outcome_figure(findings: Findings) -> Picture | None:
+    """How the trials of each scheduler ended."""
+    rows = [row for row in findings.summary.schedulers if row.trials]
+    if not rows:
+        return None
+    names = [plain(row.name) for row in rows]
+    figure = go.Figure()
+    for ending in ENDINGS:
+        counts = [getattr(row, ending) for row in rows]
+        if any(counts):
+            figure.add_bar(
+                y=names,
+                x=counts,
+                orientation="h",
+                name=ending,
+                marker=_filled(_ENDING_COLOURS[ending], _PATTERNS[ending]),
+                hovertemplate=f"%{{y}}: %{{x}} {ending}<extra></extra>",
+            )
+    _as_bars(figure, len(rows), "trials")
+    ended = findings.summary.counts
+    parts = [f"{getattr(ended, ending)} {ending}" for ending in ENDINGS]
+    have = verb(ended.ended, "has", "have")
+    text = f"Of {counted(ended.ended, 'trial')} that {have} ended, {', '.join(parts)}."
+    table = Table(
+        ["scheduler", "trials", *ENDINGS],
+        [[r.name, str(r.trials), *(str(getattr(r, e)) for e in ENDINGS)] for r in rows],
+    )
+    return Picture("outcomes", "How trials ended", figure, text, table)
+
+
+def epoch_figure(findings: Findings) -> Picture | None:
+    """The epochs that each scheduler's trials used, and those that early stops saved."""
+    epochs = findings.config.epochs
+    used: dict[str, int] = {}
+    saved: dict[str, int] = {}
+    for trial in findings.trials:
+        name = trial.schedule.scheduler
+        used[name] = used.get(name, 0) + len(trial.record.curve)
+        stopped = trial.ending in ("pruned", "diverged")
+        saved[name] = saved.get(name, 0) + (epochs - len(trial.record.curve) if stopped else 0)
+    if not sum(used.values()):
+        return None
+    names = [row.name for row in findings.summary.schedulers if row.name in used]
+    figure = go.Figure()
+    kinds: dict[str, tuple[Mapping[str, int], str, str]] = {
+        "trained": (used, ACCENT, ""),
+        "saved by early stops": (saved, NEUTRAL, "/"),
+    }
+    for kind, (counts, colour, pattern) in kinds.items():
+        figure.add_bar(
+            y=[plain(name) for name in names],
+            x=[counts[name] for name in names],
+            orientation="h",
+            name=kind,
+            marker={
+                "color": colour,
+                "pattern": {"shape": pattern, "fillmode": "overlay", "size": 6},
+            },
+            hovertemplate=f"%{{y}}: %{{x}} epochs {kind}<extra></extra>",
+        )
+    _as_bars(figure, len(names), "epochs")
+    total = sum(used.values())
+    text = (
+        f"{counted(total, 'epoch')} trained; early stops saved {sum(saved.values()):,}, "
+        f"{percent(findings.summary.epochs_saved)} of those that whole trials would have taken."
+    )
+    rows = [[name, str(used[name]), str(saved[name])] for name in names]
+    return Picture(
+        "epochs",
+        "Epochs trained and saved",
+        figure,
+        text,
+        Table(["scheduler", "trained", "saved"], rows),
+    )
+
+
+def _filled(colour: str, pattern: str) -> dict[str, Any]:
+    return {"color": colour, "pattern": {"shape": pattern, "fillmode": "overlay", "size": 6}}
+
+
+def _as_bars(figure: go.Figure, rows: int, title: str) -> None:
+    styled(
+        figure,
+        height=110 + 26 * rows,
+        legend=True,
+        barmode="stack",
+        legend_traceorder="normal",
+        bargap=0.3,
+        xaxis={"title": {"text": title}},
+        yaxis={"autorange": "reversed", "type": "category"},
+    )

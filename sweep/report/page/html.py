@@ -1,0 +1,156 @@
+"""The report as one HTML file that works offline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import jinja2
+import optuna
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from sweep.base.errors import SweepError
+from sweep.base.files import write_whole
+from sweep.base.wording import aligned, counted, duration, number, percent, verb
+from sweep.confirm.best_schedule import BestSchedule
+from sweep.report.figures.all import pictures
+from sweep.report.figures.picture import Picture
+from sweep.report.figures.space import colour_range
+from sweep.report.findings import ENDINGS, MOST_POINTS, Findings, gather
+from sweep.report.palette import GOOD_TO_BAD
+from sweep.report.terminal.gallery import torch_call
+from sweep.search.storage.urls import without_password
+from sweep.search.tables import REPORT
+from sweep.study.settings import StudyConfig
+
+_PARTS = files("sweep.report") / "page"
+
+
+def write_html(study: optuna.Study, config: StudyConfig, folder: Path) -> Path:
+    """Write `report.html` into a results folder.
+
+    Args:
+        study: Its trials; it may be running, empty, or without a completed trial.
+        config: Its settings.
+        folder: Its results.
+
+    Returns:
+        The file's path.
+    """
+    path = folder / REPORT
+    write_whole(path, to_html(gather(study, config, folder)))
+    return path
+
+
+def to_html(findings: Findings, drawn: Mapping[str, Picture] | None = None) -> str:
+    """The page: everything it needs is in it, and it asks no other host for anything."""
+    summary, drawn = findings.summary, drawn or pictures(findings)
+    best = summary.best
+    return _template().render(
+        summary=summary,
+        best=best,
+        figures=drawn,
+        maps=[picture for name, picture in drawn.items() if name.startswith("map-")],
+        ranges=[picture for name, picture in drawn.items() if name.startswith("range-")],
+        lowest=summary.top[0].val_mse if summary.top else None,
+        scale=colour_range(findings),
+        colours=[colour for _, colour in GOOD_TO_BAD],
+        thinned=MOST_POINTS if len(findings.trials) > MOST_POINTS else 0,
+        endings=ENDINGS,
+        code=_code(findings),
+        torch=torch_call(best.torch) if best and best.torch else "",
+        settings=_settings(findings.config),
+        objective=findings.config.objective,
+        when=_when(findings.study),
+        style=Markup(_part("report.css")),
+        script=Markup(_part("report.js")),
+        plotly=Markup(_plotly()),
+    )
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_part),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {
+        "number": number,
+        "aligned": aligned,
+        "percent": percent,
+        "duration": duration,
+        "counted": counted,
+        "verb": verb,
+        "sentence": _sentence,
+        "figure_json": _figure_json,
+    }
+    return environment.get_template("template.html")
+
+
+def _part(name: str) -> str:
+    return (_PARTS / name).read_text(encoding="utf-8")
+
+
+def _plotly() -> str:
+    """Plotly's own script; nothing in it may end the element that holds it."""
+    return str(get_plotlyjs()).replace("</script", "<\\/script")
+
+
+def script_safe(text: str) -> str:
+    """JSON that can stand in a script element: without `<`, `>`, `&` and line separators."""
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _figure_json(picture: Picture) -> Markup:
+    compact = json.dumps(json.loads(picture.figure.to_json()), separators=(",", ":"))
+    return Markup(script_safe(compact))
+
+
+def _sentence(text: str) -> str:
+    """With a capital letter and a full stop."""
+    ended = text if text.endswith((".", "!", "?")) else f"{text}."
+    return ended[:1].upper() + ended[1:]
+
+
+def _code(findings: Findings) -> str:
+    """The best schedule as Python that needs torch alone; empty if there is none."""
+    best, folder = findings.summary.best, findings.summary.folder
+    if best is None:
+        return ""
+    written, _ = BestSchedule.if_valid(folder)
+    if written and written.trial == best.number:
+        return written.to_code()
+    try:
+        return best.schedule.to_code()
+    except SweepError:
+        return ""
+
+
+def _settings(config: StudyConfig) -> str:
+    """The study file, as far as it may be passed on."""
+    if config.storage is not None:
+        config = config.model_copy(update={"storage": without_password(config.storage)})
+    return config.to_toml()
+
+
+def _when(study: optuna.Study) -> str:
+    """The days that trials were trained on: `2026-05-01` or `2026-05-01 to 2026-05-03`."""
+    times = [
+        moment
+        for trial in study.get_trials(deepcopy=False)
+        for moment in (trial.datetime_start, trial.datetime_complete)
+        if moment
+    ]
+    if not times:
+        return ""
+    first, last = min(times).date(), max(times).date()
+    return f"{first}" if first == last else f"{first} to {last}"

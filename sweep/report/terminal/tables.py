@@ -1,0 +1,382 @@
+"""A summary for the terminal."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from sweep.base.wording import aligned, counted, duration, number, percent
+from sweep.confirm.audit import Audit
+from sweep.confirm.intervals import Interval
+from sweep.confirm.verdict import Candidate, Confirmation
+from sweep.report.facts import Best, Summary, TrialFacts
+from sweep.report.terminal.curves import draw, draw_rate_curve, draw_rates
+from sweep.report.terminal.fitting import Column, FittingTable
+from sweep.report.terminal.gallery import torch_call
+from sweep.search.tables import AUDIT, BEST_CODE, CONFIRM, REPORT, RESULTS
+from sweep.study.metric import Metric
+
+_WIDEST_CHART = 100
+_BAR = 24
+_GAP = 2
+_NOMINAL_STEPS = 1000
+
+
+def full_report(summary: Summary, width: int = 80) -> Group:
+    """Everything that is known of a study.
+
+    Args:
+        summary: What it found.
+        width: Of the terminal, in characters.
+    """
+    parts: list[RenderableType] = [best_panel(summary), Text()]
+    if summary.best:
+        chart = min(width, _WIDEST_CHART)
+        parts += [winner_rates(summary.best, chart), Text()]
+        parts += [learning_curve(summary, chart), Text()]
+    if summary.confirmation:
+        parts += [confirmation_table(summary.confirmation), Text()]
+    parts += [scheduler_table(summary), Text()]
+    if summary.top:
+        parts += [top_table(summary), Text()]
+    parts += [importance_bars(summary), Text()]
+    if summary.best and summary.best.edges:
+        parts += [edge_list(summary.best), Text()]
+    parts.append(next_steps(summary, summary.folder, width, reported=True))
+    return Group(*parts)
+
+
+def run_ending(summary: Summary, folder: Path, width: int = 80) -> Group:
+    """What a sweep says when it ends: the winner, how the schedulers compare, what is next."""
+    parts: list[RenderableType] = [best_panel(summary), Text()]
+    if summary.best:
+        parts += [winner_rates(summary.best, min(width, _WIDEST_CHART)), Text()]
+    if summary.confirmation:
+        parts += [confirmation_table(summary.confirmation), Text()]
+    parts += [scheduler_table(summary), Text()]
+    if summary.best and summary.best.edges:
+        parts += [edge_list(summary.best), Text()]
+    parts.append(next_steps(summary, folder, width))
+    return Group(*parts)
+
+
+def best_panel(summary: Summary) -> Panel:
+    """The winner, what it is measured against, and what the search cost."""
+    facts = Table.grid(padding=(0, 2, 0, 0))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column(overflow="fold")
+    for name, text in _facts(summary):
+        facts.add_row(name, Text(text))
+    best = summary.best
+    headline = Text(summary.headline)
+    if best:
+        headline.stylize("bold", 0, len(best.schedule.describe()))
+    title = Text(f" {summary.study} ", style="bold")
+    return Panel(
+        Group(headline, Text(), facts), title=title, title_align="left", border_style="dim"
+    )
+
+
+def _facts(summary: Summary) -> list[tuple[str, str]]:
+    best, rows = summary.best, [("trials", _spent(summary))]
+    if summary.trained_on:
+        rows.append(("trained on", summary.trained_on))
+    if summary.shares:
+        rows.append(("shares", summary.shares))
+    if summary.failure:
+        rows.append(("failed with", summary.failure))
+    if best is None:
+        return rows
+    compared = []
+    if summary.confirmation:
+        compared.append(("how sure", summary.confirmation.verdict))
+        compared.append(("luck", summary.luck))
+    compared.append(("constant rate", summary.gain))
+    if summary.has_rival:
+        compared.append(("next best", summary.rivalry))
+    if summary.carried_over:
+        compared.append(("carried over", summary.carried_over.sentence))
+    compared += [("note" if i == 0 else "", text) for i, text in enumerate(summary.cautions)]
+    if summary.test:
+        score = summary.test
+        value = f"MSE {number(score.mse)}, R² {number(score.r2)} on {counted(score.rows, 'row')}"
+        compared.append(("test", f"{value} that the search never saw"))
+    if summary.mse_unit:
+        compared.append(("MSE in", summary.mse_unit))
+    if best.torch:
+        compared.append(("torch", torch_call(best.torch)))
+    return compared + rows
+
+
+def _spent(summary: Summary) -> str:
+    counts = summary.counts
+    named = ("completed", "pruned", "diverged", "failed", "unfinished")
+    parts = [f"{getattr(counts, name)} {name}" for name in named if getattr(counts, name)]
+    ended = f"{', '.join(parts) or 'none'} of {counts.asked}"
+    if not summary.epochs_trained:
+        return ended
+    worked = f"{counted(summary.epochs_trained, 'epoch')} in {duration(summary.worker_secs)}"
+    saved = summary.epochs_saved
+    stops = f"; early stops saved {percent(saved)}" if saved else ""
+    return f"{ended}; {worked} of worker time{stops}"
+
+
+def confirmation_table(confirmation: Confirmation) -> FittingTable:
+    """The candidates on fresh seeds, the winner first."""
+    candidates = confirmation.candidates
+    intervals = [candidate.interval for candidate in candidates]
+    schedules = [candidate.schedule for candidate in candidates]
+    ranks = confirmation.mean_ranks()
+    return FittingTable(
+        "On fresh seeds",
+        (
+            Column("trial", [str(candidate.trial) for candidate in candidates]),
+            Column("scheduler", [s.scheduler for s in schedules], justify="left"),
+            Column(
+                f"mean {confirmation.metric.short}",
+                [aligned(interval.mean) for interval in intervals],
+            ),
+            Column("95 %", [_margin(interval) for interval in intervals]),
+            Column("winner's lead", [_lead(confirmation, c) for c in candidates], 1, "left"),
+            Column("seeds", [str(interval.count) for interval in intervals], 2),
+            Column("mean rank", [aligned(rank) for rank in ranks], 5),
+            Column("lr", [number(s.lr) for s in schedules], 3, "left"),
+            Column("decay", [number(s.decay) for s in schedules], 4, "left"),
+        ),
+        elsewhere=f"every run is in {CONFIRM}",
+    )
+
+
+def _margin(interval: Interval) -> str:
+    return f"± {interval.margin:.2g}" if interval.is_finite else number(None)
+
+
+def _lead(confirmation: Confirmation, candidate: Candidate) -> str:
+    if candidate is confirmation.winner:
+        return ""
+    if not math.isfinite(candidate.interval.mean):
+        return "diverged or failed"
+    lead = confirmation.lead_over(candidate)
+    interval = f" ({percent(lead.low)} to {percent(lead.high)})" if lead.is_finite else ""
+    out = ", dropped out" if confirmation.dropped_out(candidate) else ""
+    return f"{percent(lead.mean)}{interval}{out}"
+
+
+def audit_report(found: Audit) -> Group:
+    """What an audit found, and the trials that did best in it."""
+    best = found.audited[:10]
+    schedules = [one.schedule for one in best]
+    metric = found.metric
+    lead = [metric.lead(one.val_mse, found.best_val_mse) or 0.0 for one in best]
+    table = FittingTable(
+        "Pruned trials, trained to their end",
+        (
+            Column("trial", [str(one.trial) for one in best]),
+            Column("scheduler", [schedule.scheduler for schedule in schedules], justify="left"),
+            Column(_value_title(metric), [aligned(one.val_mse) for one in best]),
+            Column("against the best", [_better_or_worse(share) for share in lead], 1, "left"),
+            Column("pruned at epoch", [str(one.pruned_at) for one in best], 2),
+            Column("lr", [number(schedule.lr) for schedule in schedules], 3, "left"),
+            Column("decay", [number(schedule.decay) for schedule in schedules], 4, "left"),
+        ),
+        elsewhere=f"every trial is in {AUDIT}",
+        highlight_first=bool(found.better),
+    )
+    sentences = [Text(f"{text[0].upper()}{text[1:]}.") for text in found.sentences]
+    return Group(*sentences, Text(), table)
+
+
+def _better_or_worse(lead: float) -> str:
+    if not math.isfinite(lead):
+        return "diverged or failed"
+    return f"{percent(abs(lead))} {'better' if lead > 0 else 'worse'}"
+
+
+def scheduler_table(summary: Summary) -> FittingTable:
+    """What each scheduler came to, the best first."""
+    rows = summary.schedulers
+    bests = [row.best for row in rows]
+
+    def counts(name: str) -> list[str]:
+        return [str(getattr(row, name)) for row in rows]
+
+    return FittingTable(
+        "Schedulers",
+        (
+            Column("scheduler", [row.name for row in rows], justify="left"),
+            Column(
+                f"best {summary.metric.short}",
+                [aligned(best.val_mse if best else None) for best in bests],
+            ),
+            Column("behind", [_behind(summary, best) for best in bests], rank=8),
+            Column("median", [aligned(row.median_val_mse) for row in rows], rank=4),
+            Column("best lr", [_lr(best) for best in bests], 1, "left"),
+            Column("decay", [_decay(best) for best in bests], 2, "left"),
+            Column("trials", counts("trials"), rank=3),
+            Column("completed", counts("completed"), rank=7),
+            Column("pruned", counts("pruned"), rank=5),
+            Column("diverged", counts("diverged"), rank=6),
+            Column("failed", counts("failed"), rank=6),
+        ),
+        elsewhere=f"every trial is in {RESULTS}",
+        highlight_first=bests[0] is not None if bests else False,
+    )
+
+
+def _behind(summary: Summary, trial: TrialFacts | None) -> str:
+    """How far behind the best of the search, which need not be the winner."""
+    first = summary.schedulers[0].best
+    if trial is None or first is None or trial is first or not trial.val_mse:
+        return ""
+    return percent(summary.metric.lead(first.val_mse, trial.val_mse) or 0.0)
+
+
+def _value_title(metric: Metric) -> str:
+    """Of a column: `val MSE`."""
+    return "val MSE" if metric.is_mse else metric.name
+
+
+def _lr(trial: TrialFacts | None) -> str:
+    return number(trial.schedule.lr if trial else None)
+
+
+def _decay(trial: TrialFacts | None) -> str:
+    if trial is None:
+        return number(None)
+    shape = trial.schedule.shape
+    return number(trial.schedule.decay if shape is None or shape.uses_decay else None)
+
+
+def top_table(summary: Summary) -> FittingTable:
+    """The best trials."""
+    top = summary.top
+    schedules = [trial.schedule for trial in top]
+    epochs = ["" if trial.best_epoch is None else str(trial.best_epoch) for trial in top]
+    return FittingTable(
+        "Best trials",
+        (
+            Column("trial", [str(trial.number) for trial in top]),
+            Column("scheduler", [schedule.scheduler for schedule in schedules], justify="left"),
+            Column(_value_title(summary.metric), [aligned(trial.val_mse) for trial in top]),
+            Column("R²", [aligned(trial.r2) for trial in top], 6),
+            Column("epoch", epochs, 7),
+            Column("lr", [number(schedule.lr) for schedule in schedules], 1, "left"),
+            Column("decay", [_decay(trial) for trial in top], 2, "left"),
+            Column("warm-up", [_warmup(trial) for trial in top], 4),
+            Column("parameters", [own_parameters(trial) for trial in top], 5, "left"),
+        ),
+        elsewhere=f"every trial is in {RESULTS}",
+    )
+
+
+def _warmup(trial: TrialFacts) -> str:
+    return percent(trial.schedule.warmup) if trial.schedule.warmup else number(None)
+
+
+def own_parameters(trial: TrialFacts) -> str:
+    """A schedule's own parameters: `cycles 3, t_mult 1`."""
+    return ", ".join(
+        f"{name} {number(value) if isinstance(value, float) else value}"
+        for name, value in trial.schedule.params.items()
+    )
+
+
+def importance_bars(summary: Summary) -> RenderableType:
+    """A bar for each parameter that was searched, or why there is none."""
+    found = summary.importance
+    title = Text("What mattered", style="bold")
+    if not found.shares:
+        return Group(title, Text(found.note, style="dim"))
+    bars = Table.grid(padding=(0, 2, 0, 0))
+    bars.add_column(no_wrap=True)
+    bars.add_column(justify="right", no_wrap=True)
+    bars.add_column(no_wrap=True)
+    for name, share in found.shares.items():
+        bars.add_row(Text(name), f"{100 * share:.0f} %", Text("█" * round(_BAR * share), "cyan"))
+    return Group(title.append(f" {found.note}", style="not bold dim"), bars)
+
+
+def winner_rates(best: Best, width: int) -> Text:
+    """The rate over the best trial's epochs.
+
+    Drawn step by step where the schedule says it; else from the first and the last rate of each
+    epoch, as the trial recorded them.
+    """
+    epochs = (0.0, float(best.epochs))
+    shape = best.schedule.shape
+    if shape and not shape.per_epoch:
+        steps = best.total_steps or _NOMINAL_STEPS
+        return draw_rates(best.schedule, steps, width=width, x_label="epochs", x_range=epochs)
+    curve = best.curve
+    recorded = [
+        rate for pair in zip(curve["lr_first"], curve["lr_last"], strict=True) for rate in pair
+    ]
+    return draw_rate_curve(recorded, width=width, x_label="epochs", x_range=epochs)
+
+
+def learning_curve(summary: Summary, width: int) -> Text:
+    """What the best trial came to on validation and training rows after each epoch."""
+    best = summary.best
+    assert best is not None
+    series = {"validation": best.curve["val_mse"], "training": best.curve["train_mse"]}
+    if not any(map(math.isfinite, series["training"])):  # a loop need not tell
+        del series["training"]
+    if summary.objective == "averaged":
+        series = {"averaged weights": best.curve["averaged_val_mse"], **series}
+    values = sorted(v for column in series.values() for v in column if v > 0)
+    log = bool(values) and values[-1] > 5 * values[len(values) // 2]
+    title = f"{summary.metric.short} of trial {best.number}{' (log scale)' if log else ''}"
+    return draw(series, width=width, height=8, title=title, x_label="epoch", log=log)
+
+
+def edge_list(best: Best) -> RenderableType:
+    """The ranges to widen."""
+    lines = Table.grid(padding=(0, 1, 0, 0))
+    for sentence in best.edges:
+        lines.add_row("-", Text(sentence))
+    return Group(Text("The best trial lies at the end of a range", style="bold"), lines)
+
+
+def next_steps(
+    summary: Summary, folder: Path, width: int = 80, *, reported: bool = False
+) -> RenderableType:
+    """The commands that a user is likely to want now.
+
+    Args:
+        summary: What the study found.
+        folder: Its results.
+        width: Of the terminal; a command that does not fit has a line of its own.
+        reported: Whether the whole report is what the user is reading.
+    """
+    counts = summary.counts
+    place = _quoted(str(folder))
+    steps = []
+    if counts.ended < counts.asked:
+        left = counted(counts.asked - counts.ended, "more trial")
+        steps.append((left, f"sweep run {place}"))
+    if summary.best:
+        if not reported:
+            steps.append(("the whole report", f"sweep report {place}"))
+        if (folder / REPORT).exists():
+            steps.append(("the report as a page", _quoted(str(folder / REPORT))))
+        steps.append(("every trial in a browser", f"sweep dashboard {place}"))
+        if (folder / BEST_CODE).exists():
+            steps.append(("the schedule as torch code", _quoted(str(folder / BEST_CODE))))
+    if not steps:
+        return Text()
+    margin = max((len(purpose) for purpose, _ in steps)) + _GAP
+    fits = margin + max((len(command) for _, command in steps)) <= width
+    lines = [
+        Text.assemble((f"{purpose:<{margin}}" if fits else f"{purpose}\n", "dim"), command)
+        for purpose, command in steps
+    ]
+    return Group(Text("Next", style="bold"), *lines)
+
+
+def _quoted(path: str) -> str:
+    return f'"{path}"' if " " in path else path

@@ -1,0 +1,334 @@
+"""Preflight: what would fail in a study, and what is known of it, before it is run."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import optuna
+
+from sweep.base.errors import StudyFileError, SweepError, UnaccountedError
+from sweep.base.user_code import load_object, look_in
+from sweep.data.dataset import Dataset
+from sweep.data.load import load_dataset
+from sweep.runs.account import check_accounted
+from sweep.runs.speed import Forecast, Speed, forecast, measure
+from sweep.runs.warm_start import best_of_other
+from sweep.schedules.dry_run import step_through
+from sweep.search.continuation import check_folder, comparable, is_untouched, settings_fit
+from sweep.search.storage.locks import check_folders, check_not_held
+from sweep.search.storage.opening import closing_study, explained, peek_study
+from sweep.search.storage.urls import storage_url
+from sweep.search.strategies.samplers import grid_note, reachable_trials
+from sweep.study.locations import SAVED_STUDY, Location
+from sweep.study.range_ends import described, ends_of
+from sweep.study.settings import MODELS, StudyConfig
+from sweep.training.build import resolve_device, training_data
+from sweep.training.contract import LoopSettings, TrainingSettings
+from sweep.training.examine.anatomy import Anatomy, examine
+from sweep.training.examine.gradient_graph import tree_lines
+from sweep.training.models import build_model
+from sweep.training.own_loop.engine import load_loop
+
+_NOMINAL_STEPS = 10
+"""Steps in an epoch, where there is no data to count them by."""
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What is known of the data.
+
+    Args:
+        source: Where it comes from.
+        rows: To train on, for validation, for the test.
+        features: The prepared columns.
+        missing: How many values a column of the table lacks, where it lacks any.
+        target: The target's column.
+        unit: What an error is measured in.
+        mean: Of the training target, in that unit.
+        sd: Of the training target, in that unit.
+        mean_mse: Validation MSE of predicting that mean for every row.
+        notes: What happened to the table on the way.
+    """
+
+    source: str
+    rows: tuple[int, int, int]
+    features: tuple[str, ...]
+    missing: Mapping[str, int]
+    target: str
+    unit: str
+    mean: float
+    sd: float
+    mean_mse: float
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, data: Dataset, source: str) -> DataFacts:
+        """From prepared rows."""
+        y_train, y_validation, y_test = (
+            y.astype(float) * data.target_scale + data.target_mean
+            for y in (data.y_train, data.y_validation, data.y_test)
+        )
+        mean = float(y_train.mean())
+        return cls(
+            source=source,
+            rows=(len(y_train), len(y_validation), len(y_test)),
+            features=data.features,
+            missing=dict(data.missing),
+            target=data.target,
+            unit=data.unit,
+            mean=mean,
+            sd=float(y_train.std()),
+            mean_mse=float(((y_validation - mean) ** 2).mean()),
+            notes=data.notes,
+        )
+
+
+@dataclass(frozen=True)
+class ScheduleFacts:
+    """A schedule at one end of its ranges, as torch's scheduler steps it.
+
+    Args:
+        scheduler: Its name.
+        end: Which end.
+        schedule: It, in one line.
+        torch_class: What it becomes; a custom one's factory.
+        first: The first step's rate; None if it failed.
+        highest: The highest rate.
+        last: The last step's rate; that of the last one that was stepped, in a long trial.
+    """
+
+    scheduler: str
+    end: str
+    schedule: str
+    torch_class: str
+    first: float | None = None
+    highest: float | None = None
+    last: float | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a preflight found; what could not be looked at is None or empty.
+
+    Args:
+        study: Its name.
+        problems: What would fail, a sentence each; none if all is well.
+        data: Of the data.
+        anatomy: Of the model.
+        steps: Optimizer steps of a trial.
+        schedules: At both ends of their ranges.
+        speed: As it was measured.
+        forecast: How long the study will take.
+        notes: What to know of the search, a sentence each.
+    """
+
+    study: str
+    problems: tuple[str, ...]
+    data: DataFacts | None
+    anatomy: Anatomy | None
+    steps: int | None
+    schedules: tuple[ScheduleFacts, ...]
+    speed: Speed | None
+    forecast: Forecast | None
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able; the graph as the lines of its tree."""
+        anatomy = None
+        if self.anatomy is not None:
+            a = self.anatomy
+            anatomy = {
+                **vars(a),
+                "layers": [vars(layer) for layer in a.layers],
+                "gradients": [{**vars(g), "norm": _finite(g.norm)} for g in a.gradients],
+                "loss": _finite(a.loss),
+                "graph": None if a.graph is None else tree_lines(a.graph),
+                "without_gradient": a.without_gradient,
+                "zero_gradient": a.zero_gradient,
+            }
+        return {
+            "study": self.study,
+            "problems": list(self.problems),
+            "notes": list(self.notes),
+            "data": None if self.data is None else vars(self.data),
+            "model": anatomy,
+            "steps": self.steps,
+            "schedules": [vars(schedule) for schedule in self.schedules],
+            "speed": None if self.speed is None else vars(self.speed),
+            "forecast": None if self.forecast is None else self.forecast.to_dict(),
+        }
+
+
+def check_study(
+    location: Location,
+    config: StudyConfig,
+    wrong: SweepError | None = None,
+    fresh: bool = False,
+) -> Check:
+    """Look at a study's data, model, schedules, storage and speed.
+
+    What is wrong ends none of the others, but the speed is measured only if the data, the model
+    and the schedules have nothing wrong. Nothing of the study is written: neither its folder nor
+    its storage.
+
+    Args:
+        location: The study's places.
+        config: Its settings.
+        wrong: What is wrong with the settings; what they say of that is not looked at.
+        fresh: Whether the run will throw the study's earlier trials away first.
+    """
+    with contextlib.redirect_stdout(sys.stderr):  # a user's model may print
+        return _Preflight(location, config, wrong, fresh).check()
+
+
+class _Preflight:
+    """Goes on after a problem, and keeps it."""
+
+    def __init__(
+        self, location: Location, config: StudyConfig, wrong: SweepError | None, fresh: bool
+    ) -> None:
+        self._location = location
+        self._config = config
+        self._fresh = fresh
+        self._notes: list[str] = []
+        self._problems: list[str] = [] if wrong is None else [str(wrong)]
+        keys = wrong.keys if isinstance(wrong, StudyFileError) else ()
+        self._wrong_sections = {key.partition(".")[0] for key in keys}
+
+    def check(self) -> Check:
+        """Everything, in the order in which one needs the other."""
+        config = self._config
+        look_in(self._location.code_folders)
+        data = self._data()
+        settings = TrainingSettings.of(config)
+        rows = None if data is None else len(data.x_train)
+        steps = _NOMINAL_STEPS if rows is None else settings.steps_per_epoch(rows)
+        anatomy = self._model(data, settings)
+        schedules = self._schedules(steps)
+        can_be_trained = not self._problems
+        self._carry_over()
+        self._storage(data)
+        speed, ahead = None, self._within_reach()
+        if data is not None and can_be_trained:
+            with self._kept():
+                speed = measure(self._location, ahead, data)
+        return Check(
+            study=self._location.name,
+            problems=tuple(self._problems),
+            data=None if data is None else DataFacts.of(data, config.data.source),
+            anatomy=anatomy,
+            steps=None if rows is None else settings.horizon(rows),
+            schedules=schedules,
+            speed=speed,
+            forecast=None if speed is None else forecast(ahead, speed),
+            notes=tuple(self._notes),
+        )
+
+    @contextlib.contextmanager
+    def _kept(self) -> Iterator[None]:
+        try:
+            yield
+        except SweepError as problem:
+            self._problems.append(str(problem))
+
+    def _data(self) -> Dataset | None:
+        if "data" in self._wrong_sections or self._config.loop:
+            return None
+        with self._kept():
+            return load_dataset(self._config.data, self._config.seed, self._location.code_folders)
+        return None
+
+    def _model(self, data: Dataset | None, settings: TrainingSettings) -> Anatomy | None:
+        config, folders = self._config.model, self._location.code_folders
+        if self._config.loop:
+            with self._kept():
+                device = resolve_device(settings.device)
+                load_loop(LoopSettings.of(self._config), folders, device)
+            return None
+        if "model" in self._wrong_sections:
+            return None
+        if data is None:
+            if config.name not in MODELS:
+                with self._kept():
+                    load_object(config.name, folders)
+            return None
+        with self._kept():
+            tensors = training_data(data, resolve_device(settings.device))
+            model = build_model(config, tensors.x_train.shape[1], 0, folders)
+            anatomy = examine(model.to(tensors.x_train.device), tensors, settings)
+            self._problems += anatomy.problems
+            return anatomy
+        return None
+
+    def _schedules(self, steps_per_epoch: int) -> tuple[ScheduleFacts, ...]:
+        if self._wrong_sections & {"space", "custom", "epochs"}:
+            return ()
+        found = []
+        for name, end, schedule in ends_of(self._config.search_space):
+            shape = schedule.shape
+            torch_class = str(schedule.factory) if shape is None else shape.torch_class
+            facts = ScheduleFacts(name, end, schedule.describe(), torch_class)
+            try:
+                rates = step_through(schedule, steps_per_epoch, self._config.epochs)
+                first, highest, last = float(rates[0]), float(rates.max()), float(rates[-1])
+                facts = replace(facts, first=first, highest=highest, last=last)
+            except Exception as problem:  # whatever a user's factory raises
+                self._problems.append(described(name, end, schedule, problem))
+            found.append(facts)
+        return tuple(found)
+
+    def _within_reach(self) -> StudyConfig:
+        """The settings with no more trials than there can be, and a note if that matters."""
+        if self._wrong_sections & {"space", "custom", "sampler", "trials"}:
+            return self._config
+        if note := grid_note(self._config):
+            self._notes.append(note)
+        return self._config.model_copy(update={"trials": reachable_trials(self._config)})
+
+    def _carry_over(self) -> None:
+        """Whether the other study's trials can be had; a study that goes on needs none."""
+        config, location = self._config, self._location
+        goes_on = (location.folder / SAVED_STUDY).is_file() and not self._fresh
+        if config.warm_start is not None and not goes_on and not self._wrong_sections:
+            with self._kept():
+                best_of_other(location, config)
+
+    def _storage(self, data: Dataset | None) -> None:
+        """Whether the storage can be used, and the trials in it can be compared with new ones."""
+        config, location = self._config, self._location
+        if "storage" in self._wrong_sections:
+            return
+        url = storage_url(config.storage, location.folder)
+        either = self._fresh or "direction" in self._wrong_sections
+        maximize = None if either else config.measure.maximize
+        with self._kept(), explained(url):
+            check_folder(location)
+            check_folders(location.folder, url)
+            check_not_held(location.folder, url)
+            with closing_study(self._there(url, maximize)) as study:
+                if self._fresh or self._wrong_sections:
+                    return
+                trials = study.get_trials(deepcopy=False) if study else []
+                check_accounted(location.folder, trials, url)
+                if study is None or is_untouched(study):
+                    return
+                if data is not None or config.loop:
+                    settings_fit(study, comparable(config, data), shared="://" in url)
+
+    def _there(self, url: str, maximize: bool | None) -> optuna.Study | None:
+        """The study, if it has been begun; `--fresh` puts a damaged one aside."""
+        try:
+            return peek_study(self._location.name, url, self._location.folder, maximize)
+        except UnaccountedError:
+            if not self._fresh:
+                raise
+            return None
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

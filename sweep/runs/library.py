@@ -1,0 +1,217 @@
+"""Sweeps from a script: what the command line does, with results as tables."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+
+from sweep.base.csv_cells import frame_from_csv
+from sweep.base.errors import InputError
+from sweep.base.library_warnings import hidden_library_warnings
+from sweep.confirm.best_schedule import BEST_SCHEDULE, BestSchedule
+from sweep.runs.run import Listener, run_sweep
+from sweep.schedules.schedule import Schedule
+from sweep.search import tables as results
+from sweep.search.storage.opening import load_study as load_trials
+from sweep.search.storage.urls import storage_url
+from sweep.study.file import load_study as load_settings
+from sweep.study.locations import SAVED_STUDY, Location, locate_results, locate_study
+from sweep.study.settings import StudyConfig
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """A study that has been run.
+
+    Attributes:
+        study: The Optuna study, for its own figures and whatever else Optuna has.
+        config: The settings.
+        folder: Where its results are.
+        notes: What a user should read about the run, a sentence each.
+    """
+
+    study: optuna.Study
+    config: StudyConfig
+    folder: Path
+    notes: tuple[str, ...] = ()
+
+    @property
+    def best(self) -> Schedule:
+        """The schedule that won the confirmation, or else the search.
+
+        Raises:
+            InputError: No trial has completed; or the file names another factory of a schedule
+                than the settings do.
+        """
+        found = BestSchedule.read(self.folder)
+        if found:
+            return self._named_by_settings(found.schedule)
+        done = results.completed(self._trials, self.config.measure)
+        if not done:
+            raise InputError(f"{self.folder}: no trial has completed, so there is no best schedule")
+        return results.schedule_of(done[0], self.config.search_space)
+
+    @cached_property
+    def results(self) -> pd.DataFrame:
+        """A row for each trial that has ended: `results.csv`."""
+        steps_per_epoch = self.study.user_attrs.get("steps_per_epoch")
+        return results.results_frame(self._trials, self.config, steps_per_epoch)
+
+    @cached_property
+    def epochs(self) -> pd.DataFrame:
+        """A row for each epoch of each of them: `epochs.csv`."""
+        return results.epochs_frame(self._trials, self.config.measure)
+
+    @cached_property
+    def confirm(self) -> pd.DataFrame:
+        """A row for each candidate and fresh seed: `confirm.csv`; empty without a confirmation."""
+        path = self.folder / results.CONFIRM
+        return frame_from_csv(path) if path.is_file() else pd.DataFrame()
+
+    @cached_property
+    def described(self) -> dict[str, Any]:
+        """What is known of the winner: `best_schedule.json`; empty as long as there is none."""
+        found = BestSchedule.read(self.folder)
+        return found.to_dict() if found else {}
+
+    def _named_by_settings(self, schedule: Schedule) -> Schedule:
+        """The schedule, if what its code is comes from the settings."""
+        own = self.config.custom.get(schedule.scheduler)
+        if schedule.factory and (own is None or own.factory != schedule.factory):
+            raise InputError(
+                f"{self.folder / BEST_SCHEDULE}: names the factory "
+                f"{schedule.factory!r}, which the study's settings do not"
+            )
+        return schedule
+
+    @property
+    def _trials(self) -> list[optuna.trial.FrozenTrial]:
+        return self.study.get_trials(deepcopy=False)
+
+
+def run_study(
+    study: str | Path | None = None,
+    *,
+    loop: Callable[..., Iterator[Any]] | str | None = None,
+    out: str | Path | None = None,
+    fresh: bool = False,
+    listener: Listener | None = None,
+    **settings: Any,
+) -> StudyResult:
+    """Run a study, or go on with it up to its total number of trials: `sweep run`.
+
+    Workers import the loop from its file, so a call in that same file must stand under
+    `if __name__ == "__main__":`.
+
+    Args:
+        study: As on the command line: a study's name, a study file, a results folder; the default
+            study if there is neither a loop nor `data`.
+        loop: A training loop of one's own: a generator function in a file, or its name
+            (`train.py:train`).
+        out: The results folder, if not the study's own.
+        fresh: Whether to throw the study's earlier trials away first.
+        listener: Hears how it goes; `sweep.Progress(rich.console.Console())` prints it.
+        settings: Those of a study file, sections as dicts: `space={"lr": "1e-3:1:log"}`.
+
+    Raises:
+        SweepError: Wrong input, a storage that cannot be used, workers that cannot train.
+        InterruptedSweep: SIGINT or SIGTERM; the same call goes on with the rest.
+    """
+    process = multiprocessing.current_process()
+    if multiprocessing.parent_process() is not None or getattr(process, "_inheriting", False):
+        raise InputError(
+            "run_study was called while a worker imported the script; put the call under "
+            'if __name__ == "__main__":'
+        )
+    name = None if loop is None else loop if isinstance(loop, str) else reference_to(loop)
+    overrides = dict(_flat(settings)) | ({} if name is None else {"loop": name})
+    source = overrides.get("data.source")
+    folder = None if out is None else Path(out)
+    location = locate_study(None if study is None else str(study), folder, source, name)
+    config = load_settings(location.file, overrides)
+    if config.name:
+        location = replace(location, name=config.name)
+    heard = _Notes(listener or Listener())
+    with hidden_library_warnings():
+        trained = run_sweep(location, config, heard, fresh)
+    return StudyResult(trained, config, location.folder, tuple(heard.notes))
+
+
+def load_study(study: str | Path | None = None, storage: str | None = None) -> StudyResult:
+    """A study that has been run.
+
+    Args:
+        study: Its name or results folder; the study that was run last if left out.
+        storage: Where its trials are kept, if not where its `study.toml` says.
+
+    Raises:
+        InputError: There are no results there.
+        StorageError: The storage cannot be read.
+    """
+    folder = locate_results(None if study is None else str(study))
+    config = load_settings(folder / SAVED_STUDY)
+    url = storage_url(storage or config.storage, folder)
+    trials = load_trials(config.name or folder.resolve().name, url)
+    return StudyResult(trials, config, folder)
+
+
+def reference_to(function: Callable[..., Any]) -> str:
+    """The name by which a worker imports a function.
+
+    Raises:
+        InputError: It cannot: the function is in no file, or inside another one.
+    """
+    name = getattr(function, "__qualname__", None)
+    module = sys.modules.get(getattr(function, "__module__", ""))
+    file = getattr(module, "__file__", None)
+    if name is None or not name.isidentifier() or getattr(module, name, None) is not function:
+        raise InputError(f"{function!r}: a loop must be a function of a module, by its own name")
+    if module is None or file is None:
+        raise InputError(
+            f"{name}: workers cannot import what is in no file; write it to one (in a notebook: "
+            f"%%writefile train.py) and give loop='train.py:{name}'"
+        )
+    if module.__name__ != "__main__":
+        return f"{module.__name__}:{name}"
+    path = Path(file).resolve()
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return f"{shown}:{name}"
+
+
+class _Notes(Listener):
+    """Keeps what is said, and passes everything on."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.notes: list[str] = []
+        self._listener = listener
+        self.on_finished = listener.on_finished  # type: ignore[method-assign]
+        self.on_tick = listener.on_tick  # type: ignore[method-assign]
+        self.on_retraining = listener.on_retraining  # type: ignore[method-assign]
+
+    def on_start(self, location: Location, config: StudyConfig, data: Any) -> None:
+        """Keep what became of the table."""
+        self.notes += data.notes if data else ()
+        self._listener.on_start(location, config, data)
+
+    def on_note(self, text: str) -> None:
+        """Keep it."""
+        if text not in self.notes:
+            self.notes.append(text)
+        self._listener.on_note(text)
+
+
+def _flat(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Settings by dotted key; a section that is a dict is taken apart, its own tables are not."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{key}.{inner}", given) for inner, given in value.items())
+        else:
+            yield key, value

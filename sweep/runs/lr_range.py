@@ -1,0 +1,281 @@
+"""Learning-rate range test: many constant rates side by side, and the bounds that they suggest.
+
+The idea is Smith's (2017, "Cyclical Learning Rates for Training Neural Networks", arXiv
+1506.01186): train for a short while over a wide range of rates, and take those from where the loss
+begins to fall to where it gets worse. There, one run raises its rate step by step, so that each
+rate is judged by weights that lower rates have left. Here each rate has a run of its own, from the
+same weights and rows; as lanes of one model they cost little more.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sweep.base.errors import InputError, TrainingError
+from sweep.base.user_code import look_in
+from sweep.data.dataset import Dataset
+from sweep.data.load import load_dataset
+from sweep.runs.template import put_lr_range
+from sweep.schedules.schedule import Schedule
+from sweep.search.coordinator import trial_spec
+from sweep.study.file import load_study
+from sweep.study.locations import Location, locate_study
+from sweep.study.settings import Objective, StudyConfig
+from sweep.study.space import Range, Suggestion
+from sweep.training.contract import TrainingSettings, TrialSpec
+from sweep.training.record import TrialRecord
+from sweep.training.workers.pool import WorkerPool, WorkerSetup, default_workers, preload
+from sweep.training.workers.retraining import Retraining
+
+BETWEEN = "1e-6:10"
+"""Rates that are tried unless others are asked for."""
+
+RATES = 36
+
+CLEARLY = 0.25
+"""Which part of the greatest fall of the loss counts as a clear one."""
+
+_TWO_DIGITS_APART = 1.1
+"""A ratio at which rates differ when they have been rounded down, wherever they lie."""
+
+_LEAST_STEPS = 200
+_LEAST_SHARE = 0.1
+"""Of a trial's epochs, that are trained at least."""
+
+
+@dataclass(frozen=True)
+class LrRange:
+    """What a range test found.
+
+    Args:
+        study: Its name.
+        rates: That were tried, ascending.
+        val_mse: What each came to, as the study's objective has it: in its best epoch, unless the
+            study says otherwise; infinite where it diverged or raised.
+        untrained: The validation MSE that all began with.
+        epochs: That each was trained.
+        steps: Optimizer steps of them.
+        horizon: Optimizer steps of a trial of the study.
+        optimizer: Its name.
+        unit: What an error is measured in.
+    """
+
+    study: str
+    rates: tuple[float, ...]
+    val_mse: tuple[float, ...]
+    untrained: float
+    epochs: int
+    steps: int
+    horizon: int
+    optimizer: str
+    unit: str
+
+    @property
+    def best(self) -> int:
+        """Which rate came to the lowest MSE."""
+        return int(np.argmin(self.val_mse))
+
+    @property
+    def threshold(self) -> float:
+        """The validation MSE up to which the loss has clearly fallen."""
+        return self.untrained - CLEARLY * (self.untrained - min(self.val_mse))
+
+    @property
+    def clear(self) -> tuple[int, int]:
+        """The least and the greatest rate at which the loss clearly fell.
+
+        That is by a quarter of the greatest fall at least. The greatest is the last one before a
+        rate at which it does not, or diverges: what falls beyond that does so by luck.
+        """
+        falls = [value <= self.threshold for value in self.val_mse]
+        high = self.best
+        while high + 1 < len(falls) and falls[high + 1]:
+            high += 1
+        return falls.index(True), high
+
+    @property
+    def bounds(self) -> Range:
+        """The range to search: both ends rounded down to two digits, away from divergence.
+
+        It goes up to the greatest rate at which the loss clearly fell. It begins at the least one,
+        times steps / horizon: where steps are small, what counts is rate times steps, so over a
+        whole trial a rate that is lower by that much gets as far. Where that leaves one rate, it
+        begins one step of the tried rates lower: there must be something to search.
+        """
+        low, high = self.clear
+        reach = self.rates[low] * self.steps / self.horizon
+        top = _rounded_down(self.rates[high])
+        if _rounded_down(reach) >= top:
+            reach /= max(self.rates[1] / self.rates[0], _TWO_DIGITS_APART)
+        return Range(_rounded_down(reach), top, log=True)
+
+    @property
+    def line(self) -> str:
+        """What to put into [space]."""
+        return f'lr = "{self.bounds}"'
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to be careful about, a sentence each."""
+        low, high = self.clear
+        notes = []
+        if low == 0:
+            notes.append("the loss falls at the lowest rate that was tried: try lower ones, too")
+        if high == len(self.rates) - 1:
+            notes.append("the loss falls at the highest rate that was tried: try higher ones, too")
+        return tuple(notes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        bounds = self.bounds
+        return {
+            **vars(self),
+            "val_mse": [value if math.isfinite(value) else None for value in self.val_mse],
+            "best_rate": self.rates[self.best],
+            "low": bounds.low,
+            "high": bounds.high,
+            "line": self.line,
+            "notes": self.notes,
+        }
+
+
+def find_range(
+    location: Location,
+    config: StudyConfig,
+    between: str = BETWEEN,
+    count: int = RATES,
+    note: Callable[[str], None] = lambda text: None,
+) -> LrRange:
+    """Train a study's model with many constant rates, in its workers and by its engine.
+
+    Args:
+        location: The study's places.
+        config: Its settings.
+        between: The least and the greatest rate: `1e-6:10`.
+        count: How many rates, evenly spaced in logarithms.
+        note: Told what a user should read about the engine.
+
+    Raises:
+        InputError: `between` is no range of rates, or the loss falls at none of them.
+        SweepError: The data or the model cannot be used, or workers cannot train.
+    """
+    rates = _rates(between, count)
+    preload()
+    look_in(location.code_folders)
+    if config.loop:
+        raise InputError("lr-range trains a model on a table; it cannot run a loop of your own")
+    data = load_dataset(config.data, config.seed, location.code_folders)
+    settings = TrainingSettings.of(config)
+    steps_per_epoch = settings.steps_per_epoch(len(data.x_train))
+    epochs = max(-(-_LEAST_STEPS // steps_per_epoch), round(_LEAST_SHARE * config.epochs), 2)
+    epochs = min(epochs, config.epochs)
+    records = _train(location, config, data, rates, epochs, note)
+    val_mse = tuple(_value(record, config.objective) for record in records)
+    untrained = records[0].column("val_mse")[0] if records[0].curve else math.inf
+    found = LrRange(
+        study=location.name,
+        rates=rates,
+        val_mse=val_mse,
+        untrained=untrained,
+        epochs=epochs,
+        steps=epochs * steps_per_epoch,
+        horizon=settings.horizon(len(data.x_train)),
+        optimizer=config.optimizer.name,
+        unit=data.unit,
+    )
+    if not min(val_mse) < untrained:
+        raise TrainingError(_no_fall(found, records))
+    return found
+
+
+def probe_study_file(path: Path) -> LrRange:
+    """Run the test on a study file that `sweep init` has written, and write the bounds into it.
+
+    Raises:
+        SweepError: As `find_range`; the file then stays as it is.
+    """
+    found = find_range(locate_study(str(path)), load_study(path))
+    about = f"peak rate, as a test of {len(found.rates)} constant rates suggests"
+    put_lr_range(path, str(found.bounds), about)
+    return found
+
+
+def _train(
+    location: Location,
+    config: StudyConfig,
+    data: Dataset,
+    rates: tuple[float, ...],
+    epochs: int,
+    note: Callable[[str], None],
+) -> list[TrialRecord]:
+    """The courses of all rates, in their order."""
+    records: dict[int, TrialRecord] = {}
+
+    def keep(spec: TrialSpec, record: TrialRecord) -> None:
+        records[spec.number] = record
+
+    workers = min(config.workers or default_workers(), len(rates))
+    specs = [_spec(config, number, rate) for number, rate in enumerate(rates)]
+    setup = WorkerSetup.of(config, data, location.code_folders)
+    asked = Retraining("rate", epochs, threading.Event(), note, on_record=keep)
+    with WorkerPool(setup, workers) as pool:
+        asked.run(pool, specs)
+    return [records[number] for number in range(len(rates))]
+
+
+def _spec(config: StudyConfig, number: int, rate: float) -> TrialSpec:
+    """A constant rate, from the same seed as all others; other ranges at their middle."""
+    space = config.search_space.shared
+    middles = {
+        name: float(space[name].middle) if name in space else None
+        for name in ("momentum", "weight_decay")
+    }
+    suggestion = Suggestion(Schedule("constant", lr=rate), **middles)
+    shared = config.model_copy(update={"trial_seeds": "shared"})
+    return trial_spec(shared, number, suggestion)
+
+
+def _rates(between: str, count: int) -> tuple[float, ...]:
+    """Evenly spaced in logarithms.
+
+    Raises:
+        InputError: There is no such range.
+    """
+    try:
+        ends = Range.parse(between)
+        ends = Range(ends.low, ends.high, log=True)
+    except ValueError as problem:
+        raise InputError(f"--between {between}: {problem}") from None
+    if ends.fixed or count < 4:
+        raise InputError(f"--between {between}: expected at least 4 rates from low to high")
+    return tuple(np.geomspace(ends.low, ends.high, count).tolist())
+
+
+def _value(record: TrialRecord, objective: Objective) -> float:
+    """The MSE that counts; infinite if it diverged or raised."""
+    value = None if record.reason else record.val_mse(objective)
+    return math.inf if value is None else value
+
+
+def _no_fall(found: LrRange, records: list[TrialRecord]) -> str:
+    reasons = {record.reason for record in records if record.reason}
+    why = f" ({min(reasons)})" if len(reasons) else ""
+    return (
+        f"the validation MSE falls at none of {len(found.rates)} rates between {found.rates[0]:g} "
+        f"and {found.rates[-1]:g}{why}; try others with --between, or look at the data and the "
+        "model with: sweep check"
+    )
+
+
+def _rounded_down(value: float) -> float:
+    """To two significant digits; a hair below a round number counts as that number."""
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    steps = round(value / unit, 6)
+    return float(f"{math.floor(steps) * unit:.6g}")

@@ -1,0 +1,157 @@
+"""A commented study file for a table, to start from."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import tomlkit
+
+from sweep.base.errors import InputError
+from sweep.base.files import write_whole
+from sweep.base.text import one_line
+from sweep.base.wording import toml_list
+from sweep.data.load import load_dataset
+from sweep.data.preparation import UnusableColumns
+from sweep.study.settings import DataConfig
+
+_COMMENT_AT = 30
+"""The column in which comments begin."""
+
+_TEMPLATE = """\
+# {rows} rows; columns: {columns}
+{notes}epochs = 30                   # passes over the training rows in each trial
+trials = 100                  # in all; running the study again continues up to this number
+seed = 0
+objective = "best"            # lowest validation MSE over the epochs; or "final", "averaged"
+
+[data]
+source = {source}             # relative to this file
+target = {target}
+# features = [...]            # only these columns; all others are used if left out
+{drop}
+# log1p = true                # for heavy-tailed counts and prices; MSE is then in log units
+validation = 0.2              # share of the rows that schedules are chosen by
+test = 0.1                    # share that is looked at once, at the end
+
+[model]
+name = "mlp"                  # or "linear", "order-pre", "module:Class" for your own nn.Module
+hidden = [64, 64]
+
+[optimizer]
+name = "sgd"                  # or "adam", "adamw"
+momentum = 0.9                # sgd alone has it
+batch_size = 64               # or "full"
+
+[space]
+scheduler = ["constant", "step", "exponential", "linear", "cosine", "onecycle", "wsd"]
+lr = "1e-4:1:log"             # peak rate
+decay = "1e-4:1:log"          # final rate / peak rate
+warmup = "0:0.2"              # share of the steps
+# weight_decay = "1e-6:1e-2:log"
+
+[sampler]
+name = "auto"                 # or family, tpe, random, grid, qmc, cmaes, gp
+
+[pruner]
+name = "auto"                 # or thorough, fast, median, percentile, asha, hyperband, ..., none
+"""
+
+
+def write_study_file(
+    table: Path,
+    target: str | None,
+    out: Path | None,
+    force: bool,
+    drop: Sequence[str] = (),
+    note: Callable[[str], None] = lambda text: None,
+) -> Path:
+    """Write a study file for a table after a look at it.
+
+    Columns that cannot be learnt from are in its `drop`, each with the reason beside it.
+
+    Args:
+        table: A CSV or Parquet file.
+        target: The column to predict.
+        out: The study file; `studies/<name>.toml` if None.
+        force: Whether to write over a file.
+        drop: Columns to leave out in any case.
+        note: Told what became of the table, a sentence at a time.
+
+    Returns:
+        The study file's path.
+
+    Raises:
+        DataError: The table cannot be read or learnt from; without a target, the text lists
+            the columns.
+        InputError: The study file is there already.
+    """
+    path = out or Path("studies") / f"{table.name.partition('.')[0]}.toml"
+    if path.exists() and not force:
+        raise InputError(
+            f"{path}: there already; write over it with --force, or name another --out"
+        )
+    config = DataConfig(source=str(table), target=target, drop=list(drop))
+    reasons: dict[str, str] = {}
+    try:
+        data = load_dataset(config, 0, (Path.cwd(),))
+    except UnusableColumns as unusable:
+        reasons = unusable.reasons
+        config = config.model_copy(update={"drop": [*drop, *reasons]})
+        data = load_dataset(config, 0, (Path.cwd(),))
+    left_out = dict.fromkeys(drop, "") | reasons
+    for name, reason in reasons.items():
+        note(f"column {name!r} left out: it {reason}")
+    for text in data.notes:
+        note(text)
+    rows = sum(len(y) for y in (data.y_train, data.y_validation, data.y_test))
+    content = _TEMPLATE.format(
+        rows=rows,
+        columns=_one_line(", ".join((*data.features, data.target))),
+        source=_toml(_source(table, path)),
+        target=_toml(data.target),
+        notes="".join(f"# {_one_line(text, 400)}\n" for text in data.notes),
+        drop=_drop_lines(left_out),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, content)
+    return path
+
+
+def _drop_lines(reasons: Mapping[str, str]) -> str:
+    """The setting `drop`, with the reason beside each column that has one."""
+    if not reasons:
+        return "# drop = [...]".ljust(_COMMENT_AT) + "# not these"
+    lines = []
+    for name, reason in reasons.items():
+        line = f"    {toml_list([name])[1:-1]},"
+        lines.append(
+            f"{line.ljust(_COMMENT_AT - 1)} # {_one_line(reason, 400)}" if reason else line
+        )
+    return "\n".join(["drop = [", *lines, "]"])
+
+
+def put_lr_range(study_file: Path, bounds: str, comment: str) -> None:
+    """Write the range of `lr` in a study file that `write_study_file` has written."""
+    text = study_file.read_text(encoding="utf-8")
+    line = f'lr = "{bounds}"'.ljust(_COMMENT_AT) + f"# {comment}"
+    write_whole(study_file, re.sub(r"^lr = .*$", lambda _: line, text, flags=re.MULTILINE))
+
+
+def _source(table: Path, study_file: Path) -> str:
+    """The table's path, from the study file if it is in or below the working folder."""
+    if table.resolve().is_relative_to(Path.cwd()):
+        return os.path.relpath(table.resolve(), study_file.parent.resolve())
+    return str(table.resolve())
+
+
+def _toml(text: str) -> str:
+    """A text as TOML writes it."""
+    return tomlkit.item(text).as_string()
+
+
+def _one_line(text: str, limit: int = 200) -> str:
+    text = one_line(" ".join(text.split()))
+    return text if len(text) <= limit else f"{text[:limit]} ..."

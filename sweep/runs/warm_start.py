@@ -1,0 +1,333 @@
+"""Carry-over: the best trials of another study go first, and whether their ranking held."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from sweep.base.errors import InputError
+from sweep.base.wording import counted, number
+from sweep.confirm.best_schedule import BestSchedule
+from sweep.search.completion import standing_for_themselves
+from sweep.search.storage.opening import explained
+from sweep.search.storage.opening import load_study as load_trials
+from sweep.search.storage.urls import storage_url
+from sweep.search.tables import completed, standing, value_of
+from sweep.study.file import load_study
+from sweep.study.locations import SAVED_STUDY, Location, locate_results
+from sweep.study.metric import Metric
+from sweep.study.settings import StudyConfig
+from sweep.study.space import Choice, Dimension, Range, Suggestion, Value
+
+MOST = 10
+"""Trials that are carried over at most."""
+
+_FEWEST = 4
+"""Fewer ranks than these can agree by chance, however well they do."""
+_CHANCE = 0.05
+_SHOWN = 3
+_SOURCE = "warm_start"
+_BESIDE = ("momentum", "weight_decay")
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A trial of another study, as this one is to train it.
+
+    Args:
+        trial: Its number there.
+        parameters: What Optuna is given: the dimensions that this study searches.
+        value: What it came to there; None if it was stopped early.
+    """
+
+    trial: int
+    parameters: dict[str, Value]
+    value: float | None
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """The best trials of another study.
+
+    Args:
+        study: The other study's name; its folder if the names are the same.
+        epochs: Of a whole trial there.
+        maximize: Whether more is better there.
+        trials: Those that lie inside this study's space, the best first.
+        left_out: Why each of the others does not, a sentence each.
+    """
+
+    study: str
+    epochs: int
+    maximize: bool
+    trials: tuple[Carried, ...]
+    left_out: tuple[str, ...]
+
+    def enqueue(self, study: optuna.Study, most: int) -> str:
+        """Put the trials before all others of a study that has none yet.
+
+        Args:
+            study: Where they go; each is marked with `from_study`, `from_trial`, `from_value`.
+            most: Trials that the study is to have.
+
+        Returns:
+            What was carried over and what was not, in a sentence.
+        """
+        trials = self.trials[:most]
+        source = {"study": self.study, "epochs": self.epochs, "maximize": self.maximize}
+        study.set_user_attr(_SOURCE, source)
+        for carried in trials:
+            marks = {"from_study": self.study, "from_trial": carried.trial}
+            study.enqueue_trial(
+                carried.parameters, user_attrs={**marks, "from_value": carried.value}
+            )
+        origin = f"{self.study} ({counted(self.epochs, 'epoch')})"
+        told = f"carried over from {origin}: {counted(len(trials), 'trial')}"
+        if not self.left_out:
+            return told
+        listed = "; ".join(self.left_out[:_SHOWN])
+        more = len(self.left_out) - _SHOWN
+        others = f"; and {more} more" if more > 0 else ""
+        return f"{told}; left out {len(self.left_out)}: {listed}{others}"
+
+
+def best_of_other(location: Location, config: StudyConfig) -> WarmStart:
+    """Read the study that `warm_start` names.
+
+    Its confirmed winner is first, then its standing follows. Trials that are the same to this
+    study (constant rates with other decays, say) are taken once.
+
+    Args:
+        location: This study's places.
+        config: This study's settings; `warm_start` is not None.
+
+    Raises:
+        InputError: There is no such study, it is this one, no trial of it has completed, or this
+            study's sampler or mode leaves no place for its trials.
+        StorageError: Its storage cannot be read.
+    """
+    named = config.warm_start
+    if config.sampling.name == "grid":
+        raise InputError(f"warm_start {named!r}: the sampler grid trains its own points alone")
+    if config.fair:
+        raise InputError(
+            f"warm_start {named!r}: a fair study (fair) gives every scheduler the same start; "
+            "leave one of the two out"
+        )
+    try:
+        folder = locate_results(named)
+    except InputError as problem:
+        raise InputError(f"warm_start: {problem}") from None
+    theirs = load_study(folder / SAVED_STUDY)
+    name, url = theirs.name or folder.resolve().name, storage_url(theirs.storage, folder)
+    ours = (location.name, storage_url(config.storage, location.folder))
+    if folder.resolve() == location.folder.resolve() or (name, url) == ours:
+        raise InputError(
+            f"warm_start {named!r}: that is this study itself; give this one another --out"
+        )
+    with explained(url):
+        trials = load_trials(name, url).get_trials(deepcopy=False)
+    best = _best_first(trials, folder, theirs.measure)
+    if not best:
+        raise InputError(
+            f"warm_start {named!r}: no trial of it has completed; run it to its end: "
+            f"sweep run {folder}"
+        )
+    shown = str(folder) if name == location.name else name
+    return _fitted(shown, theirs, best[:MOST], config)
+
+
+def _best_first(trials: Sequence[FrozenTrial], folder: Path, metric: Metric) -> list[FrozenTrial]:
+    """The standing, with a winner that was confirmed since before all; empty if none completed."""
+    done = completed(trials, metric)
+    if not done or not math.isfinite(done[0].values[0]):
+        return []
+    ranked = [t for t in standing(trials, metric) if math.isfinite(value_of(t) or 0.0)]
+    written = BestSchedule.read(folder)
+    if written is None or not written.confirmation:
+        return ranked
+    if written.best_of_search != done[0].number:
+        return ranked
+    return sorted(ranked, key=lambda trial: trial.number != written.trial)
+
+
+def _fitted(
+    name: str, theirs: StudyConfig, best: Sequence[FrozenTrial], config: StudyConfig
+) -> WarmStart:
+    """The trials as this study trains them, and why others are left out."""
+    taken: list[Carried] = []
+    suggestions: list[Suggestion] = []
+    left_out = []
+    space = config.search_space
+    fixed = {n: d.points(1)[0] for n, d in space.dimensions().items() if d.fixed}
+    for trial in best:
+        values = _values(trial, theirs)
+        reason = _misfit(values, theirs, config)
+        if reason:
+            left_out.append(f"trial {trial.number}, {reason}")
+            continue
+        scheduler = str(values["scheduler"])
+        asked: dict[str, Dimension] = {"scheduler": Choice(space.schedulers)}
+        asked |= space.dimensions_of(scheduler)
+        parameters = {n: _inside(d, values[n]) for n, d in asked.items() if not d.fixed}
+        suggestion = space.suggestion({**fixed, "scheduler": scheduler, **parameters})
+        if suggestion in suggestions:
+            same = taken[suggestions.index(suggestion)].trial
+            left_out.append(f"trial {trial.number}, the same as trial {same}")
+            continue
+        suggestions.append(suggestion)
+        taken.append(Carried(trial.number, parameters, value_of(trial)))
+    maximize = theirs.measure.maximize
+    return WarmStart(name, theirs.epochs, maximize, tuple(taken), tuple(left_out))
+
+
+def _values(trial: FrozenTrial, config: StudyConfig) -> dict[str, Value]:
+    """What a trial was trained with, by dimension, and the optimizer's settings beside it."""
+    dimensions = config.search_space.dimensions()
+    fixed = {n: d.points(1)[0] for n, d in dimensions.items() if d.fixed}
+    return {**_of_optimizer(config), **fixed, **trial.params}
+
+
+def _of_optimizer(config: StudyConfig) -> dict[str, Value]:
+    if config.loop:
+        return {}
+    settings = {name: getattr(config.optimizer, name) for name in _BESIDE}
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _misfit(values: dict[str, Value], theirs: StudyConfig, config: StudyConfig) -> str:
+    """Why this study cannot have drawn these values; empty if it can."""
+    space, scheduler = config.search_space, str(values["scheduler"])
+    if scheduler not in space.schedulers:
+        return f"{scheduler} is not searched here"
+    if space.factories.get(scheduler) != theirs.search_space.factories.get(scheduler):
+        return f"{scheduler} is another schedule here"
+    set_here = _of_optimizer(config)
+    dimensions: dict[str, Dimension] = dict(space.dimensions_of(scheduler))
+    for name in _BESIDE:  # searched there, and set by the optimizer here
+        if name in theirs.search_space.shared and name not in dimensions:
+            if name not in set_here:
+                return f"{name} is not searched here"
+            dimensions[name] = Range(float(set_here[name]), float(set_here[name]))
+    for name, dimension in dimensions.items():
+        if name in space.ignored_by(scheduler):
+            continue
+        if name not in values:
+            return f"{name} was not set there"
+        if not _fits(dimension, values[name]):
+            value = values[name]
+            shown = value if isinstance(value, str) else number(value)
+            return f"{name} {shown} is not in {dimension}"
+    return ""
+
+
+def _fits(dimension: Dimension, value: Value) -> bool:
+    if isinstance(dimension, Choice):
+        return value in dimension.options
+    if isinstance(value, str) or (dimension.integer and value != int(value)):
+        return False
+    nearest = min(max(value, dimension.low), dimension.high)
+    return math.isclose(value, nearest, rel_tol=1e-9)
+
+
+def _inside(dimension: Dimension, value: Value) -> Value:
+    """The value; where it does not matter, the nearest that the dimension has."""
+    if isinstance(dimension, Choice):
+        return value
+    return dimension.value(min(max(float(value), dimension.low), dimension.high))
+
+
+@dataclass(frozen=True)
+class CarriedOver:
+    """Whether carried-over trials came in the order that they had in the other study.
+
+    Args:
+        study: The other study.
+        epochs: Of a whole trial there.
+        trials: How many were carried over.
+        compared: How many of them completed in both.
+        correlation: Spearman's rank correlation between their values in the two studies, 1 for the
+            same order from best to worst; None if there are fewer than four, or all are the same.
+        held: Whether chance gives such a correlation in less than 5 % of cases (one-sided t test);
+            None where there is none.
+    """
+
+    study: str
+    epochs: int
+    trials: int
+    compared: int
+    correlation: float | None
+    held: bool | None
+
+    @property
+    def verdict(self) -> str:
+        """Whether the ranking held, in a sentence."""
+        if self.compared < _FEWEST:
+            return (
+                f"{self.compared} of {counted(self.trials, 'carried-over trial')} completed in "
+                "both studies: too few to tell whether the ranking held"
+            )
+        ranking = f"the ranking of {counted(self.compared, 'carried-over trial')}"
+        if self.correlation is None:
+            return f"{ranking} cannot be compared: all have the same value"
+        shown = f"rank correlation {self.correlation:.2f}"
+        if self.held:
+            return f"{ranking} held: {shown}"
+        if self.correlation > 0:
+            return f"{ranking} did not clearly hold: {shown}, which may be chance"
+        return f"{ranking} did not hold: {shown}"
+
+    @property
+    def sentence(self) -> str:
+        """Where the trials come from, and whether their ranking held."""
+        origin = f"{self.study} ({counted(self.epochs, 'epoch')})"
+        return f"{counted(self.trials, 'trial')} of {origin}; {self.verdict}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {**vars(self), "verdict": self.verdict}
+
+
+def carried_over(study: optuna.Study, metric: Metric) -> CarriedOver | None:
+    """How a study's carried-over trials compare with what they came to in the other study.
+
+    Args:
+        study: Its trials, whatever their state.
+        metric: What they are compared by.
+
+    Returns:
+        None if nothing was carried over.
+    """
+    source = study.user_attrs.get(_SOURCE)
+    known = standing_for_themselves(study.get_trials(deepcopy=False))
+    trials = [trial for trial in known if "from_trial" in trial.user_attrs]
+    if not source or not trials:
+        return None
+    there = Metric(maximize=source["maximize"])
+    pairs = [(trial.user_attrs["from_value"], value_of(trial)) for trial in trials]
+    losses = [
+        (there.loss(before), metric.loss(now))
+        for before, now in pairs
+        if before is not None and now is not None and math.isfinite(now)
+    ]
+    correlation, held = _rank_correlation(losses)
+    return CarriedOver(
+        source["study"], source["epochs"], len(trials), len(losses), correlation, held
+    )
+
+
+def _rank_correlation(pairs: Sequence[tuple[float, float]]) -> tuple[float | None, bool | None]:
+    """Spearman's, and whether it is more than chance."""
+    if len(pairs) < _FEWEST or any(len(set(side)) == 1 for side in zip(*pairs, strict=True)):
+        return None, None
+    from scipy.stats import spearmanr
+
+    before, now = zip(*pairs, strict=True)
+    found = spearmanr(before, now, alternative="greater")
+    return float(found.statistic), bool(found.pvalue < _CHANCE)

@@ -1,0 +1,1 @@
+"""A schedule as one value, and its four forms: rates, torch scheduler, JSON, code."""

@@ -1,0 +1,275 @@
+"""The source of a schedule that can be pasted elsewhere.
+
+It holds the source of what `Schedule.attach` calls (warmup.py), so that both do the same.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import textwrap
+from collections.abc import Mapping
+from importlib import resources
+from keyword import iskeyword
+from pathlib import Path
+from typing import Any
+
+from sweep.base.text import one_line
+
+_SINGLE = """\
+if steps == 1:  # the only step is the last one
+    main = lr_scheduler.LambdaLR(optimizer, lambda t: DECAY)
+else:
+"""
+
+_FACTOR = "main = lr_scheduler.LambdaLR(optimizer, factor)\n"
+
+_PROGRESS = """\
+
+def factor(t: int) -> float:
+    z = min(t / (steps - 1), 1.0) if steps > 1 else 1.0
+    return {}
+
+"""
+
+# Lines that set `main` from optimizer, peaks and steps; plateau and custom end differently.
+_MAIN = {
+    "constant": "main = lr_scheduler.ConstantLR(optimizer, factor=1.0)\n",
+    "step": _SINGLE
+    + """\
+    step_size = math.ceil(steps / (DROPS + 1))
+    drops = (steps - 1) // step_size
+    main = lr_scheduler.StepLR(optimizer, step_size, gamma=DECAY ** (1 / drops))
+""",
+    "multistep": _SINGLE
+    + """\
+    shares = [1 - 0.5**drop for drop in range(1, DROPS + 1)]
+    milestones = [min(max(round(steps * share), 1), steps - 1) for share in shares]
+    main = lr_scheduler.MultiStepLR(optimizer, milestones, gamma=DECAY ** (1 / DROPS))
+""",
+    "exponential": _SINGLE
+    + """\
+    main = lr_scheduler.ExponentialLR(optimizer, gamma=DECAY ** (1 / (steps - 1)))
+""",
+    "linear": _SINGLE
+    + """\
+    main = lr_scheduler.LinearLR(optimizer, 1.0, DECAY, total_iters=steps - 1)
+""",
+    "polynomial": _PROGRESS.format("DECAY + (1 - DECAY) * (1 - z) ** POWER") + _FACTOR,
+    "cosine": _PROGRESS.format("DECAY + (1 - DECAY) * (1 + math.cos(math.pi * z)) / 2")
+    + """\
+if steps == 1 or len(set(peaks)) > 1:  # torch's eta_min is the same for all groups
+    main = lr_scheduler.LambdaLR(optimizer, factor)
+else:
+    main = lr_scheduler.CosineAnnealingLR(optimizer, steps - 1, eta_min=LR * DECAY)
+""",
+    "cosine_restarts": """\
+cycles = min(CYCLES, steps)
+while cycles > 1 and steps // sum(T_MULT**cycle for cycle in range(cycles)) < 2:
+    cycles -= 1
+units = sum(T_MULT**cycle for cycle in range(cycles))
+first = steps // units
+last = first * T_MULT ** (cycles - 1)
+hold_steps = steps - first * units
+# torch restarts a step before it reaches eta_min, so the last rate is solved for it
+share = (1 + math.cos(math.pi * (last - 1) / last)) / 2
+floor = (DECAY - share) / (1 - share) if steps > 1 else DECAY
+
+def factor(t: int) -> float:
+    length = first
+    while t >= length:
+        t, length = t - length, length * T_MULT
+    return floor + (1 - floor) * (1 + math.cos(math.pi * t / length)) / 2
+
+if steps == 1:
+    main = lr_scheduler.LambdaLR(optimizer, lambda t: DECAY)
+elif len(set(peaks)) > 1:  # torch's eta_min is the same for all groups
+    main = lr_scheduler.LambdaLR(optimizer, factor)
+else:
+    main = lr_scheduler.CosineAnnealingWarmRestarts(
+        optimizer, first, T_MULT, eta_min=LR * floor
+    )
+""",
+    "cyclic": _SINGLE
+    + """\
+    cycles = max(1, min(CYCLES, (steps - 1) // 2))
+    main = lr_scheduler.CyclicLR(
+        optimizer,
+        base_lr=[peak * DECAY for peak in peaks],
+        max_lr=peaks,
+        step_size_up=(steps - 1) / (2 * cycles),
+        mode=MODE,
+        cycle_momentum=False,
+    )
+""",
+    "onecycle": """\
+if steps < 3:  # too short for a rise and a fall
+    main = lr_scheduler.LambdaLR(optimizer, lambda t: DECAY if t >= steps - 1 else 1.0)
+else:
+    rise = min(max(round(PCT_START * steps), 2), steps - 1)
+    main = lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=peaks,
+        total_steps=steps,
+        pct_start=rise / steps,
+        div_factor=25.0,
+        final_div_factor=1 / (25 * DECAY),
+        cycle_momentum=False,
+    )
+""",
+    "wsd": """\
+cooldown = max(1, round(COOLDOWN * steps))
+
+def factor(t: int) -> float:
+    x = min(max(t - (steps - cooldown) + 1, 0) / cooldown, 1.0)
+    return DECAY + (1 - DECAY) * (1 - math.sqrt(x))
+
+"""
+    + _FACTOR,
+    "inverse_sqrt": _PROGRESS.format("DECAY / math.hypot(DECAY, math.sqrt(z * (1 - DECAY**2)))")
+    + _FACTOR,
+    "rex": _PROGRESS.format("DECAY + (1 - DECAY) * (1 - z) / (0.5 + 0.5 * (1 - z))") + _FACTOR,
+    "plateau": "floors = [peak * DECAY for peak in peaks]\n",
+    "custom": "main = factory(optimizer, steps, decay=DECAY, **PARAMS)\n",
+}
+
+_START = "DECAY if steps == 1 else 1.0"
+_STARTS = {"constant": "1.0", "cyclic": "DECAY", "wsd": "factor(0)"}
+
+_CONSTANTS = {
+    "lr": "peak rate of the first parameter group",
+    "decay": "final rate / peak rate",
+    "warmup": "share of the steps spent in linear warm-up",
+}
+
+_SOURCE = '''\
+"""Learning-rate schedule: {description}.
+
+Use it in a training loop:
+
+    scheduler = build_scheduler(optimizer, total_steps=epochs * len(loader))
+    for epoch in range(epochs):
+        for inputs, targets in loader:
+            ...
+            optimizer.step()
+            scheduler.step()  # after every optimizer step
+{metric}"""
+
+{imports}
+
+{constants}
+
+
+{helpers}
+
+
+def build_scheduler(optimizer: Optimizer, total_steps: int) -> lr_scheduler.LRScheduler:
+    """The schedule over `total_steps` optimizer steps; the optimizer's own rate is replaced."""
+{body}'''
+
+_METRIC = "        scheduler.step(validation_error)  # and once an epoch; ignored during warm-up\n"
+
+
+def schedule_source(fields: Mapping[str, Any], description: str) -> str:
+    """Python source that defines `build_scheduler(optimizer, total_steps)` for one schedule.
+
+    Args:
+        fields: The schedule's fields as in its JSON form.
+        description: The schedule in one line.
+
+    Returns:
+        Source that needs nothing but torch and, for a custom schedule, the module of its factory.
+    """
+    kind = "custom" if "factory" in fields else fields["scheduler"]
+    constants = _constants(fields, kind)
+    body = _body(kind, "WARMUP" in constants)
+    always = ("set_rates", "set_peaks")
+    sources = "\n\n\n".join(
+        source for name, source in _helpers().items() if name in always or name in body
+    )
+    return _SOURCE.format(
+        description=one_line(description).replace("\\", "/").replace('"', "'"),
+        metric=_METRIC if kind == "plateau" else "",
+        imports=_imports(sources + body, fields.get("factory")),
+        constants="\n".join(constants.values()),
+        helpers=sources,
+        body=textwrap.indent(body, "    "),
+    )
+
+
+def _helpers() -> dict[str, str]:
+    """The source of each function and class in warmup.py, by name, without importing torch."""
+    text = resources.files(__package__).joinpath("warmup.py").read_text(encoding="utf-8")
+    parts = [n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef | ast.ClassDef)]
+    lines = text.splitlines()
+    return {part.name: "\n".join(lines[part.lineno - 1 : part.end_lineno]) for part in parts}
+
+
+def _constants(fields: Mapping[str, Any], kind: str) -> dict[str, str]:
+    """Lines that set the schedule's numbers, by their name in capitals."""
+    values = {name: fields[name] for name in _CONSTANTS}
+    if kind == "constant":
+        del values["decay"]
+    if not fields["warmup"]:
+        del values["warmup"]
+    values |= {"params": fields["params"]} if kind == "custom" else fields["params"]
+    notes = {name: f"  # {note}" for name, note in _CONSTANTS.items()}
+    return {
+        name.upper(): f"{name.upper()} = {_literal(value)}{notes.get(name, '')}"
+        for name, value in values.items()
+    }
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f'"{key}": {_literal(item)}' for key, item in value.items()) + "}"
+    if isinstance(value, str) and value.isprintable():
+        return json.dumps(value, ensure_ascii=False)
+    return repr(value)
+
+
+def _body(kind: str, warm: bool) -> str:
+    """The lines of `build_scheduler`."""
+    main, ending = _MAIN[kind], _ending(kind, warm)
+    assign = "peaks = " if "peaks" in main + ending else ""
+    split = "steps = total_steps\n"
+    if warm:
+        split = (
+            "warmup_steps = min(round(WARMUP * total_steps), total_steps - 1)\n"
+            "steps = total_steps - warmup_steps\n"
+        )
+    if "steps" not in main:
+        split = split.rpartition("steps = ")[0]
+    return f"{assign}set_peaks(optimizer, LR)\n{split}{main}{ending}"
+
+
+def _ending(kind: str, warm: bool) -> str:
+    """The lines that return the schedule."""
+    warmup_steps = "warmup_steps" if warm else "0"
+    if kind == "plateau":
+        return f"return WarmupPlateauLR(optimizer, {warmup_steps}, FACTOR, PATIENCE, floors)\n"
+    if kind == "custom" and warm:
+        return "return WarmupLR(optimizer, main, warmup_steps) if warmup_steps else main\n"
+    if not warm and kind != "cosine_restarts":
+        return "return main\n"
+    hold_steps = ", hold_steps" if kind == "cosine_restarts" else ""
+    return (
+        f"start = {_STARTS.get(kind, _START)}  # the first rate / peak rate\n"
+        f"return after_warmup(optimizer, main, peaks, {warmup_steps}, start{hold_steps})\n"
+    )
+
+
+def _imports(code: str, factory: str | None) -> str:
+    lines = ["import math"] if "math." in code else []
+    lines += ["from typing import Any"] if "Any]" in code else []
+    lines += [""] if lines else []
+    lines += ["import torch", "from torch.optim import Optimizer, lr_scheduler"]
+    if factory:
+        module, _, function = factory.rpartition(":")
+        name = Path(module).stem if module.endswith(".py") else module
+        if all(part.isidentifier() and not iskeyword(part) for part in name.split(".")):
+            lines += ["", f"from {name} import {function} as factory"]
+        else:
+            lines.insert(0, "import importlib")
+            lines += ["", f"factory = importlib.import_module({name!r}).{function}"]
+    return "\n".join(lines)

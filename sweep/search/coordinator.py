@@ -1,0 +1,628 @@
+"""Ask, hand out, report, prune, tell: the one process that speaks to Optuna."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.base.wording import counted, duration
+from sweep.search.completion import completes, standing_for_themselves
+from sweep.search.divergence import divergence, has_diverged
+from sweep.search.failures import Failures
+from sweep.search.storage.opening import flush
+from sweep.search.storage.owners import (
+    BEAT_SECS,
+    SILENT_SECS,
+    SignsOfLife,
+    abandoned_trials,
+    claim,
+    in_turn,
+    is_claimed,
+    others_running,
+)
+from sweep.search.strategies.pruners import decision_epochs
+from sweep.study.metric import MSE, Metric
+from sweep.study.settings import StudyConfig
+from sweep.study.space import Suggestion
+from sweep.training.contract import EpochResult, OptimizerSettings, TrialSpec
+from sweep.training.record import TRACEBACK, TrialRecord, what_diverged, write_record
+from sweep.training.seeds import mix
+from sweep.training.workers.dispatcher import Dispatcher, Verdict
+from sweep.training.workers.pool import Save, WorkerPool
+from sweep.training.workers.time_limit import TimeLimit
+
+_TICK_SECS = 0.2
+_LOOK_SECS = 0.5
+
+
+class Lane(NamedTuple):
+    """A trial in training: its number, its scheduler, and the epochs that are known of it."""
+
+    number: int
+    scheduler: str
+    epochs: int
+
+
+class Family(NamedTuple):
+    """How many trials of a scheduler have ended, and the best of those that completed."""
+
+    ended: int
+    best: FrozenTrial | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a sweep stands.
+
+    Args:
+        total: Trials asked for.
+        completed: Trials trained to their last epoch, earlier runs included.
+        pruned: Trials stopped early by the pruner.
+        diverged: Trials whose loss or gradient became infinite or NaN.
+        failed: Trials that raised.
+        running: Trials in training now.
+        best: The best completed trial, or None.
+        epochs: Epochs trained in this run.
+        elapsed_secs: Since this run's first trial was handed out.
+        remaining_secs: Estimate from the trials of this run, and from its time limit; None before
+            the first has ended where there is no limit.
+        lanes: The trials in training, by number.
+        course: The best value after each trial that has completed; it grows while the sweep runs.
+        families: What became of each scheduler, by name.
+    """
+
+    total: int
+    completed: int
+    pruned: int
+    diverged: int
+    failed: int
+    running: int
+    best: FrozenTrial | None
+    epochs: int
+    elapsed_secs: float
+    remaining_secs: float | None
+    lanes: tuple[Lane, ...]
+    course: Sequence[float]
+    families: Mapping[str, Family]
+
+    @property
+    def finished(self) -> int:
+        """Trials that have ended, in whatever way."""
+        return self.completed + self.pruned + self.diverged + self.failed
+
+
+@dataclass
+class _Running:
+    """A trial that has been asked for and has not ended.
+
+    `reported` is the last epoch that has been reported already, by an interrupted run or before a
+    worker's death: up to there the trial has been judged, and Optuna takes no second report.
+    """
+
+    trial: optuna.Trial
+    spec: TrialSpec
+    reported: int = 0
+    curve: list[EpochResult] = field(default_factory=list)
+
+
+class Coordinator:
+    """The source of a study's trials until their total is reached.
+
+    Args:
+        study: Where the trials are kept, with its sampler and pruner.
+        config: The study's settings.
+        owner: Who this coordinator is, for `storage.abandoned_trials`.
+        shared: Whether other coordinators may work on the same storage.
+        trials: The total, earlier runs included.
+        variance: Of the validation target, in the unit of the MSE; 0 where there is none.
+        weights: Makes the order to save the weights of a trial that is the best so far; None if
+            there is none to give.
+        on_finished: Called with each trial that has ended and where the sweep stands.
+        on_tick: Called often with where the sweep stands.
+        on_note: Called with a sentence that a user should read.
+        deadline: When to draw nothing more, as `time.monotonic` has it.
+        draws: Whether trials are drawn at all; else only those that complete a pruned one, and
+            those that were interrupted, are trained.
+        limit: When to be over; trials in training then wait to be trained again.
+        stop: Set from anywhere to hand out nothing more and come back soon; trials in training
+            stay to be resumed.
+    """
+
+    kind = "trial"
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        config: StudyConfig,
+        *,
+        owner: str,
+        shared: bool,
+        trials: int,
+        variance: float,
+        weights: Callable[[FrozenTrial], Save] | None,
+        on_finished: Callable[[FrozenTrial, Status], None],
+        on_tick: Callable[[Status], None],
+        on_note: Callable[[str], None],
+        deadline: float,
+        limit: TimeLimit,
+        stop: threading.Event,
+        draws: bool = True,
+    ) -> None:
+        self.epochs = config.epochs
+        self._study = study
+        self._config = config
+        self._metric = config.measure
+        self._space = config.search_space
+        self._owner = owner
+        self._shared = shared
+        self._total = trials
+        self._draws = draws
+        self._variance = variance
+        self._weights = weights
+        self._on_finished = on_finished
+        self._on_tick = on_tick
+        self._on_note = on_note
+        decisions = decision_epochs(config.pruning, config.epochs)
+        self._decisions = None if decisions is None else sorted({*decisions, config.epochs})
+        self._waiting: deque[_Running] = deque()
+        self._running: dict[int, _Running] = {}
+        self._tally = Tally.of(study, self._metric)
+        self._failures = Failures(len(config.space.scheduler))
+        self._deadline = deadline
+        self._limit = limit
+        self._stop = stop
+        self._signs = SignsOfLife(study, owner)
+        self._lived_at = 0.0
+        self._workers = 1
+        self._epochs = 0
+        self._ended = 0
+        self._started = self._ticked = time.monotonic()
+
+    def has_work(self) -> bool:
+        """Whether the study wants any training at all."""
+        if self._resume_abandoned() or self._wants_more():
+            return True
+        return self._shared and bool(others_running(self._study, self._owner))
+
+    def run(self, pool: WorkerPool) -> None:
+        """Train until the total is reached, the time is up, or `stop` is set.
+
+        Raises:
+            TrainingError: Workers die again and again before they train anything, or all trials
+                fail in the same way.
+        """
+        self._workers = len(pool)
+        self._started = self._ticked = time.monotonic()
+        self._show_life()
+        Dispatcher(pool, self, self._stop, self._on_note, self._limit).run()
+        while self._shared and not self._limit.is_over and self._await_others():
+            Dispatcher(pool, self, self._stop, self._on_note, self._limit).run()
+        if not self._stop.is_set():
+            self._give_back()
+        self.tick(at_once=True)
+
+    def _give_back(self) -> None:
+        """Let what there was no time for wait for whoever asks next, here or elsewhere.
+
+        As with an interrupted trial, its number and parameters stay, and it is trained again.
+        """
+        in_flight = [*self._running.values(), *self._waiting]
+
+        def give_back() -> None:
+            for running in in_flight:
+                trial = running.trial
+                now = trial.storage.get_trial(trial._trial_id)
+                if now.state == TrialState.RUNNING and is_claimed(now, self._owner):
+                    trial.storage.set_trial_state_values(trial._trial_id, state=TrialState.WAITING)
+
+        in_turn(self._study, give_back)
+        if in_flight:
+            self._on_note(
+                f"the time is up: {counted(len(in_flight), 'trial')} had not ended; the same "
+                "command trains what is left"
+            )
+        self._running.clear()
+        self._waiting.clear()
+
+    def next(self) -> TrialSpec | None:
+        """The next trial to train: an interrupted one, else a new one if the study wants more."""
+        self._ask()
+        if not self._waiting and not self._running and self._shared:
+            self._resume_abandoned()
+        if not self._waiting:
+            return None
+        running = self._waiting.popleft()
+        self._running[running.trial.number] = running
+        return running.spec
+
+    def prepare(self) -> bool:
+        """Ask for a trial that a worker will soon want, so that it need not wait for it."""
+        return len(self._waiting) < self._workers and self._ask(ahead=True)
+
+    def most_lanes(self, workers: int) -> int:
+        """How many trials a worker should have at most.
+
+        A trial in flight is one that the sampler has not learnt from, so they are no more than a
+        quarter of the study; and near its end the workers share what is left evenly.
+        """
+        left = max(1, -(-self._trials_left() // workers))
+        if self._config.lanes is not None:
+            return left
+        return max(1, min(self._total // (4 * workers), left))
+
+    def epochs_left(self) -> int:
+        """Epochs of single trials that are still to come if none is pruned."""
+        return self._trials_left() * self._config.epochs
+
+    def epochs_to_decision(self, number: int, epoch: int) -> int:
+        """After how many more epochs a trial may end."""
+        if self._decisions is None:
+            return 1
+        return next(decision for decision in self._decisions if decision > epoch) - epoch
+
+    def hear(self, result: EpochResult) -> Verdict:
+        """Report a trial's epoch, and end the trial if it is over."""
+        if self._shared and self._silent_for() > SILENT_SECS / 2:
+            self._show_life()  # this process was stopped, or the storage was away
+        running = self._running.get(result.number)
+        if running is None:  # another has taken it over
+            return Verdict(over=True)
+        self._epochs += 1
+        running.curve.append(result)
+        self._failures.trained(result.epoch)
+        try:
+            over = self._judge(running, result)
+        except UpdateFinishedTrialError:
+            self._lose(running)
+            return Verdict(over=True)
+        if over is None:
+            return Verdict()
+        state, reason = over
+        finished = self._end(running, state, reason)
+        best = self._tally.best
+        is_best = finished is not None and best is not None and best.number == finished.number
+        save = self._weights(finished) if finished and self._weights and is_best else None
+        return Verdict(over=True, save=save)
+
+    def fail(self, number: int, reason: str, traceback: str = "") -> None:
+        """End a trial that raised, or whose workers died.
+
+        Raises:
+            TrainingError: All trials fail like this one.
+        """
+        running = self._running.get(number)
+        if running is None or self._end(running, TrialState.FAIL, reason, traceback) is None:
+            return
+        scheduler = running.spec.schedule.scheduler
+        epochs, completed = len(running.curve), self._tally.completed
+        first = self._failures.count(reason, scheduler, epochs, completed)
+        if first and traceback:
+            self._on_note(f"trial {number} raised:\n{traceback.rstrip()}")
+
+    def restart(self, number: int) -> None:
+        """Begin a trial's course again."""
+        running = self._running.get(number)
+        if running:
+            running.reported = max(running.reported, len(running.curve))
+            running.curve = []
+
+    def tick(self, at_once: bool = False) -> None:
+        """Now and then, write down what waits in memory and say where the sweep stands."""
+        now = time.monotonic()
+        if not at_once and now - self._ticked < _TICK_SECS:
+            return
+        self._ticked = now
+        flush(self._study)
+        if self._shared:
+            if self._silent_for() > BEAT_SECS:
+                self._show_life()
+            self._tally = Tally.of(self._study, self._metric)
+        self._on_tick(self.status())
+
+    def _trials_left(self) -> int:
+        """Trials that have not ended, and those that have not been asked for."""
+        in_flight = len(self._running) + len(self._waiting)
+        to_draw = max(self._total - self._tally.started, 0) if self._draws else 0
+        return to_draw + self._tally.to_complete + in_flight
+
+    def _ask(self, ahead: bool = False) -> bool:
+        """Ask for a new trial if the study wants one and none waits; whether it was asked for."""
+        late = time.monotonic() > self._deadline
+        late = late or not self._limit.allows(self.epochs)
+        if late or (self._waiting and not ahead):
+            return False
+
+        def ask() -> _Running | None:
+            if not self._wants_more():
+                return None
+            trial = self._next_trial()
+            claim(trial, self._owner)
+            return self._prepare(trial)  # drawn before another may ask: it counts what is drawn
+
+        running = in_turn(self._study, ask)
+        if running is None:
+            return False
+        if completes(running.trial) is None:
+            self._tally.started += 1
+        else:
+            self._tally.to_complete -= 1
+        self._waiting.append(running)
+        return True
+
+    def _next_trial(self) -> optuna.Trial:
+        """One that completes a pruned one goes before all that wait."""
+        if not self._tally.to_complete:
+            return self._study.ask()
+        waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        first = next(trial._trial_id for trial in waiting if completes(trial) is not None)
+        self._study._storage.set_trial_state_values(first, state=TrialState.RUNNING)
+        return optuna.Trial(self._study, first)
+
+    def _wants_more(self) -> bool:
+        if self._shared:  # others ask too
+            self._tally = Tally.of(self._study, self._metric)
+        to_draw = self._draws and self._tally.started < self._total
+        return to_draw or self._tally.to_complete > 0
+
+    def _resume_abandoned(self) -> bool:
+        """Queue what a killed run of ours left, or one that is gone; whether there was any."""
+        ours = {*self._running, *(waiting.trial.number for waiting in self._waiting)}
+        silent: set[str] = set()
+
+        def take() -> list[optuna.Trial]:
+            if self._shared:
+                self._signs.look()
+                silent.update(self._signs.silent())
+            abandoned = abandoned_trials(self._study, self._owner, self._shared, silent)
+            for trial in abandoned:
+                claim(trial, self._owner)
+            return [trial for trial in abandoned if trial.number not in ours]
+
+        resumed = [self._prepare(trial) for trial in in_turn(self._study, take)]
+        self._waiting.extend(resumed)
+        if resumed:
+            numbers = ", ".join(str(running.trial.number) for running in resumed)
+            told = f"resuming trials that were interrupted: {numbers}"
+            if silent:
+                gone, secs = ", ".join(sorted(silent)), duration(SILENT_SECS)
+                told += f"; nothing was heard of {gone} for {secs}"
+            self._on_note(told)
+        return bool(resumed)
+
+    def _silent_for(self) -> float:
+        """Seconds since our last sign of life, time in which the machine slept included."""
+        return abs(time.time() - self._lived_at)
+
+    def _show_life(self) -> None:
+        """Give a sign of life, let go of what others have taken, take what others have lost."""
+        if not self._shared:
+            return
+        was_gone = self._silent_for() > SILENT_SECS / 2
+        self._signs.beat()
+        self._lived_at = time.time()
+        if was_gone and self._running:
+            trials = self._study.get_trials(deepcopy=False)
+            for number, running in list(self._running.items()):
+                if not is_claimed(trials[number], self._owner):
+                    self._lose(running)
+        self._signs.look()
+        if self._signs.silent():
+            self._resume_abandoned()
+
+    def _lose(self, running: _Running) -> None:
+        """Another coordinator has taken a trial over, since it heard nothing of this one."""
+        number = running.trial.number
+        del self._running[number]
+        self._on_note(f"trial {number} was taken over by another run while this one was silent")
+
+    def _await_others(self) -> bool:
+        """Wait until it is known that the others live; whether there is more to train then."""
+        self._signs.look()
+        told = False
+        while not self._stop.is_set() and time.monotonic() < self._deadline:
+            uncertain = self._signs.uncertain()
+            if self._signs.silent() and self._resume_abandoned():
+                return True
+            if not uncertain:
+                break
+            if not told:
+                told = True
+                self._on_note(
+                    f"trials are in training elsewhere ({', '.join(sorted(uncertain))}); waiting "
+                    f"for a sign of life from there: without one for {duration(SILENT_SECS)}, "
+                    "they are taken over"
+                )
+            self._stop.wait(_LOOK_SECS)
+            self._signs.look()
+            self.tick()
+        return bool(self._waiting)
+
+    def _prepare(self, trial: optuna.Trial) -> _Running:
+        suggestion = self._space.suggest(trial)
+        before = trial.storage.get_trial(trial._trial_id).intermediate_values
+        spec = trial_spec(self._config, trial.number, suggestion, completes(trial))
+        return _Running(trial, spec, reported=max(before, default=0))
+
+    def _judge(self, running: _Running, result: EpochResult) -> tuple[TrialState, str] | None:
+        """Report an epoch; how the trial ends with it, if it does, and why."""
+        diverged = what_diverged(result, self._metric)
+        if diverged:
+            return TrialState.PRUNED, divergence(result.epoch, diverged)
+        is_new = result.epoch > running.reported
+        if is_new:
+            averaged = result.averaged_val_mse
+            if averaged is None or self._config.pruner.signal == "raw":
+                running.trial.report(result.val_mse, result.epoch)
+            else:
+                running.trial.report(averaged, result.epoch)
+        if result.epoch >= self._config.epochs:
+            return TrialState.COMPLETE, ""
+        may_end = self._decisions is None or result.epoch in self._decisions
+        may_end = may_end and completes(running.trial) is None
+        if is_new and may_end and running.trial.should_prune():
+            name = self._config.pruning.name
+            return TrialState.PRUNED, f"pruned at epoch {result.epoch} by {name}"
+        return None
+
+    def _end(
+        self, running: _Running, state: TrialState, reason: str, traceback: str = ""
+    ) -> FrozenTrial | None:
+        """End a trial; None if it is another's by now."""
+        record = TrialRecord.from_curve(running.spec.seed, running.curve, reason)
+        objective = self._config.objective
+        complete = state == TrialState.COMPLETE
+        value = record.val_mse(objective, self._metric) if complete else None
+
+        def end() -> FrozenTrial | None:
+            trial = running.trial
+            if self._shared:
+                now = trial.storage.get_trial(trial._trial_id)
+                if not is_claimed(now, self._owner):
+                    return None
+                if now.state.is_finished():  # the answer to an earlier attempt was lost
+                    return now
+            write_record(trial, record, objective, self._variance, self._metric)
+            if running.curve and running.curve[-1].total_steps:
+                trial.set_user_attr("total_steps", running.curve[-1].total_steps)
+            if traceback:
+                trial.set_user_attr(TRACEBACK, traceback)
+            return self._study.tell(trial, value, state)
+
+        frozen = in_turn(self._study, end) if self._shared else end()
+        if frozen is None:
+            self._lose(running)
+            return None
+        del self._running[running.trial.number]
+        self._ended += 1
+        if completes(frozen) is None:
+            self._tally.count(frozen)
+        else:  # it takes a pruned one's place
+            self._tally = Tally.of(self._study, self._metric)
+        self._on_finished(frozen, self.status())
+        return frozen
+
+    def status(self) -> Status:
+        """Where the sweep stands."""
+        elapsed = time.monotonic() - self._started
+        return Status(
+            total=self._total,
+            completed=self._tally.completed,
+            pruned=self._tally.pruned,
+            diverged=self._tally.diverged,
+            failed=self._tally.failed,
+            running=len(self._running),
+            best=self._tally.best,
+            epochs=self._epochs,
+            elapsed_secs=elapsed,
+            remaining_secs=self._remaining_secs(elapsed),
+            lanes=tuple(
+                Lane(number, running.spec.schedule.scheduler, len(running.curve))
+                for number, running in sorted(self._running.items())
+            ),
+            course=self._tally.course,
+            families=dict(self._tally.families),
+        )
+
+    def _remaining_secs(self, elapsed: float) -> float | None:
+        """About how long the trials that are left will take, but no longer than there is time."""
+        known = elapsed / self._ended * self._trials_left() if self._ended else None
+        if not self._limit.is_set:
+            return known
+        for_drawing = self._deadline - time.monotonic()
+        left = for_drawing if for_drawing > 0 else self._limit.left_secs
+        return left if known is None else min(known, left)
+
+
+@dataclass
+class Tally:
+    """How many trials a study has of each kind, and its best one.
+
+    One that has been trained to its end after it was pruned is counted as that, and once.
+    `to_complete` are those that wait for it.
+    """
+
+    started: int = 0
+    to_complete: int = 0
+    completed: int = 0
+    pruned: int = 0
+    diverged: int = 0
+    failed: int = 0
+    best: FrozenTrial | None = None
+    metric: Metric = MSE
+    course: list[float] = field(default_factory=list)
+    families: dict[str, Family] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, study: optuna.Study, metric: Metric) -> Tally:
+        """Counted from the storage."""
+        trials = study.get_trials(deepcopy=False)
+        states = [(trial.state, completes(trial) is None) for trial in trials]
+        started = sum(state != TrialState.WAITING and counts for state, counts in states)
+        tally = cls(started, states.count((TrialState.WAITING, False)), metric=metric)
+        for trial in standing_for_themselves(trials):
+            tally.count(trial)
+        return tally
+
+    def count(self, trial: FrozenTrial) -> None:
+        """Take in a trial that has ended; others do not count."""
+        if trial.state == TrialState.COMPLETE:
+            self.completed += 1
+            self.best = self._better(self.best, trial)
+            self.course.append(self.best.values[0])
+        elif trial.state == TrialState.PRUNED and has_diverged(trial):
+            self.diverged += 1
+        elif trial.state == TrialState.PRUNED:
+            self.pruned += 1
+        elif trial.state == TrialState.FAIL:
+            self.failed += 1
+        if trial.state.is_finished():
+            self._count_in_family(trial)
+
+    def _count_in_family(self, trial: FrozenTrial) -> None:
+        """A study of one scheduler does not record it: its family has no name."""
+        name = str(trial.params.get("scheduler", ""))
+        ended, best = self.families.get(name, (0, None))
+        if trial.state == TrialState.COMPLETE:
+            best = self._better(best, trial)
+        self.families[name] = Family(ended + 1, best)
+
+    def _better(self, one: FrozenTrial | None, other: FrozenTrial) -> FrozenTrial:
+        """The better of two completed trials, in whatever order they have ended."""
+        rank = self.metric.rank
+        return min(one or other, other, key=lambda trial: rank(trial.values[0], trial.number))
+
+
+def trial_spec(
+    config: StudyConfig, number: int, suggestion: Suggestion, completed: int | None = None
+) -> TrialSpec:
+    """What an engine is told of a trial: the study's settings and what was suggested.
+
+    Args:
+        config: The study's settings.
+        number: The trial's.
+        suggestion: What it is trained with.
+        completed: The pruned trial that it trains to its end: it has that one's seed.
+    """
+    optimizer = config.optimizer
+    default_decay = 0.01 if optimizer.name == "adamw" else 0.0  # torch's own defaults
+    weight_decay = (suggestion.weight_decay, optimizer.weight_decay, default_decay)
+    momentum = (suggestion.momentum, optimizer.momentum)
+    settings = OptimizerSettings(
+        name=optimizer.name,
+        momentum=next(value for value in momentum if value is not None),
+        nesterov=optimizer.nesterov,
+        weight_decay=next(value for value in weight_decay if value is not None),
+        betas=optimizer.betas,
+        eps=optimizer.eps,
+    )
+    drawn_as = number if completed is None else completed
+    seed = config.seed if config.shares_seed else mix(config.seed, 4, drawn_as)
+    return TrialSpec(number, seed, suggestion.schedule, settings)

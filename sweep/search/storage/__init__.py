@@ -1,0 +1,1 @@
+"""Where trials are kept, and who may work on it."""

@@ -1,0 +1,272 @@
+"""Optuna's journal file: written in few, larger appends, and repaired after a kill."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from optuna.storages.journal import BaseJournalBackend, JournalFileOpenLock, JournalFileSymlinkLock
+
+from sweep.base.errors import StorageError, UnaccountedError
+from sweep.base.files import naming, write_whole
+
+JournalLock = JournalFileSymlinkLock | JournalFileOpenLock
+
+_GRACE_PERIOD_SECS = 5
+_STALE_AFTER_SECS = 1.0
+_SYNC_EVERY_SECS = 1.0
+_RECORD_START = b'{"op_code"'
+"""How Optuna starts each line of a journal."""
+_CAN_WAIT = frozenset({5, 7, 8, 9})
+"""Operations that may reach the file a little later than the ones after them: a trial's
+parameters, reports and attributes. What creates or ends a trial or a study never waits."""
+
+
+def journal_lock(path: Path) -> JournalLock:
+    """Optuna's own lock, so that optuna-dashboard may write notes meanwhile."""
+    kind = JournalFileOpenLock if os.name == "nt" else JournalFileSymlinkLock
+    return kind(str(path), grace_period=_GRACE_PERIOD_SECS)
+
+
+@contextmanager
+def _holding(lock: JournalLock) -> Iterator[None]:
+    lock.acquire()
+    try:
+        yield
+    finally:
+        try:
+            lock.release()
+        except RuntimeError:  # its folder is gone, or another writer has taken it for stale
+            pass
+
+
+class BatchedJournal(BaseJournalBackend):
+    """A journal file whose writer gathers reports until it flushes.
+
+    Optuna's file backend locks, appends and syncs once a call; an epoch of many lanes is many
+    calls. This one keeps what can wait in memory, hands it to its own reader at once, and appends
+    it with the next operation that cannot wait, or on `flush`. What another process has appended
+    meanwhile is handed out too, though perhaps after operations that come later in the file;
+    only operations whose order does not matter are ever kept. What is appended survives the
+    process at once, and a machine that stops after the next flush.
+
+    Args:
+        path: The journal; created if it is not there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.touch()
+        self._path = path
+        self._lock = journal_lock(path)
+        self._offset = 0
+        self._handed_out = 0
+        self._synced_at = -math.inf
+        self._is_synced = True
+        self._unread: deque[dict[str, Any]] = deque()
+        self._unwritten: list[dict[str, Any]] = []
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        """Hand out every operation once, in an order that is the same for this process."""
+        if log_number_from != self._handed_out:
+            raise ValueError(f"logs are handed out once, but got {log_number_from=}")
+        self._read_file()
+        while self._unread:
+            self._handed_out += 1
+            yield self._unread.popleft()
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Keep operations that can wait; append others at once, after those."""
+        self._unwritten += logs
+        if all(log["op_code"] in _CAN_WAIT for log in logs):
+            self._unread += logs
+        else:
+            self._write(logs)
+
+    def flush(self) -> None:
+        """Append what has waited, and have the disk keep everything."""
+        if self._unwritten or not self._is_synced:
+            self._synced_at = -math.inf
+            self._write([])
+
+    def _write(self, new: list[dict[str, Any]]) -> None:
+        with naming(self._path), _holding(self._lock):
+            self._read_file()
+            if os.stat(self._path).st_size > self._offset:  # another writer died in mid-line
+                os.truncate(self._path, self._offset)
+            lines = (json.dumps(log, separators=(",", ":")) + "\n" for log in self._unwritten)
+            data = "".join(lines).encode()
+            try:
+                self._append(data)
+            except OSError:  # a full disk: leave no half of what is tried again
+                os.truncate(self._path, self._offset)
+                raise
+            self._offset += len(data)
+            self._unread += new
+            self._unwritten = []
+
+    def _append(self, data: bytes) -> None:
+        with open(self._path, "ab") as file:
+            file.write(data)
+            file.flush()
+            self._is_synced = time.monotonic() - self._synced_at > _SYNC_EVERY_SECS
+            if self._is_synced:
+                os.fsync(file.fileno())
+                self._synced_at = time.monotonic()
+
+    def _read_file(self) -> None:
+        """Take in the whole lines that others have appended."""
+        if os.stat(self._path).st_size == self._offset:
+            return
+        with open(self._path, "rb") as file:
+            file.seek(self._offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                self._unread.append(json.loads(line))
+                self._offset += len(line)
+
+
+class JournalSnapshot(BaseJournalBackend):
+    """A journal file as it is now, whole records alone; it takes no lock and writes nothing.
+
+    Args:
+        path: The journal.
+
+    Raises:
+        StorageError: The file is no journal at all, or cannot be read.
+        UnaccountedError: It is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._logs = [json.loads(record) for record in _read(path)[1] if record]
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        """Hand out the operations from that one on."""
+        yield from self._logs[log_number_from:]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Refuse."""
+        raise RuntimeError("a snapshot of a journal cannot be written to")
+
+
+def repair_journal(path: Path, fresh: bool = False) -> list[str]:
+    """Make a journal that a killed writer left readable again; call it under `hold`.
+
+    Removes a lock file that nobody releases, and takes out what is half-written: a torn last
+    line, or the start of a line that another writer has appended its own record to.
+
+    Args:
+        path: The journal.
+        fresh: Whether its trials are not wanted any more: a damaged one is then put aside.
+
+    Returns:
+        What was done, one sentence each.
+
+    Raises:
+        StorageError: The file is no journal at all, or cannot be read.
+        UnaccountedError: It is damaged, in a way that no killed writer leaves it.
+    """
+    if not path.exists():
+        return []
+    done = []
+    if _remove_stale_lock(path):
+        done.append(f"removed the lock that a killed process left on {path.name}")
+    with _holding(journal_lock(path)):
+        try:
+            content, records = _read(path)
+        except UnaccountedError:
+            if not fresh:
+                raise
+            aside = _aside(path)
+            path.rename(aside)
+            return [*done, f"{path} is damaged; it is kept as {aside.name}"]
+        kept = b"".join(records)
+        if kept != content:
+            write_whole(path, kept)
+    torn = len(content) - len(kept)
+    if torn:
+        done.append(f"cut {torn} bytes that a killed process left half-written in {path.name}")
+    return done
+
+
+def _read(path: Path) -> tuple[bytes, list[bytes]]:
+    """A journal's content, and for each line the whole record in it, if there is one.
+
+    Raises:
+        StorageError: The file is no journal at all, or cannot be read.
+        UnaccountedError: A line is neither a record nor what a killed writer leaves. What follows
+            cannot be trusted then, since records are counted.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as problem:
+        raise StorageError(f"{path}: the journal cannot be read: {problem.strerror}") from None
+    lines = content.splitlines(keepends=True)
+    records = [_record_in(line) for line in lines]
+    start = content[: len(_RECORD_START)]
+    if not any(records) and not _RECORD_START.startswith(start):
+        raise StorageError(f"{path}: not an Optuna journal; name another --storage or --out")
+    for number, (line, record) in enumerate(zip(lines[:-1], records, strict=False), start=1):
+        if not record and line.strip():
+            raise UnaccountedError(
+                f"{path}: line {number} of {len(lines)} is damaged, so that the trials in this "
+                "journal cannot be relied on. Restore the journal from a copy, give another "
+                "--out, or start over with --fresh, which keeps it under another name"
+            )
+    return content, records
+
+
+def _aside(path: Path) -> Path:
+    """A free name beside a damaged journal's."""
+    names = (path.with_name(f"{path.name}.damaged-{number}") for number in itertools.count(1))
+    return next(name for name in names if not name.exists())
+
+
+def _record_in(line: bytes) -> bytes:
+    """The whole record that a line is, or that it ends with after a torn one; else nothing."""
+    for start in (0, line.rfind(_RECORD_START)):
+        if start >= 0 and _is_record(line[start:]):
+            return line[start:]
+    return b""
+
+
+def _is_record(line: bytes) -> bool:
+    if not line.endswith(b"\n"):
+        return False
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(record, dict) and "op_code" in record
+
+
+def _remove_stale_lock(path: Path) -> bool:
+    """Remove Optuna's lock file if it stays the same for longer than any live holder needs it."""
+    lock = Path(f"{path}.lock")
+
+    def identity() -> tuple[int, int] | None:
+        try:
+            status = os.lstat(lock)
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_mtime_ns
+
+    first = identity()
+    deadline = time.monotonic() + _STALE_AFTER_SECS
+    while first is not None and time.monotonic() < deadline:
+        time.sleep(0.05)
+        if identity() != first:
+            first = identity()
+            deadline = time.monotonic() + _STALE_AFTER_SECS
+    if first is None:
+        return False
+    lock.unlink(missing_ok=True)
+    return True

@@ -1,0 +1,266 @@
+"""Open a study's storage, and repair what a killed run left in it."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import optuna
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
+from sqlalchemy import Connection, create_engine, inspect, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from sweep.base.errors import StorageError, SweepError
+from sweep.search.storage.journal import BatchedJournal, JournalSnapshot, journal_lock
+from sweep.search.storage.patience import Patience, PatientStorage, engine_options
+from sweep.search.storage.urls import reason_of, without_password
+
+SETTINGS = "settings"
+"""The study attribute that holds what must stay the same for its trials to be compared."""
+ROWS = "data (its rows)"
+"""In it, the fingerprint of the prepared rows; missing where the loop is the user's own."""
+_TRIES = 4
+_STUDIES = "studies"
+_STUDIES_HAVE = {"study_id", "study_name"}
+_VERSIONS = ("version_info", "alembic_version")
+"""Optuna's tables with a row each, which it writes last; without them, opening it writes."""
+
+
+@contextmanager
+def _opening(url: str) -> Iterator[None]:
+    """Say in our words why a storage cannot be opened.
+
+    Raises:
+        StorageError: It cannot be reached or read; no password is in the text.
+        UnaccountedError: It is a damaged journal.
+    """
+    shown = without_password(url)
+    if re.match(r"[^:]+://[^/?#]*@[^/?#]*@", url):
+        raise StorageError(f"{shown}: write '@' in a user's name or password as %40")
+    try:
+        yield
+    except SweepError:
+        raise
+    except ImportError as missing:
+        driver = getattr(missing.__cause__ or missing.__context__ or missing, "name", None)
+        remedy = ": pip install 'psycopg[binary]'" if driver == "psycopg" else ""
+        raise StorageError(f"{shown}: this storage needs the module {driver!r}{remedy}") from None
+    except json.JSONDecodeError:
+        JournalSnapshot(Path(url))  # which says so if it is damaged
+        raise StorageError(
+            f"{url}: a killed process left a half-written line; running the study mends it"
+        ) from None
+    except Exception as problem:
+        reason = reason_of(problem, url)
+        raise StorageError(f"{shown}: the storage cannot be opened: {reason}") from None
+
+
+def open_storage(url: str, batched: bool = False) -> BaseStorage:
+    """Open a storage for reading or writing.
+
+    Args:
+        url: As `storage_url` gives it.
+        batched: Whether what is written to a journal may wait for a `flush`.
+
+    Raises:
+        StorageError: It cannot be reached or read; no password is in the text.
+    """
+    with _opening(url):
+        if "://" not in url:
+            path = Path(url)
+            file = BatchedJournal(path) if batched else JournalFileBackend(url, journal_lock(path))
+            return JournalStorage(file)
+        return PatientStorage(url)
+
+
+def open_study(
+    name: str,
+    url: str,
+    sampler: optuna.samplers.BaseSampler,
+    pruner: optuna.pruners.BasePruner,
+    maximize: bool | None = False,
+) -> optuna.Study:
+    """Create a study, or load the one of this name.
+
+    Args:
+        name: The study's.
+        url: As `storage_url` gives it.
+        sampler: What draws its trials.
+        pruner: What stops them.
+        maximize: Whether more is better; None if it is loaded to be thrown away, so that either
+            will do.
+
+    Raises:
+        StorageError: The storage cannot be reached, or the study has another direction.
+    """
+    direction = StudyDirection.MAXIMIZE if maximize else StudyDirection.MINIMIZE
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    for attempt in range(_TRIES):
+        try:
+            study = optuna.create_study(
+                storage=open_storage(url, batched=True),
+                study_name=name,
+                sampler=sampler,
+                pruner=pruner,
+                direction=direction,
+                load_if_exists=True,
+            )
+            break
+        except Exception as problem:  # others may create its tables or the study at this moment
+            if attempt == _TRIES - 1:
+                if isinstance(problem, StorageError):
+                    raise
+                reason = reason_of(problem, url)
+                raise StorageError(f"{without_password(url)}: {reason}") from None
+            time.sleep(0.2)
+    if maximize is not None:
+        _check_direction(study, direction, url)
+    return study
+
+
+def _check_direction(study: optuna.Study, direction: StudyDirection, url: str) -> None:
+    if study.directions == [direction]:
+        return
+    begun = " and ".join(other.name.lower() for other in study.directions)
+    raise StorageError(
+        f"{without_password(url)}: study {study.study_name!r} was begun with the "
+        f"direction {begun}, not {direction.name.lower()}; give another --out or --storage, or "
+        "throw its trials away with --fresh"
+    )
+
+
+def peek_study(
+    name: str, url: str, folder: Path, maximize: bool | None = False
+) -> optuna.Study | None:
+    """The study that `open_study` would load, without creating or repairing anything.
+
+    Args:
+        name: The study's.
+        url: As `storage_url` gives it.
+        folder: The results folder, which a run makes before it opens the storage.
+        maximize: Whether more is better; None if that is not known, so that either will do.
+
+    Returns:
+        The study, to be read; None if there is none yet.
+
+    Raises:
+        StorageError: As `open_study`; or a journal is none; or a database has tables of these
+            names that are not Optuna's.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with _opening(url):
+        storage = _storage_that_is_there(url, folder)
+        if storage is None:
+            return None
+        try:
+            study = optuna.load_study(study_name=name, storage=storage)
+            if maximize is not None:
+                direction = StudyDirection.MAXIMIZE if maximize else StudyDirection.MINIMIZE
+                _check_direction(study, direction, url)
+            return study
+        except Exception as problem:
+            if isinstance(storage, RDBStorage):
+                _close(storage)
+            if isinstance(problem, KeyError):
+                return None
+            raise
+
+
+@contextmanager
+def closing_study(study: optuna.Study | None) -> Iterator[optuna.Study | None]:
+    """Let go of a study's connections to a database at the end."""
+    try:
+        yield study
+    finally:
+        backend = getattr(study._storage, "_backend", None) if study else None
+        if isinstance(backend, RDBStorage):
+            _close(backend)
+
+
+def _close(storage: RDBStorage) -> None:
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+def _storage_that_is_there(url: str, folder: Path) -> BaseStorage | None:
+    """A storage to read; None if a run would begin it."""
+    if "://" not in url:
+        path = Path(url)
+        return JournalStorage(JournalSnapshot(path)) if path.exists() else None
+    engine = create_engine(url, **engine_options(url, Patience()))
+    database = engine.url.database
+    if engine.dialect.name == "sqlite" and not (database and Path(database).exists()):
+        parent = Path(database or ".").absolute().parent
+        can_be_made = parent.is_dir() or parent in (folder.absolute(), *folder.absolute().parents)
+        return None if can_be_made else PatientStorage(url)  # which says that it cannot
+    try:
+        with engine.connect() as connection:
+            is_begun = _has_studies(connection, url)
+    finally:
+        engine.dispose()
+    return PatientStorage(url, skip_table_creation=True) if is_begun else None
+
+
+def _has_studies(connection: Connection, url: str) -> bool:
+    """Whether a database has all that Optuna writes into it when it opens it for the first time.
+
+    Raises:
+        StorageError: It has a table of the same name that is not Optuna's.
+    """
+    tables = inspect(connection)
+    if not tables.has_table(_STUDIES):
+        return False
+    if not _STUDIES_HAVE <= {column["name"] for column in tables.get_columns(_STUDIES)}:
+        raise StorageError(
+            f"{without_password(url)}: its table {_STUDIES!r} is not Optuna's; "
+            "name another --storage"
+        )
+    return all(
+        tables.has_table(name) and connection.execute(text(f"SELECT 1 FROM {name}")).first()
+        for name in _VERSIONS
+    )
+
+
+@contextmanager
+def explained(url: str) -> Iterator[None]:
+    """Make a database's own errors into ones that a user can act on.
+
+    Raises:
+        StorageError: The storage cannot be read or written any more.
+    """
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as problem:
+        raise StorageError(
+            f"{without_password(url)}: the storage failed: {reason_of(problem, url)}; "
+            "the same command goes on once it is back"
+        ) from problem
+
+
+def flush(study: optuna.Study) -> None:
+    """Write down what waits in memory."""
+    backend = getattr(study._storage, "_backend", None)
+    if isinstance(backend, BatchedJournal):
+        backend.flush()
+
+
+def load_study(name: str, url: str) -> optuna.Study:
+    """Load a study to read it.
+
+    Raises:
+        StorageError: There is no such storage or study.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if "://" not in url and not Path(url).exists():
+        raise StorageError(f"{url}: no such journal; run the study first: sweep run {name}")
+    try:
+        return optuna.load_study(study_name=name, storage=open_storage(url))
+    except KeyError:
+        raise StorageError(f"{without_password(url)}: no study named {name!r} in it") from None

@@ -1,0 +1,161 @@
+"""Who trains which trial of a storage, where several coordinators work on it."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import time
+import uuid
+import zlib
+from collections import Counter
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.search.storage.patience import PatientStorage
+
+BEAT_SECS = 20.0
+"""How often a coordinator gives a sign of life."""
+SILENT_SECS = 120.0
+"""After so long without one, its trials are taken over."""
+_OWNER = "sweep:owner"
+_BEAT = "sweep:beat:"
+
+T = TypeVar("T")
+
+
+def in_turn(study: optuna.Study, act: Callable[[], T]) -> T:
+    """Do something while no other coordinator of a database does.
+
+    Between counting a study's trials and asking for one more, another could ask too, and the
+    study would end with more than its total. A journal needs no lock: `hold` sees to that. What
+    is done must read what it decides by in the turn: it is done again where its attempt is lost.
+
+    Args:
+        study: Whose turn.
+        act: What to do.
+
+    Returns:
+        What it returns.
+
+    Raises:
+        StorageError: Another keeps the turn for too long.
+    """
+    cache = study._storage
+    storage = getattr(cache, "_backend", None)
+    if not isinstance(storage, PatientStorage):
+        return act()
+
+    def forget() -> None:
+        """What Optuna remembers of trials that have not come to be."""
+        for known in ("_studies", "_trial_id_to_study_id_and_number"):
+            getattr(cache, known).clear()
+        cache._study_id_and_number_to_trial_id.clear()  # type: ignore[attr-defined]
+
+    return storage.in_turn(zlib.crc32(study.study_name.encode()), act, forget)
+
+
+def owner_of(folder: Path) -> str:
+    """Who runs trials from a results folder: one coordinator at a time, as `hold` sees to."""
+    return f"{socket.gethostname()}:{folder.resolve()}"
+
+
+def claim(trial: optuna.Trial, owner: str) -> None:
+    """Write down who runs a trial."""
+    trial.storage.set_trial_system_attr(trial._trial_id, _OWNER, owner)
+
+
+def is_claimed(trial: FrozenTrial, owner: str) -> bool:
+    """Whether this owner runs a trial; one that nobody has claimed has lost its own."""
+    return bool(trial.system_attrs.get(_OWNER, owner) == owner)
+
+
+def abandoned_trials(
+    study: optuna.Study, owner: str, shared: bool, silent: Collection[str] = ()
+) -> list[optuna.Trial]:
+    """The trials that a killed run left running, to be run again.
+
+    They keep their number and parameters: a trial's course depends on those alone, so running
+    it again from its first epoch is all that resuming takes.
+
+    Args:
+        study: The study; where others may be at work on its storage, call it in `in_turn`, in
+            which every trial is claimed.
+        owner: Whose trials to look for; call it while `hold` keeps others with that name away.
+        shared: Whether other owners may be at work on the storage at this moment.
+        silent: Other owners that are gone, as `SignsOfLife` has it.
+    """
+
+    def is_abandoned(trial: FrozenTrial) -> bool:
+        return not shared or is_claimed(trial, owner) or trial.system_attrs[_OWNER] in silent
+
+    return [optuna.Trial(study, t._trial_id) for t in _running(study) if is_abandoned(t)]
+
+
+def others_running(study: optuna.Study, owner: str) -> Counter[str]:
+    """How many trials each other owner has in training."""
+    trials = _running(study)
+    return Counter(t.system_attrs[_OWNER] for t in trials if not is_claimed(t, owner))
+
+
+def _running(study: optuna.Study) -> list[FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+
+
+class SignsOfLife:
+    """Which of the coordinators of a storage are still there.
+
+    Each writes something new every BEAT_SECS. Clocks of machines differ, so nothing that they
+    show is compared: one is gone if nothing new was seen from it for SILENT_SECS.
+
+    Args:
+        study: The study.
+        owner: Who we are.
+    """
+
+    def __init__(self, study: optuna.Study, owner: str) -> None:
+        self._study, self._owner = study, owner
+        self._run = uuid.uuid4().hex
+        self._beats = 0
+        self._seen: dict[str, _Seen] = {}
+
+    def beat(self) -> None:
+        """Give one."""
+        self._beats += 1
+        value = f"{self._run}-{self._beats}"
+        key = _BEAT + hashlib.sha256(self._owner.encode()).hexdigest()[:16]
+        self._study._storage.set_study_system_attr(self._study._study_id, key, value)
+
+    def look(self) -> None:
+        """See what the others have written."""
+        attributes = self._study._storage.get_study_system_attrs(self._study._study_id)
+        now = time.monotonic()
+        others = others_running(self._study, self._owner)
+        self._seen = {other: seen for other, seen in self._seen.items() if other in others}
+        for other in others:
+            beat = attributes.get(_BEAT + hashlib.sha256(other.encode()).hexdigest()[:16])
+            before = self._seen.get(other)
+            if before is None or before.beat != beat:
+                self._seen[other] = _Seen(beat, now, lives=before is not None)
+
+    def silent(self) -> set[str]:
+        """Owners with trials in training that are gone."""
+        now = time.monotonic()
+        return {other for other, seen in self._seen.items() if now - seen.at > SILENT_SECS}
+
+    def uncertain(self) -> set[str]:
+        """Owners with trials in training of whom no sign has been seen lately."""
+        now = time.monotonic()
+        lately = 2 * BEAT_SECS
+        return {o for o, seen in self._seen.items() if not seen.lives or now - seen.at > lately}
+
+
+class _Seen(NamedTuple):
+    """What an owner has written, when that was first seen, and whether it was news."""
+
+    beat: str | None
+    at: float
+    lives: bool

@@ -1,0 +1,402 @@
+"""A database that is slow, held by another or away: waits that end, are told, and hear Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
+from sqlalchemy import Connection, make_url, text
+from sqlalchemy.exc import (
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    PendingRollbackError,
+    SQLAlchemyError,
+)
+
+from sweep.base.errors import InterruptedSweep, StorageError
+from sweep.base.wording import duration
+from sweep.search.storage.urls import reason_of, without_password
+
+AWAY_SECS = 300.0
+"""How long a run waits for a database that is away."""
+HELD_SECS = 120.0
+"""How long a run waits for its turn while another holds the lock."""
+ANSWER_SECS = 30.0
+"""How long one statement may take; then its connection is given up, and it is tried again."""
+IDLE_SECS = 60
+"""After which the server ends a transaction of a process that says nothing: it was stopped."""
+_TOLD_AFTER_SECS = 5.0
+_TOLD_EVERY_SECS = 60.0
+_STOP_SECS = 2.0
+"""How long an answer may take after Ctrl-C."""
+_TURN_SECS = 5
+"""After so many seconds of waiting for its turn a process looks who holds it, and asks anew."""
+
+_CONNECT = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds
+    "fallback_application_name": f"sweep on {socket.gethostname()}, process {os.getpid()}"[:63],
+}
+"""What libpq is told, where the URL does not say otherwise."""
+_SESSION = {
+    "statement_timeout": f"{ANSWER_SECS:.0f}s",
+    "idle_in_transaction_session_timeout": f"{IDLE_SECS}s",
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+}
+"""What the server is told of each connection; one that it does not know is left out."""
+_PASSING = ("08", "57", "40", "53300", "55P03", "25P03")
+"""How the codes of PostgreSQL begin for what another try may mend: the connection, a server that
+stops or starts, a cancelled statement, a deadlock, too many connections, a lock, an idle end."""
+_HOLDER = (
+    "SELECT a.application_name, extract(epoch FROM clock_timestamp() - a.xact_start) "
+    "FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' "
+    "AND l.granted AND l.classid = 0 AND l.objid::bigint = :key AND l.objsubid = 1"
+)
+_REPEATED = (
+    *("delete_study", "set_study_user_attr", "set_study_system_attr", "get_study_id_from_name"),
+    *("get_study_name_from_id", "get_study_directions", "get_study_user_attrs", "get_all_studies"),
+    *("get_study_system_attrs", "set_trial_user_attr", "set_trial_system_attr", "get_trial"),
+    *("set_trial_intermediate_value", "set_trial_state_values", "_create_new_trial"),
+    *("_set_trial_param", "_get_trials", "_get_best_trial_id"),
+    "get_trial_id_from_study_id_trial_number",
+)
+"""What Optuna's cache calls on a database. Creating and ending a trial are no danger: on a server
+they belong to a turn, which is repeated as a whole, and SQLite says at once that it did nothing."""
+
+T = TypeVar("T")
+
+
+class Held(Exception):
+    """Another process holds what is waited for; the text says who."""
+
+
+class Patience:
+    """How long to wait for a database, and whom to tell.
+
+    Attributes:
+        note: Told a sentence when a wait becomes long, and now and then after that.
+        stop: Set to wait no more.
+        away_secs: How long to wait for one that is away; 0 to give up at once.
+    """
+
+    def __init__(self) -> None:
+        self.note: Callable[[str], None] = lambda text: None
+        self.stop = threading.Event()
+        self.away_secs = 0.0
+        self._told = 0.0
+
+    def tell(self, began: float, what: str) -> None:
+        """Say what is waited for, if it has lasted long, and seldom."""
+        now = time.monotonic()
+        first = self._told < began
+        if now - began > _TOLD_AFTER_SECS and (first or now - self._told > _TOLD_EVERY_SECS):
+            self._told = now
+            self.note(f"{what}; waited for {duration(now - began)} so far")
+
+    def is_over(self, began: float, limit: float) -> bool:
+        """Whether to give up; after a moment, where not."""
+        waited = time.monotonic() - began
+        if self.stop.is_set() or waited > limit:
+            return True
+        self.stop.wait(min(0.02 + waited / 4, 2.0))
+        return self.stop.is_set()
+
+    def relieve(self, began: float) -> None:
+        """Say that a wait that was told is over."""
+        if self._told > began:
+            self.note(f"the storage answers again, after {duration(time.monotonic() - began)}")
+
+
+class PatientStorage(RDBStorage):
+    """Optuna's storage in a database, which survives a server that is away for a while.
+
+    Args:
+        url: As `storage_url` gives it.
+        skip_table_creation: Whether to write nothing, not even tables.
+    """
+
+    def __init__(self, url: str, skip_table_creation: bool = False) -> None:
+        self.patience = Patience()
+        self._is_in_turn = False
+        options = engine_options(url, self.patience)
+        super().__init__(url, options, skip_table_creation=skip_table_creation)
+
+    def in_turn(self, key: int, act: Callable[[], T], undone: Callable[[], None]) -> T:
+        """Do something while no other coordinator of this key does.
+
+        On PostgreSQL, it is one transaction on the connection that holds the lock: where that is
+        lost (the server restarts, or took this process for dead) nothing of it has happened, and
+        it is done again as a whole.
+
+        Args:
+            key: Of the lock, 32 bits.
+            act: What to do; it may be called several times.
+            undone: Called after an attempt that came to nothing.
+        """
+        dialect = self.engine.dialect.name
+        if self._is_in_turn:
+            return act()
+        if dialect == "postgresql":
+            return self.insist(lambda: self._transaction(key, act, undone))
+        if dialect == "sqlite" and self.engine.url.database:
+            lock = FileLock(f"{self.engine.url.database}.sweep-lock")
+            self.insist(lambda: _take(lock))
+            try:
+                return act()
+            finally:
+                lock.release()
+        if dialect == "mysql":
+            return self._with_named_lock(f"sweep-{key}", act)
+        return act()
+
+    def insist(self, act: Callable[[], T]) -> T:
+        """Try something until the database answers, or patience is at its end.
+
+        Raises:
+            StorageError: Another process holds the lock for too long.
+            InterruptedSweep: `stop` has been set meanwhile.
+        """
+        if self._is_in_turn:  # the turn is repeated as a whole
+            return act()
+        patience, began = self.patience, time.monotonic()
+        while True:
+            try:
+                result = act()
+            except Held as held:
+                patience.tell(began, str(held))
+                if patience.is_over(began, HELD_SECS):
+                    self._end_if_stopped()
+                    shown = without_password(self.url)
+                    raise StorageError(
+                        f"{shown}: {held}; the same command goes on once it is free"
+                    ) from None
+            except Exception as problem:
+                if not _may_pass(problem):
+                    raise
+                reason = reason_of(problem, self.url)
+                limit = duration(patience.away_secs)
+                patience.tell(began, f"waiting for the storage, for up to {limit}: {reason}")
+                if patience.is_over(began, patience.away_secs):
+                    self._end_if_stopped()
+                    raise
+            else:
+                patience.relieve(began)
+                return result
+
+    def _end_if_stopped(self) -> None:
+        if self.patience.stop.is_set():
+            raise InterruptedSweep(
+                f"interrupted while {without_password(self.url)} did not answer; finished trials "
+                "are in it. The same command goes on with the rest."
+            )
+
+    def _transaction(self, key: int, act: Callable[[], T], undone: Callable[[], None]) -> T:
+        with self.engine.connect() as connection:
+            self._lock(connection, key)
+            self._bind(connection)
+            self._is_in_turn = True
+            try:
+                result = act()
+                self.scoped_session.remove()
+                connection.commit()
+                return result
+            except BaseException as problem:
+                undone()
+                if connection.invalidated and isinstance(problem, Exception):
+                    raise Held("the connection to the storage was lost") from problem
+                raise
+            finally:
+                self._is_in_turn = False
+                self._bind(None)
+
+    def _bind(self, connection: Connection | None) -> None:
+        """Have Optuna's sessions be parts of a connection's transaction, or their own again."""
+        with suppress(SQLAlchemyError):  # of a connection that is lost
+            self.scoped_session.remove()
+        self.scoped_session.registry.clear()
+        if connection is None:
+            own = {"bind": self.engine, "join_transaction_mode": "conditional_savepoint"}
+            self.scoped_session.configure(**own)
+        else:
+            mode = "create_savepoint"
+            self.scoped_session.configure(bind=connection, join_transaction_mode=mode)
+
+    def _lock(self, connection: Connection, key: int) -> None:
+        take = f"SELECT set_config('lock_timeout', '{_TURN_SECS}s', true), "
+        try:
+            connection.execute(text(f"{take} pg_advisory_xact_lock(:key)"), {"key": key})
+        except OperationalError as problem:
+            if getattr(problem.orig, "sqlstate", None) != "55P03":
+                raise
+            connection.rollback()
+            holder = connection.execute(text(_HOLDER), {"key": key}).first()
+            who, secs = holder or ("another run", 0.0)
+            raise Held(
+                f"{who or 'another run'} has held the lock of this study for "
+                f"{duration(float(secs))}; the server ends that after {IDLE_SECS} s of silence"
+            ) from None
+
+    def _with_named_lock(self, name: str, act: Callable[[], T]) -> T:
+        """MySQL's lock ends with its connection."""
+        with self.engine.connect() as connection:
+
+            def take() -> None:
+                got = connection.execute(text("SELECT GET_LOCK(:name, 1)"), {"name": name})
+                if got.scalar() != 1:
+                    raise Held("another run holds the lock of this study")
+
+            self.insist(take)
+            try:
+                return act()
+            finally:
+                connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
+
+
+def engine_options(url: str, patience: Patience) -> dict[str, Any]:
+    """What SQLAlchemy's `create_engine` is told of a database, beside its URL.
+
+    Raises:
+        ImportError: Its driver is not installed.
+    """
+    if make_url(url).get_dialect().driver != "psycopg":
+        return {}
+    try:
+        return {"module": _psycopg(patience)}
+    except ImportError as missing:
+        raise ImportError("the driver is not installed") from missing
+
+
+def _insisting(name: str) -> Callable[..., Any]:
+    plain = getattr(RDBStorage, name)
+
+    def method(self: PatientStorage, *arguments: Any, **named: Any) -> Any:
+        return self.insist(lambda: plain(self, *arguments, **named))
+
+    return method
+
+
+for _name in _REPEATED:
+    setattr(PatientStorage, _name, _insisting(_name))
+
+
+def _take(lock: FileLock) -> None:
+    try:
+        lock.acquire(timeout=1)
+    except Timeout:
+        raise Held(f"another run holds {lock.lock_file}") from None
+
+
+def _may_pass(problem: BaseException | None) -> bool:
+    """Whether the same may succeed if it is tried again."""
+    if isinstance(problem, StorageInternalError):
+        problem = problem.__cause__
+    if isinstance(problem, PendingRollbackError):  # what follows on a lost connection
+        return True
+    if not isinstance(problem, DBAPIError):
+        return False
+    code = getattr(problem.orig, "sqlstate", None)
+    if problem.connection_invalidated or (code and code.startswith(_PASSING)):
+        return True
+    if type(problem.orig).__module__.startswith("psycopg"):
+        return code is None and isinstance(problem, OperationalError | InterfaceError)
+    return "database is locked" in str(problem.orig)
+
+
+@contextmanager
+def patient(
+    study: optuna.Study, note: Callable[[str], None], stop: threading.Event
+) -> Generator[None]:
+    """Wait for a study's database while it is away, for up to AWAY_SECS.
+
+    Args:
+        study: Whose.
+        note: Told what is waited for.
+        stop: Set to wait no more.
+    """
+    storage = getattr(study._storage, "_backend", None)
+    if not isinstance(storage, PatientStorage):
+        yield
+        return
+    patience = storage.patience
+    before = dict(vars(patience))
+    patience.note, patience.stop, patience.away_secs = note, stop, AWAY_SECS
+    try:
+        yield
+    finally:
+        vars(patience).update(before)
+
+
+def _psycopg(patience: Patience) -> Any:
+    """The module `psycopg`, with connections on which no wait is without end.
+
+    A network that goes away says nothing, and psycopg waits for an answer for ever; nor does it
+    come back from Ctrl-C, since it asks the server to cancel. Here it looks up ten times a second.
+    """
+    import psycopg
+    from psycopg import waiting
+
+    class Bounded(psycopg.Connection[Any]):
+        def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+            try:
+                watched = _watched(gen, patience)
+                return waiting.wait(watched, self.pgconn.socket, interval=interval, timeout=timeout)
+            except (KeyboardInterrupt, _NoAnswer) as silence:
+                self.pgconn.finish()
+                if isinstance(silence, _NoAnswer):
+                    raise psycopg.OperationalError(str(silence)) from None
+                raise
+
+    class Module:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(psycopg, name)
+
+        def connect(self, *arguments: Any, **named: Any) -> Any:
+            connection = Bounded.connect(*arguments, **{**_CONNECT, **named})
+            connection.autocommit = True
+            for setting, value in _SESSION.items():
+                try:
+                    connection.execute("SELECT set_config(%s, %s, false)", (setting, value))
+                except psycopg.errors.UndefinedObject:
+                    pass
+            connection.autocommit = False
+            return connection
+
+    return Module()
+
+
+class _NoAnswer(Exception):
+    """A statement has taken too long."""
+
+
+def _watched(gen: Any, patience: Patience) -> Generator[Any, Any, Any]:
+    """What psycopg waits with, ended when the wait is too long."""
+    began = time.monotonic()
+    stopped: float | None = None
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            now = time.monotonic()
+            patience.tell(began, "the database does not answer")
+            if patience.stop.is_set():
+                stopped = stopped or now
+            if now - began > ANSWER_SECS or (stopped and now - stopped > _STOP_SECS):
+                raise _NoAnswer(f"no answer for {duration(now - began)}")
+            wanted = gen.send(ready)
+    except StopIteration as done:
+        return done.value

@@ -1,0 +1,1 @@
+"""Samplers and pruners: Optuna's by name, and our own."""

@@ -1,0 +1,366 @@
+"""A sampler that chooses the scheduler first, and then what goes with it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.search.completion import completes
+from sweep.search.divergence import has_diverged
+from sweep.search.strategies.parzen import Floats, ParzenEstimator, recommended
+from sweep.study.space import Choice, Dimension, Space, Value
+
+MOST_FIRST = 5
+"""The most trials that a scheduler gets before the schedulers are compared."""
+_FIRST_SHARE = 4
+"""One trial in so many is spread evenly over the schedulers."""
+_SPREAD_FIRST = 2
+"""Trials of a scheduler that are spread over its space before its model is asked."""
+_ENOUGH = 5
+"""Completed trials before any model is asked: the first to end are those that were pruned."""
+_GOOD_SHARE = 0.2
+_MOST_GOOD = 25
+_CANDIDATES = 24
+_TOP_SHARE = 0.05
+_FLOOR = 0.2
+_TEACHES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+
+
+def fair_minimum(trials: int, schedulers: int) -> int:
+    """How many trials every scheduler gets at least, whatever its early luck.
+
+    A quarter of the trials is spread evenly: at least 2 and at most MOST_FIRST each, and never
+    more than there are.
+
+    Args:
+        trials: The study's total.
+        schedulers: How many there are to choose from.
+    """
+    share = max(2, trials // (_FIRST_SHARE * schedulers))
+    return min(share, MOST_FIRST, trials // schedulers)
+
+
+@dataclass(frozen=True)
+class FamilyPlan:
+    """What a sampler of schedulers must know of its study.
+
+    Args:
+        space: What is searched.
+        trials: The study's total.
+        fair: Whether every scheduler gets the same number of trials, each tuned on its own.
+    """
+
+    space: Space
+    trials: int
+    fair: bool = False
+
+
+class _Axis:
+    """One dimension as a coordinate from 0 to 1."""
+
+    def __init__(self, dimension: Dimension) -> None:
+        self._dimension = dimension
+        self.options = len(dimension.options) if isinstance(dimension, Choice) else 0
+        if isinstance(dimension, Choice):
+            return
+        half = 0.5 if dimension.integer else 0.0  # each whole number owns an interval of length 1
+        low, high = dimension.low - half, dimension.high + half
+        self._low, self._high = (math.log(low), math.log(high)) if dimension.log else (low, high)
+
+    def distribution(self) -> BaseDistribution:
+        """What Space.suggest asks Optuna for."""
+        dimension = self._dimension
+        if isinstance(dimension, Choice):
+            return CategoricalDistribution(dimension.options)
+        if dimension.integer:
+            low, high = int(dimension.low), int(dimension.high)
+            return IntDistribution(low, high, log=dimension.log)
+        return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
+
+    def coordinate(self, value: Any) -> float:
+        """The coordinate of a value."""
+        if isinstance(self._dimension, Choice):
+            return (self._dimension.options.index(value) + 0.5) / self.options
+        number = math.log(value) if self._dimension.log else float(value)
+        return (number - self._low) / (self._high - self._low)
+
+    def value(self, coordinate: float) -> Value:
+        """The value at a coordinate."""
+        dimension = self._dimension
+        if isinstance(dimension, Choice):
+            return dimension.options[min(int(coordinate * self.options), self.options - 1)]
+        number = self._low + coordinate * (self._high - self._low)
+        number = math.exp(number) if dimension.log else number
+        return dimension.value(min(max(number, dimension.low), dimension.high))
+
+
+class FamilySampler(BaseSampler):
+    """Chooses the next trial's scheduler first, then its other parameters by a model of it.
+
+    The scheduler: every one first gets `fair_minimum` trials, in turn. After that it is drawn with
+    a probability that follows how often it is among the best twentieth of the trials, plus a
+    floor, so that none is ever given up. In a fair study the schedulers take turns to the end.
+
+    Its parameters: the first trials of a scheduler, and all until five have completed, are spread
+    over its space; the next ones are drawn by a multivariate TPE (see `parzen`). It learns from
+    the scheduler's own trials and, in the dimensions that both have, from those of the others;
+    good are the best fifth of all, and the scheduler's own best. In a fair study a scheduler learns
+    from its own trials alone. What a schedule ignores (decay of a constant rate, warm-up of
+    one-cycle) has no part in its model, and others learn nothing from it. Trials that have not
+    completed rank behind those that have, by how far they came; those in flight that have reported
+    nothing count as poor ones, so that others beside them go elsewhere.
+
+    A draw depends on the seed, the trial's number and the study's other trials, and on nothing
+    that this process remembers: a study that is continued by another process, or run by several,
+    is drawn as by one.
+
+    Args:
+        plan: The study's space, total and mode.
+        seed: What draws derive from, together with a trial's number.
+        learns: Whether parameters follow the trials before; all are random if not.
+    """
+
+    def __init__(self, plan: FamilyPlan, *, seed: int = 0, learns: bool = True) -> None:
+        if seed < 0:
+            raise ValueError(f"seed must be at least 0, but got {seed=}")
+        space = plan.space
+        self._seed = seed
+        self._learns = learns
+        self._fair = plan.fair
+        self._names = space.schedulers
+        self._minimum = fair_minimum(plan.trials, len(space.schedulers))
+        self._random = optuna.samplers.RandomSampler(seed=seed)
+        self._axes = {
+            name: _Axis(dimension)
+            for name, dimension in space.dimensions().items()
+            if name != "scheduler" and not dimension.fixed
+        }
+        self._columns = {name: column for column, name in enumerate(self._axes)}
+        self._options = np.array([axis.options for axis in self._axes.values()], dtype=np.int64)
+        self._asked = {
+            scheduler: [name for name in space.dimensions_of(scheduler) if name in self._axes]
+            for scheduler in self._names
+        }
+        self._used = np.array(
+            [
+                [name in self._asked[s] and name not in space.ignored_by(s) for name in self._axes]
+                for s in self._names
+            ],
+            dtype=bool,
+        ).reshape(len(self._names), len(self._axes))
+        self._lessons = np.zeros(0, _lesson(len(self._axes)))  # a trial's is at its number
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """What may be asked of a trial: the scheduler, and every scheduler's parameters."""
+        space = {name: axis.distribution() for name, axis in self._axes.items()}
+        if len(self._names) > 1:
+            space["scheduler"] = CategoricalDistribution(self._names)
+        return space
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The scheduler and its parameters, those that it ignores included."""
+        if not search_space:
+            return {}
+        rng = np.random.default_rng((self._seed, trial.number))
+        others = self._look(study, trial.number)
+        family = self._family_of(trial)
+        if family is None:
+            family = self._next_family(others, rng)
+        return self._parameters(family, self._next_point(family, others, rng))
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """A random value, for what is not in the study's space."""
+        return self._random.sample_independent(study, trial, param_name, param_distribution)
+
+    def reseed_rng(self) -> None:
+        """Nothing to do: a trial's number sets it apart from all others."""
+
+    def first_trials(self) -> list[dict[str, Value]]:
+        """The parameters of every scheduler's minimum of trials, spread over its space."""
+        rounds = max(1, self._minimum)
+        families = range(len(self._names))
+        return [
+            self._parameters(family, self._spread_point(family, turn))
+            for turn in range(rounds)
+            for family in families
+        ]
+
+    def _parameters(self, family: int, point: Floats) -> dict[str, Value]:
+        """The values at a point, under the names that Optuna is asked for."""
+        scheduler = self._names[family]
+        values: dict[str, Value] = {"scheduler": scheduler} if len(self._names) > 1 else {}
+        for name in self._asked[scheduler]:
+            values[name] = self._axes[name].value(float(point[self._columns[name]]))
+        return values
+
+    def _family_of(self, trial: FrozenTrial) -> int | None:
+        """The position of a trial's scheduler, enqueued or drawn; None if there is none yet."""
+        if len(self._names) == 1:
+            return 0
+        fixed = trial.system_attrs.get("fixed_params", {})
+        scheduler = trial.params.get("scheduler", fixed.get("scheduler"))
+        return self._names.index(scheduler) if scheduler in self._names else None
+
+    def _look(self, study: optuna.Study, number: int) -> _Others:
+        """What there is to know of all trials but the one of this number.
+
+        Under Hyperband, `study` has those of one bracket alone; from them, the turns of every
+        bracket would begin with the same points.
+        """
+        trials = study._storage.get_all_trials(study._study_id, deepcopy=False)  # by number
+        known = self._lessons
+        if (lacking := len(trials) - len(known)) > 0:
+            known = np.concatenate([known, np.zeros(max(lacking, len(known)), known.dtype)])
+            self._lessons = known
+        sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
+        for open_one in np.flatnonzero(~known["is_over"][: len(trials)]):  # others stay the same
+            trial = trials[open_one]
+            known[open_one] = self._lesson_of(trial, _rank(trial, sign))
+            completed = completes(trial)
+            if completed is not None:  # the two are one trial
+                known[completed if trial.state.is_finished() else open_one]["family"] = -1
+        others = np.delete(known[: len(trials)], number)
+        return _Others(others[others["family"] >= 0], len(self._names))
+
+    def _lesson_of(self, trial: FrozenTrial, rank: tuple[float, float]) -> tuple[Any, ...]:
+        """The fields of `_lesson`."""
+        over = trial.state.is_finished()
+        family = self._family_of(trial)
+        if family is None:
+            return over, -1, False, False, False, rank, [math.nan] * len(self._axes)
+        has_value = trial.state != TrialState.RUNNING or rank[0] < 0
+        completed = trial.state == TrialState.COMPLETE
+        row = self._row(trial, family)
+        return over, family, trial.state in _TEACHES, has_value, completed, rank, row
+
+    def _row(self, trial: FrozenTrial, family: int) -> list[float]:
+        """A trial's coordinates; NaN where its schedule ignores them or has none."""
+        return [
+            axis.coordinate(trial.params[name]) if used and name in trial.params else math.nan
+            for used, (name, axis) in zip(self._used[family], self._axes.items(), strict=True)
+        ]
+
+    def _next_family(self, others: _Others, rng: np.random.Generator) -> int:
+        fewest = int(np.argmin(others.started))
+        if self._fair or others.started[fewest] < max(1, self._minimum):
+            return fewest
+        best = others.best_first[: math.ceil(_TOP_SHARE * len(others.best_first))]
+        chances = np.bincount(others.families[best], minlength=len(self._names)) + _FLOOR
+        return int(rng.choice(len(self._names), p=chances / chances.sum()))
+
+    def _next_point(self, family: int, others: _Others, rng: np.random.Generator) -> Floats:
+        """Coordinates of all columns; random ones where the schedule ignores them."""
+        point = rng.random(len(self._axes))
+        used = self._used[family]
+        if not self._learns or not used.any():
+            return point
+        known = others.families[others.best_first]
+        unknown = others.completed < _ENOUGH or (self._fair and family not in known)
+        if unknown or others.started[family] < _SPREAD_FIRST:
+            return self._spread_point(family, int(others.started[family]))
+        densities = (
+            ParzenEstimator(others.rows[part][:, used], self._options[used])
+            for part in others.split(family, alone=self._fair)
+        )
+        point[used] = recommended(next(densities), next(densities), rng, _CANDIDATES)
+        return point
+
+    def _spread_point(self, family: int, turn: int) -> Floats:
+        """A scheduler's point in its `turn`, from 0, of a sequence that fills its space evenly.
+
+        The additive recurrence of M. Roberts, "The Unreasonable Effectiveness of Quasirandom
+        Sequences" (2018), with the generalised golden ratio; a random start for each scheduler.
+        """
+        point = np.random.default_rng((self._seed, family, turn, 1)).random(len(self._axes))
+        used = self._used[family]
+        start = np.random.default_rng((self._seed, family, 2)).random(int(used.sum()))
+        golden = 2.0
+        for _ in range(30):
+            golden = (1 + golden) ** (1 / (len(start) + 1))
+        point[used] = (start + turn * golden ** -np.arange(1.0, len(start) + 1)) % 1.0
+        return point
+
+
+def _lesson(columns: int) -> np.dtype[np.void]:
+    """What a trial teaches.
+
+    Whether that is final; its scheduler's position, or -1 if it has none yet; whether it teaches
+    more than that it was begun; whether it has ended or has come far enough to report; whether it
+    was trained to its last epoch; its rank; its coordinates.
+    """
+    flags = [(name, np.bool_) for name in ("teaches", "has_value", "completed")]
+    numbers = [("rank", np.float64, (2,)), ("row", np.float64, (columns,))]
+    return np.dtype([("is_over", np.bool_), ("family", np.int64), *flags, *numbers])
+
+
+class _Others:
+    """The trials beside the one that is drawn, as arrays.
+
+    Attributes:
+        started: How many trials each scheduler has had or is to have, failed ones included.
+        families: The scheduler's position of each trial that teaches something.
+        rows: Their coordinates.
+        best_first: Positions of those that have ended or reported, the best first.
+        completed: How many of them were trained to their last epoch.
+    """
+
+    def __init__(self, lessons: NDArray[np.void], families: int) -> None:
+        self.started = np.bincount(lessons["family"], minlength=families)
+        taught = lessons[lessons["teaches"]]
+        self.families: NDArray[np.int64] = taught["family"]
+        self.rows: Floats = taught["row"]
+        judged = np.flatnonzero(taught["has_value"])
+        rank = taught["rank"][judged]
+        self.best_first = judged[np.lexsort((rank[:, 1], rank[:, 0]))]
+        self.completed = int(taught["completed"].sum())
+
+    def split(self, family: int, alone: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Positions of the trials that are good examples for a scheduler, and of the rest.
+
+        Args:
+            family: The scheduler; its own best trial is always a good one.
+            alone: Whether its own trials are all that there is.
+        """
+        own = self.families == family
+        ranked = self.best_first[own[self.best_first]] if alone else self.best_first
+        good = np.zeros(len(own), dtype=bool)
+        good[ranked[: min(math.ceil(_GOOD_SHARE * len(ranked)), _MOST_GOOD)]] = True
+        good[self.best_first[own[self.best_first]][:1]] = True
+        return np.flatnonzero(good), np.flatnonzero(~good & (own | (not alone)))
+
+
+def _rank(trial: FrozenTrial, sign: float) -> tuple[float, float]:
+    """Smaller is better: completed trials by value, pruned ones by how far they came, diverged.
+
+    `sign` is -1 where a greater value is better.
+    """
+    if trial.state == TrialState.COMPLETE and trial.values:
+        return (-math.inf, sign * trial.values[0])
+    if has_diverged(trial):
+        return (math.inf, math.inf)
+    last = max(trial.intermediate_values, default=0)
+    return (-last, sign * trial.intermediate_values.get(last, sign * math.inf))

@@ -1,0 +1,164 @@
+"""Samplers by name: how the next trial's parameters are chosen."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial
+
+from sweep.base.errors import StudyFileError
+from sweep.base.wording import counted, verb
+from sweep.search.strategies.arguments import build
+from sweep.search.strategies.family_sampler import FamilyPlan, FamilySampler
+from sweep.study.settings import SamplerConfig, StudyConfig
+from sweep.study.space import Value
+
+GRID_POINTS = 3
+"""Values a dimension in a grid, unless the study file says otherwise."""
+
+LEARNS_ALONE = ("family", "random")
+"""Samplers that can give every scheduler the same number of trials, each drawn on its own."""
+
+_SAMPLERS: dict[str, tuple[type[BaseSampler], dict[str, Any]]] = {
+    "family": (FamilySampler, {}),
+    "tpe": (
+        optuna.samplers.TPESampler,
+        {"multivariate": True, "group": True, "constant_liar": True},
+    ),
+    "random": (optuna.samplers.RandomSampler, {}),
+    "qmc": (
+        optuna.samplers.QMCSampler,
+        {"scramble": True, "warn_independent_sampling": False},
+    ),
+    "cmaes": (optuna.samplers.CmaEsSampler, {"warn_independent_sampling": False}),
+    "gp": (optuna.samplers.GPSampler, {"warn_independent_sampling": False}),
+}
+
+
+def build_sampler(
+    config: SamplerConfig, seed: int, trials_before: int, plan: FamilyPlan
+) -> BaseSampler:
+    """The sampler of a name: ours, or one of Optuna's.
+
+    `grid` has none: its points are enqueued when the study is created, and the sampler that
+    this returns for it is never asked.
+
+    Args:
+        config: The name, and arguments for the sampler's class.
+        seed: The study's.
+        trials_before: Trials that the study already has. A continued study must not draw its
+            first trials again, so this counts into the seed; but for family, whose draws derive
+            from a trial's number, and qmc, whose sequence is one and whose position is in the
+            storage.
+        plan: What is searched, and how fairly.
+
+    Raises:
+        StudyFileError: An argument is unknown or refused.
+    """
+    if config.name == "grid":
+        grid_points(config)
+        return optuna.samplers.RandomSampler(seed=seed + trials_before)
+    kind, defaults = _SAMPLERS[config.name]
+    arguments = {"seed": seed} | config.arguments
+    if config.name == "random" and plan.fair:
+        kind, defaults = FamilySampler, {"learns": False}
+    if kind is FamilySampler:
+        defaults = {"plan": plan, **defaults}
+    elif config.name != "qmc" and isinstance(arguments["seed"], int):
+        arguments["seed"] += trials_before
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler: BaseSampler = build(kind, "sampler", defaults, arguments)
+    return sampler
+
+
+def family_plan(config: StudyConfig) -> FamilyPlan:
+    """What a study's sampler must know of it."""
+    return FamilyPlan(config.search_space, config.trials, config.fair)
+
+
+def first_trials(config: StudyConfig, trials: Sequence[FrozenTrial] = ()) -> list[dict[str, Value]]:
+    """The trials that are enqueued before a study's sampler is asked for any.
+
+    The grid is nothing but such trials, and the family sampler sees to its own. The others do not
+    know which schedulers have had their share, so each scheduler gets its minimum in advance, with
+    all parameters given: a joint model draws the rest of a trial as if its scheduler were open.
+
+    Args:
+        config: The study's settings.
+        trials: Those that it has already. What is left of a grid is what they leave; beside any,
+            other samplers are told nothing.
+    """
+    space, name = config.search_space, config.sampling.name
+    if name == "grid":
+        had = {
+            _same_point(trial.system_attrs.get("fixed_params", trial.params)) for trial in trials
+        }
+        every = space.grid(grid_points(config.sampling), config.seed)
+        return [point for point in every if _same_point(point) not in had]
+    if trials or name == "family" or config.fair or len(space.schedulers) == 1:
+        return []
+    return FamilySampler(family_plan(config), seed=config.seed).first_trials()[: config.trials]
+
+
+def reachable_trials(config: StudyConfig, trials: Sequence[FrozenTrial] = ()) -> int:
+    """How many trials a study can have: those that it asks for, unless its grid has fewer.
+
+    Args:
+        config: The study's settings.
+        trials: Those that it has already.
+    """
+    if config.sampling.name != "grid":
+        return config.trials
+    return min(config.trials, len(trials) + len(first_trials(config, trials)))
+
+
+def grid_note(config: StudyConfig, trials: Sequence[FrozenTrial] = ()) -> str:
+    """How the grid and the number of trials fit, in a sentence; empty if nothing is to be said.
+
+    Args:
+        config: The study's settings.
+        trials: Those that it has already.
+    """
+    if config.sampling.name != "grid":
+        return ""
+    points = counted(len(first_trials(config)), "point")
+    left = len(first_trials(config, trials))
+    total = len(trials) + left
+    if total > config.trials:
+        return (
+            f"the grid has {points}, more than {counted(config.trials, 'trial')} can try: those "
+            f"that are tried are spread over it; --trials {total} tries all"
+        )
+    if total == config.trials:
+        return ""
+    return f"the grid has {points}: {counted(total, 'trial')} {verb(total, 'is', 'are')} run"
+
+
+def _same_point(parameters: Mapping[str, Value]) -> frozenset[tuple[str, Value]]:
+    """A point of a grid, whatever another machine has made of its last digits."""
+    return frozenset(
+        (name, value if isinstance(value, str) else float(f"{value:.12g}"))
+        for name, value in parameters.items()
+    )
+
+
+def grid_points(config: SamplerConfig) -> int:
+    """How many values a dimension the grid sampler takes.
+
+    Raises:
+        StudyFileError: `points` is no whole number above 0, or there are other arguments.
+    """
+    arguments = config.arguments
+    points = arguments.pop("points", GRID_POINTS)
+    if arguments:
+        raise StudyFileError(f"sampler.{next(iter(arguments))}: the grid has one argument: points")
+    if type(points) is not int or points < 1:
+        raise StudyFileError(
+            f"sampler.points: expected a whole number of at least 1, got {points!r}"
+        )
+    return points

@@ -1,0 +1,284 @@
+"""What is wrong with a study file, in words that say where and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from sweep.base.errors import ScheduleError, StudyFileError, did_you_mean
+from sweep.base.user_code import is_reference
+from sweep.base.wording import counted
+from sweep.schedules.schedule import SHAPES, Schedule
+from sweep.search.strategies.pruners import build_pruner
+from sweep.search.strategies.samplers import LEARNS_ALONE, build_sampler, family_plan
+from sweep.study.metric import is_usually_maximized
+from sweep.study.settings import StudyConfig
+from sweep.study.space import Range, default_own_dimensions
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong.
+
+    Args:
+        key: Dotted, as in the study file.
+        value: What stands there; None for a key that should not or does not exist.
+        text: What was expected, and the nearest valid name.
+    """
+
+    key: str
+    value: Any
+    text: str
+
+    @property
+    def _value(self) -> str:
+        if self.value is None or isinstance(self.value, dict):
+            return ""
+        shown = repr(self.value)
+        return shown.lower() if isinstance(self.value, bool) else shown  # as TOML writes it
+
+    @property
+    def in_file(self) -> str:
+        """In one line, by its key."""
+        value = f" = {self._value}" if self._value else ""
+        return f"{self.key}{value}: {self.text}"
+
+    def by_flag(self, flags: Mapping[str, str], sections: Mapping[str, str]) -> str | None:
+        """In one line, by the flag that is to blame; None if the file is.
+
+        Args:
+            flags: The keys that were given on the command line, and how it spells them.
+            sections: The tables that are there for such keys alone, and how it spells those.
+        """
+        around = [key for key in flags if f"{self.key}.".startswith(f"{key}.")]
+        if not around:
+            return f"{sections[self.key]}: {self.text}" if self.key in sections else None
+        nearest = max(around, key=len)
+        flag = flags[nearest]
+        if nearest != self.key:
+            return f"{flag}: {self.in_file}"
+        between = "=" if flag.startswith("--set ") else " "
+        return f"{flag}{between if self._value else ''}{self._value}: {self.text}"
+
+
+def space_problems(config: StudyConfig) -> Iterator[Problem]:
+    """What pydantic cannot see: names and ranges that only make sense together."""
+    yield from _loop_problems(config)
+    space = config.space
+    names = (*SHAPES, *config.custom)
+    for name in space.scheduler:
+        if name not in names:
+            near = did_you_mean(name, names)
+            yield Problem("space.scheduler", name, f"unknown scheduler{near} ({', '.join(names)})")
+        elif space.scheduler.count(name) > 1:
+            yield Problem("space.scheduler", name, "named more than once")
+    for name, custom in config.custom.items():
+        if name in SHAPES:
+            yield Problem(
+                f"custom.{name}", name, "a built-in scheduler has this name; choose another"
+            )
+        elif "." in name:
+            yield Problem(f"custom.{name}", name, "a scheduler's name has no dot")
+        if not is_reference(custom.factory) and ".py:" not in custom.factory:
+            yield Problem(f"custom.{name}.factory", custom.factory, "expected 'module:function'")
+    if space.momentum and config.optimizer.name != "sgd":
+        optimizer = config.optimizer.name
+        yield Problem(
+            "space.momentum", str(space.momentum), f"{optimizer} has no momentum; sgd has"
+        )
+    if space.momentum and not (space.momentum.low >= 0 and space.momentum.high < 1):
+        yield Problem("space.momentum", str(space.momentum), "must be at least 0 and below 1")
+    if space.weight_decay and space.weight_decay.low < 0:
+        yield Problem("space.weight_decay", str(space.weight_decay), "must be at least 0")
+    momentum = space.momentum.low if space.momentum else config.optimizer.momentum
+    if config.optimizer.nesterov and momentum <= 0:
+        yield Problem("optimizer.nesterov", True, "needs a momentum above 0")
+    known = [name for name in space.scheduler if name in names]
+    own_names = {name for s in known for name in default_own_dimensions(s)}
+    own_names |= {f"{n}.{p}" for n, c in config.custom.items() for p in c.params}
+    for name, value in space.own.items():
+        if name not in own_names:
+            offered = f" ({', '.join(sorted(own_names))})" if own_names else ""
+            near = did_you_mean(name, own_names)
+            owner = name.partition(".")[0]
+            if owner in names and owner not in space.scheduler:
+                yield Problem(f"space.{name}", value, f"{owner} is not in space.scheduler")
+                continue
+            yield Problem(
+                f"space.{name}", value, f"no scheduler of this study has it{near}{offered}"
+            )
+    if config.fair and config.sampling.name not in LEARNS_ALONE:
+        sampler = config.sampling.name
+        why = "gives each its points" if sampler == "grid" else "models all schedulers together"
+        yield Problem("fair", True, f"needs sampler 'family' or 'random', but {sampler} {why}")
+    if config.fair and config.trials < len(known):
+        yield Problem(
+            "trials", config.trials, f"fair needs one for each of {len(known)} schedulers"
+        )
+    yield from _range_problems(config, known, own_names)
+    yield from _argument_problems(config)
+
+
+def _loop_problems(config: StudyConfig) -> Iterator[Problem]:
+    """What belongs to a training loop of the user's own, and what does not go with one."""
+    given = config.model_fields_set
+    if config.loop is None:
+        for key in ("metric", "direction", "horizon", "evaluate_every", "threads"):
+            default = StudyConfig.model_fields[key].default
+            if getattr(config, key) != default:
+                text = "belongs to a training loop of your own; give loop = 'module:function' too"
+                yield Problem(key, getattr(config, key), text)
+        return
+    if "direction" not in given and is_usually_maximized(config.metric):
+        yield Problem(
+            "direction",
+            None,
+            f"missing: more of {config.metric} is usually better; give --direction maximize, or "
+            '--direction minimize if less of it is (direction = "maximize" in a study file)',
+        )
+    if not is_reference(config.loop) and ".py:" not in config.loop:
+        yield Problem("loop", config.loop, "expected 'module:function', such as 'train.py:train'")
+    for key in ("data", "model", "optimizer"):
+        if key in given:
+            yield Problem(key, None, "not used: a training loop of your own brings its own")
+    for key in ("momentum", "weight_decay"):
+        if getattr(config.space, key) is not None:
+            text = "not used: a training loop of your own builds its optimizer"
+            yield Problem(f"space.{key}", str(getattr(config.space, key)), text)
+    if config.engine == "vectorized" or config.lanes:
+        key = "lanes" if config.lanes else "engine"
+        text = "not used: a worker runs one training loop of your own at a time"
+        yield Problem(key, getattr(config, key), text)
+    if config.objective == "averaged":
+        yield Problem("objective", "averaged", "a training loop of your own has 'best' and 'final'")
+    if (config.horizon is None) != (config.evaluate_every is None):
+        lacking = "evaluate_every" if config.horizon else "horizon"
+        yield Problem(lacking, None, "missing: horizon and evaluate_every go together")
+    elif config.horizon and config.evaluate_every:
+        evaluations = -(-config.horizon // config.evaluate_every)
+        if config.epochs != evaluations:
+            text = f"follows from horizon and evaluate_every: {counted(evaluations, 'evaluation')}"
+            yield Problem("epochs", config.epochs, text)
+
+
+def _argument_problems(config: StudyConfig) -> Iterator[Problem]:
+    """What Optuna's samplers and pruners refuse."""
+    any_plan = family_plan(StudyConfig())  # the study's own space may have problems
+    for build in (
+        lambda: build_sampler(config.sampling, config.seed, 0, any_plan),
+        lambda: build_pruner(config.pruner, config.epochs),
+    ):
+        try:
+            build()
+        except StudyFileError as problem:
+            key, _, text = str(problem).partition(": ")
+            yield Problem(key, None, text)
+
+
+def _range_problems(
+    config: StudyConfig, schedulers: list[str], own_names: set[str]
+) -> Iterator[Problem]:
+    """Both ends of every range must make a schedule."""
+    space = config.space
+    for key in ("lr", "decay", "warmup"):
+        bounds: Range = getattr(space, key)
+        for number in (bounds.low, bounds.high):
+            try:
+                Schedule.from_dict({"scheduler": "linear", "lr": 1.0, key: number})
+            except ScheduleError as problem:
+                yield Problem(f"space.{key}", str(bounds), str(problem))
+                break
+    for name, value in space.own.items():
+        scheduler, _, param = name.partition(".")
+        if name not in own_names:
+            continue
+        try:
+            trial_space = config.model_copy(
+                update={"space": space.model_copy(update={"own": {name: value}})}
+            ).search_space
+            for end in trial_space.own[name].points(2):
+                if scheduler in SHAPES:
+                    Schedule(scheduler, lr=1.0, params={param: end})
+        except (ScheduleError, ValueError, TypeError) as problem:
+            yield Problem(f"space.{name}", value, str(problem))
+
+
+_TYPES = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "string_type": "a text",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "too_short": "at least one entry",
+}
+_EXPECTED = {
+    "optimizer.batch_size": 'a whole number of at least 1, or "full"',
+    "optimizer.betas": "two numbers of at least 0 and below 1",
+    "data.log1p": "true, false or a list of columns",
+    "data.dates": 'true, false, "day-first" or "month-first"',
+    "sampler": "a name or a table",
+    "pruner": "a name or a table",
+}
+"""Keys whose values take several forms; pydantic has an error for each of them."""
+_PATTERNS = {
+    "device": "expected auto, cpu, cuda or cuda:<number>",
+    "metric": "expected a letter, then letters, digits and _, in parts that / . - or @ join",
+}
+
+
+def explain(detail: ErrorDetails) -> Problem:
+    """One of pydantic's errors in our words."""
+    location = key_of(detail)
+    key = ".".join(location)
+    if key in _EXPECTED:
+        inside = any(isinstance(part, int) for part in detail["loc"])  # an entry of a list
+        given = None if inside else detail["input"]
+        return Problem(key, given, f"expected {_EXPECTED[key]}")
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        near = did_you_mean(location[-1], _keys_beside(location))
+        return Problem(key, None, f"unknown key{near}")
+    if kind == "missing":
+        return Problem(key, None, "missing")
+    if kind in _TYPES:
+        return Problem(key, detail["input"], f"expected {_TYPES[kind]}")
+    text = detail["msg"].removeprefix("Value error, ")
+    text = text.removeprefix("Input should be ")
+    if kind != "value_error":
+        text = f"must be {text}" if kind.startswith(("greater", "less")) else f"expected {text}"
+        text = text.replace("greater than or equal to", "at least").replace(
+            "less than or equal to", "at most"
+        )
+    if kind == "string_pattern_mismatch":
+        text = _PATTERNS[key]
+    return Problem(key, detail["input"], text)
+
+
+def key_of(detail: ErrorDetails) -> list[str]:
+    """The keys that lead to what one of pydantic's errors is about."""
+    location = [str(part) for part in detail["loc"]]
+    whole = ".".join(location[:2])
+    return location[:2] if whole in _EXPECTED else location
+
+
+def _keys_beside(location: list[str]) -> list[str]:
+    """The keys that the section of a wrong key knows."""
+    model: type[BaseModel] = StudyConfig
+    for part in location[:-1]:
+        if part in model.model_fields:
+            model = _section_in(model.model_fields[part].annotation) or model
+    return [name for name in model.model_fields if name != "own"]
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    """The section that a field is, may be, or holds by name."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_section_in, get_args(annotation))), None)

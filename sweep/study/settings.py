@@ -1,0 +1,519 @@
+"""A study's settings: the sections of a study file, with their types and defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+import tomlkit
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    model_validator,
+)
+
+from sweep.base.errors import did_you_mean
+from sweep.study.metric import NAME, Metric
+from sweep.study.space import Choice, Dimension, Range, Space, default_own_dimensions
+
+Objective = Literal["best", "final", "averaged"]
+"""Which validation MSE is a trial's value, and which weights its product: those of the best epoch,
+of the final one, or the averaged ones of the epoch in which they are best."""
+
+_BEHAVIOUR_COUNTS = "behaviour-log"
+DATA_SOURCES = (_BEHAVIOUR_COUNTS, "diabetes")
+MODELS = ("order-pre", "mlp", "linear")
+OPTIMIZERS = ("sgd", "adam", "adamw")
+SAMPLERS = ("auto", "family", "tpe", "random", "grid", "qmc", "cmaes", "gp")
+PRUNERS = (
+    "auto", "thorough", "fast",
+    "median", "percentile", "asha", "hyperband", "patient", "threshold", "none",
+)  # fmt: skip
+
+
+def _known(names: tuple[str, ...], kind: str, also: str = "") -> BeforeValidator:
+    """A check that a word is one of `names`."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, str) and value in names:
+            return value
+        listed = ", ".join(names)
+        raise ValueError(f"unknown {kind}{did_you_mean(str(value), names)} ({listed}{also})")
+
+    return BeforeValidator(check)
+
+
+def _model_name(value: Any) -> Any:
+    """Check that a word is a built-in model or a reference to the user's own."""
+    if isinstance(value, str) and (value in MODELS or ":" in value):
+        return value
+    near = did_you_mean(str(value), MODELS)
+    raise ValueError(f"unknown model{near} ({', '.join(MODELS)}, or 'module:Class')")
+
+
+def _seconds(value: Any) -> Any:
+    """Read 90, "90s", "10m" or "2h" as seconds."""
+    if not isinstance(value, str):
+        return value
+    units = {"s": 1, "m": 60, "h": 3600}
+    number = value[:-1] if value[-1:] in units else value
+    try:
+        return float(number) * units.get(value[-1:], 1)
+    except ValueError:
+        raise ValueError("expected seconds, or a number with s, m or h: '10m'") from None
+
+
+def _encoding(value: str | None) -> str | None:
+    """Check that a word is an encoding of texts that Python knows."""
+    try:
+        if value is not None:
+            b"a".decode(value, errors="replace")
+    except LookupError:
+        known = ("utf-8", "utf-16", "gb18030", "cp1252", "latin-1", "shift_jis", "big5", "cp1251")
+        raise ValueError(
+            f"unknown encoding{did_you_mean(value or '', known)} ({', '.join(known)}, "
+            "or another that Python knows)"
+        ) from None
+    return value
+
+
+def _separator(value: str | None) -> str | None:
+    """Read a word for a separator as the sign that it stands for."""
+    value = {"tab": "\t", "\\t": "\t", "blanks": " ", "blank": " "}.get(value or "", value)
+    if value is not None and (len(value) != 1 or not value.isascii() or value in '"\r\n'):
+        raise ValueError('expected one sign, such as ";", or "tab", or "blanks" for one or more')
+    return value
+
+
+def _texts(value: Any) -> Any:
+    """Read one text or number as a list of it, and numbers in a list as they are written."""
+    values = value if isinstance(value, list | tuple) or value is None else [value]
+    if values is None or any(isinstance(text, bool) for text in values):
+        return values
+    return [str(text) if isinstance(text, int | float) else text for text in values]
+
+
+SearchRange = Annotated[
+    Range,
+    BeforeValidator(Range.parse),
+    PlainSerializer(lambda r: r.low if r.fixed else str(r), return_type=float | str),
+]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True
+    )
+
+
+class PivotConfig(_Section):
+    """An event log becomes a table of counts: a row per `index`, a column per code."""
+
+    index: str
+    columns: str
+
+
+class DataConfig(_Section):
+    """Where the table comes from, what is learnt from it, and how it is prepared and split."""
+
+    source: str = _BEHAVIOUR_COUNTS
+    target: str | None = None
+    features: list[str] | None = None
+    drop: list[str] = []
+    columns: list[str] | None = None
+    encoding: Annotated[str | None, AfterValidator(_encoding)] = None
+    separator: Annotated[str | None, AfterValidator(_separator)] = None
+    decimal: Literal[".", ","] | None = None
+    thousands: Literal[".", ",", " ", "'", ""] | None = None
+    missing: Annotated[list[str] | None, BeforeValidator(_texts)] = None
+    pivot: PivotConfig | None = None
+    numbers: list[str] = []
+    categories: list[str] = []
+    dates: bool | Literal["day-first", "month-first"] = False
+    constant: Literal["drop", "keep"] = "drop"
+    log1p: bool | list[str] = False
+    scale: bool = True
+    users: int = Field(2000, ge=10, le=20_000)
+    validation: float = Field(0.2, gt=0, lt=1)
+    test: float = Field(0.1, ge=0, lt=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_target(cls, values: Any) -> Any:
+        if isinstance(values, dict) and type(values.get("target")) is int:
+            return {**values, "target": str(values["target"])}
+        return values
+
+    @model_validator(mode="after")
+    def _check(self) -> DataConfig:
+        if self.validation + self.test >= 1:
+            raise ValueError(
+                "validation and test together must leave rows to train on: "
+                f"{self.validation:g} + {self.test:g} is not below 1"
+            )
+        if self.decimal is not None and self.decimal == self.thousands:
+            raise ValueError(f"decimal and thousands are both {self.decimal!r}")
+        return self
+
+
+class ModelConfig(_Section):
+    """A built-in model or `module:Class`, and what it is built with.
+
+    A study that names none has `mlp`, or `order-pre` if it counts behaviours: the generated log, or
+    a table with a pivot.
+    """
+
+    name: Annotated[str, BeforeValidator(_model_name)] = "order-pre"
+    hidden: list[Annotated[int, Field(ge=1)]] = [64, 64]
+    dropout: float = Field(0.0, ge=0, lt=1)
+    args: dict[str, Any] = {}
+
+
+_Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
+class OptimizerConfig(_Section):
+    """The optimizer, but its rate: that is the schedule's."""
+
+    name: Annotated[str, _known(OPTIMIZERS, "optimizer")] = "sgd"
+    momentum: float = Field(0.0, ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float | None = Field(None, ge=0)
+    betas: Annotated[tuple[_Beta, _Beta], Field(strict=False)] = (0.9, 0.999)
+    eps: float = Field(1e-8, gt=0)
+    batch_size: Annotated[int, Field(ge=1)] | Literal["full"] = 64
+    clip: float | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> OptimizerConfig:
+        if self.name != "sgd" and (self.momentum or self.nesterov):
+            raise ValueError(f"momentum and nesterov belong to sgd, but name is {self.name!r}")
+        return self
+
+
+class CustomConfig(_Section):
+    """A schedule of the user's own: a factory, and ranges for its parameters."""
+
+    factory: str
+    params: dict[str, SearchRange] = {}
+
+
+def _read_own(values: Any) -> Any:
+    """Gather `step.drops` and nested `step = {drops = ...}` under the key `own`."""
+    if not isinstance(values, dict):
+        return values
+    own: dict[str, Any] = {}
+    rest: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict) and key != "own":
+            own |= {f"{key}.{param}": ends for param, ends in value.items()}
+        elif "." in key:
+            own[key] = value
+        else:
+            rest[key] = value
+    return {**rest, "own": own | rest.get("own", {})} if own else rest
+
+
+class SpaceConfig(_Section):
+    """What is searched; a single value fixes a parameter."""
+
+    scheduler: Annotated[
+        list[str], BeforeValidator(lambda v: [v] if isinstance(v, str) else v), Field(min_length=1)
+    ] = ["constant", "step", "exponential", "linear", "cosine", "onecycle", "wsd"]
+    lr: SearchRange = Range(1e-3, 1.0, log=True)
+    decay: SearchRange = Range(1e-4, 1.0, log=True)
+    warmup: SearchRange = Range(0.0, 0.2)
+    momentum: SearchRange | None = None
+    weight_decay: SearchRange | None = None
+    own: dict[str, Any] = {}
+
+    _gather = model_validator(mode="before")(_read_own)
+
+
+class _Named(_Section):
+    """A sampler or a pruner: its name, and arguments of Optuna's class."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_word(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the study file says beside the name."""
+        return dict(self.model_extra or {})
+
+
+class SamplerConfig(_Named):
+    """How the next trial's parameters are chosen."""
+
+    name: Annotated[str, _known(SAMPLERS, "sampler")] = "auto"
+
+
+class PrunerConfig(_Named):
+    """When an unpromising trial is stopped.
+
+    `signal` is the validation MSE that it is judged by: of the averaged weights, which tells early
+    what annealing will make of a schedule, or of the raw ones.
+    """
+
+    name: Annotated[str, _known(PRUNERS, "pruner")] = "auto"
+    signal: Literal["averaged", "raw"] = "averaged"
+
+
+_SEEDS_EACH = 8
+
+
+class ConfirmConfig(_Section):
+    """Whether and how the best schedules are trained again on fresh seeds.
+
+    Args:
+        enabled: Whether they are.
+        top: Candidates at most, beside the best constant rate; by default as many as the budget
+            allows about _SEEDS_EACH seeds for, 5 to 30. The best of many trials owes more to luck
+            than that of a few, so a long search has more candidates.
+        seeds: Fresh seeds at most.
+        share: Of the epochs that the search would take without pruning: what it may cost. Three
+            seeds of the three best and of the best constant rate are trained whatever that is.
+    """
+
+    enabled: bool = True
+    top: int | None = Field(None, ge=1)
+    seeds: int = Field(20, ge=2)
+    share: float = Field(0.2, gt=0)
+
+    def most_candidates(self, runs: int) -> int:
+        """Candidates at most where so many trainings may be done."""
+        return self.top or min(max(runs // _SEEDS_EACH, 5), 30)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_switch(cls, value: Any) -> Any:
+        return {"enabled": value} if isinstance(value, bool) else value
+
+
+_MANY_TRIALS = 200
+"""From so many on, our own sampler finds better schedules than TPE, and costs much less."""
+
+_FREE = {
+    *("name", "trials", "timeout", "workers", "engine", "lanes", "device", "storage"),
+    *("sampler", "pruner", "confirm", "threads", "warm_start"),
+}
+"""Settings of a study that may change between two runs of it."""
+
+_TABLE = {"data", "model", "optimizer"}
+"""What a study has no use for where the training loop is the user's own."""
+
+_SEEN_IN_ROWS = (
+    *("source", "encoding", "separator", "decimal", "thousands", "missing"),
+    *("numbers", "categories", "dates", "constant"),
+)
+"""Settings of the data that need not stay, as long as the rows that come of them do."""
+
+_LOOP = {"loop", "metric", "direction", "horizon", "evaluate_every", "threads"}
+"""What a study has no use for where it is not."""
+
+
+class StudyConfig(_Section):
+    """One study's settings, checked.
+
+    Args:
+        name: The study's name in its storage; the study file's name if None.
+        epochs: Passes over the training rows in each trial.
+        trials: How many trials the study has in all, earlier runs included.
+        seed: What the split, the weights, the order of rows and the sampler derive from.
+        objective: `best`, the lowest validation MSE over the epochs, `final`, the last one, or
+            `averaged`, the lowest one of the averaged weights.
+        trial_seeds: `fresh` gives each trial its own weights and order of rows, so that a long
+            search does not fit its schedules to one seed's luck; `shared` trains all from the same;
+            `auto` is `shared` where the training loop is the user's own and in a fair study, else
+            `fresh`.
+        fair: Whether every scheduler gets the same number of trials (or one less), with a model of
+            its own, instead of the more the better it does: the mode for comparing schedulers.
+        timeout: Seconds that a run may take: the search draws no trial in the last sixth of them,
+            which is for the confirmation (by its `share`). Nothing is begun that is not expected
+            to end in time, by what has been measured; what is in training when the time is up
+            ends with its epoch, and is trained again when the study is run again.
+        workers: Worker processes; None for one a core.
+        engine: `vectorized` trains many trials at once, `sequential` one after the other; `auto`
+            is the first where the model allows it.
+        lanes: Trials that one worker trains at once; None for what suits model and machine.
+        device: `auto`, `cpu`, `cuda` or `cuda:<i>`.
+        storage: An Optuna storage URL or a journal's path; None for a journal in the results
+            folder.
+        loop: `module:function`, a training loop of the user's own; the data, the model and the
+            optimizer are then its own.
+        metric: What the loop yields.
+        direction: Whether less or more of it is better.
+        horizon: Optimizer steps of a trial, for a loop that is counted in steps; `epochs` are then
+            its evaluations.
+        evaluate_every: Steps between two evaluations of such a loop.
+        threads: Torch threads of a worker with a loop; None shares the cores out.
+        warm_start: Another study that has been run, by name or results folder; the best trials of
+            it are the first ones of this.
+    """
+
+    name: Annotated[str | None, Field(min_length=1)] = None
+    epochs: int = Field(30, ge=1)
+    trials: int = Field(100, ge=1)
+    seed: int = Field(0, ge=0, lt=2**31)
+    objective: Objective = "best"
+    trial_seeds: Literal["auto", "fresh", "shared"] = "auto"
+    fair: bool = False
+    timeout: Annotated[float | None, BeforeValidator(_seconds), Field(gt=0)] = None
+    workers: int | None = Field(None, ge=1, le=256)
+    engine: Literal["auto", "vectorized", "sequential"] = "auto"
+    lanes: int | None = Field(None, ge=1)
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    storage: str | None = None
+    loop: str | None = None
+    metric: str = Field("val_mse", pattern=NAME)
+    direction: Literal["minimize", "maximize"] = "minimize"
+    horizon: int | None = Field(None, ge=1)
+    evaluate_every: int | None = Field(None, ge=1)
+    threads: int | None = Field(None, ge=1)
+    warm_start: Annotated[str | None, Field(min_length=1)] = None
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    space: SpaceConfig = SpaceConfig()
+    sampler: SamplerConfig = SamplerConfig()
+    pruner: PrunerConfig = PrunerConfig()
+    confirm: ConfirmConfig = ConfirmConfig()
+    custom: dict[str, CustomConfig] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_model(cls, values: Any) -> Any:
+        """The model of a study that names none is the one that suits its table."""
+        if not isinstance(values, dict) or values.get("loop") is not None:
+            return values
+        model, data = values.get("model", {}), values.get("data", {})
+        if not isinstance(model, dict) or "name" in model:
+            return values
+        source, pivot = (
+            (data.get("source", _BEHAVIOUR_COUNTS), data.get("pivot"))
+            if isinstance(data, dict)
+            else (getattr(data, "source", None), getattr(data, "pivot", None))
+        )
+        counts = source == _BEHAVIOUR_COUNTS or pivot is not None
+        return {**values, "model": {"name": "order-pre" if counts else "mlp", **model}}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _count_evaluations(cls, values: Any) -> Any:
+        """A loop that is counted in steps has as many epochs as evaluations."""
+        if not isinstance(values, dict):
+            return values
+        horizon, every = values.get("horizon"), values.get("evaluate_every")
+        if type(horizon) is int and type(every) is int and horizon >= 1 and every >= 1:
+            return {"epochs": -(-horizon // every), **values}
+        return values
+
+    @property
+    def measure(self) -> Metric:
+        """What trials are compared by."""
+        return Metric(self.metric, self.direction == "maximize")
+
+    @property
+    def sampling(self) -> SamplerConfig:
+        """The sampler that is used: `auto` is `tpe` for few trials, and `family` for more.
+
+        A fair study needs `family`. `benchmarks/samplers.py` is where the number comes from.
+        """
+        if self.sampler.name != "auto":
+            return self.sampler
+        name = "family" if self.fair or self.trials >= _MANY_TRIALS else "tpe"
+        return self.sampler.model_copy(update={"name": name})
+
+    @property
+    def pruning(self) -> PrunerConfig:
+        """The pruner that is used: in a fair study, `auto` is `thorough`.
+
+        The first comparison of `auto` stops more of some schedulers than of others.
+        """
+        if self.fair and self.pruner.name == "auto":
+            return self.pruner.model_copy(update={"name": "thorough"})
+        return self.pruner
+
+    @property
+    def shares_seed(self) -> bool:
+        """Whether all trials have the study's seed.
+
+        In `auto`, those of a user's own loop have: if it draws its validation rows with the seed,
+        trials of different seeds could not be compared. Those of a fair study have, too: of each
+        scheduler one trial alone is confirmed, and it should not be the luckiest.
+        """
+        if self.trial_seeds == "auto":
+            return self.fair or self.loop is not None
+        return self.trial_seeds == "shared"
+
+    @property
+    def search_timeout(self) -> float | None:
+        """Seconds after which the search starts no trial; the rest is for the confirmation."""
+        if self.timeout is None or not self.confirm.enabled:
+            return self.timeout
+        return self.timeout / (1 + self.confirm.share)
+
+    @property
+    def search_space(self) -> Space:
+        """The space that trials are drawn from."""
+        return _build_space(self)
+
+    def comparable(self) -> dict[str, Any]:
+        """The settings that must stay as they are for two trials to be compared, flat."""
+        left_out = {*_FREE, "space", *(_TABLE if self.loop else _LOOP)}
+        kept = dict(_flatten(self.model_dump(mode="json", exclude=left_out)))
+        kept["pruner.signal"] = self.pruner.signal  # pruners compare what trials have reported
+        kept["trial_seeds"] = "shared" if self.shares_seed else "fresh"
+        for name in _SEEN_IN_ROWS:  # a file may move; rows are compared by their fingerprint
+            kept.pop(f"data.{name}", None)
+        return kept | {f"space.{n}": text for n, text in self.search_space.to_dict().items()}
+
+    def to_toml(self) -> str:
+        """The settings as a study file."""
+        left_out = _TABLE if self.loop else _LOOP
+        values = self.model_dump(mode="json", exclude_none=True, exclude=left_out)
+        values["space"] |= values["space"].pop("own")
+        return tomlkit.dumps(values)
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _build_space(config: StudyConfig) -> Space:
+    """The search space of a study; problems in it are ValueErrors that start with the key."""
+    space = config.space
+    own: dict[str, Dimension] = {}
+    for name in space.scheduler:
+        own |= default_own_dimensions(name)
+        if name in config.custom:
+            own |= {f"{name}.{p}": r for p, r in config.custom[name].params.items()}
+    for name, value in space.own.items():
+        default = own.get(name)
+        if isinstance(default, Choice):
+            own[name] = Choice.parse(value, default.options)
+        elif default is not None:
+            own[name] = Range.parse(value, default.integer)
+    shared = {"lr": space.lr, "decay": space.decay, "warmup": space.warmup}
+    if space.momentum is not None:
+        shared["momentum"] = space.momentum
+    if space.weight_decay is not None:
+        shared["weight_decay"] = space.weight_decay
+    return Space(
+        schedulers=tuple(space.scheduler),
+        shared=shared,
+        own=own,
+        factories={n: c.factory for n, c in config.custom.items() if n in space.scheduler},
+    )

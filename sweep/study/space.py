@@ -1,0 +1,320 @@
+"""The search space: ranges, what Optuna is asked for, and the grid."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sweep.schedules.schedule import SHAPES, Schedule
+
+if TYPE_CHECKING:  # a worker reads settings, and has no need of optuna
+    from optuna.trial import BaseTrial
+
+Value = float | int | str
+"""A parameter's value."""
+
+UNUSED = {"decay": 1.0, "warmup": 0.0}
+"""What a schedule has of a shared dimension that it makes no use of."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`, both included.
+
+    Args:
+        low: The least value.
+        high: The greatest value; equal to `low` for a parameter that is fixed.
+        log: Whether equal ratios, rather than equal differences, are equally likely.
+        integer: Whether only whole numbers are meant.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    integer: bool = False
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.low) and math.isfinite(self.high)):
+            raise ValueError(f"both ends must be finite numbers, but got {self}")
+        if self.low > self.high:
+            swapped = Range(self.high, self.low, self.log and self.high > 0, self.integer)
+            raise ValueError(f"low must be at most high: write '{swapped}'")
+        if self.log and self.low <= 0:
+            raise ValueError("a :log range must start above 0")
+        if self.integer and not (self.low == int(self.low) and self.high == int(self.high)):
+            raise ValueError(f"whole numbers are expected, but got '{self}'")
+
+    @classmethod
+    def parse(cls, text: Any, integer: bool = False) -> Range:
+        """Read `LOW:HIGH`, `LOW:HIGH:log` or a single number, which fixes the parameter."""
+        if isinstance(text, Range):
+            return cls(text.low, text.high, text.log, integer)
+        if isinstance(text, bool) or not isinstance(text, int | float | str):
+            raise ValueError("expected 'LOW:HIGH', 'LOW:HIGH:log' or one number")
+        ends = str(text).split(":")
+        log = len(ends) == 3 and ends[-1] == "log"
+        try:
+            numbers = [float(end) for end in ends[: 2 if log else None]]
+        except ValueError:
+            numbers = []
+        if len(numbers) not in (1, 2):
+            raise ValueError("expected 'LOW:HIGH', 'LOW:HIGH:log' or one number")
+        return cls(numbers[0], numbers[-1], log, integer)
+
+    def __str__(self) -> str:
+        if self.low == self.high:
+            return _shortest(self.low)
+        return f"{_shortest(self.low)}:{_shortest(self.high)}{':log' if self.log else ''}"
+
+    @property
+    def fixed(self) -> bool:
+        """Whether there is nothing to search."""
+        return self.low == self.high
+
+    def points(self, count: int) -> list[Value]:
+        """At most `count` values from low to high, evenly spaced on the range's own scale."""
+        if self.fixed:
+            return [self.value(self.low)]
+        spaced = np.geomspace if self.log else np.linspace
+        values = spaced(self.low, self.high, count) if count > 1 else [self.middle]
+        return list(dict.fromkeys(self.value(v) for v in values))
+
+    @property
+    def middle(self) -> float:
+        """The middle on the range's own scale."""
+        return math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
+
+    def value(self, number: float) -> Value:
+        """The number as this range's type."""
+        return round(number) if self.integer else float(number)
+
+
+def _shortest(number: float) -> str:
+    """The number in few characters, but none of its digits lost: it is read back."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(float(number))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several words."""
+
+    options: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, value: Any, allowed: tuple[str, ...]) -> Choice:
+        """Read a word or a list of words, each of them one of `allowed`."""
+        options = value if isinstance(value, list | tuple) else [value]
+        if not options or any(option not in allowed for option in options):
+            raise ValueError(f"expected some of {', '.join(allowed)}")
+        return cls(tuple(dict.fromkeys(options)))
+
+    def __str__(self) -> str:
+        return ", ".join(self.options)
+
+    @property
+    def fixed(self) -> bool:
+        """Whether there is nothing to search."""
+        return len(self.options) == 1
+
+    def points(self, count: int) -> list[Value]:
+        """Every option, however many are asked for."""
+        return list(self.options)
+
+
+Dimension = Range | Choice
+"""What one parameter may be."""
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What one trial is to train with.
+
+    Args:
+        schedule: The learning-rate schedule.
+        momentum: SGD's momentum, where the space ranges over it.
+        weight_decay: The optimizer's weight decay, where the space ranges over it.
+    """
+
+    schedule: Schedule
+    momentum: float | None = None
+    weight_decay: float | None = None
+
+
+@dataclass(frozen=True)
+class Space:
+    """Everything a study searches over.
+
+    Args:
+        schedulers: Names from the schedule registry or of custom schedules.
+        shared: The dimensions that every trial has: lr, decay, warmup and, where the study
+            searches them, momentum and weight_decay. All schedules share them, so that the
+            sampler can learn from one schedule about another.
+        own: The dimensions of one schedule alone, by `<scheduler>.<param>`.
+        factories: `module:function` of each custom schedule, by its name.
+    """
+
+    schedulers: tuple[str, ...]
+    shared: Mapping[str, Range]
+    own: Mapping[str, Dimension] = field(default_factory=dict)
+    factories: Mapping[str, str] = field(default_factory=dict)
+
+    def suggest(self, trial: BaseTrial) -> Suggestion:
+        """Ask Optuna for the parameters that are not fixed; return what to train with."""
+
+        def ask(name: str, dimension: Dimension) -> Value:
+            if dimension.fixed:
+                return dimension.points(1)[0]
+            if isinstance(dimension, Choice):
+                return str(trial.suggest_categorical(name, dimension.options))
+            if dimension.integer:
+                return trial.suggest_int(
+                    name, int(dimension.low), int(dimension.high), log=dimension.log
+                )
+            return trial.suggest_float(name, dimension.low, dimension.high, log=dimension.log)
+
+        scheduler = str(ask("scheduler", Choice(self.schedulers)))
+        values = {n: ask(n, dimension) for n, dimension in self.dimensions_of(scheduler).items()}
+        return self.suggestion({"scheduler": scheduler, **values})
+
+    def suggestion(self, values: Mapping[str, Value]) -> Suggestion:
+        """What to train with, from the value of each parameter."""
+        scheduler = str(values["scheduler"])
+        used = {**values, **{name: UNUSED[name] for name in self.ignored_by(scheduler)}}
+        schedule = Schedule(
+            scheduler=scheduler,
+            lr=float(values["lr"]),
+            decay=float(used["decay"]),
+            warmup=float(used["warmup"]),
+            params={name.partition(".")[2]: values[name] for name in self._own_of(scheduler)},
+            factory=self.factories.get(scheduler),
+        )
+        momentum, weight_decay = values.get("momentum"), values.get("weight_decay")
+        return Suggestion(
+            schedule,
+            None if momentum is None else float(momentum),
+            None if weight_decay is None else float(weight_decay),
+        )
+
+    def ends(self, scheduler: str) -> tuple[Suggestion, ...]:
+        """What a schedule is at both ends of all its ranges: all low, then all high.
+
+        A choice of words is at its first and its last. One alone if nothing is searched.
+        """
+        points = {name: dimension.points(2) for name, dimension in self.dimensions().items()}
+        lows = {name: values[0] for name, values in points.items()}
+        highs = {name: values[-1] for name, values in points.items()}
+        ends = [self.suggestion({**each, "scheduler": scheduler}) for each in (lows, highs)]
+        return (ends[0],) if ends[0] == ends[1] else tuple(ends)
+
+    def custom_schedules(self) -> tuple[Schedule, ...]:
+        """The schedules of each custom kind at both ends of its ranges."""
+        return tuple(end.schedule for name in self.factories for end in self.ends(name))
+
+    def dimensions(self) -> dict[str, Dimension]:
+        """Every dimension by name, the scheduler's first."""
+        return {"scheduler": Choice(self.schedulers), **self.shared, **self.own}
+
+    def dimensions_of(self, scheduler: str) -> dict[str, Dimension]:
+        """The dimensions beside the scheduler that one scheduler is drawn with."""
+        return {**self.shared, **self._own_of(scheduler)}
+
+    def ignored_by(self, scheduler: str) -> frozenset[str]:
+        """The shared dimensions that a schedule makes no use of."""
+        shape = SHAPES.get(scheduler)
+        ignored = {
+            "decay": shape and not shape.uses_decay,
+            "warmup": shape and not shape.uses_warmup,
+        }
+        return frozenset(name for name, is_ignored in ignored.items() if is_ignored)
+
+    def grid(self, points: int, seed: int = 0) -> list[dict[str, Value]]:
+        """Every combination of at most `points` values a dimension.
+
+        A schedule is combined with its own parameters only, and with neither decay nor warm-up
+        where it has none. However many are taken from the start of the list, they are spread over
+        the grid: the schedules take turns, and so do the values of each parameter.
+
+        Args:
+            points: Values a dimension.
+            seed: Where the list begins.
+
+        Returns:
+            The parameters that Optuna would be asked for, one dict a trial.
+        """
+        families = [
+            self._grid_of(scheduler, points, seed + place)
+            for place, scheduler in enumerate(self.schedulers)
+        ]
+        turns = itertools.zip_longest(*families)
+        return [point for turn in turns for point in turn if point is not None]
+
+    def _grid_of(self, scheduler: str, points: int, start: int) -> list[dict[str, Value]]:
+        ignored = self.ignored_by(scheduler)
+        axes: dict[str, list[Value]] = {"scheduler": [scheduler]}
+        for name, dimension in self.dimensions_of(scheduler).items():
+            axes[name] = dimension.points(points)[: 1 if name in ignored else None]
+        fixed = {name for name, dimension in self.dimensions().items() if dimension.fixed}
+        names = [name for name in axes if name not in fixed]
+        combinations = _spread_product([axes[name] for name in names], start)
+        return [dict(zip(names, values, strict=True)) for values in combinations]
+
+    def _own_of(self, scheduler: str) -> dict[str, Dimension]:
+        return {n: d for n, d in self.own.items() if n.partition(".")[0] == scheduler}
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON form, equal for equal spaces."""
+        described: dict[str, Any] = {n: str(d) for n, d in self.dimensions().items()}
+        return described | {f"{n}.factory": f for n, f in self.factories.items()}
+
+
+def _spread_product(axes: Sequence[Sequence[Value]], start: int) -> list[tuple[Value, ...]]:
+    """All combinations of the axes' values, in an order that is spread from its start on.
+
+    The digits of a combination's number say its place on each axis. Each place is shifted by the
+    digits before it, as in a Latin square: the first combinations have every value of the first
+    axis, and of the others too; where the axes have the same prime number p of values, the first
+    p * p have every pair of values of the first three (an orthogonal array; Bose and Bush, 1952).
+
+    Args:
+        axes: The values of each, one at least.
+        start: The number that the list begins with.
+    """
+    ordered = [_spread_order(axis) for axis in axes]
+    sizes = [len(axis) for axis in axes if len(axis) > 1]
+    total = math.prod(sizes)
+    combinations = []
+    for number in range(start, start + total):
+        rest, digits, places = number % total, list[int](), list[int]()
+        for size in sizes:
+            rest, digit = divmod(rest, size)
+            earlier = sum(digits) + (len(digits) - 1) * digits[0] if digits else 0
+            places.append((digit + earlier) % size)
+            digits.append(digit)
+        place = iter(places)
+        combinations.append(tuple(a[next(place)] if len(a) > 1 else a[0] for a in ordered))
+    return combinations
+
+
+def _spread_order(axis: Sequence[Value]) -> list[Value]:
+    """Values from low to high in the order of van der Corput: each in a gap of those before."""
+    bits = (len(axis) - 1).bit_length()
+    places = sorted(range(len(axis)), key=lambda place: f"{place:0{bits}b}"[::-1])
+    return [axis[place] for place in places]
+
+
+def default_own_dimensions(scheduler: str) -> dict[str, Dimension]:
+    """The ranges that the registry suggests for a schedule's own parameters."""
+    dimensions: dict[str, Dimension] = {}
+    for param in SHAPES[scheduler].params if scheduler in SHAPES else ():
+        name = f"{scheduler}.{param.name}"
+        if param.kind == "choice":
+            dimensions[name] = Choice(tuple(param.choices))
+        else:
+            dimensions[name] = Range(param.low, param.high, param.log, param.kind == "int")
+    return dimensions

@@ -1,0 +1,274 @@
+"""The contract of everything that trains trials."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from sweep.schedules.schedule import Schedule
+from sweep.study.metric import Metric
+from sweep.study.settings import Objective, StudyConfig
+
+if TYPE_CHECKING:  # a coordinator imports this module, and has no need of torch
+    from torch import Tensor, nn
+
+VALIDATION_CHUNK = 65_536
+"""Rows predicted at once in validation, so that memory stays bounded."""
+
+_TRACEBACK_CHARACTERS = 8_000
+"""The end of a longer traceback tells what is wrong."""
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """An optimizer without its rate.
+
+    Args:
+        name: `sgd`, `adam` or `adamw`.
+        momentum: Of SGD.
+        nesterov: Of SGD.
+        weight_decay: As torch's class takes it: an L2 gradient for sgd and adam, decoupled for
+            adamw.
+        betas: Of Adam and AdamW.
+        eps: Of Adam and AdamW.
+
+    Raises:
+        ValueError: Nesterov's step is wanted without a momentum, to which torch objects.
+    """
+
+    name: str = "sgd"
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        if self.nesterov and self.momentum <= 0:
+            raise ValueError(f"nesterov needs a momentum above 0, but got momentum={self.momentum}")
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """Everything that a trial's course depends on, beside the study's data and settings.
+
+    Args:
+        number: The trial's number in its study.
+        seed: What its weights, order of rows and dropout masks derive from.
+        schedule: The course of its learning rate.
+        optimizer: What takes its steps.
+    """
+
+    number: int
+    seed: int
+    schedule: Schedule
+    optimizer: OptimizerSettings
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """One trial's epoch.
+
+    Args:
+        number: The trial's.
+        epoch: From 1.
+        val_mse: Validation MSE after the epoch, in squared target units.
+            From a loop of the user's own, the study's metric, as it was yielded.
+        averaged_val_mse: Validation MSE of the averaged weights (training/averaging.py), with the
+            model's own buffers, in squared target units. This, and what follows but the number of
+            seconds, is None where a loop of the user's own does not tell.
+        train_mse: Mean loss over the epoch's rows as they were trained on (dropout on, weights
+            in motion), in squared target units.
+        lr_first: The rate that the epoch's first step was taken with.
+        lr_last: The rate that its last step was taken with.
+        grad_norm: Mean over the epoch's steps of the gradient's L2 norm before clipping; the
+            gradient is that of the loss on the standardised target.
+        seconds: Wall time of the epoch, validation included.
+        total_steps: Optimizer steps of the whole trial, as a loop of the user's own told `attach`.
+    """
+
+    number: int
+    epoch: int
+    val_mse: float
+    averaged_val_mse: float | None
+    train_mse: float | None
+    lr_first: float
+    lr_last: float
+    grad_norm: float | None
+    seconds: float
+    total_steps: int | None = None
+
+
+@dataclass(frozen=True)
+class TrialError:
+    """One trial raised; it has left the engine.
+
+    Args:
+        number: The trial's.
+        epoch: The epoch it was in, from 1.
+        error: The exception's type and text.
+        traceback: From where the sweep called the user's code, as Python prints it.
+    """
+
+    number: int
+    epoch: int
+    error: str
+    traceback: str = field(default="", compare=False)
+
+    @classmethod
+    def of(cls, number: int, epoch: int, error: Exception, text: str = "") -> TrialError:
+        """That of an exception that is being handled; `text` is told in the place of its own."""
+        trace = error.__traceback__
+        own = str(Path(__file__).parents[1])
+        while trace and trace.tb_next and trace.tb_frame.f_code.co_filename.startswith(own):
+            trace = trace.tb_next
+        lines = traceback.format_exception(type(error), error, trace)
+        told = text or f"{type(error).__name__}: {error}"
+        return cls(number, epoch, told, "".join(lines)[-_TRACEBACK_CHARACTERS:])
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """What all trials of a study share.
+
+    Args:
+        epochs: Passes over the training rows.
+        batch_size: Rows a step; None for all of them.
+        clip: The gradient's greatest L2 norm; None for no clipping.
+        objective: Which weights are a trial's product: those of the `best` or the `final` epoch,
+            or the `averaged` ones of the epoch in which they are best.
+        device: A torch device.
+    """
+
+    epochs: int
+    batch_size: int | None = 64
+    clip: float | None = None
+    objective: Objective = "best"
+    device: str = "cpu"
+
+    @classmethod
+    def of(cls, config: StudyConfig) -> TrainingSettings:
+        """Those of a study."""
+        batch_size = config.optimizer.batch_size
+        return cls(
+            epochs=config.epochs,
+            batch_size=None if batch_size == "full" else batch_size,
+            clip=config.optimizer.clip,
+            objective=config.objective,
+            device=config.device,
+        )
+
+    def steps_per_epoch(self, rows: int) -> int:
+        """Optimizer steps in one pass over `rows` training rows; the last may be smaller."""
+        return -(-rows // (self.batch_size or rows))
+
+    def horizon(self, rows: int) -> int:
+        """Optimizer steps of a whole trial."""
+        return self.epochs * self.steps_per_epoch(rows)
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """What all trials of a study share where the training loop is the user's own.
+
+    Args:
+        reference: `module:function`, or `path/to/file.py:function`.
+        metric: What the loop yields.
+        epochs: How often it yields.
+        horizon: Optimizer steps of a trial, for a loop that is counted in steps.
+        evaluate_every: Steps between two evaluations of such a loop.
+        device: A torch device.
+        threads: Of torch, for one loop.
+        wants_averaged: Whether trials are compared by the metric of averaged weights if the loop
+            yields it.
+        checkpoints: A folder for the states that it yields.
+    """
+
+    reference: str
+    metric: Metric
+    epochs: int
+    horizon: int | None = None
+    evaluate_every: int | None = None
+    device: str = "cpu"
+    threads: int = 1
+    wants_averaged: bool = False
+    checkpoints: Path | None = None
+
+    @classmethod
+    def of(cls, config: StudyConfig) -> LoopSettings:
+        """Those of a study; threads and the folder are still to be given."""
+        return cls(
+            reference=str(config.loop),
+            metric=config.measure,
+            epochs=config.epochs,
+            horizon=config.horizon,
+            evaluate_every=config.evaluate_every,
+            device=config.device,
+            wants_averaged=config.pruner.signal == "averaged",
+        )
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Training and validation rows on their device, targets standardised.
+
+    Args:
+        x_train: (rows, features) float32.
+        y_train: (rows,) float32.
+        x_validation: (rows, features) float32.
+        y_validation: (rows,) float32.
+        target_scale: Target units in one standardised unit.
+        constant: Columns of the table that are not in x for having one value.
+    """
+
+    x_train: Tensor
+    y_train: Tensor
+    x_validation: Tensor
+    y_validation: Tensor
+    target_scale: float
+    constant: tuple[str, ...] = ()
+
+    @property
+    def mse_scale(self) -> float:
+        """Squared target units in one squared standardised unit."""
+        return self.target_scale**2
+
+
+ModelBuilder = Callable[[int], "nn.Module"]
+"""Builds the study's model with the initial weights of a seed."""
+
+
+EngineName = Literal["auto", "vectorized", "sequential"]
+"""What a user chooses from; `auto` is the vectorised one where a model allows it."""
+
+
+class Engine(Protocol):
+    """Trains trials side by side, one epoch at a time; each has its own horizon.
+
+    Attributes:
+        lanes: How many trials it trains best at once.
+        description: What it is called and how it works, in half a sentence.
+        notes: What a user should read about its choices, a sentence each.
+    """
+
+    lanes: int
+    description: str
+    notes: list[str]
+
+    def add(self, spec: TrialSpec) -> None:
+        """Take a trial in; it starts with the next epoch."""
+
+    def expect(self, epochs: int) -> None:
+        """Say how many epochs of single trials are still to come, to weigh preparations by."""
+
+    def remove(self, number: int) -> None:
+        """Let a trial go, finished or not."""
+
+    def train_epoch(self) -> list[EpochResult | TrialError]:
+        """Train every trial for one epoch of its own; the order is that of `add`."""
+
+    def weights(self, number: int) -> dict[str, Tensor]:
+        """The product of a trial that is still here: the weights that the objective asks for."""

@@ -1,0 +1,129 @@
+"""Lanes trained by torch's own operations, for any model that can be stacked."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from sweep.training.contract import VALIDATION_CHUNK, TrainingData, TrainingSettings
+from sweep.training.lanes.optimizers import LaneOptimizer
+from sweep.training.lanes.stack import EpochPlan, LaneStack, shared_or_each
+from sweep.training.lanes.stacked_model import Constants, StackedModel
+
+_ACTIVATION_FLOATS = 64 * 2**20
+"""Numbers that a step or a chunk of validation may hold for all lanes together: 256 MiB."""
+
+
+class LaneTrainer(Protocol):
+    """Trains and validates the lanes of a stack."""
+
+    def group(self) -> int:
+        """How many lanes it takes at once at most."""
+
+    def train(self, stack: LaneStack, plan: EpochPlan) -> tuple[Tensor, Tensor]:
+        """Train lanes for an epoch.
+
+        Returns:
+            The sums of the squared errors of all rows and of the gradients' norms of all steps,
+            both (lanes,).
+        """
+
+    def validate(self, weights: Tensor, constants: Constants) -> Tensor:
+        """Predict the validation rows.
+
+        Args:
+            weights: Of some lanes, or their averages, (lanes, width).
+            constants: Of these lanes.
+
+        Returns:
+            The sums of the squared errors, (lanes,).
+        """
+
+
+class EagerTrainer:
+    """`vmap` of the forward pass; autograd and the optimizer outside of it, on flat weights.
+
+    Args:
+        data: The rows.
+        settings: What all trials share.
+        stacked: The model's structure.
+        floats_per_row: Numbers that a row's forward pass leaves for the backward pass.
+    """
+
+    def __init__(
+        self,
+        data: TrainingData,
+        settings: TrainingSettings,
+        stacked: StackedModel,
+        floats_per_row: int,
+    ) -> None:
+        self._data = data
+        self._stacked = stacked
+        self._clip = settings.clip
+        self._floats_per_row = floats_per_row
+        self._batch_size = min(settings.batch_size or len(data.x_train), len(data.x_train))
+
+    def group(self) -> int:
+        """How many lanes it takes at once at most."""
+        return max(1, _ACTIVATION_FLOATS // (self._batch_size * self._floats_per_row))
+
+    def train(self, stack: LaneStack, plan: EpochPlan) -> tuple[Tensor, Tensor]:
+        """Train lanes for an epoch."""
+        device = self._data.x_train.device
+        parameters = stack.parameters[plan.lanes]
+        averages = stack.averages[plan.lanes]
+        constants = {name: tensor[plan.lanes] for name, tensor in stack.constants.items()}
+        states = [state[plan.lanes] for state in stack.states]
+        optimizer = LaneOptimizer(stack.optimizer, plan.numbers, states, device)
+        course = torch.from_numpy(plan.course).to(device)
+        orders = plan.orders.to(device)
+        keys = torch.from_numpy(plan.keys).to(device)  # (steps, courses, calls)
+        gains = torch.from_numpy(plan.gains).to(device).unsqueeze(-1)  # (steps, lanes, 1)
+        squared_errors = torch.zeros(len(parameters), device=device)
+        norms = torch.zeros(len(parameters), device=device)
+        with self._stacked.mode(training=True):
+            for step, batch in enumerate(torch.split(orders, self._batch_size, dim=1)):
+                rows = shared_or_each(batch, course)  # (batch,) or (lanes, batch)
+                losses, gradients = self._gradients(
+                    parameters,
+                    constants,
+                    self._data.x_train[rows],
+                    self._data.y_train[rows],
+                    shared_or_each(keys[step], course),
+                )
+                norm = torch.linalg.vector_norm(gradients, dim=1)  # (lanes,)
+                if self._clip is not None:
+                    share = self._clip / (norm + 1e-6)
+                    gradients = gradients * share.clamp(max=1).unsqueeze(1)
+                optimizer.step(step, parameters, gradients)
+                averages.lerp_(parameters, gains[step])
+                squared_errors += losses * batch.shape[1]
+                norms += norm
+        return squared_errors, norms
+
+    def _gradients(
+        self, parameters: Tensor, constants: Constants, x: Tensor, y: Tensor, keys: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Losses, (lanes,), and their gradients, (lanes, width)."""
+        flat = parameters.detach().requires_grad_()
+        losses = self._stacked.losses(flat, constants, x, y, keys)
+        (gradients,) = torch.autograd.grad(losses.sum(), flat)
+        return losses.detach(), gradients
+
+    @torch.no_grad()
+    def validate(self, weights: Tensor, constants: Constants) -> Tensor:
+        """The sums of the squared errors over the validation rows."""
+        chunk = _ACTIVATION_FLOATS // (16 * len(weights) * self._floats_per_row)
+        rows = min(max(chunk, 1), VALIDATION_CHUNK)
+        squared_errors = torch.zeros(len(weights), device=weights.device)
+        with self._stacked.mode(training=False):
+            for x, y in zip(
+                torch.split(self._data.x_validation, rows),
+                torch.split(self._data.y_validation, rows),
+                strict=True,
+            ):
+                predictions = self._stacked.predictions(weights, constants, x)  # (lanes, rows)
+                squared_errors += (predictions - y).square().sum(1)
+        return squared_errors

@@ -1,0 +1,192 @@
+"""Many trials trained as lanes of one stacked model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from sweep.base.errors import TrainingError
+from sweep.training.contract import (
+    EpochResult,
+    ModelBuilder,
+    TrainingData,
+    TrainingSettings,
+    TrialError,
+    TrialSpec,
+)
+from sweep.training.lanes.compiled import CompilingTrainer
+from sweep.training.lanes.kernel_choice import Kernel, choose_trainer, default_lanes
+from sweep.training.lanes.stack import Lane, LaneRates, LaneStack, plan_epoch
+from sweep.training.lanes.stacked_model import StackedModel
+from sweep.training.lanes.survey import Survey, survey
+
+_KERNELS: dict[Kernel, str] = {
+    "native": "by a C program made for the model",
+    "eager": "by stacked torch operations, which are compiled once that pays",
+    "compiled": "by stacked torch operations, compiled",
+}
+
+
+class VectorizedEngine:
+    """Trains its trials together, each by its own schedule and from its own epoch on.
+
+    Args:
+        data: The rows.
+        build_model: Builds the model, with the initial weights of a seed.
+        settings: What all trials share.
+        lanes: How many trials it asks for; by default what suits model, batch and processor.
+        known: What a survey of the model has shown, if there has been one.
+        kernel: What does the work: `eager` torch operations or `compiled` ones for any model, a
+            `native` program for a chain of layers on a CPU; by default the native one if it is
+            possible, else eager ones that are compiled when that pays.
+
+    Raises:
+        TrainingError: The model cannot be stacked, or the kernel that was asked for is impossible.
+    """
+
+    def __init__(
+        self,
+        data: TrainingData,
+        build_model: ModelBuilder,
+        settings: TrainingSettings,
+        *,
+        lanes: int | None = None,
+        known: Survey | None = None,
+        kernel: Literal["auto"] | Kernel = "auto",
+    ) -> None:
+        known = known or survey(build_model, data.x_train, data.y_train)
+        if known.reason:
+            raise TrainingError(f"the model cannot be trained as lanes: {known.reason}")
+        self.notes: list[str] = []
+        self._data = data
+        self._build_model = build_model
+        self._settings = settings
+        self._steps = settings.steps_per_epoch(len(data.x_train))
+        self._dropout_calls = known.dropout_calls
+        self._stacked = StackedModel(build_model(0).to(data.x_train.device))
+        self._trainer, self.kernel = choose_trainer(
+            data, settings, build_model, self._stacked, known, kernel, self.notes.append
+        )
+        self.lanes = lanes or default_lanes(data, settings, known, self.kernel)
+        self.description = f"vectorized: many trials at once, {_KERNELS[self.kernel]}"
+        self._stack: LaneStack | None = None
+        self._lanes: dict[int, Lane] = {}
+
+    def add(self, spec: TrialSpec) -> None:
+        """Take a trial in; it starts with the next epoch."""
+        device = self._data.x_train.device
+        model = self._build_model(spec.seed).to(device)
+        rates = LaneRates(spec.schedule, self._settings.epochs, self._steps)
+        if self._stack is None or not len(self._stack):
+            self._stack = LaneStack(self._stacked, spec.optimizer.name, self.lanes, device)
+        if spec.optimizer.name != self._stack.optimizer:
+            raise TrainingError(
+                f"all lanes must have the same optimizer, but got {spec.optimizer.name!r} beside "
+                f"{self._stack.optimizer!r}"
+            )
+        self._lanes[spec.number] = Lane(spec, rates, self._stack.add(model))
+
+    def expect(self, epochs: int) -> None:
+        """Say how many epochs of single trials are still to be trained, to decide on compiling."""
+        if isinstance(self._trainer, CompilingTrainer):
+            self._trainer.expect(epochs)
+
+    def remove(self, number: int) -> None:
+        """Let a trial go, finished or not."""
+        gone = self._lanes.pop(number, None)
+        if gone is None or self._stack is None:
+            return
+        self._stack.remove(gone.slot)
+        for lane in self._lanes.values():
+            if lane.slot == len(self._stack):
+                lane.slot = gone.slot
+
+    def weights(self, number: int) -> dict[str, Tensor]:
+        """The product of a trial that is still here: the weights that the objective asks for."""
+        assert self._stack is not None
+        lane = self._lanes[number]
+        best = self._settings.objective != "final" and lane.best_mse < float("inf")
+        return self._stack.state_dict(lane.slot, best)
+
+    def train_epoch(self) -> list[EpochResult | TrialError]:
+        """Train every trial for one epoch of its own; the order is that of `add`."""
+        in_stack = sorted(self._lanes.values(), key=lambda lane: lane.slot)
+        group = self._trainer.group()
+        results: dict[int, EpochResult | TrialError] = {}
+        for first in range(0, len(in_stack), group):
+            lanes = in_stack[first : first + group]
+            try:
+                answers: Sequence[EpochResult | TrialError] = self._train(lanes)
+            except Exception as error:
+                answers = [TrialError.of(lane.spec.number, lane.epoch + 1, error) for lane in lanes]
+            results |= {answer.number: answer for answer in answers}
+        ordered = [results[number] for number in self._lanes]
+        for answer in ordered:
+            if isinstance(answer, TrialError):
+                self.remove(answer.number)
+        return ordered
+
+    def _train(self, lanes: list[Lane]) -> list[EpochResult]:
+        """Train neighbours in the stack for an epoch."""
+        assert self._stack is not None
+        started = time.perf_counter()
+        rows = len(self._data.x_train)
+        plan = plan_epoch(lanes, rows, self._dropout_calls, self._steps)
+        squared_errors, norms = self._trainer.train(self._stack, plan)
+        sums = [squared_errors, norms, *self._validate(plan.lanes)]
+        train_mse, grad_norm, val_mse, averaged_val_mse = (
+            torch.stack([each.double() for each in sums]).cpu().numpy()  # (4, lanes)
+        )
+        train_mse *= self._data.mse_scale / rows
+        for mse in (val_mse, averaged_val_mse):
+            mse *= self._data.mse_scale / len(self._data.y_validation)
+        grad_norm /= self._steps
+        self._end_epoch(lanes, val_mse.tolist())
+        if self._settings.objective == "averaged":
+            self._keep_best(lanes, averaged_val_mse.tolist(), self._stack.averages)
+        else:
+            self._keep_best(lanes, val_mse.tolist(), self._stack.parameters)
+        seconds = (time.perf_counter() - started) / len(lanes)
+        return [
+            EpochResult(
+                number=lane.spec.number,
+                epoch=lane.epoch,
+                val_mse=float(val_mse[i]),
+                averaged_val_mse=float(averaged_val_mse[i]),
+                train_mse=float(train_mse[i]),
+                lr_first=float(plan.rates[0, i]),
+                lr_last=float(plan.rates[-1, i]),
+                grad_norm=float(grad_norm[i]),
+                seconds=seconds,
+            )
+            for i, lane in enumerate(lanes)
+        ]
+
+    def _validate(self, lanes: slice) -> tuple[Tensor, Tensor]:
+        """The sums of the squared errors of the weights and of their averages, both (lanes,)."""
+        assert self._stack is not None
+        constants = {name: tensor[lanes] for name, tensor in self._stack.constants.items()}
+        raw = self._trainer.validate(self._stack.parameters[lanes], constants)
+        if self._steps == 1:  # the averages are the weights
+            return raw, raw
+        return raw, self._trainer.validate(self._stack.averages[lanes], constants)
+
+    def _end_epoch(self, lanes: list[Lane], val_mse: list[float]) -> None:
+        """Count the epoch, and tell the schedules."""
+        for lane, error in zip(lanes, val_mse, strict=True):
+            lane.epoch += 1
+            lane.rates.report(error)
+
+    def _keep_best(self, lanes: list[Lane], mse: list[float], weights: Tensor) -> None:
+        """Keep the weights, (lanes, width), of lanes whose MSE is their lowest so far."""
+        assert self._stack is not None
+        improved: list[int] = []
+        for lane, error in zip(lanes, mse, strict=True):
+            if error < lane.best_mse:
+                lane.best_mse = error
+                improved.append(lane.slot)
+        self._stack.best[improved] = weights[improved]

@@ -1,0 +1,161 @@
+"""What does an engine's work: the fastest trainer that a model, a device and a machine allow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
+
+import torch
+
+from sweep.base.errors import TrainingError
+from sweep.schedules.schedule import Schedule
+from sweep.training.contract import (
+    ModelBuilder,
+    OptimizerSettings,
+    TrainingData,
+    TrainingSettings,
+    TrialSpec,
+)
+from sweep.training.lanes.compiled import CompilingTrainer
+from sweep.training.lanes.eager import EagerTrainer, LaneTrainer
+from sweep.training.lanes.native.chain import Layer, Linear, chain_of
+from sweep.training.lanes.native.trainer import GREATEST_WIDTH, NativeTrainer
+from sweep.training.lanes.stack import Lane, LaneRates, LaneStack, plan_epoch
+from sweep.training.lanes.stacked_model import StackedModel
+from sweep.training.lanes.survey import Survey
+from sweep.training.models import CHECKED_ROWS
+
+Kernel = Literal["eager", "compiled", "native"]
+
+_CACHE_BYTES = 16 * 2**20
+"""Activations of all lanes that stacked operations may go through in a step."""
+
+_CALL_SECS = 0.02
+"""What a worker should train between two messages at least, so that they cost little."""
+
+_CALL_SHARE = 1 / 5
+"""Of a trial: what is trained between two messages where a pruner decides at rungs."""
+
+_MACS_PER_SEC = 5e10
+_MOST_LANES = {"eager": 64, "compiled": 64, "native": 16}
+
+
+def choose_trainer(
+    data: TrainingData,
+    settings: TrainingSettings,
+    build_model: ModelBuilder,
+    stacked: StackedModel,
+    known: Survey,
+    kernel: Literal["auto"] | Kernel,
+    note: Callable[[str], None],
+) -> tuple[LaneTrainer, Kernel]:
+    """A trainer, and what it is called.
+
+    Args:
+        data: The rows.
+        settings: What all trials share.
+        build_model: Builds the model.
+        stacked: The model's structure.
+        known: What a survey of the model has shown.
+        kernel: Which one; `auto` for the fastest that is possible.
+        note: Told why a faster one is not possible, if that can be helped.
+
+    Raises:
+        TrainingError: The one that was asked for is not possible.
+    """
+    eager = EagerTrainer(data, settings, stacked, known.floats_per_row)
+    if kernel == "eager":
+        return eager, "eager"
+    compiling = CompilingTrainer(
+        data, settings, stacked, known.floats_per_row, note, at_once=kernel == "compiled"
+    )
+    if kernel == "compiled":
+        return compiling, "compiled"
+    layers = None
+    if data.x_train.device.type == "cpu":
+        layers = chain_of(build_model(0), data.x_train.shape[1])
+        if max(_widths(layers), default=0) > GREATEST_WIDTH:
+            layers = None
+    try:
+        if layers is None:
+            raise TrainingError("the model is no plain chain of layers on a CPU")
+        native = NativeTrainer(data, settings, layers)
+        with native.first_use():
+            _check_native(data, settings, build_model, stacked, layers, known)
+    except TrainingError as error:
+        if kernel == "native":
+            raise
+        if layers is not None:
+            note(f"training is slower than it could be: {error}")
+        return compiling, "eager"
+    if native.note:
+        note(native.note)
+    return native, "native"
+
+
+def _widths(layers: list[Layer] | None) -> list[int]:
+    return [layer.outputs for layer in layers or [] if isinstance(layer, Linear)]
+
+
+def _check_native(
+    data: TrainingData,
+    settings: TrainingSettings,
+    build_model: ModelBuilder,
+    stacked: StackedModel,
+    layers: list[Layer],
+    known: Survey,
+) -> None:
+    """Compare a short epoch with torch's: compilers differ, and so do processors.
+
+    Raises:
+        TrainingError: The results differ.
+    """
+    rows = 3 * CHECKED_ROWS
+    few = TrainingData(
+        data.x_train[:rows],
+        data.y_train[:rows],
+        data.x_validation[:rows],
+        data.y_validation[:rows],
+        1.0,
+    )
+    rows = len(few.x_train)
+    short = replace(settings, epochs=1, batch_size=2 * rows // 3 or 1)
+    spec = TrialSpec(0, 0, Schedule("constant", 1e-3), OptimizerSettings())
+    outcomes = []
+    for trainer in (
+        NativeTrainer(few, short, layers),
+        EagerTrainer(few, short, stacked, known.floats_per_row),
+    ):
+        stack = LaneStack(stacked, "sgd", 1, few.x_train.device)
+        slot = stack.add(build_model(spec.seed))
+        steps = short.steps_per_epoch(rows)
+        lane = Lane(spec, LaneRates(spec.schedule, 1, steps), slot)
+        plan = plan_epoch([lane], rows, known.dropout_calls, steps)
+        before = stack.parameters.clone()
+        sums = [*trainer.train(stack, plan), trainer.validate(stack.parameters, stack.constants)]
+        changes = (stack.parameters - before, stack.averages - before)
+        outcomes.append((*changes, torch.stack([s.double() for s in sums])))
+    for ours, torchs in zip(*outcomes, strict=True):
+        if not torch.allclose(ours, torchs, rtol=1e-3, atol=1e-3 * torchs.abs().max().item()):
+            raise TrainingError("the compiled program's results differ from torch's")
+
+
+def default_lanes(
+    data: TrainingData, settings: TrainingSettings, known: Survey, kernel: Kernel
+) -> int:
+    """How many trials an engine trains best at once.
+
+    Stacked operations gain from lanes until their activations leave the cache. A native program
+    gains nothing; it takes as many lanes as make a call worth its messages, since every trial in
+    flight is one that the sampler has not learnt from.
+    """
+    rows = len(data.x_train)
+    if kernel == "native":
+        epoch_secs = 3 * known.weights * rows / _MACS_PER_SEC
+        call_secs = epoch_secs * max(settings.epochs * _CALL_SHARE, 1)
+        return min(max(math.ceil(_CALL_SECS / call_secs), 1), _MOST_LANES[kernel])
+    batch_size = min(settings.batch_size or rows, rows)
+    step_bytes = 4 * (batch_size * known.floats_per_row + known.weights)
+    return min(max(_CACHE_BYTES // step_bytes, 2), _MOST_LANES[kernel])

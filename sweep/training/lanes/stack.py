@@ -1,0 +1,231 @@
+"""What a vectorised engine holds of its trials: rows of stacked tensors, and their next epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from sweep.schedules.schedule import Schedule
+from sweep.training.averaging import average_decays
+from sweep.training.contract import TrialSpec
+from sweep.training.lanes.optimizers import StepNumbers, new_states, step_numbers
+from sweep.training.lanes.stacked_model import Constants, StackedModel
+from sweep.training.randomness import dropout_keys, row_order
+
+
+class LaneRates:
+    """The learning rates of one trial, an epoch at a time.
+
+    Args:
+        schedule: Of the trial.
+        epochs: Of a trial.
+        steps: Optimizer steps in an epoch.
+    """
+
+    def __init__(self, schedule: Schedule, epochs: int, steps: int) -> None:
+        self._steps = steps
+        self._table: NDArray[np.float64] | None = None
+        self._scheduler: LRScheduler | None = None
+        if schedule.shape is not None and schedule.shape.per_epoch:
+            self._optimizer = torch.optim.SGD([torch.zeros(1)], lr=schedule.lr)
+            self._scheduler = schedule.attach(self._optimizer, total_steps=epochs * steps)
+        else:
+            self._table = schedule.rates(epochs * steps)
+
+    def epoch(self, epoch: int) -> NDArray[np.float64]:
+        """The rates of an epoch's steps, (steps,); to be asked once for each epoch, from 0."""
+        if self._table is not None:
+            steps = np.arange(epoch * self._steps, (epoch + 1) * self._steps)
+            return self._table[np.minimum(steps, len(self._table) - 1)]
+        assert self._scheduler is not None
+        rates = np.empty(self._steps)
+        for step in range(self._steps):
+            rates[step] = self._optimizer.param_groups[0]["lr"]
+            self._scheduler.step()
+        return rates
+
+    def report(self, val_mse: float) -> None:
+        """Tell the schedule how the epoch ended."""
+        if isinstance(self._scheduler, ReduceLROnPlateau):
+            self._scheduler.step(val_mse)
+
+
+@dataclass
+class Lane:
+    """A trial in training.
+
+    Args:
+        spec: What was asked for.
+        rates: Its schedule.
+        slot: Its row in the stack.
+        epoch: Epochs trained.
+        best_mse: The lowest so far, of the curve that the objective looks at.
+    """
+
+    spec: TrialSpec
+    rates: LaneRates
+    slot: int
+    epoch: int = 0
+    best_mse: float = math.inf
+
+
+class LaneStack:
+    """Weights, averages and optimizer states of all lanes; lane i of n is row i, none is empty.
+
+    Args:
+        stacked: The model's structure.
+        optimizer: `sgd`, `adam` or `adamw`.
+        capacity: Rows to begin with; more are made when they are needed.
+        device: Where they are.
+    """
+
+    def __init__(
+        self, stacked: StackedModel, optimizer: str, capacity: int, device: torch.device
+    ) -> None:
+        self.optimizer = optimizer
+        self._stacked = stacked
+        self._count = 0
+        self._parameters = torch.zeros(capacity, stacked.width, device=device)
+        self._averages = torch.zeros_like(self._parameters)
+        self._best = torch.zeros_like(self._parameters)
+        self._states = new_states(optimizer, capacity, stacked.width, device)
+        self._constants: Constants = {}
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def parameters(self) -> Tensor:
+        """(lanes, width) float32, a view."""
+        return self._parameters[: self._count]
+
+    @property
+    def averages(self) -> Tensor:
+        """The running averages of the parameters, (lanes, width) float32, a view."""
+        return self._averages[: self._count]
+
+    @property
+    def best(self) -> Tensor:
+        """Each lane's parameters or averages of its best epoch, (lanes, width) float32, a view."""
+        return self._best[: self._count]
+
+    @property
+    def states(self) -> list[Tensor]:
+        """Of the optimizer, each (lanes, width) float32, views."""
+        return [state[: self._count] for state in self._states]
+
+    @property
+    def constants(self) -> Constants:
+        """Frozen parameters and buffers, each (lanes, ...), views."""
+        return {name: tensor[: self._count] for name, tensor in self._constants.items()}
+
+    def add(self, model: nn.Module) -> int:
+        """Put a fresh model into the next row, whose index is returned."""
+        slot = self._count
+        constants = self._stacked.constants(model)
+        if not slot:
+            rows = len(self._parameters)
+            self._constants = {n: t.new_zeros(rows, *t.shape) for n, t in constants.items()}
+        if slot == len(self._parameters):
+            self._parameters, self._best = _doubled(self._parameters), _doubled(self._best)
+            self._averages = _doubled(self._averages)
+            self._states = [_doubled(state) for state in self._states]
+            self._constants = {n: _doubled(t) for n, t in self._constants.items()}
+        self._parameters[slot] = self._averages[slot] = self._stacked.flat(model)
+        for state in self._states:
+            state[slot] = 0
+        for name, constant in constants.items():
+            self._constants[name][slot] = constant
+        self._count += 1
+        return slot
+
+    def remove(self, slot: int) -> None:
+        """Drop a row; the last one takes its place."""
+        self._count -= 1
+        last = self._count
+        weights = [self._parameters, self._averages, self._best]
+        for tensor in [*weights, *self._states, *self._constants.values()]:
+            tensor[slot] = tensor[last].clone()
+
+    def state_dict(self, slot: int, best: bool) -> dict[str, Tensor]:
+        """A lane's weights as its model's `state_dict` would give them."""
+        flat = (self._best if best else self._parameters)[slot]
+        constants = {name: tensor[slot] for name, tensor in self._constants.items()}
+        return self._stacked.state_dict(flat, constants)
+
+
+def _doubled(tensor: Tensor) -> Tensor:
+    return torch.cat([tensor, torch.zeros_like(tensor)])
+
+
+@dataclass(frozen=True)
+class EpochPlan:
+    """What some lanes go through in their next epochs.
+
+    Lanes of the same seed at the same epoch have the same rows and masks, which are therefore
+    kept once: as a course.
+
+    Args:
+        lanes: Their rows in the stack.
+        course: Which course each lane takes, (lanes,) int64.
+        orders: Row indices, (courses, rows) int64.
+        keys: Of the dropout calls, (steps, courses, calls) int32.
+        rates: (steps, lanes) float64.
+        numbers: Of the optimizer.
+        gains: What share of the weights the averages take in, (steps, lanes) float32.
+    """
+
+    lanes: slice
+    course: NDArray[np.int64]
+    orders: Tensor
+    keys: NDArray[np.int32]
+    rates: NDArray[np.float64]
+    numbers: StepNumbers
+    gains: NDArray[np.float32]
+
+
+def plan_epoch(lanes: Sequence[Lane], rows: int, dropout_calls: int, steps: int) -> EpochPlan:
+    """The next epoch of lanes that are neighbours in the stack.
+
+    Args:
+        lanes: In the order of their slots.
+        rows: Training rows.
+        dropout_calls: In a step.
+        steps: In an epoch.
+    """
+    courses: dict[tuple[int, int], int] = {}
+    course = [courses.setdefault((lane.spec.seed, lane.epoch), len(courses)) for lane in lanes]
+    orders = [row_order(seed, epoch + 1, rows) for seed, epoch in courses]
+    keys = [dropout_keys(seed, epoch * steps, steps, dropout_calls) for seed, epoch in courses]
+    rates = np.stack([lane.rates.epoch(lane.epoch) for lane in lanes], axis=1)  # (steps, lanes)
+    first_steps = [lane.epoch * steps for lane in lanes]
+    return EpochPlan(
+        lanes=slice(lanes[0].slot, lanes[-1].slot + 1),
+        course=np.array(course, dtype=np.int64),
+        orders=torch.stack(orders),
+        keys=np.stack(keys, axis=1),
+        rates=rates,
+        numbers=step_numbers([lane.spec.optimizer for lane in lanes], rates, first_steps),
+        gains=(1 - average_decays(first_steps, steps)).astype(np.float32),
+    )
+
+
+def shared_or_each(tensor: Tensor, course: Any) -> Tensor:
+    """A tensor over courses as one for all lanes, or one for each.
+
+    Args:
+        tensor: (courses, ...).
+        course: Of each lane, (lanes,) int64.
+
+    Returns:
+        (...) if there is one course only, else (lanes, ...).
+    """
+    return tensor[0] if len(tensor) == 1 else tensor[course]

@@ -1,0 +1,225 @@
+"""Whether a model can be trained as lanes; if not, the module or operation in the way."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sweep.training.contract import ModelBuilder
+from sweep.training.generators import python_state, seeded
+from sweep.training.lanes.stacked_model import StackedModel
+from sweep.training.models import CHECKED_ROWS, predict
+from sweep.training.randomness import SeededDropout, dropout_keys
+
+_SEEDS = (0, 1)
+_CONTAINERS = (list, dict, set, deque)
+_OWN_ATTRIBUTES = {"training", *vars(nn.Module())}
+_FAMILIAR = {
+    "data-dependent control flow": "its control flow depends on a tensor's values",
+    ".item()": "it reads a tensor's value with .item()",
+    "randomness error mode": "it draws random numbers otherwise than by dropout",
+    "There is a performance drop": "an operation of it has no batching rule",
+}
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a trial step shows of a model.
+
+    Args:
+        reason: Why it cannot be stacked, in half a sentence; None if it can.
+        dropout_calls: Calls of `dropout` in a training step.
+        floats_per_row: Numbers that a row's forward pass leaves for the backward pass.
+        weights: Trainable numbers of the model.
+    """
+
+    reason: str | None
+    dropout_calls: int = 0
+    floats_per_row: int = 0
+    weights: int = 0
+
+
+def survey(build_model: ModelBuilder, x: Tensor, y: Tensor) -> Survey:
+    """Train one step of two models, each alone and as lanes, and compare.
+
+    Args:
+        build_model: Builds it, with the initial weights of a seed.
+        x: Inputs, (rows, features); the first few are used.
+        y: Targets, (rows,).
+    """
+    x, y = x[:CHECKED_ROWS], y[:CHECKED_ROWS]
+    with seeded(0, x.device):
+        models = [build_model(seed).to(x.device).train() for seed in _SEEDS]
+        reason = _batch_norm(models[0]) or _ragged(models)
+        if reason:
+            return Survey(reason)
+        alone = [_Alone(model, seed, x, y) for model, seed in zip(models, _SEEDS, strict=True)]
+        reason = alone[0].reason or alone[1].reason
+        if reason:
+            return Survey(reason)
+        reason = _compare(models, alone, x, y) or _mixes_rows(models[0], x)
+        weights = alone[0].gradient.numel()
+        return Survey(reason, alone[0].dropout_calls, alone[0].floats_per_row, weights)
+
+
+def _batch_norm(model: nn.Module) -> str | None:
+    kinds = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
+    for name, module in model.named_modules():
+        if isinstance(module, kinds) and module.training and module.track_running_stats:
+            return f"{_shown(name, module)} gathers statistics over batches"
+    return None
+
+
+def _ragged(models: list[nn.Module]) -> str | None:
+    """Why the weights of two seeds do not stack."""
+    shapes = [
+        {
+            name: (t.shape, t.dtype, t.requires_grad)
+            for name, t in model.state_dict(keep_vars=True).items()
+        }
+        for model in models
+    ]
+    if shapes[0] != shapes[1]:
+        return f"{type(models[0]).__name__} has other weights for another seed"
+    odd = [n for n, p in models[0].named_parameters() if p.dtype != torch.float32]
+    return f"{odd[0]} is not float32" if odd else None
+
+
+class _Alone:
+    """A training step of one model, and its validation."""
+
+    def __init__(self, model: nn.Module, seed: int, x: Tensor, y: Tensor) -> None:
+        self.reason: str | None = None
+        before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        attributes = _attributes(model)
+        saved: list[int] = []
+
+        def count(tensor: Tensor) -> Tensor:
+            saved.append(tensor.numel() if len(x) in tensor.shape[:1] else 0)
+            return tensor
+
+        generators = python_state()
+        dropout = SeededDropout(seed)
+        with dropout, torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            self.loss = nn.functional.mse_loss(predict(model, x), y)
+        if python_state() != generators:
+            kind = type(model).__name__
+            self.reason = f"{kind} draws from the random numbers of Python or NumPy"
+            return
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        gradients = torch.autograd.grad(self.loss, parameters, allow_unused=True)
+        if any(gradient is None for gradient in gradients):
+            self.reason = f"{type(model).__name__} leaves parts of itself out in training"
+            return
+        self.gradient = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        self.dropout_calls = dropout.calls
+        self.floats_per_row = sum(saved) // len(x) + x.shape[1] + 1
+        for name, buffer in model.named_buffers():
+            if not torch.equal(buffer, before[name]):
+                self.reason = f"{type(model).__name__} changes its buffer {name} in training"
+        model.eval()
+        with torch.no_grad():
+            self.prediction = predict(model, x)
+        model.train()
+        for name, value in _attributes(model).items():
+            if name not in attributes or not _unchanged(attributes[name], value):
+                self.reason = f"{type(model).__name__} changes its attribute {name} in training"
+
+
+def _attributes(model: nn.Module) -> dict[str, Any]:
+    """What modules hold beside parameters, buffers and modules; of containers, their length."""
+    return {
+        f"{path}.{name}" if path else name: len(v) if isinstance(v, _CONTAINERS) else v
+        for path, module in model.named_modules()
+        for name, v in vars(module).items()
+        if name not in _OWN_ATTRIBUTES
+    }
+
+
+def _unchanged(before: Any, after: Any) -> bool:
+    plain = isinstance(before, (bool, int, float, str)) and type(before) is type(after)
+    return before is after or (plain and bool(before == after))
+
+
+def _mixes_rows(model: nn.Module, x: Tensor) -> str | None:
+    """Validation is split by rows, at other places than in the sequential engine."""
+    model.eval()
+    with torch.no_grad():
+        prediction = predict(model, x)
+        half = predict(model, x[: len(x) // 2 + 1])
+    same = _close(prediction[: len(half)], half)
+    return None if same else f"{type(model).__name__} predicts a row from other rows"
+
+
+def _compare(models: list[nn.Module], alone: list[_Alone], x: Tensor, y: Tensor) -> str | None:
+    """Why lanes do not do the same as the models alone."""
+    stacked = StackedModel(models[0])
+    flat = torch.stack([stacked.flat(model) for model in models]).requires_grad_()
+    constants = [stacked.constants(model) for model in models]
+    stacks = {name: torch.stack([c[name] for c in constants]) for name in constants[0]}
+    keys = torch.stack(
+        [torch.from_numpy(dropout_keys(s, 0, 1, alone[0].dropout_calls)[0]) for s in _SEEDS]
+    ).to(x.device)
+    entered: list[str] = []
+    with _tracked(stacked.named_modules(), entered), warnings.catch_warnings():
+        warnings.filterwarnings("error", "There is a performance drop")
+        try:
+            with stacked.mode(training=True):
+                rows = x.expand(2, *x.shape)  # values of the inputs differ between lanes too
+                losses = stacked.losses(flat, stacks, rows, y, keys)
+                (gradients,) = torch.autograd.grad(losses.sum(), flat)
+            with torch.no_grad(), stacked.mode(training=False):
+                predictions = stacked.predictions(flat, stacks, x)
+        except Exception as error:
+            where = entered[-1] if entered else f"the backward pass of {type(models[0]).__name__}"
+            return f"{where}: {_explained(error)}"
+    same = all(
+        _close(losses[lane], one.loss)
+        and _close(gradients[lane], one.gradient)
+        and _close(predictions[lane], one.prediction)
+        for lane, one in enumerate(alone)
+    )
+    return None if same else f"{type(models[0]).__name__} computes something else as lanes"
+
+
+@contextlib.contextmanager
+def _tracked(modules: dict[str, nn.Module], entered: list[str]) -> Iterator[None]:
+    """Keep in `entered` the modules whose forward pass has begun but not ended."""
+    handles = []
+    for path, module in modules.items():
+        shown = _shown(path, module)
+        handles += [
+            module.register_forward_pre_hook(lambda *_, shown=shown: entered.append(shown)),
+            module.register_forward_hook(lambda *_: entered.pop() and None),
+        ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _shown(path: str, module: nn.Module) -> str:
+    kind = type(module).__name__
+    return f"{path} ({kind})" if path else kind
+
+
+def _explained(error: Exception) -> str:
+    text = str(error)
+    for part, explanation in _FAMILIAR.items():
+        if part in text:
+            return explanation
+    first_line = text.strip().split("\n")[0]
+    return f"{type(error).__name__}: {first_line[:200]}"
+
+
+def _close(actual: Tensor, expected: Tensor) -> bool:
+    scale = expected.detach().abs().max().item()
+    return torch.allclose(actual, expected, rtol=1e-3, atol=1e-5 * scale, equal_nan=True)

@@ -1,0 +1,470 @@
+"""The user's own training loop: a generator that yields its metric once an epoch."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from sweep.base.errors import InputError, ScheduleError, TrainingError, did_you_mean
+from sweep.base.user_code import load_object
+from sweep.base.wording import counted
+from sweep.schedules.schedule import Schedule
+from sweep.study.metric import Metric
+from sweep.training.contract import EpochResult, LoopSettings, TrialError, TrialSpec
+from sweep.training.generators import seed_generators
+from sweep.training.own_loop.checkpoints import Checkpoint, Checkpoints
+
+_CALL = "train(schedule, *, epochs, seed, device)"
+
+
+class Course:
+    """The learning rate of a trial in a loop of the user's own, as its optimizer's steps see it.
+
+    Attributes:
+        total_steps: What the first `attach` was told; None before it.
+        steps: Optimizer steps taken.
+    """
+
+    def __init__(self, epochs: int, horizon: int | None, metric: Metric) -> None:
+        self.epochs = epochs
+        self.horizon = horizon
+        self.total_steps: int | None = None
+        self.steps = 0
+        self._metric = metric
+        self._optimizer: Optimizer | None = None
+        self._schedulers: list[LRScheduler] = []
+        self._first: float | None = None
+        self._last = math.nan
+        self._due: float | None = None
+
+    def attached(self, optimizer: Optimizer, scheduler: LRScheduler, total_steps: int) -> None:
+        """Watch the first optimizer that the schedule is attached to."""
+        self._schedulers.append(scheduler)
+        if isinstance(scheduler, ReduceLROnPlateau) and self._metric.maximize:
+            scheduler.load_state_dict({"mode": "max", "best": -math.inf})
+        if self._optimizer is None:
+            self._optimizer = optimizer
+            self.total_steps = total_steps
+            optimizer.register_step_pre_hook(self._before_step)
+
+    def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        self.tell_plateau()
+        self._last = float(optimizer.param_groups[0]["lr"])
+        self._first = self._last if self._first is None else self._first
+        self.steps += 1
+
+    def report(self, value: float) -> None:
+        """Take in an epoch's metric, for schedules that follow it."""
+        self._due = value
+
+    def tell_plateau(self) -> None:
+        """Pass the last epoch's metric on, once.
+
+        Not before the next epoch's first step: a state that the loop yields beside the metric is
+        from before, so one that is resumed from it is told too.
+        """
+        value, self._due = self._due, None
+        for scheduler in self._schedulers:
+            if value is not None and isinstance(scheduler, ReduceLROnPlateau):
+                scheduler.step(value)
+
+    def end_epoch(self) -> tuple[float, float]:
+        """The rates of the epoch's first and last step."""
+        assert self._optimizer is not None
+        if self._first is None:  # its steps are taken where no hook sees them
+            self._first = self._last = float(self._optimizer.param_groups[0]["lr"])
+        rates = self._first, self._last
+        self._first = None
+        return rates
+
+
+@dataclass(frozen=True)
+class LoopSchedule(Schedule):
+    """A schedule that knows the trial that it is for: `attach` need not be told the epochs."""
+
+    course: Course | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, schedule: Schedule, course: Course) -> LoopSchedule:
+        """A schedule for a trial."""
+        return cls(**{f.name: getattr(schedule, f.name) for f in fields(Schedule)}, course=course)
+
+    def attach(
+        self,
+        optimizer: Optimizer,
+        *,
+        total_steps: int | None = None,
+        steps_per_epoch: int | None = None,
+        epochs: int | None = None,
+    ) -> LRScheduler:
+        """As `Schedule.attach`, where the study's epochs or horizon stand in for what is left out.
+
+        Args:
+            optimizer: The loop's.
+            total_steps: The horizon in optimizer steps.
+            steps_per_epoch: Optimizer steps in an epoch.
+            epochs: Number of epochs.
+
+        Raises:
+            ScheduleError: The horizon is missing, or as `Schedule.attach` does.
+        """
+        assert self.course is not None
+        if steps_per_epoch is not None and epochs is None:
+            epochs = self.course.epochs
+        if total_steps is None and steps_per_epoch is None and epochs is None:
+            total_steps = self.course.horizon
+            if total_steps is None:
+                raise ScheduleError(
+                    "attach needs steps_per_epoch: schedule.attach(optimizer, "
+                    "steps_per_epoch=len(loader))"
+                )
+        scheduler = super().attach(
+            optimizer, total_steps=total_steps, steps_per_epoch=steps_per_epoch, epochs=epochs
+        )
+        self.course.attached(optimizer, scheduler, total_steps or steps_per_epoch * epochs)  # type: ignore[operator]
+        return scheduler
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A training loop that can be called.
+
+    Args:
+        function: The generator function.
+        arguments: Keyword arguments that are the same for every trial.
+        takes_seed: Whether it takes `seed`.
+        takes_state: Whether it takes `state`.
+        file: Where it is defined, if that is known.
+    """
+
+    function: Callable[..., Iterator[Any]]
+    arguments: Mapping[str, Any]
+    takes_seed: bool
+    takes_state: bool
+    file: str | None
+
+    def start(self, schedule: Schedule, seed: int, state: Any = None) -> Iterator[Any]:
+        """A trial's generator, from everything random in a state that derives from the seed.
+
+        Args:
+            schedule: The trial's.
+            seed: The trial's.
+            state: What the loop had yielded when it was interrupted; None at its beginning.
+        """
+        seed_generators(seed)
+        own = {"seed": seed} if self.takes_seed else {}
+        own |= {"state": state} if self.takes_state else {}
+        return self.function(schedule, **self.arguments, **own)
+
+
+def load_loop(settings: LoopSettings, folders: tuple[Path, ...], device: torch.device) -> Loop:
+    """Import a training loop and look at what it takes.
+
+    Of `epochs`, `seed`, `device`, `state`, `horizon` and `evaluate_every` it is given those that it
+    takes.
+
+    Args:
+        settings: Its name, and what it is called with.
+        folders: Where the user's own modules are.
+        device: What it trains on.
+
+    Raises:
+        InputError: It cannot be imported, is no generator function, or needs something else.
+    """
+    name = settings.reference
+    function = load_object(name, folders)
+    if not callable(function) or not _yields(function):
+        raise InputError(
+            f"{name}: expected a generator function {_CALL} that yields its validation metric "
+            "once an epoch, but it has no yield"
+        )
+    offered: dict[str, Any] = {"epochs": settings.epochs, "device": device}
+    if settings.horizon is not None:
+        offered |= {"horizon": settings.horizon, "evaluate_every": settings.evaluate_every}
+    parameters = list(inspect.signature(function).parameters.values())
+    takes_all = any(p.kind == p.VAR_KEYWORD for p in parameters)
+    names = {p.name for p in parameters[1:] if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
+    if not parameters or parameters[0].kind in (
+        inspect.Parameter.KEYWORD_ONLY,
+        inspect.Parameter.VAR_KEYWORD,
+    ):
+        raise InputError(f"{name}: must take a schedule as its first argument: {_CALL}")
+    for parameter in parameters[1:]:
+        variable = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        known = {*offered, "seed", "state"}
+        if not variable and parameter.default is parameter.empty and parameter.name not in known:
+            near = did_you_mean(parameter.name, known)
+            raise InputError(
+                f"{name}: has the parameter {parameter.name!r} without a default{near}; a loop is "
+                f"given {', '.join(sorted(known))}"
+            )
+    return Loop(
+        function=function,
+        arguments={key: value for key, value in offered.items() if takes_all or key in names},
+        takes_seed=takes_all or "seed" in names,
+        takes_state="state" in names,
+        file=inspect.getsourcefile(inspect.unwrap(function))
+        if inspect.isroutine(function)
+        else None,
+    )
+
+
+def _yields(function: Callable[..., Any]) -> bool:
+    """Whether it is a generator function, a decorated one, or an object that is called like one."""
+    called = type(function).__call__ if not inspect.isroutine(function) else function
+    forms = (function, inspect.unwrap(function), called)
+    return any(map(inspect.isgeneratorfunction, forms))
+
+
+@dataclass(frozen=True)
+class _Yielded:
+    """What a loop tells of an epoch."""
+
+    value: float
+    averaged: float | None
+    training: float | None
+    state: Any
+    unused: tuple[str, ...]
+
+    @classmethod
+    def read(cls, yielded: Any, metric: Metric) -> _Yielded:
+        """From a number, or a dict with at least the metric."""
+        if not isinstance(yielded, Mapping):
+            return cls(_number(metric.name, yielded), None, None, None, ())
+        if metric.name not in yielded:
+            listed = ", ".join(map(str, yielded)) or "nothing"
+            near = did_you_mean(metric.name, map(str, yielded))
+            raise TrainingError(
+                f"the loop yielded a dict without {metric.name!r}, the study's metric (it has "
+                f"{listed}){near}"
+            )
+
+        def optional(name: str) -> float | None:
+            return _number(name, yielded[name]) if name in yielded else None
+
+        known = (metric.name, metric.averaged_name, metric.train_name, "state")
+        return cls(
+            value=_number(metric.name, yielded[metric.name]),
+            averaged=optional(metric.averaged_name),
+            training=optional(metric.train_name),
+            state=yielded.get("state"),
+            unused=tuple(str(key) for key in yielded if key not in known),
+        )
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value.detach() if isinstance(value, Tensor) else value)
+    except (TypeError, ValueError, RuntimeError):
+        kind = type(value).__name__
+        raise TrainingError(
+            f"the loop yielded {_short(value)} ({kind}) as {name}; expected a number, or a dict "
+            f"with the key {name!r}"
+        ) from None
+
+
+def _short(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 40 else f"{text[:40]} ..."
+
+
+@dataclass
+class _Run:
+    """A trial whose loop is suspended where it yielded its last epoch.
+
+    `results` are of all its epochs; those `untold` were trained before it was interrupted.
+    """
+
+    spec: TrialSpec
+    course: Course
+    generator: Iterator[Any]
+    results: list[EpochResult]
+    untold: list[EpochResult]
+
+    @property
+    def epoch(self) -> int:
+        """The last one that it has trained."""
+        return len(self.results)
+
+
+class LoopEngine:
+    """Trains its trials one after the other, each by a generator of the user's own.
+
+    Args:
+        loop: What makes the generators.
+        settings: What all trials share.
+    """
+
+    lanes = 1
+    description = "a training loop of your own, one trial after the other in each worker"
+
+    def __init__(self, loop: Loop, settings: LoopSettings) -> None:
+        self._loop = loop
+        self._settings = settings
+        self._checkpoints = Checkpoints(settings.checkpoints) if settings.checkpoints else None
+        self._runs: dict[int, _Run] = {}
+        self.notes: list[str] = []
+        self._noted: set[str] = set()
+
+    def add(self, spec: TrialSpec) -> None:
+        """Take a trial in; it starts with the next epoch, or goes on where it was interrupted.
+
+        The epochs that it had are told again with its next one.
+        """
+        kept = None
+        if self._checkpoints and self._loop.takes_state:
+            try:
+                kept = self._checkpoints.load(spec)
+            except TrainingError as problem:
+                self.notes.append(f"trial {spec.number} is trained from its start: {problem}")
+        results = kept.results if kept else []
+        course = Course(self._settings.epochs, self._settings.horizon, self._settings.metric)
+        schedule = LoopSchedule.of(spec.schedule, course)
+        if results:
+            course.report(results[-1].val_mse)
+            self.notes.append(f"trial {spec.number} goes on after its epoch {len(results)}")
+        generator = self._loop.start(schedule, spec.seed, kept.state if kept else None)
+        self._runs[spec.number] = _Run(spec, course, generator, results, list(results))
+
+    def expect(self, epochs: int) -> None:
+        """Nothing needs preparation here."""
+
+    def remove(self, number: int) -> None:
+        """Let a trial go, finished or not: its generator is closed, so that its `finally` runs."""
+        run = self._runs.pop(number, None)
+        if run and self._checkpoints:
+            self._checkpoints.drop(run.spec)
+        close = getattr(run.generator, "close", None) if run else None
+        if close is None:
+            return
+        try:
+            close()
+        except Exception as error:
+            self.notes.append(f"trial {number} raised when it was closed: {self._told(error)}")
+
+    def weights(self, number: int) -> dict[str, Tensor]:
+        """There are none to give: a loop of the user's own keeps its models itself."""
+        raise TrainingError(f"trial {number}: the weights are the training loop's own")
+
+    def train_epoch(self) -> list[EpochResult | TrialError]:
+        """Train every trial for one epoch of its own; a trial that raises leaves."""
+        results: list[EpochResult | TrialError] = []
+        for run in list(self._runs.values()):
+            results += run.untold
+            run.untold = []
+            try:
+                results.append(self._train(run))
+            except Exception as error:
+                number = run.spec.number
+                results.append(TrialError.of(number, run.epoch + 1, error, self._told(error)))
+                self.remove(number)
+        return results
+
+    def _train(self, run: _Run) -> EpochResult:
+        started = time.perf_counter()
+        settings = self._settings
+        try:
+            yielded = _Yielded.read(next(run.generator), settings.metric)
+        except StopIteration:
+            raise TrainingError(
+                f"the loop ended after {run.epoch} of {counted(settings.epochs, 'epoch')}; it must "
+                "yield its metric once an epoch"
+            ) from None
+        if run.course.total_steps is None:
+            raise TrainingError(
+                "the loop has not attached its schedule: scheduler = schedule.attach(optimizer, "
+                "steps_per_epoch=len(loader))"
+            )
+        epoch = run.epoch + 1
+        first, last = run.course.end_epoch()
+        run.course.report(yielded.value)
+        self._advise(run, yielded, last)
+        if epoch == settings.epochs:
+            self._finish(run)
+        result = EpochResult(
+            number=run.spec.number,
+            epoch=epoch,
+            val_mse=yielded.value,
+            averaged_val_mse=yielded.averaged,
+            train_mse=yielded.training,
+            lr_first=first,
+            lr_last=last,
+            grad_norm=None,
+            seconds=time.perf_counter() - started,
+            total_steps=run.course.total_steps,
+        )
+        run.results.append(result)
+        if yielded.state is not None and epoch < settings.epochs:
+            self._keep(run, yielded.state)
+        return result
+
+    def _keep(self, run: _Run, state: Any) -> None:
+        """Write down where a trial is."""
+        if not self._loop.takes_state:
+            self._note_once("the loop yields a state but takes none back: give it a `state=None`")
+        elif self._checkpoints:
+            try:
+                self._checkpoints.save(run.spec, Checkpoint(state, run.results))
+            except OSError as problem:
+                self._note_once(f"the states of trials cannot be written: {problem}")
+
+    def _finish(self, run: _Run) -> None:
+        """Let the loop end after its last epoch, and see that it does."""
+        epochs = self._settings.epochs
+        try:
+            next(run.generator)
+        except StopIteration:
+            return
+        raise TrainingError(
+            f"the loop yielded more than {epochs} times; it must yield its metric once an epoch, "
+            f"for the {counted(epochs, 'epoch')} that it is told"
+        )
+
+    def _note_once(self, text: str) -> None:
+        if text not in self._noted:
+            self._noted.add(text)
+            self.notes.append(text)
+
+    def _advise(self, run: _Run, yielded: _Yielded, last: float) -> None:
+        """Note what is probably not meant."""
+        metric, course = self._settings.metric, run.course
+        if run.epoch > 0:
+            return
+        if yielded.averaged is None and self._settings.wants_averaged:
+            self._note_once(
+                f"the loop yields no {metric.averaged_name}, so trials are compared by "
+                f"{metric.name} itself"
+            )
+        if yielded.unused:
+            self._note_once(f"the loop also yields {', '.join(yielded.unused)}: not used")
+        total = course.total_steps or 0
+        if run.spec.schedule.scheduler == "plateau" or not 0 < course.steps <= total:
+            return
+        expected = float(run.spec.schedule.rates(total)[course.steps - 1])
+        if not math.isclose(last, expected, rel_tol=1e-4):
+            self._note_once(
+                "the learning rate does not follow the schedule: call scheduler.step() after every "
+                "optimizer.step(), and nothing else that sets the rate"
+            )
+
+    def _told(self, error: Exception) -> str:
+        """An error in a line, with the line of the loop that it came from."""
+        text = (
+            str(error) if isinstance(error, TrainingError) else f"{type(error).__name__}: {error}"
+        )
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [frame for frame in frames if frame.filename == self._loop.file]
+        if not own:
+            return text
+        return f"{text} ({Path(own[-1].filename).name}, line {own[-1].lineno})"

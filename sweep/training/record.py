@@ -1,0 +1,141 @@
+"""What a trial leaves in the storage: its attributes and its whole course."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from sweep.study.metric import MSE, Metric
+from sweep.study.settings import Objective
+from sweep.training.contract import EpochResult
+
+TRACEBACK = "traceback"
+"""Of a trial that raised, in its attributes."""
+
+_CURVE = "sweep:curve"
+CURVE_COLUMNS = (
+    *("lr_first", "lr_last", "train_mse", "val_mse", "averaged_val_mse", "grad_norm", "seconds"),
+)
+"""What is kept of each epoch, in this order."""
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A trial's course and how it ended.
+
+    Args:
+        seed: What it was trained from.
+        curve: A row an epoch, from epoch 1, in the order of CURVE_COLUMNS.
+        reason: Why it ended early or failed; empty for a completed trial.
+    """
+
+    seed: int
+    curve: tuple[tuple[float, ...], ...]
+    reason: str = ""
+
+    @classmethod
+    def from_curve(cls, seed: int, curve: list[EpochResult], reason: str) -> TrialRecord:
+        """From an engine's results."""
+        rows = (tuple(getattr(result, name) for name in CURVE_COLUMNS) for result in curve)
+        numbers = (tuple(math.nan if v is None else v for v in row) for row in rows)
+        return cls(seed, tuple(numbers), reason)
+
+    def column(self, name: str) -> list[float]:
+        """One of CURVE_COLUMNS over the epochs."""
+        return [row[CURVE_COLUMNS.index(name)] for row in self.curve]
+
+    def best_epoch(self, objective: Objective, metric: Metric = MSE) -> int | None:
+        """The epoch, from 1, whose value counts; None if no epoch has a finite one."""
+        column = self.column(_column_of(objective))
+        courses = [metric.loss(value) if math.isfinite(value) else math.inf for value in column]
+        if not courses or min(courses) == math.inf:
+            return None
+        return len(courses) if objective == "final" else courses.index(min(courses)) + 1
+
+    def val_mse(self, objective: Objective, metric: Metric = MSE) -> float | None:
+        """The validation MSE, or the study's own metric, that counts."""
+        epoch = self.best_epoch(objective, metric)
+        return None if epoch is None else self.column(_column_of(objective))[epoch - 1]
+
+    def user_attributes(
+        self, objective: Objective, variance: float, metric: Metric = MSE
+    ) -> dict[str, Any]:
+        """What Optuna and its dashboard show with a trial.
+
+        Args:
+            objective: Which epoch counts, and whether its averaged weights do.
+            variance: Of the validation target, in the unit of the MSE, for R²; there is no R²
+                where it is 0.
+            metric: What the values are.
+        """
+        epoch = self.best_epoch(objective, metric)
+        attributes: dict[str, Any] = {"seed": self.seed, "epochs_run": len(self.curve)}
+        if self.curve:
+            attributes["lr_final"] = self.column("lr_last")[-1]
+        if epoch is not None:
+            attributes["best_epoch"] = epoch
+            attributes[f"final_{metric.name}"] = _json_number(self.column("val_mse")[-1])
+            attributes[metric.train_name] = _json_number(self.column("train_mse")[epoch - 1])
+            if variance:
+                attributes["r2"] = 1.0 - self.column(_column_of(objective))[epoch - 1] / variance
+        if self.reason:
+            attributes["reason"] = self.reason
+        return attributes
+
+
+def _column_of(objective: Objective) -> str:
+    return "averaged_val_mse" if objective == "averaged" else "val_mse"
+
+
+def write_record(
+    trial: optuna.Trial,
+    record: TrialRecord,
+    objective: Objective,
+    variance: float,
+    metric: Metric = MSE,
+) -> None:
+    """Keep a record with a trial that is about to be told."""
+    for name, value in record.user_attributes(objective, variance, metric).items():
+        trial.set_user_attr(name, value)
+    rows = [[_json_number(value) for value in row] for row in record.curve]
+    trial.storage.set_trial_system_attr(trial._trial_id, _CURVE, rows)
+
+
+def what_diverged(result: EpochResult, metric: Metric = MSE) -> str:
+    """Which numbers of an epoch are not finite, and what they are; empty if all are finite."""
+    training = "training MSE" if metric.is_mse else metric.train_name
+    wrong = _not_finite(
+        {
+            metric.title: result.val_mse,
+            training: result.train_mse,
+            "gradient norm": result.grad_norm,
+        }
+    )
+    # averages seldom diverge alone
+    return wrong or _not_finite(
+        {f"{metric.title} of the averaged weights": result.averaged_val_mse}
+    )
+
+
+def _not_finite(named: Mapping[str, float | None]) -> str:
+    """Those of some numbers that are not finite; what was not measured is None."""
+    wrong = {name: v for name, v in named.items() if v is not None and not math.isfinite(v)}
+    return ", ".join(f"{name} is {v}" for name, v in wrong.items())
+
+
+def read_record(trial: FrozenTrial) -> TrialRecord:
+    """The record of a trial that has ended; an empty one if it has none."""
+    rows = trial.system_attrs.get(_CURVE, [])
+    curve = tuple(tuple(math.nan if v is None else float(v) for v in row) for row in rows)
+    attributes = trial.user_attrs
+    return TrialRecord(attributes.get("seed", 0), curve, attributes.get("reason", ""))
+
+
+def _json_number(value: float) -> float | None:
+    """JSON has no infinities; PostgreSQL's refuses them."""
+    return value if math.isfinite(value) else None
