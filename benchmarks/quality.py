@@ -40,13 +40,13 @@ from sweep.data.dataset import Dataset
 from sweep.data.load import load_dataset
 from sweep.runs.run import default_workers
 from sweep.schedules.schedule import Schedule
-from sweep.search.coordinator import trial_spec
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Suggestion
 from sweep.training.build import build_engine
 from sweep.training.contract import EpochResult, TrainingSettings
 from sweep.training.models import build_model, predict
 from sweep.training.seeds import mix
+from sweep.training.specs import trial_spec
 
 HERE = Path(__file__).parent
 WORKERS = default_workers()

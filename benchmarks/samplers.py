@@ -33,13 +33,13 @@ from optuna.trial import TrialState
 
 from sweep.data.load import load_dataset
 from sweep.runs.run import default_workers
-from sweep.search.coordinator import trial_spec
 from sweep.search.strategies.pruners import build_pruner
 from sweep.search.strategies.samplers import build_sampler, family_plan, first_trials
 from sweep.study.settings import StudyConfig
 from sweep.training.build import build_engine
 from sweep.training.contract import EpochResult, TrainingSettings
 from sweep.training.record import what_diverged
+from sweep.training.specs import trial_spec
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"

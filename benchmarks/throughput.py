@@ -35,7 +35,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from sweep.data.load import load_dataset
 from sweep.runs.run import default_workers
-from sweep.search.tables import EPOCHS, read_results
+from sweep.search.tables import read_results
+from sweep.study.results_folder import EPOCHS
 from sweep.study.settings import StudyConfig
 from sweep.training.contract import TrainingData
 from sweep.training.models import build_model

@@ -18,8 +18,9 @@ from rich.console import Console
 from rich.text import Text
 
 from sweep.cli.display import sweep_display
-from sweep.runs.run import Listener, run_sweep
-from sweep.search.coordinator import Status
+from sweep.runs.listener import Listener
+from sweep.runs.run import run_sweep
+from sweep.search.status import Status
 from sweep.study.file import load_study
 from sweep.study.locations import locate_study
 

@@ -14,8 +14,8 @@ from sweep.base.errors import StudyChangedError, UnaccountedError
 from sweep.runs.check import check_study
 from sweep.runs.run import run_sweep
 from sweep.search.storage.urls import JOURNAL
-from sweep.search.tables import EPOCHS, FILES, RESULTS
 from sweep.study.locations import Location
+from sweep.study.results_folder import EPOCHS, FILES, RESULTS
 from sweep.study.settings import StudyConfig
 
 

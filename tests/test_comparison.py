@@ -22,7 +22,8 @@ from sweep.base.errors import InputError
 from sweep.report.comparison import Comparison, Difference, compare
 from sweep.report.terminal import comparison_views as views
 from sweep.runs.library import load_study
-from sweep.runs.run import Listener, run_sweep
+from sweep.runs.listener import Listener
+from sweep.runs.run import run_sweep
 from sweep.study.file import load_study as load_settings
 from sweep.study.locations import Location
 from sweep.study.metric import Metric

@@ -13,19 +13,20 @@ from conftest import PostgreSQL
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.confirm.candidates import chosen
-from sweep.report.dashboard.note import running_note
+from sweep.report.dashboard.running_note import running_note
 from sweep.report.summary import summarise
-from sweep.runs.run import Listener, run_sweep
+from sweep.runs.listener import Listener
+from sweep.runs.run import run_sweep
 from sweep.search.completion import COMPLETES, completes, drawn, enqueue, standing_for_themselves
 from sweep.search.context import Sweep
-from sweep.search.coordinator import Status, Tally
+from sweep.search.status import Status, Tally
 from sweep.search.strategies.family_sampler import FamilyPlan, FamilySampler
 from sweep.search.strategies.halving import HalvingPruner
-from sweep.search.tables import completed, schedule_of
+from sweep.search.trial_records import read_record
+from sweep.search.trials import completed, schedule_of
 from sweep.study.file import load_study
 from sweep.study.locations import Location
 from sweep.study.settings import StudyConfig
-from sweep.training.record import read_record
 
 SETTINGS: dict[str, Any] = {
     "data.source": "diabetes",

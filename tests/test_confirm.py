@@ -15,28 +15,26 @@ import pytest
 
 from sweep.base.errors import InputError, StudyChangedError
 from sweep.confirm.audit import audit
-from sweep.confirm.best_schedule import BEST_SCHEDULE
+from sweep.confirm.best_files import write_best
 from sweep.confirm.candidates import chosen
 from sweep.confirm.fresh_seeds import confirm
 from sweep.confirm.verdict import Confirmation, ranked
 from sweep.data.load import load_dataset
 from sweep.report.summary import summarise
-from sweep.runs.run import Listener, run_audit, run_sweep
+from sweep.runs.audit import run_audit
+from sweep.runs.listener import Listener
+from sweep.runs.run import run_sweep
 from sweep.search.completion import completes, standing_for_themselves
 from sweep.search.context import Sweep
-from sweep.search.tables import (
-    BEST_CODE,
-    completed,
-    schedule_of,
-    standing,
-    write_best,
-)
+from sweep.search.trial_records import read_record
+from sweep.search.trials import completed, schedule_of, standing
 from sweep.study.file import load_study
 from sweep.study.locations import Location
+from sweep.study.results_folder import BEST_CODE, BEST_SCHEDULE
 from sweep.study.settings import StudyConfig
 from sweep.training.contract import EpochResult
-from sweep.training.record import read_record
-from sweep.training.workers.pool import WorkerPool, WorkerSetup
+from sweep.training.workers.messages import WorkerSetup
+from sweep.training.workers.pool import WorkerPool
 from sweep.training.workers.time_limit import TimeLimit
 
 SETTINGS: dict[str, Any] = {

@@ -13,7 +13,7 @@ from sweep.base.errors import TrainingError
 from sweep.schedules.schedule import Schedule
 from sweep.training.contract import EpochResult, OptimizerSettings, TrialSpec
 from sweep.training.workers.dispatcher import Dispatcher, Verdict
-from sweep.training.workers.pool import Answer, Died, Orders
+from sweep.training.workers.messages import Answer, Died, Orders
 
 EPOCHS = 3
 

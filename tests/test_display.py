@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from sweep.cli.display import retraining, sweep_display
-from sweep.search.coordinator import Lane, Status, Tally
+from sweep.search.status import Lane, Status, Tally
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Space
 

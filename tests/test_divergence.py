@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sweep.search.divergence import divergence, has_diverged, is_divergence
+from sweep.search.divergence import has_diverged
 from sweep.search.strategies.family_sampler import _rank
+from sweep.training.divergence import divergence, is_divergence
 
 
 def stopped(reason: str) -> FrozenTrial:

@@ -15,7 +15,7 @@ import pytest
 from conftest import sweep
 
 from sweep.runs.library import load_study
-from sweep.search.tables import schedule_of
+from sweep.search.trials import schedule_of
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"

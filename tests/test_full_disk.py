@@ -21,8 +21,8 @@ from optuna.trial import FrozenTrial
 from test_run import sweep as run
 
 from sweep.base.files import described, write_whole
-from sweep.runs.run import Listener
-from sweep.search.coordinator import Status
+from sweep.runs.listener import Listener
+from sweep.search.status import Status
 from sweep.search.storage.opening import load_study
 
 FULL = "File too large"

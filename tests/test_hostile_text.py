@@ -24,11 +24,11 @@ from sweep.base.csv_cells import cell, frame_from_csv, frame_to_csv, value_of_ce
 from sweep.base.errors import InputError, ScheduleError
 from sweep.base.text import comment, one_line, without_controls
 from sweep.cli import main
+from sweep.confirm.best_files import export_best
 from sweep.confirm.best_schedule import BestSchedule
 from sweep.report.writers import escaped
 from sweep.schedules.schedule import Schedule
 from sweep.search.storage.opening import load_study
-from sweep.search.tables import export_best
 from sweep.study.file import load_study as load_settings
 
 CONTROLS = "\x1b[31m\x07\x9b2J\u202e"

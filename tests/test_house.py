@@ -5,159 +5,158 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import pytest
 import typer.main
 
 from sweep.cli import app
 
 PACKAGE = Path(__file__).parent.parent / "sweep"
+TESTS = Path(__file__).parent
 
-FLOORS = [
-    {"errors", "numbers", "paired", "metric", "divergence", "library_warnings", "completion"}
-    | {"failures", "storage_urls", "text"},
-    {"files", "imports", "shapes", "behaviour_log", "arguments", "dataset", "halving"}
-    | {"dates", "magnitude", "generators", "csv_cells"},
-    {"schedule_code", "warmup", "attached"},
-    {"schedules", "journal", "patience"},
-    {"space", "parzen"},
-    {"settings", "locations", "family_sampler", "ends"},
-    {"samplers", "pruners", "columns", "encodings", "number_convention", "models", "storage"}
-    | {"locks", "owners"},
-    {"number_columns"},
-    {"text_layout"},
-    {"text_tables"},
-    {"table_files"},
-    {"sources"},
-    {"preparation", "problems"},
-    {"data", "study"},
-    {"training", "template"},
-    {"workers", "records", "continuation", "underway", "confirmation", "race", "time_limit"},
-    {"best_schedule"},
-    {"dispatch", "results"},
-    {"account"},
-    {"coordinator", "retraining", "candidates"},
-    {"confirm", "audit", "overrides", "speed", "lr_range", "warm_start"},
-    {"winner", "check"},
-    {"report"},
-    {"notes"},
-    {"exhibits", "run"},
-    {"artifacts"},
-    {"dashboard"},
-    {"display"},
-    {"progress", "library"},
-    {"cli"},
-    {"__main__", "__init__"},
+PACKAGES = [
+    *("base", "schedules", "study", "data", "training"),
+    *("search", "confirm", "report", "runs", "cli"),
 ]
-"""Each module imports from its own floor or the floors above it in this list."""
+"""Each imports from itself and from those before it in this list."""
 
-HEAVY = {
-    "torch": {"schedules", "warmup", "attached", "data", "sources", "models", "training"}
-    | {"workers", "generators"},
-    "optuna": {
-        "account",
-        "check",
-        "space",
-        "continuation",
-        "divergence",
-        "completion",
-        "journal",
-        "samplers",
-        "family_sampler",
-        "pruners",
-        "halving",
-        "storage",
-        "storage_urls",
-        "owners",
-        "patience",
-        "records",
-        "results",
-        "coordinator",
-        "candidates",
-        "underway",
-        "confirm",
-        "audit",
-        "warm_start",
-    }
-    | {"winner", "run", "report", "progress", "dashboard", "library", "cli"}
-    | {"notes", "exhibits", "artifacts"},
+KEPT_OUT = {
+    "base": {"torch", "optuna", "pandas"},
+    "schedules": {"optuna", "pandas"},
+    "data": {"optuna"},
+    "study": {"torch", "optuna"},
+    "training": {"optuna"},
+}
+"""What a package imports nowhere."""
+
+ONLY_IN = {
     "typer": {"cli"},
-    "rich": {"cli", "progress", "display", "report"},
-    "optuna_dashboard": {"dashboard", "notes", "exhibits"},
-    "plotly": {"report", "exhibits"},
+    "rich": {"cli", "report"},
+    "plotly": {"report"},
     "jinja2": {"report"},
     "matplotlib": {"report"},
+    "optuna_dashboard": {"report"},
 }
+"""The only packages that import something."""
+
+MOST_LINES = 400
+MOST_TEST_LINES = 500
+MOST_FILES = 12
 
 
-def modules() -> dict[Path, str]:
-    """Every file of the package, and the name that the floors call it by."""
-    return {
-        path: path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        for path in PACKAGE.rglob("*.py")
-    }
+def module_files() -> dict[str, Path]:
+    """Every file of the package, by the name that it is imported by."""
+    named = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        named[".".join(parts).removesuffix(".__init__")] = path
+    return named
+
+
+MODULES = module_files()
 
 
 def imported(path: Path) -> set[str]:
-    """Dotted names that a file imports, wherever in it."""
+    """Dotted names of modules that a file imports, wherever in it."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-            if node.module == "sweep":
-                names |= {f"sweep.{alias.name}" for alias in node.names}
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= (inner & MODULES.keys()) or {node.module}
     return names
 
 
-def test_imports_run_downwards() -> None:
-    floor_of = {name: height for height, names in enumerate(FLOORS) for name in names}
-    upwards = []
-    for path, name in modules().items():
-        for target in imported(path):
-            if target.startswith("sweep."):
-                other = target.split(".")[1]
-                if other in floor_of and floor_of[other] > floor_of[name]:
-                    upwards.append(f"{path.relative_to(PACKAGE)} imports {other}")
-    assert not upwards
-    assert set(floor_of) == set(modules().values())
+def package_of(module: str) -> str | None:
+    """The package that a module belongs to; None for `sweep` itself and what is not of it."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "sweep" and len(parts) > 1 else None
 
 
-def test_heavy_packages_stay_where_they_belong() -> None:
-    astray = []
-    for path, name in modules().items():
-        for target in imported(path):
-            package = target.partition(".")[0]
-            if package in HEAVY and name not in HEAVY[package]:
-                astray.append(f"{path.relative_to(PACKAGE)} imports {package}")
-    assert not astray
+@pytest.mark.parametrize("module", [name for name in MODULES if package_of(name) in PACKAGES])
+def test_imports_run_downwards(module: str) -> None:
+    own = PACKAGES.index(str(package_of(module)))
+    above = [
+        target
+        for target in imported(MODULES[module])
+        if package_of(target) in PACKAGES and PACKAGES.index(str(package_of(target))) > own
+    ]
+    assert not above
+
+
+def test_every_package_has_its_place() -> None:
+    entries = {path.name for path in PACKAGE.iterdir()} - {"__pycache__"}
+    assert {entry.removesuffix(".py") for entry in entries} == {
+        *PACKAGES,
+        *("__init__", "__main__", "py.typed"),
+    }
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {name: imported(path) & MODULES.keys() for name, path in MODULES.items()}
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as circle:
+        pytest.fail(" -> ".join(circle.args[1]))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_heavy_packages_stay_where_they_belong(module: str) -> None:
+    own = str(package_of(module))
+    roots = {target.partition(".")[0] for target in imported(MODULES[module])}
+    assert not roots & KEPT_OUT.get(own, set())
+    assert not [root for root in roots if root in ONLY_IN and own not in ONLY_IN[root]]
+
+
+@pytest.mark.parametrize("package", ["sweep.study", "sweep.schedules", "sweep.base"])
+def test_settings_and_schedules_are_read_without_torch_and_optuna(package: str) -> None:
+    modules = [name for name in MODULES if name.startswith(f"{package}.")]
+    code = f"import sys, {', '.join(modules)}; sys.exit(bool({{'torch', 'optuna'}} & {{*sys.modules}}))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_coordinator_starts_without_torch() -> None:
+    code = "import sys, sweep.runs.run, sweep.cli.progress; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_no_folder_and_no_file_is_too_large() -> None:
+    large = [path for path in MODULES.values() if lines(path) > MOST_LINES]
+    large += [path for path in TESTS.rglob("*.py") if lines(path) > MOST_TEST_LINES]
+    assert not large
+    folders = {path.parent for path in MODULES.values()}
+    full = [folder for folder in folders if len(list(folder.glob("*.*"))) > MOST_FILES]
+    assert not full
+
+
+def lines(path: Path) -> int:
+    """How long a file is."""
+    return len(path.read_text(encoding="utf-8").splitlines())
 
 
 def calls(*names: str) -> list[tuple[str, str]]:
-    """Every call of one of these names: the file, as the package has it, and the line."""
+    """Every call of one of these names: the module, and the line."""
     return [
-        (path.relative_to(PACKAGE).as_posix(), f"{node.lineno}: {ast.unparse(node.func)}")
-        for path in modules()
-        for node in ast.walk(ast.parse(path.read_text()))
+        (module, f"{node.lineno}: {ast.unparse(node.func)}")
+        for module, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and ast.unparse(node.func) in names
     ]
 
 
 def test_only_the_command_line_prints_and_exits() -> None:
     prints = calls("print", "typer.echo")
-    assert [call for call in prints if not call[0].startswith("cli/")] == []
-    assert {file for file, _ in calls("sys.exit", "exit")} == {"cli/entry.py"}
+    assert [call for call in prints if package_of(call[0]) != "cli"] == []
+    assert {module for module, _ in calls("sys.exit", "exit")} == {"sweep.cli.entry"}
 
 
 def test_commands_share_no_code_but_what_is_named_for_it() -> None:
     commands = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
-    files = {f"sweep.cli.{name.replace('-', '_')}" for name in commands}
-    for path, name in modules().items():
-        if name == "cli" and path.name != "entry.py":
-            assert not files & imported(path), path
-
-
-def test_a_coordinator_starts_without_torch() -> None:
-    code = "import sys, sweep.runs.run, sweep.cli.progress; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    files = {f"sweep.cli.commands.{name.replace('-', '_')}" for name in commands}
+    assert files <= MODULES.keys()
+    for name, path in MODULES.items():
+        if name.startswith("sweep.cli.") and name != "sweep.cli.entry":
+            assert not files & imported(path), name

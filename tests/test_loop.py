@@ -33,7 +33,8 @@ from sweep.training.contract import (
     TrialError,
     TrialSpec,
 )
-from sweep.training.own_loop.engine import LoopEngine, load_loop
+from sweep.training.own_loop.engine import LoopEngine
+from sweep.training.own_loop.loading import load_loop
 
 CPU = torch.device("cpu")
 EPOCHS, STEPS = 4, 10

@@ -27,8 +27,9 @@ from twins import (
 from sweep.base.errors import TrainingError
 from sweep.schedules.schedule import Schedule
 from sweep.training.lanes.engine import VectorizedEngine
-from sweep.training.lanes.native import chain
-from sweep.training.lanes.native import trainer as native
+from sweep.training.lanes.native import chain, compiler, trainer
+from sweep.training.lanes.native.compiler import library
+from sweep.training.lanes.native.source import program_source
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -101,12 +102,12 @@ def test_other_vector_lengths(flags: tuple[str, ...], monkeypatch: pytest.Monkey
     if "-mavx2" in flags and "AVX" not in torch.backends.cpu.get_cpu_capability():
         pytest.skip("needs AVX2")
     fallback: tuple[str, ...] = () if "-m-unknown" in flags else flags
-    monkeypatch.setattr(native, "PROCESSORS", (flags, fallback))
-    native.library.cache_clear()
+    monkeypatch.setattr(compiler, "PROCESSORS", (flags, fallback))
+    library.cache_clear()
     specs = [spec(0), spec(1, 4)]
     for name in ("order-pre", "mlp"):
         assert_same_courses(builder(CONFIGS[name]), {0: specs}, settings(70), kernels=["native"])
-    native.library.cache_clear()
+    library.cache_clear()
 
 
 def test_a_sequence_that_only_looks_like_a_chain_is_trained_by_torch() -> None:
@@ -126,9 +127,9 @@ def test_without_a_working_compiler(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    native.library.cache_clear()
+    library.cache_clear()
     engine = VectorizedEngine(make_data(), builder(CONFIGS["linear"]), settings())
-    native.library.cache_clear()
+    library.cache_clear()
     assert engine.kernel == "eager"
     cause = "cc failed: oops: error: no" if compiler else "there is no C compiler here"
     assert engine.notes == [f"training is slower than it could be: {cause}"]
@@ -141,10 +142,10 @@ def test_without_a_working_compiler(
 def test_a_program_that_computes_something_else_is_not_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    source = native.program_source([chain.Linear(FEATURES, 1, 0, FEATURES)], FEATURES)
+    source = program_source([chain.Linear(FEATURES, 1, 0, FEATURES)], FEATURES)
     wrong = source.replace("* residual / rows", "* residual / rows * 1.01f")
     assert wrong != source
-    monkeypatch.setattr(native, "program_source", lambda layers, features: wrong)
+    monkeypatch.setattr(trainer, "program_source", lambda layers, features: wrong)
     engine = VectorizedEngine(make_data(), builder(CONFIGS["linear"]), settings())
     assert engine.kernel == "eager"
     assert "results differ" in engine.notes[0]
@@ -155,7 +156,7 @@ def test_programs_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     files = []
     for _ in range(2):
-        native.library.cache_clear()
+        library.cache_clear()
         VectorizedEngine(make_data(), builder(CONFIGS["linear"]), settings(), kernel="native")
         files.append([path.stat().st_mtime_ns for path in tmp_path.glob("sweep-lr/*")])
     assert files[0] == files[1]
@@ -168,9 +169,9 @@ def test_a_compiler_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.M
     compiler.chmod(0o700)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CC", str(compiler))
-    monkeypatch.setattr(native, "_COMPILE_SECS", 2)
+    monkeypatch.setattr(compiler, "_COMPILE_SECS", 2)
     with pytest.raises(TrainingError, match="slow-cc was given up after 2 s"):
-        native.library("int main() { return 0; }  // for a compiler that hangs")
+        library("int main() { return 0; }  // for a compiler that hangs")
 
 
 @pytest.mark.skipif("native" not in KERNELS, reason="needs a C compiler")
@@ -178,12 +179,12 @@ def test_a_folder_that_others_can_write_to_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(native, "kept_program", lambda *given: pytest.fail("it was used"))
+    monkeypatch.setattr(compiler, "kept_program", lambda *given: pytest.fail("it was used"))
     (tmp_path / "sweep-lr").mkdir()
     (tmp_path / "sweep-lr").chmod(0o777)
-    native.library.cache_clear()
+    library.cache_clear()
     engine = VectorizedEngine(make_data(), builder(CONFIGS["linear"]), settings())
-    native.library.cache_clear()
+    library.cache_clear()
     assert engine.kernel == "native"
     assert engine.notes == [
         f"programs are compiled for this run alone: {tmp_path / 'sweep-lr'} can be written by "

@@ -9,7 +9,8 @@ import pytest
 from conftest import PostgreSQL, sweep
 from optuna_dashboard import get_note, save_note
 
-from sweep.report.dashboard.note import RunningNote, is_ours, running_note, write_note
+from sweep.report.dashboard.note import is_ours, write_note
+from sweep.report.dashboard.running_note import RunningNote, running_note
 from sweep.search.storage.opening import load_study, open_study
 from sweep.search.storage.urls import storage_url
 from sweep.study.file import load_study as load_settings

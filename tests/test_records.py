@@ -10,9 +10,10 @@ import optuna
 import pytest
 
 from sweep.search.storage.opening import open_storage
+from sweep.search.trial_records import read_record, write_record
 from sweep.study.settings import Objective
 from sweep.training.contract import EpochResult
-from sweep.training.record import CURVE_COLUMNS, TrialRecord, read_record, write_record
+from sweep.training.record import CURVE_COLUMNS, TrialRecord
 
 NAN, INF = math.nan, math.inf
 

@@ -27,15 +27,17 @@ from sweep.report.terminal import tables
 from sweep.report.terminal.curves import draw, draw_rates, sparkline
 from sweep.report.terminal.fitting import Column, FittingTable, fitting
 from sweep.report.terminal.gallery import schedule_detail, schedule_list
-from sweep.runs.run import Listener, run_sweep
+from sweep.runs.listener import Listener
+from sweep.runs.run import run_sweep
 from sweep.schedules.schedule import SHAPES, Schedule
 from sweep.search.storage.opening import load_study
+from sweep.search.trial_records import write_record
 from sweep.study.file import load_study as load_settings
 from sweep.study.locations import Location
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Range
 from sweep.training.contract import EpochResult
-from sweep.training.record import TrialRecord, write_record
+from sweep.training.record import TrialRecord
 
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 EPOCHS = 4

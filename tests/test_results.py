@@ -16,15 +16,17 @@ import pytest
 from optuna.trial import TrialState
 
 from sweep.base.errors import InputError
+from sweep.confirm.best_files import export_best, write_predictions
 from sweep.data.load import load_dataset
 from sweep.schedules.schedule import Schedule
-from sweep.search import tables as results
 from sweep.search.storage import opening as storage
-from sweep.search.tables import export_best, read_results, results_frame, schedule_of
+from sweep.search.tables import read_results, results_frame, write_tables
+from sweep.search.trial_records import write_record
+from sweep.search.trials import schedule_of
 from sweep.study.file import load_study
 from sweep.study.settings import DataConfig, StudyConfig
 from sweep.training.contract import EpochResult
-from sweep.training.record import CURVE_COLUMNS, TrialRecord, write_record
+from sweep.training.record import CURVE_COLUMNS, TrialRecord
 
 COLUMNS = [
     "number", "state", "scheduler", "lr", "decay", "warmup",
@@ -77,7 +79,7 @@ class TestResultsCsv:
     def test_is_read_back_with_its_types(
         self, tmp_path: Path, study: optuna.Study, config: StudyConfig
     ) -> None:
-        results.write_tables(tmp_path, study.trials, config, 10)
+        write_tables(tmp_path, study.trials, config, 10)
         written, read = results_frame(study.trials, config, 10), read_results(tmp_path)
         assert list(read) == COLUMNS
         kinds = {name: read[name].dtype.kind for name in COLUMNS}
@@ -120,13 +122,13 @@ class TestResultsCsv:
         assert described["args"] == {"step_size": 7, "gamma": pytest.approx(0.1)}
 
     def test_without_any_trial(self, tmp_path: Path, config: StudyConfig) -> None:
-        results.write_tables(tmp_path, [], config, 10)
+        write_tables(tmp_path, [], config, 10)
         assert list(read_results(tmp_path)) == COLUMNS
         assert len(read_results(tmp_path)) == 0
 
 
 def test_epochs_csv(tmp_path: Path, study: optuna.Study, config: StudyConfig) -> None:
-    results.write_tables(tmp_path, study.trials, config, 10)
+    write_tables(tmp_path, study.trials, config, 10)
     frame = pd.read_csv(tmp_path / "epochs.csv")
     assert list(frame) == ["number", "epoch", *CURVE_COLUMNS]
     assert list(zip(frame["number"], frame["epoch"], strict=True)) == [
@@ -145,7 +147,7 @@ class TestPredictions:
         settings = DataConfig(source="table.csv", target="y", log1p=log1p)
         data = load_dataset(settings, 0, (tmp_path,))
         off = np.float32(0.5)
-        score = results.write_predictions(tmp_path, data, data.y_test + off)
+        score = write_predictions(tmp_path, data, data.y_test + off)
         frame = pd.read_csv(tmp_path / "predictions.csv")
         assert len(frame) == score.rows == len(data.y_test) == 4
         assert frame["y"].round(3).isin(table["y"]).all()

@@ -28,13 +28,16 @@ from sweep.base.errors import (
 from sweep.data.dataset import Dataset
 from sweep.data.load import load_dataset
 from sweep.report.summary import summarise
-from sweep.runs.run import Listener, _stopping_on_signals, run_sweep
+from sweep.runs.listener import Listener
+from sweep.runs.run import run_sweep
+from sweep.runs.signals import stopping_on_signals
 from sweep.search.completion import drawn
-from sweep.search.coordinator import Status
+from sweep.search.status import Status
 from sweep.search.storage.opening import load_study as load_trials
-from sweep.search.tables import BEST_MODEL, read_results
+from sweep.search.tables import read_results
 from sweep.study.file import load_study
 from sweep.study.locations import Location
+from sweep.study.results_folder import BEST_MODEL
 from sweep.study.settings import StudyConfig
 from sweep.training.contract import EpochResult
 from sweep.training.models import build_model, predict
@@ -497,7 +500,7 @@ def test_a_fair_study_trains_as_many_trials_of_every_scheduler(tmp_path: Path) -
 def test_signals_stop_a_run(name: str) -> None:
     number = getattr(signal, name)
     before = signal.getsignal(number)
-    with _stopping_on_signals() as stop:
+    with stopping_on_signals() as stop:
         os.kill(os.getpid(), number)
         assert stop.wait(5)
     assert signal.getsignal(number) == before
@@ -506,7 +509,7 @@ def test_signals_stop_a_run(name: str) -> None:
 def test_nohup_stays_in_force() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with _stopping_on_signals() as stop:
+        with stopping_on_signals() as stop:
             os.kill(os.getpid(), signal.SIGHUP)
             assert not stop.wait(0.2)
     finally:

@@ -12,14 +12,15 @@ from optuna.trial import TrialState
 from test_dispatch import Pool, Source
 
 from sweep.base.errors import TrainingError
-from sweep.runs.run import Listener, run_sweep
+from sweep.runs.listener import Listener
+from sweep.runs.run import run_sweep
 from sweep.runs.speed import Forecast
 from sweep.search.storage.opening import load_study as load_trials
 from sweep.study.file import load_study
 from sweep.study.locations import Location
 from sweep.training.contract import EpochResult
 from sweep.training.workers.dispatcher import Dispatcher
-from sweep.training.workers.pool import Answer, Orders
+from sweep.training.workers.messages import Answer, Orders
 from sweep.training.workers.time_limit import TimeLimit
 
 

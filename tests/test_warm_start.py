@@ -12,11 +12,13 @@ import pandas as pd
 import pytest
 from conftest import sweep
 
+from sweep.report.carried_over import carried_over
 from sweep.report.summary import summarise
 from sweep.runs.library import load_study
-from sweep.runs.run import Listener, run_sweep
-from sweep.runs.warm_start import WarmStart, best_of_other, carried_over
-from sweep.search.tables import standing
+from sweep.runs.listener import Listener
+from sweep.runs.run import run_sweep
+from sweep.runs.warm_start import WarmStart, best_of_other
+from sweep.search.trials import standing
 from sweep.study.file import load_study as load_settings
 from sweep.study.metric import Metric
 

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from sweep.base.wording import aligned, counted, duration, number
 from sweep.report.terminal.curves import draw
-from sweep.search.coordinator import Family, Lane, Status
-from sweep.search.tables import schedule_of
+from sweep.search.status import Family, Lane, Status
+from sweep.search.trials import schedule_of
 from sweep.study.metric import Metric
 from sweep.study.settings import StudyConfig
 

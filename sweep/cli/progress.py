@@ -13,9 +13,9 @@ from rich.text import Text
 from sweep.base.wording import counted, duration
 from sweep.cli.display import retraining, stopped, sweep_display
 from sweep.data.dataset import Dataset
-from sweep.runs.run import Listener
-from sweep.search.coordinator import Status
-from sweep.search.tables import schedule_of
+from sweep.runs.listener import Listener
+from sweep.search.status import Status
+from sweep.search.trials import schedule_of
 from sweep.study.locations import Location
 from sweep.study.settings import StudyConfig
 

@@ -68,7 +68,7 @@ def answer(found: Found, as_json: bool, rendered: Callable[[int], RenderableType
 def progress(quiet: bool, as_json: bool) -> contextlib.AbstractContextManager[Any]:
     """A listener for a run: a live display on a terminal, plain lines elsewhere, or silence."""
     from sweep.cli.progress import LiveProgress, Progress
-    from sweep.runs.run import Listener
+    from sweep.runs.listener import Listener
 
     if quiet or as_json:
         return contextlib.nullcontext(Listener())

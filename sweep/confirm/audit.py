@@ -21,12 +21,14 @@ from sweep.confirm.intervals import LEVEL
 from sweep.schedules.schedule import Schedule
 from sweep.search.completion import standing_for_themselves
 from sweep.search.context import Sweep
-from sweep.search.coordinator import trial_spec
 from sweep.search.divergence import has_diverged
-from sweep.search.tables import AUDIT, completed, schedule_of, suggestion_of
+from sweep.search.trial_records import read_record
+from sweep.search.trials import completed, schedule_of, suggestion_of
 from sweep.study.metric import MSE, Metric
+from sweep.study.results_folder import AUDIT
 from sweep.training.contract import TrialSpec
-from sweep.training.record import TrialRecord, read_record
+from sweep.training.record import TrialRecord
+from sweep.training.specs import trial_spec
 from sweep.training.workers.pool import WorkerPool
 from sweep.training.workers.retraining import Retraining
 

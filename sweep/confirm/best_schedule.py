@@ -30,9 +30,8 @@ from sweep.base.wording import counted
 from sweep.confirm.verdict import Confirmation
 from sweep.schedules.schedule import Schedule
 from sweep.study.metric import MSE, NAME, Metric
+from sweep.study.results_folder import BEST_SCHEDULE
 from sweep.study.settings import Objective, OptimizerConfig
-
-BEST_SCHEDULE = "best_schedule.json"
 
 _MOST_STEPS = 10**9
 _CONSTANT = "best_constant_"

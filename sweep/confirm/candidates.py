@@ -11,7 +11,7 @@ from sweep.confirm.race import FIRST_SEEDS
 from sweep.confirm.verdict import BASELINE
 from sweep.search.completion import completes, drawn
 from sweep.search.context import Sweep
-from sweep.search.tables import standing, suggestion_of
+from sweep.search.trials import standing, suggestion_of
 from sweep.study.space import Suggestion
 
 _FEWEST = 4

@@ -8,15 +8,18 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from sweep.base.errors import TrainingError
+from sweep.confirm.best_files import write_best, write_predictions
 from sweep.confirm.fresh_seeds import Outcome
 from sweep.confirm.verdict import Confirmation
-from sweep.search import tables as results
 from sweep.search.completion import completes
 from sweep.search.context import Sweep
-from sweep.search.coordinator import trial_spec
+from sweep.search.trials import standing, suggestion_of, value_of
+from sweep.study.results_folder import BEST_MODEL, PREDICTIONS
 from sweep.training.contract import TrialSpec
 from sweep.training.record import TrialRecord
-from sweep.training.workers.pool import Prediction, Save, WorkerPool
+from sweep.training.specs import trial_spec
+from sweep.training.workers.messages import Prediction, Save
+from sweep.training.workers.pool import WorkerPool
 from sweep.training.workers.retraining import Retraining
 from sweep.training.workers.time_limit import TimeLimit
 
@@ -27,13 +30,13 @@ def save_order(sweep: Sweep, trial: FrozenTrial) -> Save:
     assert data is not None
     about: dict[str, Any] = {
         "trial": trial.number,
-        "val_mse": results.value_of(trial),
+        "val_mse": value_of(trial),
         "model": sweep.config.model.model_dump(mode="json"),
         "features": list(data.features),
         "target_mean": data.target_mean,
         "target_scale": data.target_scale,
     }
-    path = sweep.location.folder / results.BEST_MODEL
+    path = sweep.location.folder / BEST_MODEL
     return Save(trial.number, path.absolute(), about)
 
 
@@ -51,28 +54,28 @@ def write_winner(
     """
     best = winning_trial(sweep, outcome.confirmation)
     if sweep.data is None:  # a loop of the user's own keeps its models itself
-        results.write_best(sweep, best, outcome.confirmation, None, outcome.missing)
+        write_best(sweep, best, outcome.confirmation, None, outcome.missing)
         return
     folder, score = sweep.location.folder, None
     prediction = _prediction(sweep, pool, stop, best, limit)
     if stop.is_set():
         return
     if prediction is None:
-        for name in (results.BEST_MODEL, results.PREDICTIONS):
+        for name in (BEST_MODEL, PREDICTIONS):
             (folder / name).unlink(missing_ok=True)
         sweep.note(
             f"the time limit left too little to train trial {best.number} once more for its "
-            f"weights: there is no {results.BEST_MODEL}, and no test; the same command with a "
+            f"weights: there is no {BEST_MODEL}, and no test; the same command with a "
             "longer --timeout, or without one, writes it"
         )
     elif len(sweep.data.y_test):
-        score = results.write_predictions(folder, sweep.data, prediction.values)
-    results.write_best(sweep, best, outcome.confirmation, score, outcome.missing)
+        score = write_predictions(folder, sweep.data, prediction.values)
+    write_best(sweep, best, outcome.confirmation, score, outcome.missing)
 
 
 def winning_trial(sweep: Sweep, confirmation: Confirmation | None) -> FrozenTrial:
     """The trial of the schedule that won the confirmation, or else the search."""
-    best = results.standing(sweep.trials, sweep.config.measure)
+    best = standing(sweep.trials, sweep.config.measure)
     if confirmation is None:
         return best[0]
     return next(trial for trial in best if trial.number == confirmation.winner.trial)
@@ -117,7 +120,7 @@ def _retrain(
         TrainingError: It raises this time.
     """
     sweep.note(f"training trial {trial.number} once more, for its weights")
-    suggestion = results.suggestion_of(trial, sweep.config.search_space)
+    suggestion = suggestion_of(trial, sweep.config.search_space)
     spec = trial_spec(sweep.config, trial.number, suggestion, completes(trial))
 
     ended = False
@@ -130,7 +133,7 @@ def _retrain(
                 f"trial {trial.number}, trained once more for its weights: {record.reason}"
             )
         again = record.val_mse(sweep.config.objective)
-        before = results.value_of(trial)
+        before = value_of(trial)
         if before is not None and (again is None or abs(again - before) > 1e-3 * before):
             sweep.note(f"it now ends at a validation MSE of {again}, not {before:.6g}")
 

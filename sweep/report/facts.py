@@ -10,8 +10,8 @@ from typing import Any
 from sweep.base.wording import counted, number, percent, verb
 from sweep.confirm.best_schedule import HeldOutScore
 from sweep.confirm.verdict import BASELINE, Confirmation
+from sweep.report.carried_over import CarriedOver
 from sweep.report.importance import Importance
-from sweep.runs.warm_start import CarriedOver
 from sweep.schedules.schedule import Schedule
 from sweep.search.completion import sentence
 from sweep.study.metric import MSE, Metric

@@ -24,11 +24,13 @@ from sweep.report.summary import summarise
 from sweep.schedules.schedule import Schedule
 from sweep.search.completion import standing_for_themselves
 from sweep.search.divergence import has_diverged
-from sweep.search.tables import PREDICTIONS, suggestion_of
+from sweep.search.trial_records import read_record
+from sweep.search.trials import suggestion_of
 from sweep.study.metric import MSE, Metric
+from sweep.study.results_folder import PREDICTIONS
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Suggestion
-from sweep.training.record import CURVE_COLUMNS, TrialRecord, read_record
+from sweep.training.record import CURVE_COLUMNS, TrialRecord
 
 ENDINGS = ("completed", "pruned", "diverged", "failed")
 RAW, AVERAGED = "val_mse", "averaged_val_mse"

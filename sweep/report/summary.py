@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.confirm.best_schedule import BestSchedule, HeldOutScore
 from sweep.confirm.verdict import BASELINE, Confirmation
+from sweep.report.carried_over import carried_over
 from sweep.report.edges import edge_advice
 from sweep.report.facts import (
     Best,
@@ -25,21 +26,15 @@ from sweep.report.facts import (
     TrialFacts,
 )
 from sweep.report.importance import importance
-from sweep.runs.warm_start import carried_over
 from sweep.search.completion import completes, drawn, standing_for_themselves
 from sweep.search.divergence import has_diverged
 from sweep.search.strategies.samplers import reachable_trials
-from sweep.search.tables import (
-    completed,
-    horizon_of,
-    schedule_of,
-    standing,
-    suggestion_of,
-)
+from sweep.search.trial_records import read_record
+from sweep.search.trials import completed, horizon_of, schedule_of, standing, suggestion_of
 from sweep.study.metric import Metric
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Space
-from sweep.training.record import TrialRecord, read_record
+from sweep.training.record import TrialRecord
 
 __all__ = ["Summary", "summarise"]
 

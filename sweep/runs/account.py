@@ -11,9 +11,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.base.errors import InputError, UnaccountedError
 from sweep.base.wording import counted
-from sweep.confirm.best_schedule import BEST_SCHEDULE, BestSchedule
+from sweep.confirm.best_schedule import BestSchedule
 from sweep.search.storage.urls import without_password
-from sweep.search.tables import AUDIT, CONFIRM, EPOCHS, FILES, RESULTS
+from sweep.study.results_folder import AUDIT, BEST_SCHEDULE, CONFIRM, EPOCHS, FILES, RESULTS
 
 _NUMBERS = {RESULTS: "number", EPOCHS: "number", CONFIRM: "trial", AUDIT: "trial"}
 """The tables, and the column with the trials' numbers."""

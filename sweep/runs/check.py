@@ -32,7 +32,7 @@ from sweep.training.contract import LoopSettings, TrainingSettings
 from sweep.training.examine.anatomy import Anatomy, examine
 from sweep.training.examine.gradient_graph import tree_lines
 from sweep.training.models import build_model
-from sweep.training.own_loop.engine import load_loop
+from sweep.training.own_loop.loading import load_loop
 
 _NOMINAL_STEPS = 10
 """Steps in an epoch, where there is no data to count them by."""

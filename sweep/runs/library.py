@@ -16,14 +16,18 @@ import pandas as pd
 from sweep.base.csv_cells import frame_from_csv
 from sweep.base.errors import InputError
 from sweep.base.library_warnings import hidden_library_warnings
-from sweep.confirm.best_schedule import BEST_SCHEDULE, BestSchedule
-from sweep.runs.run import Listener, run_sweep
+from sweep.confirm.best_schedule import BestSchedule
+from sweep.runs.listener import Listener
+from sweep.runs.run import run_sweep
 from sweep.schedules.schedule import Schedule
-from sweep.search import tables as results
 from sweep.search.storage.opening import load_study as load_trials
 from sweep.search.storage.urls import storage_url
+from sweep.search.strategies.problems import search_problems
+from sweep.search.tables import epochs_frame, results_frame
+from sweep.search.trials import completed, schedule_of
 from sweep.study.file import load_study as load_settings
 from sweep.study.locations import SAVED_STUDY, Location, locate_results, locate_study
+from sweep.study.results_folder import BEST_SCHEDULE, CONFIRM
 from sweep.study.settings import StudyConfig
 
 
@@ -54,26 +58,26 @@ class StudyResult:
         found = BestSchedule.read(self.folder)
         if found:
             return self._named_by_settings(found.schedule)
-        done = results.completed(self._trials, self.config.measure)
+        done = completed(self._trials, self.config.measure)
         if not done:
             raise InputError(f"{self.folder}: no trial has completed, so there is no best schedule")
-        return results.schedule_of(done[0], self.config.search_space)
+        return schedule_of(done[0], self.config.search_space)
 
     @cached_property
     def results(self) -> pd.DataFrame:
         """A row for each trial that has ended: `results.csv`."""
         steps_per_epoch = self.study.user_attrs.get("steps_per_epoch")
-        return results.results_frame(self._trials, self.config, steps_per_epoch)
+        return results_frame(self._trials, self.config, steps_per_epoch)
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
         """A row for each epoch of each of them: `epochs.csv`."""
-        return results.epochs_frame(self._trials, self.config.measure)
+        return epochs_frame(self._trials, self.config.measure)
 
     @cached_property
     def confirm(self) -> pd.DataFrame:
         """A row for each candidate and fresh seed: `confirm.csv`; empty without a confirmation."""
-        path = self.folder / results.CONFIRM
+        path = self.folder / CONFIRM
         return frame_from_csv(path) if path.is_file() else pd.DataFrame()
 
     @cached_property
@@ -136,7 +140,7 @@ def run_study(
     source = overrides.get("data.source")
     folder = None if out is None else Path(out)
     location = locate_study(None if study is None else str(study), folder, source, name)
-    config = load_settings(location.file, overrides)
+    config = load_settings(location.file, overrides, check=search_problems)
     if config.name:
         location = replace(location, name=config.name)
     heard = _Notes(listener or Listener())

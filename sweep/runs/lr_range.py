@@ -24,14 +24,15 @@ from sweep.data.dataset import Dataset
 from sweep.data.load import load_dataset
 from sweep.runs.template import put_lr_range
 from sweep.schedules.schedule import Schedule
-from sweep.search.coordinator import trial_spec
 from sweep.study.file import load_study
 from sweep.study.locations import Location, locate_study
 from sweep.study.settings import Objective, StudyConfig
 from sweep.study.space import Range, Suggestion
 from sweep.training.contract import TrainingSettings, TrialSpec
 from sweep.training.record import TrialRecord
-from sweep.training.workers.pool import WorkerPool, WorkerSetup, default_workers, preload
+from sweep.training.specs import trial_spec
+from sweep.training.workers.messages import WorkerSetup
+from sweep.training.workers.pool import WorkerPool, default_workers, preload
 from sweep.training.workers.retraining import Retraining
 
 BETWEEN = "1e-6:10"

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from sweep.base.errors import InputError
+from sweep.search.strategies.problems import search_problems
 from sweep.study.file import read_study
 from sweep.study.locations import Location, locate_study
 from sweep.study.settings import StudyConfig
@@ -81,7 +82,7 @@ def checked(given: Mapping[str, Any]) -> tuple[Location, StudyConfig, InputError
         key, value = read_setting(text)
         overrides[key] = value
         flags[key] = f"--set {key}"
-    config, problems = read_study(location.file, overrides, flags)
+    config, problems = read_study(location.file, overrides, flags, search_problems)
     if config.name:
         location = replace(location, name=config.name)
     return location, config, problems

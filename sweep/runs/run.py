@@ -4,97 +4,71 @@ from __future__ import annotations
 
 import math
 import shutil
-import signal
 import threading
 import time
-import warnings
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import optuna
-from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.base.errors import InterruptedSweep, StudyChangedError, TrainingError
-from sweep.base.files import write_whole
+from sweep.base.errors import InterruptedSweep, TrainingError
 from sweep.base.user_code import look_in
 from sweep.base.wording import counted, duration, verb
-from sweep.confirm.audit import Audit, audit
 from sweep.confirm.candidates import to_complete
 from sweep.confirm.fresh_seeds import Outcome, confirm
 from sweep.confirm.winner import save_order, write_winner
 from sweep.data.dataset import Dataset
-from sweep.data.load import load_dataset
-from sweep.report.dashboard.note import RunningNote
-from sweep.runs.account import check_accounted, has_results, thrown_away
-from sweep.runs.warm_start import WarmStart, best_of_other
+from sweep.report.dashboard.running_note import RunningNote
+from sweep.runs.account import has_results
+from sweep.runs.beginning import (
+    begun,
+    describe,
+    discard,
+    draws_before,
+    enqueue_first,
+    load_data,
+    save_settings,
+    settle_earlier,
+    steps_of,
+    to_carry_over,
+)
+from sweep.runs.listener import Listener
+from sweep.runs.signals import stopping_on_signals
+from sweep.runs.warm_start import WarmStart
 from sweep.search import completion
-from sweep.search import tables as results
 from sweep.search.completion import drawn
 from sweep.search.context import Sweep
-from sweep.search.continuation import check_folder, comparable, is_untouched, settings_fit
-from sweep.search.coordinator import Coordinator, Status
-from sweep.search.divergence import is_divergence
+from sweep.search.continuation import check_folder
+from sweep.search.coordinator import Coordinator
+from sweep.search.status import Status
 from sweep.search.storage.journal import repair_journal
 from sweep.search.storage.locks import hold
 from sweep.search.storage.opening import (
-    ROWS,
-    SETTINGS,
-    closing_study,
     explained,
     flush,
     open_study,
-    peek_study,
 )
 from sweep.search.storage.owners import SILENT_SECS, in_turn, others_running, owner_of
 from sweep.search.storage.patience import patient
-from sweep.search.storage.urls import storage_url, without_password
+from sweep.search.storage.urls import storage_url
 from sweep.search.strategies.pruners import build_pruner
 from sweep.search.strategies.samplers import (
     build_sampler,
     family_plan,
-    first_trials,
-    grid_note,
     reachable_trials,
 )
-from sweep.study.locations import SAVED_STUDY, Location
+from sweep.search.tables import write_tables
+from sweep.search.trials import completed
+from sweep.study.locations import Location
 from sweep.study.range_ends import check_ends
-from sweep.study.settings import DataConfig, StudyConfig
-from sweep.training.contract import LoopSettings, TrainingSettings
-from sweep.training.workers.pool import (
-    NOMINAL_STEPS,
-    WorkerPool,
-    WorkerSetup,
-    default_workers,
-    preload,
-)
+from sweep.study.results_folder import CHECKPOINTS
+from sweep.study.settings import StudyConfig
+from sweep.training.contract import LoopSettings
+from sweep.training.divergence import is_divergence
+from sweep.training.workers.messages import WorkerSetup
+from sweep.training.workers.pool import WorkerPool, default_workers, preload
 from sweep.training.workers.time_limit import TimeLimit
-
-
-class Listener:
-    """Hears how a sweep goes; each method does nothing unless it is overridden."""
-
-    def on_start(self, location: Location, config: StudyConfig, data: Dataset | None) -> None:
-        """The settings are valid and the data is prepared; workers are starting.
-
-        There is no data where the training loop is the user's own.
-        """
-
-    def on_note(self, text: str) -> None:
-        """Something that a user should read."""
-
-    def on_finished(self, trial: FrozenTrial, status: Status) -> None:
-        """A trial has ended."""
-
-    def on_tick(self, status: Status) -> None:
-        """Some time has passed, at most a fifth of a second."""
-
-    def on_retraining(self, what: str, epochs: int, most: int) -> None:
-        """Trials are being trained again, and why: so many epochs of at most so many."""
 
 
 def run_sweep(
@@ -132,32 +106,32 @@ def run_sweep(
     plan = family_plan(config)
     sampler = build_sampler(config.sampling, config.seed, 0, plan)
     pruner = build_pruner(config.pruning, config.epochs)
-    data = _load_data(location, config)
+    data = load_data(location, config)
     maximize = config.measure.maximize
-    check_ends(config.search_space, _steps_of(config, data))
+    check_ends(config.search_space, steps_of(config, data))
     with hold(location.folder, url), explained(url):
         if "://" not in url:
             for repair in repair_journal(Path(url), fresh):
                 listener.on_note(repair)
         if has_results(location.folder):
-            _settle_earlier(location, url, maximize, fresh, listener)
+            settle_earlier(location, url, maximize, fresh, listener)
         study = open_study(location.name, url, sampler, pruner, None if fresh else maximize)
         shared = "://" in url
-        carried = _to_carry_over(location, config, study, fresh, listener)
-        if fresh or not _begun(study, config, data, shared):
-            _discard(location, study, url)
+        carried = to_carry_over(location, config, study, fresh, listener)
+        if fresh or not begun(study, config, data, shared):
+            discard(location, study, url)
             study = open_study(location.name, url, sampler, pruner, maximize)
-            _begun(study, config, data, shared)
-        before = _draws_before(study, location)
+            begun(study, config, data, shared)
+        before = draws_before(study, location)
         study.sampler = build_sampler(config.sampling, config.seed, before, plan)
         sweep = Sweep(location, config, data, study, listener.on_note)
-        _describe(sweep)
-        _save_settings(location, config, url)
+        describe(sweep)
+        save_settings(location, config, url)
         within_reach = {"trials": reachable_trials(config, drawn(sweep.trials))}
         listener.on_start(location, config.model_copy(update=within_reach), data)
         with (
-            _pool(sweep) as pool,
-            _stopping_on_signals() as stop,
+            worker_pool(sweep) as pool,
+            stopping_on_signals() as stop,
             patient(study, listener.on_note, stop),
         ):
             deadline = _deadline(started, config.search_timeout)
@@ -173,140 +147,13 @@ def run_sweep(
     return study
 
 
-def run_audit(
-    folder: Path, config: StudyConfig, study: optuna.Study, sample: int, listener: Listener
-) -> Audit:
-    """Train some of a study's pruned trials to their end.
-
-    Args:
-        folder: The study's results.
-        config: Its settings as run.
-        study: Its trials.
-        sample: How many.
-        listener: Hears how it goes.
-
-    Raises:
-        InputError: Nothing was pruned, or the data is not what the study was trained on.
-        InterruptedSweep: SIGINT or SIGTERM.
-    """
-    preload()
-    location = Location(study.study_name, folder / SAVED_STUDY, folder)
-    look_in(location.code_folders)
-    data = _load_data(location, config)
-    trained_on = study.user_attrs.get(SETTINGS, {}).get(ROWS)
-    if data and data.fingerprint != trained_on:
-        raise StudyChangedError(f"{config.data.source}: not the rows that the study was trained on")
-    sweep = Sweep(location, config, data, study, listener.on_note)
-    with _pool(sweep) as pool, _stopping_on_signals() as stop:
-        found = audit(sweep, pool, sample, stop, listener.on_retraining)
-    if found is None:
-        raise InterruptedSweep("interrupted; the study and any earlier audit are as they were")
-    return found
-
-
-def _settle_earlier(
-    location: Location, url: str, maximize: bool, fresh: bool, listener: Listener
-) -> None:
-    """Say what of earlier results is thrown away, or make sure that the storage has their trials.
-
-    Raises:
-        UnaccountedError: It has not.
-    """
-    if fresh:
-        listener.on_note(f"thrown away: {thrown_away(location.folder)}")
-        return
-    with closing_study(peek_study(location.name, url, location.folder, maximize)) as study:
-        trials = study.get_trials(deepcopy=False) if study else []
-        check_accounted(location.folder, trials, url)
-
-
-def _load_data(location: Location, config: StudyConfig) -> Dataset | None:
-    """The prepared rows; none where the training loop is the user's own."""
-    if config.loop:
-        return None
-    return load_dataset(config.data, config.seed, location.code_folders)
-
-
-def _steps_of(config: StudyConfig, data: Dataset | None) -> int:
-    """The horizon; a nominal one where only the user's own loop knows it."""
-    if data:
-        return TrainingSettings.of(config).horizon(len(data.x_train))
-    return config.horizon or NOMINAL_STEPS
-
-
-def _discard(location: Location, study: optuna.Study, url: str) -> None:
-    """Throw a study's trials and results away, and nothing else that its storage holds."""
-    names = optuna.get_all_study_names(study._storage)
-    optuna.delete_study(study_name=location.name, storage=study._storage)
-    if "://" not in url and names == [location.name]:
-        Path(url).unlink()
-    for name in results.FILES:
-        (location.folder / name).unlink(missing_ok=True)
-    for name in (results.CHECKPOINTS, results.ARTIFACTS):
-        shutil.rmtree(location.folder / name, ignore_errors=True)
-
-
-def _draws_before(study: optuna.Study, location: Location) -> int:
-    """What sets this run's draws apart from those of others of the study, earlier or beside it."""
-    beside = zlib.crc32(owner_of(location.folder).encode()) % 2**20
-    is_journal = isinstance(study._storage, JournalStorage)
-    return len(study.get_trials(deepcopy=False)) + (0 if is_journal else beside)
-
-
-def _begun(study: optuna.Study, config: StudyConfig, data: Dataset | None, shared: bool) -> bool:
-    """Whether trials can be added to a study; the first ones say what the others must have.
-
-    Raises:
-        StudyChangedError: They cannot be compared with trials that there are.
-    """
-    now = comparable(config, data)
-    if is_untouched(study):
-        study.set_user_attr(SETTINGS, now)
-        return True
-    return settings_fit(study, now, shared)
-
-
-def _describe(sweep: Sweep) -> None:
-    """What optuna-dashboard shows of a study without being told."""
-    study = sweep.study
-    if not study.metric_names:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names([sweep.config.measure.title])
-    if sweep.data is None:
-        return
-    known = {"unit": sweep.data.unit, "steps_per_epoch": sweep.steps_per_epoch}
-    for name, value in known.items():
-        if study.user_attrs.get(name) != value:
-            study.set_user_attr(name, value)
-
-
-def _save_settings(location: Location, config: StudyConfig, url: str) -> None:
-    storage = None if config.storage is None else without_password(url)
-    update: dict[str, Any] = {"name": location.name, "storage": storage}
-    if config.loop is None:
-        update["data"] = _found_from(location, config)
-    saved = config.model_copy(update=update)
-    write_whole(location.folder / SAVED_STUDY, saved.to_toml())
-
-
-def _found_from(location: Location, config: StudyConfig) -> DataConfig:
-    """The data's settings with a path that is found from the results folder too."""
-    saved_at = replace(location, file=location.folder / SAVED_STUDY)
-    for folder in location.code_folders:
-        path = folder / config.data.source
-        if path.is_file() and folder not in saved_at.code_folders[:-1]:
-            return config.data.model_copy(update={"source": str(path.resolve())})
-    return config.data
-
-
-def _pool(sweep: Sweep) -> WorkerPool:
+def worker_pool(sweep: Sweep) -> WorkerPool:
     """The workers; they are started when something is to be trained."""
     config = sweep.config
     workers = min(config.workers or default_workers(), config.trials)
     setup = WorkerSetup.of(config, sweep.data, sweep.location.code_folders)
     if config.loop:
-        checkpoints = sweep.location.folder.absolute() / results.CHECKPOINTS
+        checkpoints = sweep.location.folder.absolute() / CHECKPOINTS
         threads = config.threads or max(1, default_workers() // workers)
         loop = replace(LoopSettings.of(config), threads=threads, checkpoints=checkpoints)
         setup = replace(setup, loop=loop)
@@ -336,7 +183,7 @@ def _search(
         running_note.trial_finished()
         listener.on_finished(trial, status)
 
-    total = in_turn(study, lambda: _enqueue_first(sweep, carried))
+    total = in_turn(study, lambda: enqueue_first(sweep, carried))
     running_note = RunningNote(study, config, total)
     owner = owner_of(sweep.location.folder)
 
@@ -421,7 +268,7 @@ def _conclude(
             f"same command confirms them once {verb(count, 'it has', 'those have')} ended, and "
             f"takes over what nothing is heard of for {duration(SILENT_SECS)}"
         )
-    if not results.completed(sweep.trials):
+    if not completed(sweep.trials):
         if elsewhere:
             return
         raise TrainingError(_why_nothing_completed(sweep, limit))
@@ -434,72 +281,7 @@ def _conclude(
             sweep.note(outcome.missing)
     write_winner(sweep, pool, stop, outcome, limit)
     if not stop.is_set() and not limit.is_over:
-        shutil.rmtree(sweep.location.folder / results.CHECKPOINTS, ignore_errors=True)
-
-
-@contextmanager
-def _stopping_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT, SIGTERM and SIGHUP set; a second one ends the process at once.
-
-    SIGHUP says that the terminal was closed; where it is ignored, as under `nohup`, it stays so.
-    """
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    handled = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        handled.append(signal.SIGHUP)
-
-    def handle(number: int, frame: Any) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = [signal.signal(number, handle) for number in handled]
-    try:
-        yield stop
-    finally:
-        for number, handler in zip(handled, before, strict=True):
-            signal.signal(number, handler)
-
-
-def _to_carry_over(
-    location: Location,
-    config: StudyConfig,
-    study: optuna.Study,
-    fresh: bool,
-    listener: Listener,
-) -> WarmStart | None:
-    """What is to be trained first, before anything of an earlier run is thrown away."""
-    if config.warm_start is None:
-        return None
-    trials = study.get_trials(deepcopy=False)
-    if fresh or all(trial.state == TrialState.WAITING for trial in trials):
-        return best_of_other(location, config)
-    if not any("from_trial" in trial.user_attrs for trial in trials):
-        listener.on_note(
-            "warm_start is for a study's beginning, and this one has trials already: nothing is "
-            "carried over"
-        )
-    return None
-
-
-def _enqueue_first(sweep: Sweep, carried: WarmStart | None) -> int:
-    """Enqueue what the sampler must not decide; the total of trials."""
-    config, trials = sweep.config, drawn(sweep.trials)
-    first, total = first_trials(config, trials), reachable_trials(config, trials)
-    room = total - len(trials)
-    if note := grid_note(config, trials):
-        sweep.note(note)
-    if carried and config.sampling.name == "grid":
-        sweep.note("a grid gives every trial its parameters: nothing is carried over")
-    elif carried:
-        sweep.note(carried.enqueue(sweep.study, total))
-        room -= len(carried.trials)
-    for parameters in first[: max(0, room)]:
-        sweep.study.enqueue_trial(parameters)
-    return total
+        shutil.rmtree(sweep.location.folder / CHECKPOINTS, ignore_errors=True)
 
 
 class _TableWriter:
@@ -523,7 +305,7 @@ class _TableWriter:
 
 def _write_tables(sweep: Sweep) -> None:
     flush(sweep.study)  # a machine that stops must not have lost trials that the tables have
-    results.write_tables(sweep.location.folder, sweep.trials, sweep.config, sweep.steps_per_epoch)
+    write_tables(sweep.location.folder, sweep.trials, sweep.config, sweep.steps_per_epoch)
 
 
 def _why_nothing_completed(sweep: Sweep, limit: TimeLimit) -> str:

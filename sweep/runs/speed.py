@@ -11,11 +11,12 @@ from typing import Any
 from sweep.base.errors import TrainingError
 from sweep.base.wording import duration
 from sweep.data.dataset import Dataset
-from sweep.search.coordinator import trial_spec
 from sweep.search.strategies.pruners import usual_share
 from sweep.study.locations import Location
 from sweep.study.settings import StudyConfig
-from sweep.training.workers.pool import WorkerPool, WorkerSetup, default_workers
+from sweep.training.specs import trial_spec
+from sweep.training.workers.messages import WorkerSetup
+from sweep.training.workers.pool import WorkerPool, default_workers
 from sweep.training.workers.retraining import Retraining
 
 _ENOUGH_SECS = 0.5

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial
@@ -14,11 +13,11 @@ from optuna.trial import FrozenTrial
 from sweep.base.errors import InputError
 from sweep.base.wording import counted, number
 from sweep.confirm.best_schedule import BestSchedule
-from sweep.search.completion import standing_for_themselves
+from sweep.report.carried_over import SOURCE
 from sweep.search.storage.opening import explained
 from sweep.search.storage.opening import load_study as load_trials
 from sweep.search.storage.urls import storage_url
-from sweep.search.tables import completed, standing, value_of
+from sweep.search.trials import completed, standing, value_of
 from sweep.study.file import load_study
 from sweep.study.locations import SAVED_STUDY, Location, locate_results
 from sweep.study.metric import Metric
@@ -27,12 +26,7 @@ from sweep.study.space import Choice, Dimension, Range, Suggestion, Value
 
 MOST = 10
 """Trials that are carried over at most."""
-
-_FEWEST = 4
-"""Fewer ranks than these can agree by chance, however well they do."""
-_CHANCE = 0.05
 _SHOWN = 3
-_SOURCE = "warm_start"
 _BESIDE = ("momentum", "weight_decay")
 
 
@@ -81,7 +75,7 @@ class WarmStart:
         """
         trials = self.trials[:most]
         source = {"study": self.study, "epochs": self.epochs, "maximize": self.maximize}
-        study.set_user_attr(_SOURCE, source)
+        study.set_user_attr(SOURCE, source)
         for carried in trials:
             marks = {"from_study": self.study, "from_trial": carried.trial}
             study.enqueue_trial(
@@ -241,93 +235,3 @@ def _inside(dimension: Dimension, value: Value) -> Value:
     if isinstance(dimension, Choice):
         return value
     return dimension.value(min(max(float(value), dimension.low), dimension.high))
-
-
-@dataclass(frozen=True)
-class CarriedOver:
-    """Whether carried-over trials came in the order that they had in the other study.
-
-    Args:
-        study: The other study.
-        epochs: Of a whole trial there.
-        trials: How many were carried over.
-        compared: How many of them completed in both.
-        correlation: Spearman's rank correlation between their values in the two studies, 1 for the
-            same order from best to worst; None if there are fewer than four, or all are the same.
-        held: Whether chance gives such a correlation in less than 5 % of cases (one-sided t test);
-            None where there is none.
-    """
-
-    study: str
-    epochs: int
-    trials: int
-    compared: int
-    correlation: float | None
-    held: bool | None
-
-    @property
-    def verdict(self) -> str:
-        """Whether the ranking held, in a sentence."""
-        if self.compared < _FEWEST:
-            return (
-                f"{self.compared} of {counted(self.trials, 'carried-over trial')} completed in "
-                "both studies: too few to tell whether the ranking held"
-            )
-        ranking = f"the ranking of {counted(self.compared, 'carried-over trial')}"
-        if self.correlation is None:
-            return f"{ranking} cannot be compared: all have the same value"
-        shown = f"rank correlation {self.correlation:.2f}"
-        if self.held:
-            return f"{ranking} held: {shown}"
-        if self.correlation > 0:
-            return f"{ranking} did not clearly hold: {shown}, which may be chance"
-        return f"{ranking} did not hold: {shown}"
-
-    @property
-    def sentence(self) -> str:
-        """Where the trials come from, and whether their ranking held."""
-        origin = f"{self.study} ({counted(self.epochs, 'epoch')})"
-        return f"{counted(self.trials, 'trial')} of {origin}; {self.verdict}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able."""
-        return {**vars(self), "verdict": self.verdict}
-
-
-def carried_over(study: optuna.Study, metric: Metric) -> CarriedOver | None:
-    """How a study's carried-over trials compare with what they came to in the other study.
-
-    Args:
-        study: Its trials, whatever their state.
-        metric: What they are compared by.
-
-    Returns:
-        None if nothing was carried over.
-    """
-    source = study.user_attrs.get(_SOURCE)
-    known = standing_for_themselves(study.get_trials(deepcopy=False))
-    trials = [trial for trial in known if "from_trial" in trial.user_attrs]
-    if not source or not trials:
-        return None
-    there = Metric(maximize=source["maximize"])
-    pairs = [(trial.user_attrs["from_value"], value_of(trial)) for trial in trials]
-    losses = [
-        (there.loss(before), metric.loss(now))
-        for before, now in pairs
-        if before is not None and now is not None and math.isfinite(now)
-    ]
-    correlation, held = _rank_correlation(losses)
-    return CarriedOver(
-        source["study"], source["epochs"], len(trials), len(losses), correlation, held
-    )
-
-
-def _rank_correlation(pairs: Sequence[tuple[float, float]]) -> tuple[float | None, bool | None]:
-    """Spearman's, and whether it is more than chance."""
-    if len(pairs) < _FEWEST or any(len(set(side)) == 1 for side in zip(*pairs, strict=True)):
-        return None, None
-    from scipy.stats import spearmanr
-
-    before, now = zip(*pairs, strict=True)
-    found = spearmanr(before, now, alternative="greater")
-    return float(found.statistic), bool(found.pvalue < _CHANCE)

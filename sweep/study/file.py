@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,15 @@ from sweep.base.errors import StudyFileError
 from sweep.study.problems import Problem, explain, key_of, space_problems
 from sweep.study.settings import StudyConfig
 
+Check = Callable[[StudyConfig], Iterable[Problem]]
+"""Finds what is wrong with settings whose types are right."""
+
 
 def load_study(
     path: Path | None,
     overrides: Mapping[str, Any] | None = None,
     flags: Mapping[str, str] | None = None,
+    check: Check = space_problems,
 ) -> StudyConfig:
     """Read a study file, put the overrides in its place, and check the whole.
 
@@ -25,11 +29,12 @@ def load_study(
         path: A TOML file, or None for the defaults alone.
         overrides: Values by dotted key (`optimizer.batch_size`), as the command line gave them.
         flags: How the command line spells those keys: `--batch-size`.
+        check: What must hold of the whole; there is more of it for a study that is to be run.
 
     Raises:
         StudyFileError: All problems together: file or flag, key, value, what was expected.
     """
-    config, problems = read_study(path, overrides, flags)
+    config, problems = read_study(path, overrides, flags, check)
     if problems:
         raise problems
     return config
@@ -39,6 +44,7 @@ def read_study(
     path: Path | None,
     overrides: Mapping[str, Any] | None = None,
     flags: Mapping[str, str] | None = None,
+    check: Check = space_problems,
 ) -> tuple[StudyConfig, StudyFileError | None]:
     """As `load_study`, but what is not valid is left at its default, and told beside the rest.
 

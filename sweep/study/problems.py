@@ -9,12 +9,10 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from sweep.base.errors import ScheduleError, StudyFileError, did_you_mean
+from sweep.base.errors import ScheduleError, did_you_mean
 from sweep.base.user_code import is_reference
 from sweep.base.wording import counted
 from sweep.schedules.schedule import SHAPES, Schedule
-from sweep.search.strategies.pruners import build_pruner
-from sweep.search.strategies.samplers import LEARNS_ALONE, build_sampler, family_plan
 from sweep.study.metric import is_usually_maximized
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Range, default_own_dimensions
@@ -111,16 +109,11 @@ def space_problems(config: StudyConfig) -> Iterator[Problem]:
             yield Problem(
                 f"space.{name}", value, f"no scheduler of this study has it{near}{offered}"
             )
-    if config.fair and config.sampling.name not in LEARNS_ALONE:
-        sampler = config.sampling.name
-        why = "gives each its points" if sampler == "grid" else "models all schedulers together"
-        yield Problem("fair", True, f"needs sampler 'family' or 'random', but {sampler} {why}")
     if config.fair and config.trials < len(known):
         yield Problem(
             "trials", config.trials, f"fair needs one for each of {len(known)} schedulers"
         )
     yield from _range_problems(config, known, own_names)
-    yield from _argument_problems(config)
 
 
 def _loop_problems(config: StudyConfig) -> Iterator[Problem]:
@@ -163,20 +156,6 @@ def _loop_problems(config: StudyConfig) -> Iterator[Problem]:
         if config.epochs != evaluations:
             text = f"follows from horizon and evaluate_every: {counted(evaluations, 'evaluation')}"
             yield Problem("epochs", config.epochs, text)
-
-
-def _argument_problems(config: StudyConfig) -> Iterator[Problem]:
-    """What Optuna's samplers and pruners refuse."""
-    any_plan = family_plan(StudyConfig())  # the study's own space may have problems
-    for build in (
-        lambda: build_sampler(config.sampling, config.seed, 0, any_plan),
-        lambda: build_pruner(config.pruner, config.epochs),
-    ):
-        try:
-            build()
-        except StudyFileError as problem:
-            key, _, text = str(problem).partition(": ")
-            yield Problem(key, None, text)
 
 
 def _range_problems(

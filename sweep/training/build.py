@@ -23,7 +23,8 @@ from sweep.training.examine.inputs import input_notes
 from sweep.training.lanes.engine import VectorizedEngine
 from sweep.training.lanes.survey import survey
 from sweep.training.models import build_model, check_model
-from sweep.training.own_loop.engine import LoopEngine, load_loop
+from sweep.training.own_loop.engine import LoopEngine
+from sweep.training.own_loop.loading import load_loop
 from sweep.training.sequential import SequentialEngine
 
 

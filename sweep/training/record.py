@@ -7,17 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import optuna
-from optuna.trial import FrozenTrial
-
 from sweep.study.metric import MSE, Metric
 from sweep.study.settings import Objective
 from sweep.training.contract import EpochResult
 
-TRACEBACK = "traceback"
-"""Of a trial that raised, in its attributes."""
-
-_CURVE = "sweep:curve"
 CURVE_COLUMNS = (
     *("lr_first", "lr_last", "train_mse", "val_mse", "averaged_val_mse", "grad_norm", "seconds"),
 )
@@ -79,8 +72,8 @@ class TrialRecord:
             attributes["lr_final"] = self.column("lr_last")[-1]
         if epoch is not None:
             attributes["best_epoch"] = epoch
-            attributes[f"final_{metric.name}"] = _json_number(self.column("val_mse")[-1])
-            attributes[metric.train_name] = _json_number(self.column("train_mse")[epoch - 1])
+            attributes[f"final_{metric.name}"] = json_number(self.column("val_mse")[-1])
+            attributes[metric.train_name] = json_number(self.column("train_mse")[epoch - 1])
             if variance:
                 attributes["r2"] = 1.0 - self.column(_column_of(objective))[epoch - 1] / variance
         if self.reason:
@@ -90,20 +83,6 @@ class TrialRecord:
 
 def _column_of(objective: Objective) -> str:
     return "averaged_val_mse" if objective == "averaged" else "val_mse"
-
-
-def write_record(
-    trial: optuna.Trial,
-    record: TrialRecord,
-    objective: Objective,
-    variance: float,
-    metric: Metric = MSE,
-) -> None:
-    """Keep a record with a trial that is about to be told."""
-    for name, value in record.user_attributes(objective, variance, metric).items():
-        trial.set_user_attr(name, value)
-    rows = [[_json_number(value) for value in row] for row in record.curve]
-    trial.storage.set_trial_system_attr(trial._trial_id, _CURVE, rows)
 
 
 def what_diverged(result: EpochResult, metric: Metric = MSE) -> str:
@@ -128,14 +107,6 @@ def _not_finite(named: Mapping[str, float | None]) -> str:
     return ", ".join(f"{name} is {v}" for name, v in wrong.items())
 
 
-def read_record(trial: FrozenTrial) -> TrialRecord:
-    """The record of a trial that has ended; an empty one if it has none."""
-    rows = trial.system_attrs.get(_CURVE, [])
-    curve = tuple(tuple(math.nan if v is None else float(v) for v in row) for row in rows)
-    attributes = trial.user_attrs
-    return TrialRecord(attributes.get("seed", 0), curve, attributes.get("reason", ""))
-
-
-def _json_number(value: float) -> float | None:
+def json_number(value: float) -> float | None:
     """JSON has no infinities; PostgreSQL's refuses them."""
     return value if math.isfinite(value) else None

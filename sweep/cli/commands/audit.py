@@ -24,8 +24,8 @@ def audit(
       sweep audit order_pre --sample 50
     """
     from sweep.report.terminal.tables import audit_report
+    from sweep.runs.audit import run_audit
     from sweep.runs.library import load_study
-    from sweep.runs.run import run_audit
 
     ran = load_study(study, storage)
     with progress(quiet, as_json) as listener:

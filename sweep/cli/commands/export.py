@@ -32,7 +32,7 @@ def export(
     """
     from sweep.base.files import write_whole
     from sweep.base.user_code import look_in
-    from sweep.search.tables import export_best
+    from sweep.confirm.best_files import export_best
     from sweep.study.locations import locate_results
 
     folder = locate_results(study)

@@ -101,7 +101,7 @@ def _save_page(study: optuna.Study, config: StudyConfig, folder: Path) -> OSErro
         from sweep.report.figures.all import pictures
         from sweep.report.findings import gather
         from sweep.report.page.html import to_html
-        from sweep.search.tables import REPORT
+        from sweep.study.results_folder import REPORT
 
         findings = gather(study, config, folder)
         drawn = pictures(findings)

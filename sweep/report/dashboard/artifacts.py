@@ -16,7 +16,7 @@ from sweep.report.dashboard.notes_and_figures import best_trials
 from sweep.report.figures.image_files import rendered
 from sweep.report.figures.one_trial import trial_curve, trial_rates
 from sweep.report.findings import Findings
-from sweep.search.tables import ARTIFACTS, BEST_CODE, RESULTS
+from sweep.study.results_folder import ARTIFACTS, BEST_CODE, RESULTS
 
 _OF_STUDY, _OF_TRIAL = "artifacts:", "dashboard:artifacts:{}:"
 """How optuna-dashboard finds artifacts among a study's attributes. A trial's own attributes, which

@@ -20,7 +20,7 @@ from sweep.report.findings import MOST_POINTS, Ended, Findings, is_wide, plain
 from sweep.report.importance import BEST_SHARE
 from sweep.report.in_memory import in_memory
 from sweep.report.palette import ACCENT, GOOD_TO_BAD, NEUTRAL, SECOND
-from sweep.search.tables import completed
+from sweep.search.trials import completed
 from sweep.study.space import Range
 
 _MOST_IN_A_RANGE = 400

@@ -24,7 +24,7 @@ from sweep.report.findings import ENDINGS, MOST_POINTS, Findings, gather
 from sweep.report.palette import GOOD_TO_BAD
 from sweep.report.terminal.gallery import torch_call
 from sweep.search.storage.urls import without_password
-from sweep.search.tables import REPORT
+from sweep.study.results_folder import REPORT
 from sweep.study.settings import StudyConfig
 
 _PARTS = files("sweep.report") / "page"

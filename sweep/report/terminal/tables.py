@@ -18,8 +18,8 @@ from sweep.report.facts import Best, Summary, TrialFacts
 from sweep.report.terminal.curves import draw, draw_rate_curve, draw_rates
 from sweep.report.terminal.fitting import Column, FittingTable
 from sweep.report.terminal.gallery import torch_call
-from sweep.search.tables import AUDIT, BEST_CODE, CONFIRM, REPORT, RESULTS
 from sweep.study.metric import Metric
+from sweep.study.results_folder import AUDIT, BEST_CODE, CONFIRM, REPORT, RESULTS
 
 _WIDEST_CHART = 100
 _BAR = 24

@@ -2,229 +2,23 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from sweep.base.errors import InputError, ScheduleError, TrainingError, did_you_mean
-from sweep.base.user_code import load_object
+from sweep.base.errors import TrainingError, did_you_mean
 from sweep.base.wording import counted
-from sweep.schedules.schedule import Schedule
 from sweep.study.metric import Metric
 from sweep.training.contract import EpochResult, LoopSettings, TrialError, TrialSpec
-from sweep.training.generators import seed_generators
 from sweep.training.own_loop.checkpoints import Checkpoint, Checkpoints
-
-_CALL = "train(schedule, *, epochs, seed, device)"
-
-
-class Course:
-    """The learning rate of a trial in a loop of the user's own, as its optimizer's steps see it.
-
-    Attributes:
-        total_steps: What the first `attach` was told; None before it.
-        steps: Optimizer steps taken.
-    """
-
-    def __init__(self, epochs: int, horizon: int | None, metric: Metric) -> None:
-        self.epochs = epochs
-        self.horizon = horizon
-        self.total_steps: int | None = None
-        self.steps = 0
-        self._metric = metric
-        self._optimizer: Optimizer | None = None
-        self._schedulers: list[LRScheduler] = []
-        self._first: float | None = None
-        self._last = math.nan
-        self._due: float | None = None
-
-    def attached(self, optimizer: Optimizer, scheduler: LRScheduler, total_steps: int) -> None:
-        """Watch the first optimizer that the schedule is attached to."""
-        self._schedulers.append(scheduler)
-        if isinstance(scheduler, ReduceLROnPlateau) and self._metric.maximize:
-            scheduler.load_state_dict({"mode": "max", "best": -math.inf})
-        if self._optimizer is None:
-            self._optimizer = optimizer
-            self.total_steps = total_steps
-            optimizer.register_step_pre_hook(self._before_step)
-
-    def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        self.tell_plateau()
-        self._last = float(optimizer.param_groups[0]["lr"])
-        self._first = self._last if self._first is None else self._first
-        self.steps += 1
-
-    def report(self, value: float) -> None:
-        """Take in an epoch's metric, for schedules that follow it."""
-        self._due = value
-
-    def tell_plateau(self) -> None:
-        """Pass the last epoch's metric on, once.
-
-        Not before the next epoch's first step: a state that the loop yields beside the metric is
-        from before, so one that is resumed from it is told too.
-        """
-        value, self._due = self._due, None
-        for scheduler in self._schedulers:
-            if value is not None and isinstance(scheduler, ReduceLROnPlateau):
-                scheduler.step(value)
-
-    def end_epoch(self) -> tuple[float, float]:
-        """The rates of the epoch's first and last step."""
-        assert self._optimizer is not None
-        if self._first is None:  # its steps are taken where no hook sees them
-            self._first = self._last = float(self._optimizer.param_groups[0]["lr"])
-        rates = self._first, self._last
-        self._first = None
-        return rates
-
-
-@dataclass(frozen=True)
-class LoopSchedule(Schedule):
-    """A schedule that knows the trial that it is for: `attach` need not be told the epochs."""
-
-    course: Course | None = field(default=None, repr=False, compare=False)
-
-    @classmethod
-    def of(cls, schedule: Schedule, course: Course) -> LoopSchedule:
-        """A schedule for a trial."""
-        return cls(**{f.name: getattr(schedule, f.name) for f in fields(Schedule)}, course=course)
-
-    def attach(
-        self,
-        optimizer: Optimizer,
-        *,
-        total_steps: int | None = None,
-        steps_per_epoch: int | None = None,
-        epochs: int | None = None,
-    ) -> LRScheduler:
-        """As `Schedule.attach`, where the study's epochs or horizon stand in for what is left out.
-
-        Args:
-            optimizer: The loop's.
-            total_steps: The horizon in optimizer steps.
-            steps_per_epoch: Optimizer steps in an epoch.
-            epochs: Number of epochs.
-
-        Raises:
-            ScheduleError: The horizon is missing, or as `Schedule.attach` does.
-        """
-        assert self.course is not None
-        if steps_per_epoch is not None and epochs is None:
-            epochs = self.course.epochs
-        if total_steps is None and steps_per_epoch is None and epochs is None:
-            total_steps = self.course.horizon
-            if total_steps is None:
-                raise ScheduleError(
-                    "attach needs steps_per_epoch: schedule.attach(optimizer, "
-                    "steps_per_epoch=len(loader))"
-                )
-        scheduler = super().attach(
-            optimizer, total_steps=total_steps, steps_per_epoch=steps_per_epoch, epochs=epochs
-        )
-        self.course.attached(optimizer, scheduler, total_steps or steps_per_epoch * epochs)  # type: ignore[operator]
-        return scheduler
-
-
-@dataclass(frozen=True)
-class Loop:
-    """A training loop that can be called.
-
-    Args:
-        function: The generator function.
-        arguments: Keyword arguments that are the same for every trial.
-        takes_seed: Whether it takes `seed`.
-        takes_state: Whether it takes `state`.
-        file: Where it is defined, if that is known.
-    """
-
-    function: Callable[..., Iterator[Any]]
-    arguments: Mapping[str, Any]
-    takes_seed: bool
-    takes_state: bool
-    file: str | None
-
-    def start(self, schedule: Schedule, seed: int, state: Any = None) -> Iterator[Any]:
-        """A trial's generator, from everything random in a state that derives from the seed.
-
-        Args:
-            schedule: The trial's.
-            seed: The trial's.
-            state: What the loop had yielded when it was interrupted; None at its beginning.
-        """
-        seed_generators(seed)
-        own = {"seed": seed} if self.takes_seed else {}
-        own |= {"state": state} if self.takes_state else {}
-        return self.function(schedule, **self.arguments, **own)
-
-
-def load_loop(settings: LoopSettings, folders: tuple[Path, ...], device: torch.device) -> Loop:
-    """Import a training loop and look at what it takes.
-
-    Of `epochs`, `seed`, `device`, `state`, `horizon` and `evaluate_every` it is given those that it
-    takes.
-
-    Args:
-        settings: Its name, and what it is called with.
-        folders: Where the user's own modules are.
-        device: What it trains on.
-
-    Raises:
-        InputError: It cannot be imported, is no generator function, or needs something else.
-    """
-    name = settings.reference
-    function = load_object(name, folders)
-    if not callable(function) or not _yields(function):
-        raise InputError(
-            f"{name}: expected a generator function {_CALL} that yields its validation metric "
-            "once an epoch, but it has no yield"
-        )
-    offered: dict[str, Any] = {"epochs": settings.epochs, "device": device}
-    if settings.horizon is not None:
-        offered |= {"horizon": settings.horizon, "evaluate_every": settings.evaluate_every}
-    parameters = list(inspect.signature(function).parameters.values())
-    takes_all = any(p.kind == p.VAR_KEYWORD for p in parameters)
-    names = {p.name for p in parameters[1:] if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
-    if not parameters or parameters[0].kind in (
-        inspect.Parameter.KEYWORD_ONLY,
-        inspect.Parameter.VAR_KEYWORD,
-    ):
-        raise InputError(f"{name}: must take a schedule as its first argument: {_CALL}")
-    for parameter in parameters[1:]:
-        variable = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-        known = {*offered, "seed", "state"}
-        if not variable and parameter.default is parameter.empty and parameter.name not in known:
-            near = did_you_mean(parameter.name, known)
-            raise InputError(
-                f"{name}: has the parameter {parameter.name!r} without a default{near}; a loop is "
-                f"given {', '.join(sorted(known))}"
-            )
-    return Loop(
-        function=function,
-        arguments={key: value for key, value in offered.items() if takes_all or key in names},
-        takes_seed=takes_all or "seed" in names,
-        takes_state="state" in names,
-        file=inspect.getsourcefile(inspect.unwrap(function))
-        if inspect.isroutine(function)
-        else None,
-    )
-
-
-def _yields(function: Callable[..., Any]) -> bool:
-    """Whether it is a generator function, a decorated one, or an object that is called like one."""
-    called = type(function).__call__ if not inspect.isroutine(function) else function
-    forms = (function, inspect.unwrap(function), called)
-    return any(map(inspect.isgeneratorfunction, forms))
+from sweep.training.own_loop.course import Course, LoopSchedule
+from sweep.training.own_loop.loading import Loop
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from typing import Protocol
 
 from sweep.base.errors import TrainingError
 from sweep.training.contract import EpochResult, TrialError, TrialSpec
-from sweep.training.workers.pool import Answer, Died, Orders, Save, WorkerPool
+from sweep.training.workers.messages import Answer, Died, Orders, Save
+from sweep.training.workers.pool import WorkerPool
 from sweep.training.workers.time_limit import TimeLimit
 
 _WAIT_SECS = 0.2

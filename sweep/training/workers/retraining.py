@@ -7,12 +7,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from sweep.search.divergence import divergence
 from sweep.study.metric import MSE, Metric
 from sweep.training.contract import EpochResult, TrialSpec
+from sweep.training.divergence import divergence
 from sweep.training.record import TrialRecord, what_diverged
 from sweep.training.workers.dispatcher import Dispatcher, Verdict
-from sweep.training.workers.pool import Save, WorkerPool
+from sweep.training.workers.messages import Save
+from sweep.training.workers.pool import WorkerPool
 from sweep.training.workers.time_limit import TimeLimit
 
 

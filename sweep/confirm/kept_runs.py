@@ -1,0 +1,189 @@
+"""Trainings on fresh seeds that are kept run by run in `confirm.csv`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from optuna.trial import FrozenTrial
+
+from sweep.base.csv_cells import frame_from_csv, frame_to_csv
+from sweep.base.files import write_whole
+from sweep.search.context import Sweep
+from sweep.search.trials import suggestion_of
+from sweep.study.results_folder import CONFIRM
+from sweep.study.space import Suggestion
+from sweep.training.contract import TrialSpec
+from sweep.training.divergence import is_divergence
+from sweep.training.record import TrialRecord
+from sweep.training.specs import trial_spec
+from sweep.training.workers.pool import WorkerPool
+from sweep.training.workers.retraining import Retraining
+from sweep.training.workers.time_limit import TimeLimit
+
+Runs = dict[tuple[str, int], dict[str, Any]]
+"""Rows of confirm.csv by what was trained (see `_key`) and the seed."""
+
+
+class KeptRuns:
+    """Trains what the race asks for, and keeps it in confirm.csv.
+
+    Attributes:
+        trained: Runs that have ended, without those that the file held already.
+        cut_off: Whether some that were asked for have not, for want of time.
+    """
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        pool: WorkerPool,
+        stop: threading.Event,
+        seeds: tuple[int, ...],
+        limit: TimeLimit,
+    ) -> None:
+        self.trained = 0
+        self.cut_off = False
+        self._sweep = sweep
+        self._pool = pool
+        self._stop = stop
+        self._seeds = seeds
+        self._limit = limit
+        self._on_epochs: Callable[[int], None] = lambda epochs: None
+        self._suggestions: dict[int, Suggestion] = {}
+        self._keys: dict[int, str] = {}
+        self._path = sweep.location.folder / CONFIRM
+        self._runs = read_runs(self._path, sweep.config.measure.name)
+
+    def begin(self, trials: Mapping[int, FrozenTrial], on_epochs: Callable[[int], None]) -> None:
+        """Take the candidates in; `on_epochs` is told how many epochs have been trained."""
+        space = self._sweep.config.search_space
+        self._suggestions = {n: suggestion_of(trial, space) for n, trial in trials.items()}
+        self._keys = {n: _key(self._sweep, s) for n, s in self._suggestions.items()}
+        self._on_epochs = on_epochs
+
+    def missing(self, trials: Mapping[int, FrozenTrial], seeds: int) -> int:
+        """Runs that are still to be trained, for some candidates to have so many seeds."""
+        return len(trials) * seeds - self.known(trials, seeds)
+
+    def known(self, trials: Mapping[int, FrozenTrial], seeds: int | None = None) -> int:
+        """Runs of some candidates that need not be trained, of the first seeds or of all."""
+        space = self._sweep.config.search_space
+        keys = [_key(self._sweep, suggestion_of(trial, space)) for trial in trials.values()]
+        return sum((key, seed) in self._runs for key in keys for seed in self._seeds[:seeds])
+
+    def train(self, pairs: list[tuple[int, int]]) -> dict[tuple[int, int], float]:
+        """Trials and indices of seeds, and the loss that each came to."""
+        missing = [pair for pair in pairs if self._row(*pair) is None]
+        specs = [self._spec(number, *pair) for number, pair in enumerate(missing)]
+        before = self.trained * self._sweep.config.epochs
+        asked = Retraining(
+            kind="confirmation run",
+            epochs=self._sweep.config.epochs,
+            metric=self._sweep.config.measure,
+            stop=self._stop,
+            note=self._sweep.note,
+            limit=self._limit,
+            on_epochs=lambda count: self._on_epochs(before + count),
+            on_record=lambda spec, record: self._keep(*missing[spec.number], record),
+        )
+        asked.run(self._pool, specs)
+        rows = {pair: self._row(*pair) for pair in pairs}
+        self.cut_off |= None in rows.values()
+        metric = self._sweep.config.measure
+        return {
+            pair: math.inf if pd.isna(row[metric.name]) else metric.loss(float(row[metric.name]))
+            for pair, row in rows.items()
+            if row is not None
+        }
+
+    def write(self) -> None:
+        """Write the runs of the candidates, in the order of their trials and seeds."""
+        rows = [
+            row
+            for trial in sorted(self._keys)
+            for index in range(len(self._seeds))
+            if (row := self._row(trial, index)) is not None
+        ]
+        metric = self._sweep.config.measure
+        write_whole(self._path, frame_to_csv(_frame(rows, metric.name)))
+
+    def _row(self, trial: int, index: int) -> dict[str, Any] | None:
+        return self._runs.get((self._keys[trial], self._seeds[index]))
+
+    def _spec(self, number: int, trial: int, index: int) -> TrialSpec:
+        spec = trial_spec(self._sweep.config, trial, self._suggestions[trial])
+        return replace(spec, number=number, seed=self._seeds[index])
+
+    def _keep(self, trial: int, index: int, record: TrialRecord) -> None:
+        self.trained += 1
+        objective, metric = self._sweep.config.objective, self._sweep.config.measure
+        suggestion, key = self._suggestions[trial], self._keys[trial]
+        schedule, seed = suggestion.schedule, self._seeds[index]
+        self._runs[key, seed] = {
+            "trial": trial,
+            "seed": seed,
+            "scheduler": schedule.scheduler,
+            "lr": schedule.lr,
+            "decay": schedule.decay,
+            "warmup": schedule.warmup,
+            **{f"{schedule.scheduler}.{name}": v for name, v in schedule.params.items()},
+            "momentum": suggestion.momentum,
+            "weight_decay": suggestion.weight_decay,
+            metric.name: None if record.reason else record.val_mse(objective, metric),
+            "best_epoch": None if record.reason else record.best_epoch(objective, metric),
+            "epochs_run": len(record.curve),
+            "reason": record.reason,
+            "key": key,
+        }
+        self.write()
+
+
+def _key(sweep: Sweep, suggestion: Suggestion) -> str:
+    """What a run depends on beside its seed, in a few characters."""
+    parts = [
+        suggestion.schedule.to_dict(),
+        suggestion.momentum,
+        suggestion.weight_decay,
+        sweep.config.comparable(),
+        sweep.data.fingerprint if sweep.data else None,
+    ]
+    text = json.dumps(parts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _frame(rows: Sequence[dict[str, Any]], value: str) -> pd.DataFrame:
+    last = [value, "best_epoch", "epochs_run", "reason", "key"]
+    names = list(dict.fromkeys(name for row in rows for name in row if name not in last))
+    frame = pd.DataFrame(list(rows), columns=[*names, *last])
+    searched = [n for n in frame if n not in ("momentum", "weight_decay") or frame[n].notna().any()]
+    return frame[searched].astype({"best_epoch": "Int64"})
+
+
+def read_runs(path: Path, value: str) -> Runs:
+    """The rows of `confirm.csv` that need not be trained again; none if it is not there.
+
+    One that diverged would do so again; one that failed (its worker was killed) may not.
+
+    Args:
+        path: The file.
+        value: The column of what a run came to.
+    """
+    if not path.is_file():
+        return {}
+    frame = frame_from_csv(path)
+    if not {"key", "seed", value, "reason"} <= set(frame):
+        return {}
+    frame = frame.astype(object).where(frame.notna(), None)
+    rows = [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
+    return {
+        (row["key"], row["seed"]): row
+        for row in rows
+        if row[value] is not None or is_divergence(str(row["reason"]))
+    }

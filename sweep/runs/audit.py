@@ -1,0 +1,54 @@
+"""Some of a study's pruned trials, trained to their end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+
+from sweep.base.errors import InterruptedSweep, StudyChangedError
+from sweep.base.user_code import look_in
+from sweep.confirm.audit import Audit, audit
+from sweep.runs.beginning import load_data
+from sweep.runs.listener import Listener
+from sweep.runs.run import worker_pool
+from sweep.runs.signals import stopping_on_signals
+from sweep.search.context import Sweep
+from sweep.search.storage.opening import (
+    ROWS,
+    SETTINGS,
+)
+from sweep.study.locations import SAVED_STUDY, Location
+from sweep.study.settings import StudyConfig
+from sweep.training.workers.pool import preload
+
+
+def run_audit(
+    folder: Path, config: StudyConfig, study: optuna.Study, sample: int, listener: Listener
+) -> Audit:
+    """Train some of a study's pruned trials to their end.
+
+    Args:
+        folder: The study's results.
+        config: Its settings as run.
+        study: Its trials.
+        sample: How many.
+        listener: Hears how it goes.
+
+    Raises:
+        InputError: Nothing was pruned, or the data is not what the study was trained on.
+        InterruptedSweep: SIGINT or SIGTERM.
+    """
+    preload()
+    location = Location(study.study_name, folder / SAVED_STUDY, folder)
+    look_in(location.code_folders)
+    data = load_data(location, config)
+    trained_on = study.user_attrs.get(SETTINGS, {}).get(ROWS)
+    if data and data.fingerprint != trained_on:
+        raise StudyChangedError(f"{config.data.source}: not the rows that the study was trained on")
+    sweep = Sweep(location, config, data, study, listener.on_note)
+    with worker_pool(sweep) as pool, stopping_on_signals() as stop:
+        found = audit(sweep, pool, sample, stop, listener.on_retraining)
+    if found is None:
+        raise InterruptedSweep("interrupted; the study and any earlier audit are as they were")
+    return found

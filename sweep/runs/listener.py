@@ -1,0 +1,32 @@
+"""Who hears how a run goes."""
+
+from __future__ import annotations
+
+from optuna.trial import FrozenTrial
+
+from sweep.data.dataset import Dataset
+from sweep.search.status import Status
+from sweep.study.locations import Location
+from sweep.study.settings import StudyConfig
+
+
+class Listener:
+    """Hears how a sweep goes; each method does nothing unless it is overridden."""
+
+    def on_start(self, location: Location, config: StudyConfig, data: Dataset | None) -> None:
+        """The settings are valid and the data is prepared; workers are starting.
+
+        There is no data where the training loop is the user's own.
+        """
+
+    def on_note(self, text: str) -> None:
+        """Something that a user should read."""
+
+    def on_finished(self, trial: FrozenTrial, status: Status) -> None:
+        """A trial has ended."""
+
+    def on_tick(self, status: Status) -> None:
+        """Some time has passed, at most a fifth of a second."""
+
+    def on_retraining(self, what: str, epochs: int, most: int) -> None:
+        """Trials are being trained again, and why: so many epochs of at most so many."""

@@ -1,0 +1,155 @@
+"""What the coordinator and its workers say to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweep.data.dataset import Array, Dataset
+from sweep.schedules.schedule import Schedule
+from sweep.study.settings import ModelConfig, StudyConfig
+from sweep.training.contract import (
+    EngineName,
+    EpochResult,
+    LoopSettings,
+    TrainingSettings,
+    TrialError,
+    TrialSpec,
+)
+
+if TYPE_CHECKING:  # the coordinator's side starts without torch
+    pass
+
+
+ANSWER_SECS = 0.1
+"""A worker that has trained so long answers, however many epochs it was told to train."""
+NOMINAL_STEPS = 1000
+"""The horizon that a schedule is tried over where only a training loop knows the real one."""
+
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """What a worker needs to build its engine.
+
+    Args:
+        data: The prepared data; None for a training loop of the user's own.
+        model: The model's settings.
+        folders: Where the user's own modules are.
+        settings: What all trials share.
+        engine: Which one it builds.
+        lanes: How many trials the vectorised engine trains at once; by default what suits it.
+        custom: One schedule of each of the user's own factories, to be tried first.
+        loop: A training loop of the user's own, in the place of data, model and settings.
+    """
+
+    data: Dataset | None
+    model: ModelConfig
+    folders: tuple[Path, ...]
+    settings: TrainingSettings
+    engine: EngineName = "auto"
+    lanes: int | None = None
+    custom: tuple[Schedule, ...] = ()
+    loop: LoopSettings | None = None
+
+    @classmethod
+    def of(
+        cls, config: StudyConfig, data: Dataset | None, folders: tuple[Path, ...]
+    ) -> WorkerSetup:
+        """That of a study; a loop of the user's own is still to be given."""
+        return cls(
+            data=data,
+            model=config.model,
+            folders=folders,
+            settings=TrainingSettings.of(config),
+            engine=config.engine,
+            lanes=config.lanes,
+            custom=config.search_space.custom_schedules(),
+        )
+
+
+@dataclass(frozen=True)
+class Save:
+    """Write a trial's weights to a file that `torch.load(weights_only=True)` reads.
+
+    Args:
+        number: The trial's; it must still be with the worker.
+        path: The file.
+        about: What else the file says, beside `state_dict`.
+    """
+
+    number: int
+    path: Path
+    about: Mapping[str, Any]
+
+
+@dataclass
+class Orders:
+    """What a worker does next: saves, then removals, then additions; then it trains.
+
+    Args:
+        save: Weights to write.
+        remove: Trials to let go.
+        add: Trials to take in.
+        epochs: How many to train before it answers; fewer if they take longer than ANSWER_SECS.
+        expect: Epochs of single trials that are still to come, for preparations that must pay.
+        predict: A model that was saved, to predict the test rows with.
+    """
+
+    save: list[Save] = field(default_factory=list)
+    remove: list[int] = field(default_factory=list)
+    add: list[TrialSpec] = field(default_factory=list)
+    epochs: int = 1
+    expect: int = 0
+    predict: Path | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether there is anything to do but to train on."""
+        return bool(self.save or self.remove or self.add)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a worker sends once when it is ready, and after each of its orders.
+
+    Args:
+        lanes: How many trials it trains best at once.
+        results: Of the epochs that it was told to train, in their order.
+        notes: What a user should read about its engine, a sentence each, once.
+        prediction: Where it was asked for.
+        engine: Its engine's description.
+    """
+
+    lanes: int
+    results: list[EpochResult | TrialError]
+    notes: list[str]
+    prediction: Prediction | None = None
+    engine: str = ""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a saved model says of the test rows.
+
+    Args:
+        trial: Whose weights they are.
+        val_mse: What that trial came to in the search; None if it was stopped early.
+        values: Standardised, (rows,).
+    """
+
+    trial: int
+    val_mse: float | None
+    values: Array
+
+
+@dataclass(frozen=True)
+class Died:
+    """A worker's process has ended without being asked to.
+
+    Args:
+        reason: Its exit code or signal, in words.
+    """
+
+    reason: str

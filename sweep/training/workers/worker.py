@@ -1,0 +1,154 @@
+"""A worker's life: build an engine, carry out orders, answer."""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import multiprocessing.connection
+import multiprocessing.forkserver
+import multiprocessing.resource_tracker
+import os
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweep.base.errors import SweepError, TrainingError
+from sweep.base.files import write_whole
+from sweep.base.library_warnings import hidden_library_warnings, show_library_warnings
+from sweep.base.user_code import look_in
+from sweep.training.contract import (
+    EpochResult,
+    TrialError,
+)
+
+if TYPE_CHECKING:  # the coordinator's side starts without torch
+    from sweep.training.contract import Engine
+from sweep.training.workers.messages import (
+    ANSWER_SECS,
+    NOMINAL_STEPS,
+    Answer,
+    Orders,
+    Prediction,
+    WorkerSetup,
+)
+
+
+def work(connection: Connection, setup: WorkerSetup, with_library_warnings: bool) -> None:
+    """A worker's life: answer each of the coordinator's orders; end when it is gone."""
+    if with_library_warnings:
+        show_library_warnings()
+    with hidden_library_warnings():
+        _obey(connection, setup)
+
+
+def _obey(connection: Connection, setup: WorkerSetup) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
+    os.dup2(2, 1)  # what a model prints must not stand among what the command prints
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        engine = _build_engine(setup)
+    except SweepError as error:
+        connection.send(error)
+        return
+    except Exception as error:
+        connection.send(TrainingError(f"a worker cannot start: {type(error).__name__}: {error}"))
+        return
+    answer = Answer(engine.lanes, [], [])
+    while True:
+        notes, engine.notes[:] = list(engine.notes), []
+        try:
+            connection.send(replace(answer, notes=notes, engine=engine.description))
+            orders = connection.recv()
+        except (EOFError, OSError):
+            return
+        prediction = None if orders.predict is None else _predict_test(orders.predict, setup)
+        answer = Answer(engine.lanes, _carry_out(orders, engine), [], prediction)
+
+
+def _carry_out(orders: Orders, engine: Engine) -> list[EpochResult | TrialError]:
+    engine.expect(orders.expect)
+    for save in orders.save:
+        try:
+            save_weights(save.path, engine.weights(save.number), save.about)
+        except OSError as problem:  # the sweep's end trains them once more
+            engine.notes.append(f"{save.path}: the weights cannot be written: {problem.strerror}")
+    for number in orders.remove:
+        engine.remove(number)
+    results: list[EpochResult | TrialError] = []
+    for spec in orders.add:
+        try:
+            engine.add(spec)
+        except Exception as error:
+            results.append(TrialError.of(spec.number, 0, error))
+    started = time.monotonic()
+    for _ in range(orders.epochs):
+        results += engine.train_epoch()
+        if time.monotonic() - started > ANSWER_SECS:
+            break
+    return results
+
+
+def _predict_test(path: Path, setup: WorkerSetup) -> Prediction | None:
+    import torch
+
+    from sweep.training.models import build_model, predict
+
+    assert setup.data is not None
+    x = torch.from_numpy(setup.data.x_test)
+    values = torch.zeros(0)
+    try:
+        saved = torch.load(path, weights_only=True)
+        if len(x):
+            model = build_model(setup.model, x.shape[1], 0, setup.folders)
+            model.load_state_dict(saved["state_dict"])
+            model.eval()
+            with torch.no_grad():
+                values = predict(model, x)
+        return Prediction(saved["trial"], saved["val_mse"], values.numpy())
+    except Exception:  # half a file, or another model's: it is written again
+        return None
+
+
+def save_weights(path: Path, weights: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    """Write `{"state_dict": weights, **about}` for `torch.load(path, weights_only=True)`."""
+    import torch
+
+    buffer = io.BytesIO()
+    on_cpu = {name: value.cpu() for name, value in weights.items()}
+    torch.save({"state_dict": on_cpu, **about}, buffer)
+    write_whole(path, buffer.getvalue())
+
+
+def _build_engine(setup: WorkerSetup) -> Engine:
+    import torch
+
+    from sweep.training.build import build_engine, build_loop_engine, check_schedule
+
+    torch.set_num_threads(setup.loop.threads if setup.loop else 1)
+    look_in(setup.folders)
+    steps = NOMINAL_STEPS
+    if setup.data:
+        steps = setup.settings.horizon(len(setup.data.x_train))
+    elif setup.loop and setup.loop.horizon:
+        steps = setup.loop.horizon
+    for schedule in setup.custom:
+        check_schedule(schedule, steps)
+    if setup.loop:
+        return build_loop_engine(setup.loop, setup.folders)
+    assert setup.data is not None
+    return build_engine(
+        setup.data, setup.model, setup.folders, setup.settings, setup.engine, setup.lanes
+    )
+
+
+def _end_with_parent() -> None:
+    """End this process when the coordinator's has ended, even by kill -9."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
