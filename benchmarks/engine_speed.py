@@ -17,7 +17,7 @@ from torch import nn
 
 from sweep.base.errors import TrainingError
 from sweep.schedules.schedule import Schedule
-from sweep.study.settings import ModelConfig
+from sweep.study.sections import ModelConfig
 from sweep.training.contract import OptimizerSettings, TrainingData, TrainingSettings, TrialSpec
 from sweep.training.lanes.engine import VectorizedEngine
 from sweep.training.models import build_model

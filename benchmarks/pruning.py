@@ -35,7 +35,8 @@ from optuna.trial import TrialState
 from tables import table
 
 from sweep.search.strategies.pruners import build_pruner, decision_epochs
-from sweep.study.settings import PrunerConfig, StudyConfig
+from sweep.study.sections import PrunerConfig
+from sweep.study.settings import StudyConfig
 
 HERE = Path(__file__).parent
 FOLDER = HERE / "results" / "pruning"

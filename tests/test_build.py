@@ -9,7 +9,7 @@ import pytest
 
 from sweep.base.errors import InputError
 from sweep.data.dataset import Dataset
-from sweep.study.settings import ModelConfig
+from sweep.study.sections import ModelConfig
 from sweep.training.build import build_engine
 from sweep.training.contract import TrainingSettings
 from sweep.training.lanes.engine import VectorizedEngine

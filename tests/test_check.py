@@ -25,7 +25,8 @@ from sweep.search.strategies.pruners import decision_epochs, usual_share
 from sweep.study.file import load_study
 from sweep.study.locations import Location
 from sweep.study.range_ends import check_ends
-from sweep.study.settings import PrunerConfig, SamplerConfig, SpaceConfig, StudyConfig
+from sweep.study.sections import PrunerConfig, SamplerConfig, SpaceConfig
+from sweep.study.settings import StudyConfig
 from sweep.study.space import Range, Space
 from sweep.training.contract import TrainingData, TrainingSettings
 from sweep.training.examine.anatomy import Anatomy, examine

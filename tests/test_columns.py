@@ -16,7 +16,7 @@ from sweep.data.dataset import Dataset
 from sweep.data.load import load_dataset
 from sweep.data.preparation import UnusableColumns
 from sweep.data.sources import pivot_counts
-from sweep.study.settings import DataConfig
+from sweep.study.sections import DataConfig
 
 ROWS = 200
 

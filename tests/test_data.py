@@ -14,7 +14,7 @@ import pytest
 from sweep.base.errors import DataError
 from sweep.data.dataset import Dataset
 from sweep.data.load import SOURCES, load_dataset
-from sweep.study.settings import DATA_SOURCES, DataConfig
+from sweep.study.sections import DATA_SOURCES, DataConfig
 
 
 @pytest.fixture(autouse=True)

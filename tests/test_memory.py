@@ -12,7 +12,7 @@ import resource, sys
 import torch
 from sweep.training.models import build_model
 from sweep.schedules.schedule import Schedule
-from sweep.study.settings import ModelConfig
+from sweep.study.sections import ModelConfig
 from sweep.training.contract import OptimizerSettings, TrainingData, TrainingSettings, TrialSpec
 from sweep.training.lanes.engine import VectorizedEngine
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from sweep.base.errors import ModelError
-from sweep.study.settings import MODELS as NAMES
-from sweep.study.settings import ModelConfig
+from sweep.study.sections import MODELS as NAMES
+from sweep.study.sections import ModelConfig
 from sweep.training.models import (
     FEATURE_ARGUMENTS,
     MLP,

@@ -10,7 +10,7 @@ import pytest
 
 from sweep.base.errors import DataError
 from sweep.data.reading.text import ReadTable, read_text_table
-from sweep.study.settings import DataConfig
+from sweep.study.sections import DataConfig
 
 
 def read(*cells: str, other: str = "x", separator: str = ";", **settings: Any) -> ReadTable:

@@ -16,7 +16,8 @@ from optuna.trial import TrialState
 from sweep.base.errors import StudyFileError
 from sweep.search.strategies.halving import HalvingPruner
 from sweep.search.strategies.pruners import HALVING, build_pruner, decision_epochs
-from sweep.study.settings import PRUNERS, PrunerConfig, StudyConfig
+from sweep.study.sections import PRUNERS, PrunerConfig
+from sweep.study.settings import StudyConfig
 
 EPOCHS = 9
 

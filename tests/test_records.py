@@ -11,7 +11,7 @@ import pytest
 
 from sweep.search.storage.opening import open_storage
 from sweep.search.trial_records import read_record, write_record
-from sweep.study.settings import Objective
+from sweep.study.sections import Objective
 from sweep.training.contract import EpochResult
 from sweep.training.record import CURVE_COLUMNS, TrialRecord
 

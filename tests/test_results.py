@@ -24,7 +24,8 @@ from sweep.search.tables import read_results, results_frame, write_tables
 from sweep.search.trial_records import write_record
 from sweep.search.trials import schedule_of
 from sweep.study.file import load_study
-from sweep.study.settings import DataConfig, StudyConfig
+from sweep.study.sections import DataConfig
+from sweep.study.settings import StudyConfig
 from sweep.training.contract import EpochResult
 from sweep.training.record import CURVE_COLUMNS, TrialRecord
 

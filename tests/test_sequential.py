@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from sweep.schedules.schedule import Schedule
-from sweep.study.settings import OPTIMIZERS, ModelConfig, Objective
+from sweep.study.sections import OPTIMIZERS, ModelConfig, Objective
 from sweep.training.contract import (
     EpochResult,
     OptimizerSettings,

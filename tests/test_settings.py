@@ -8,15 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from sweep.study.settings import (
-    MODELS,
-    OPTIMIZERS,
-    PRUNERS,
-    SAMPLERS,
-    DataConfig,
-    ModelConfig,
-    StudyConfig,
-)
+from sweep.study.sections import MODELS, OPTIMIZERS, PRUNERS, SAMPLERS, DataConfig, ModelConfig
+from sweep.study.settings import StudyConfig
 from sweep.study.space import Choice, Range
 
 EVERYTHING: dict[str, Any] = {

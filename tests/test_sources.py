@@ -17,7 +17,7 @@ from sweep.data.behaviour_log import behaviour_log
 from sweep.data.dataset import Dataset
 from sweep.data.load import load_dataset
 from sweep.data.sources import pivot_counts, read_table
-from sweep.study.settings import DataConfig
+from sweep.study.sections import DataConfig
 
 ENDINGS = (
     ".csv, .tsv, .txt, .jsonl, .ndjson, .parquet, .feather or .xlsx "

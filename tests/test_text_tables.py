@@ -13,7 +13,7 @@ import pytest
 
 from sweep.base.errors import DataError
 from sweep.data.reading.text import ReadTable, read_text_table
-from sweep.study.settings import DataConfig
+from sweep.study.sections import DataConfig
 
 
 def read(text: str | bytes, plain_separator: str = ",", **settings: Any) -> ReadTable:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sweep.schedules.schedule import Schedule
-from sweep.study.settings import ModelConfig
+from sweep.study.sections import ModelConfig
 from sweep.training.contract import (
     Engine,
     EpochResult,

@@ -18,6 +18,7 @@ from sweep.study.settings import StudyConfig
 
 _WIDE = 96
 """Columns from which the schedulers stand beside the chart."""
+
 _FAMILY_COLUMNS = 34
 _LANE = 30
 _BAR = 8
@@ -26,6 +27,7 @@ _SMALL_ROWS = 4
 _MOST_LANE_ROWS = 6
 _SHORT = 22
 """Lines of a terminal below which the display is cut to the most needed."""
+
 _WIDEST = 120
 
 

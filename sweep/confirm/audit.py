@@ -21,9 +21,8 @@ from sweep.confirm.intervals import LEVEL
 from sweep.schedules.schedule import Schedule
 from sweep.search.completion import standing_for_themselves
 from sweep.search.context import Sweep
-from sweep.search.divergence import has_diverged
 from sweep.search.trial_records import read_record
-from sweep.search.trials import completed, schedule_of, suggestion_of
+from sweep.search.trials import completed, has_diverged, schedule_of, suggestion_of
 from sweep.study.metric import MSE, Metric
 from sweep.study.results_folder import AUDIT
 from sweep.training.contract import TrialSpec

@@ -31,7 +31,7 @@ from sweep.confirm.verdict import Confirmation
 from sweep.schedules.schedule import Schedule
 from sweep.study.metric import MSE, NAME, Metric
 from sweep.study.results_folder import BEST_SCHEDULE
-from sweep.study.settings import Objective, OptimizerConfig
+from sweep.study.sections import Objective, OptimizerConfig
 
 _MOST_STEPS = 10**9
 _CONSTANT = "best_constant_"
@@ -40,6 +40,7 @@ _METRIC, _VALUE, _BEST_CONSTANT, _VALUES = (
     f"{_OF_METRIC}{what}" for what in ("name", "value", "best constant", "values")
 )
 """Keys that no metric can have as its name."""
+
 _METRIC_NAME = re.compile(NAME)
 
 

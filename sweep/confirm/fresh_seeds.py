@@ -29,6 +29,7 @@ from sweep.training.workers.time_limit import TimeLimit
 
 _FEWEST_IN_TIME = 2
 """Candidates that a race must have, however little time there is."""
+
 _WHAT = "confirming the best schedules on fresh seeds"
 
 

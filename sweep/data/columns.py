@@ -12,7 +12,7 @@ import pandas as pd
 from sweep.data.dates import Dates, date_numbers, of_timestamps, of_whole_numbers, read_dates
 
 if TYPE_CHECKING:
-    from sweep.study.settings import DataConfig
+    from sweep.study.sections import DataConfig
 
 ID_NAME = re.compile(r"(?i:id|uuid|guid|index|unnamed: \d+|.*_(id|uuid|guid))|.*[a-z]I[dD]")
 ID_SHARE = 0.95

@@ -20,7 +20,7 @@ from sweep.data.sources import SOURCES, Table, read_table
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sweep.study.settings import DataConfig
+    from sweep.study.sections import DataConfig
 
 __all__ = ["SOURCES", "load_dataset"]
 

@@ -20,7 +20,7 @@ from sweep.data.magnitude import out_of_range
 from sweep.data.sources import Table, no_such_column, raise_together
 
 if TYPE_CHECKING:
-    from sweep.study.settings import DataConfig
+    from sweep.study.sections import DataConfig
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]

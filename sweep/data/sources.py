@@ -18,7 +18,7 @@ from sweep.data.columns import alike
 from sweep.data.reading.files import find_table, known_endings, read_file
 
 if TYPE_CHECKING:
-    from sweep.study.settings import DataConfig, PivotConfig
+    from sweep.study.sections import DataConfig, PivotConfig
 
 OF_FILES = ("columns", "encoding", "separator", "decimal", "thousands", "missing")
 """Settings that say how a file is read."""

@@ -16,6 +16,7 @@ from sweep.study.metric import Metric
 
 _FEWEST = 4
 """Fewer ranks than these can agree by chance, however well they do."""
+
 _CHANCE = 0.05
 SOURCE = "warm_start"
 

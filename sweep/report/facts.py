@@ -15,10 +15,11 @@ from sweep.report.importance import Importance
 from sweep.schedules.schedule import Schedule
 from sweep.search.completion import sentence
 from sweep.study.metric import MSE, Metric
-from sweep.study.settings import Objective
+from sweep.study.sections import Objective
 
 _TOO_CLOSE = 0.01
 """A distance below this share may well turn with another seed."""
+
 _FEW = 5
 """Trials below which a baseline has hardly been searched."""
 

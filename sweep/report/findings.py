@@ -23,9 +23,8 @@ from sweep.report.palette import Look, looks
 from sweep.report.summary import summarise
 from sweep.schedules.schedule import Schedule
 from sweep.search.completion import standing_for_themselves
-from sweep.search.divergence import has_diverged
 from sweep.search.trial_records import read_record
-from sweep.search.trials import suggestion_of
+from sweep.search.trials import has_diverged, suggestion_of
 from sweep.study.metric import MSE, Metric
 from sweep.study.results_folder import PREDICTIONS
 from sweep.study.settings import StudyConfig
@@ -36,6 +35,7 @@ ENDINGS = ("completed", "pruned", "diverged", "failed")
 RAW, AVERAGED = "val_mse", "averaged_val_mse"
 MOST_POINTS = 1200
 """Trials that a figure shows, so that the page of a long search stays light."""
+
 _MOST_RATES = 2000
 
 

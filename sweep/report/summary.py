@@ -27,10 +27,16 @@ from sweep.report.facts import (
 )
 from sweep.report.importance import importance
 from sweep.search.completion import completes, drawn, standing_for_themselves
-from sweep.search.divergence import has_diverged
 from sweep.search.strategies.samplers import reachable_trials
 from sweep.search.trial_records import read_record
-from sweep.search.trials import completed, horizon_of, schedule_of, standing, suggestion_of
+from sweep.search.trials import (
+    completed,
+    has_diverged,
+    horizon_of,
+    schedule_of,
+    standing,
+    suggestion_of,
+)
 from sweep.study.metric import Metric
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Space

@@ -36,7 +36,8 @@ from sweep.search.strategies.samplers import (
 )
 from sweep.study.locations import SAVED_STUDY, Location
 from sweep.study.results_folder import ARTIFACTS, CHECKPOINTS, FILES
-from sweep.study.settings import DataConfig, StudyConfig
+from sweep.study.sections import DataConfig
+from sweep.study.settings import StudyConfig
 from sweep.training.contract import TrainingSettings
 from sweep.training.workers.messages import NOMINAL_STEPS
 

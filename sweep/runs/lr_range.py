@@ -26,7 +26,8 @@ from sweep.runs.template import put_lr_range
 from sweep.schedules.schedule import Schedule
 from sweep.study.file import load_study
 from sweep.study.locations import Location, locate_study
-from sweep.study.settings import Objective, StudyConfig
+from sweep.study.sections import Objective
+from sweep.study.settings import StudyConfig
 from sweep.study.space import Range, Suggestion
 from sweep.training.contract import TrainingSettings, TrialSpec
 from sweep.training.record import TrialRecord

@@ -15,7 +15,7 @@ from sweep.base.text import one_line
 from sweep.base.wording import toml_list
 from sweep.data.load import load_dataset
 from sweep.data.preparation import UnusableColumns
-from sweep.study.settings import DataConfig
+from sweep.study.sections import DataConfig
 
 _COMMENT_AT = 30
 """The column in which comments begin."""

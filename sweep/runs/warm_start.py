@@ -26,6 +26,7 @@ from sweep.study.space import Choice, Dimension, Range, Suggestion, Value
 
 MOST = 10
 """Trials that are carried over at most."""
+
 _SHOWN = 3
 _BESIDE = ("momentum", "weight_decay")
 

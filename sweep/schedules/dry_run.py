@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from sweep.base.errors import ScheduleError
 from sweep.schedules.schedule import Schedule
-from sweep.schedules.shapes import Rates
+from sweep.schedules.shape import Rates
 
 _MOST_STEPS = 5000
 """That a built-in schedule is stepped; the formula gives the rest of its rates."""

@@ -6,9 +6,6 @@ torch is imported only where a schedule meets an optimizer.
 from __future__ import annotations
 
 import json
-import keyword
-import math
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,26 +16,17 @@ import numpy as np
 
 from sweep.base.errors import ScheduleError, did_you_mean
 from sweep.base.user_code import load_object
-from sweep.schedules.shapes import (
-    SHAPES,
-    Rates,
-    Shape,
-    ShapeParam,
-    Value,
-    as_number,
-    invalid,
-    is_within,
-)
+from sweep.schedules.shape import Rates, Shape, ShapeParam, Value, as_number, invalid, is_within
+from sweep.schedules.shapes import SHAPES
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
+from sweep.schedules.checks import check_name, check_params, horizon_from, whole
 
 __all__ = ["SHAPES", "Schedule", "Shape", "ShapeParam"]
-
 _BY_NAME: Any = None  # lets the default decay depend on the shape's name
 _RATES = frozenset({"eta_min", "base_lr", "max_lr", "min_lr"})  # torch arguments that are rates
-_RESERVED = frozenset({"optimizer", "total_steps", "decay"})
 
 
 @dataclass(frozen=True)
@@ -71,14 +59,14 @@ class Schedule:
     factory: str | None = None
 
     def __post_init__(self) -> None:
-        _check_name(self.scheduler, self.factory)
+        check_name(self.scheduler, self.factory)
         checked: dict[str, Any] = {
             "lr": as_number("lr", self.lr),
             "decay": as_number(
                 "decay", self._default_decay() if self.decay is None else self.decay
             ),
             "warmup": as_number("warmup", self.warmup),
-            "params": MappingProxyType(_check_params(self.scheduler, self.params, self.shape)),
+            "params": MappingProxyType(check_params(self.scheduler, self.params, self.shape)),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -140,7 +128,7 @@ class Schedule:
         """
         from sweep.schedules.attached import knowing
 
-        horizon = _horizon(total_steps, steps_per_epoch, epochs)
+        horizon = horizon_from(total_steps, steps_per_epoch, epochs)
         return knowing(self._attach(optimizer, horizon), self.describe(), horizon)
 
     def _attach(self, optimizer: Optimizer, total_steps: int) -> LRScheduler:
@@ -307,7 +295,7 @@ class Schedule:
 
     def _split(self, total_steps: int) -> tuple[int, int]:
         """Steps of the warm-up, and of the shape after it."""
-        total = _whole("total_steps", total_steps)
+        total = whole("total_steps", total_steps)
         warmup_steps = min(round(self.warmup * total), total - 1)
         return warmup_steps, total - warmup_steps
 
@@ -361,83 +349,6 @@ class Schedule:
             optimizer.step()
             scheduler.step()
         return rates
-
-
-def _check_name(name: str, factory: str | None) -> None:
-    if not isinstance(name, str):
-        raise invalid("scheduler", "a text", name)
-    if factory is None and name not in SHAPES:
-        near = did_you_mean(name, SHAPES)
-        raise ScheduleError(
-            f"scheduler must be one of {', '.join(SHAPES)}, but got scheduler={name!r}{near}"
-        )
-    if factory is None:
-        return
-    if name in SHAPES:
-        raise ScheduleError(
-            f"a custom schedule needs a name of its own, but {name!r} is built in; rename it"
-        )
-    if not name.isidentifier():
-        raise invalid("scheduler", "an identifier", name)
-    if not isinstance(factory, str) or not _is_factory(factory):
-        raise invalid("factory", "of the form 'module:function'", factory)
-
-
-def _is_factory(reference: str) -> bool:
-    """Whether it is `module:function` or `file.py:function`, and nothing else beside it."""
-    module, _, function = reference.rpartition(":")
-    names = (*module.split("."), function)
-    if module.endswith(".py"):
-        names = (function,) if module.isprintable() else ()
-    return bool(names) and all(n.isidentifier() and not keyword.iskeyword(n) for n in names)
-
-
-def _check_params(name: str, params: Mapping[str, Any], shape: Shape | None) -> dict[str, Value]:
-    if not isinstance(params, Mapping):
-        raise invalid("params", "a table of names and values", params)
-    if shape is None:
-        return {key: _check_passed(key, value) for key, value in sorted(params.items())}
-    known = [param.name for param in shape.params]
-    for key in params:
-        if key not in known:
-            names = f"its parameters are {', '.join(known)}" if known else "it has none"
-            near = did_you_mean(key, known)
-            raise ScheduleError(f"{name} has no parameter {key!r}; {names}{near}")
-    return {
-        param.name: param.check(params.get(param.name, param.default)) for param in shape.params
-    }
-
-
-def _check_passed(name: str, value: Any) -> Value:
-    """A value for a custom factory."""
-    if not name.isidentifier() or keyword.iskeyword(name) or name in _RESERVED:
-        raise ScheduleError(f"{name!r} cannot be the name of a custom schedule's parameter")
-    if not isinstance(value, (int, float, str)):
-        raise invalid(name, "a number or a string", value)
-    if isinstance(value, int | float) and not math.isfinite(as_number(name, +value)):
-        raise invalid(name, "finite", value)
-    return value
-
-
-def _whole(name: str, value: Any) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise invalid(name, "a whole number", value) from None
-    if number < 1 or isinstance(value, bool):
-        raise invalid(name, "at least 1", value)
-    return number
-
-
-def _horizon(total_steps: int | None, steps_per_epoch: int | None, epochs: int | None) -> int:
-    if total_steps is not None and steps_per_epoch is None and epochs is None:
-        return total_steps
-    if total_steps is None and steps_per_epoch is not None and epochs is not None:
-        return _whole("steps_per_epoch", steps_per_epoch) * _whole("epochs", epochs)
-    raise ScheduleError(
-        "the horizon must be given as total_steps, or as steps_per_epoch and epochs, but got "
-        f"{total_steps=}, {steps_per_epoch=}, {epochs=}"
-    )
 
 
 def _scaled(args: Mapping[str, Any], peaks: list[float]) -> dict[str, Any]:

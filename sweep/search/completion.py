@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from sweep.base.wording import counted
 
@@ -51,6 +51,18 @@ def enqueue(study: optuna.Study, pruned: Iterable[FrozenTrial]) -> None:
     for trial in pruned:
         carried = {k: v for k, v in trial.user_attrs.items() if k.startswith(_CARRIED)}
         study.enqueue_trial(trial.params, user_attrs={COMPLETES: trial.number, **carried})
+
+
+def next_enqueued(study: optuna.Study) -> optuna.Trial:
+    """The first of the trials that wait to train a pruned one to its end, begun.
+
+    Args:
+        study: It has such a trial; where others may be at work on its storage, call it in a turn.
+    """
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    first = next(trial._trial_id for trial in waiting if completes(trial) is not None)
+    study._storage.set_trial_state_values(first, state=TrialState.RUNNING)
+    return optuna.Trial(study, first)
 
 
 def sentence(count: int) -> str:

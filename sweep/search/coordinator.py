@@ -6,15 +6,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.base.wording import counted, duration
-from sweep.search.completion import completes
+from sweep.search.completion import completes, next_enqueued
 from sweep.search.failures import Failures
+from sweep.search.in_training import InTraining
 from sweep.search.status import Lane, Status, Tally
 from sweep.search.storage.opening import flush
 from sweep.search.storage.owners import (
@@ -23,16 +23,14 @@ from sweep.search.storage.owners import (
     SignsOfLife,
     abandoned_trials,
     claim,
+    give_back,
     in_turn,
     is_claimed,
     others_running,
 )
 from sweep.search.strategies.pruners import decision_epochs
-from sweep.search.trial_records import TRACEBACK, write_record
 from sweep.study.settings import StudyConfig
 from sweep.training.contract import EpochResult, TrialSpec
-from sweep.training.divergence import divergence
-from sweep.training.record import TrialRecord, what_diverged
 from sweep.training.specs import trial_spec
 from sweep.training.workers.dispatcher import Dispatcher, Verdict
 from sweep.training.workers.messages import Save
@@ -41,20 +39,6 @@ from sweep.training.workers.time_limit import TimeLimit
 
 _TICK_SECS = 0.2
 _LOOK_SECS = 0.5
-
-
-@dataclass
-class _Running:
-    """A trial that has been asked for and has not ended.
-
-    `reported` is the last epoch that has been reported already, by an interrupted run or before a
-    worker's death: up to there the trial has been judged, and Optuna takes no second report.
-    """
-
-    trial: optuna.Trial
-    spec: TrialSpec
-    reported: int = 0
-    curve: list[EpochResult] = field(default_factory=list)
 
 
 class Coordinator:
@@ -116,15 +100,14 @@ class Coordinator:
         self._on_note = on_note
         decisions = decision_epochs(config.pruning, config.epochs)
         self._decisions = None if decisions is None else sorted({*decisions, config.epochs})
-        self._waiting: deque[_Running] = deque()
-        self._running: dict[int, _Running] = {}
+        self._waiting: deque[InTraining] = deque()
+        self._running: dict[int, InTraining] = {}
         self._tally = Tally.of(study, self._metric)
         self._failures = Failures(len(config.space.scheduler))
         self._deadline = deadline
         self._limit = limit
         self._stop = stop
         self._signs = SignsOfLife(study, owner)
-        self._lived_at = 0.0
         self._workers = 1
         self._epochs = 0
         self._ended = 0
@@ -132,9 +115,8 @@ class Coordinator:
 
     def has_work(self) -> bool:
         """Whether the study wants any training at all."""
-        if self._resume_abandoned() or self._wants_more():
-            return True
-        return self._shared and bool(others_running(self._study, self._owner))
+        wanted = self._resume_abandoned() or self._wants_more()
+        return wanted or (self._shared and bool(others_running(self._study, self._owner)))
 
     def run(self, pool: WorkerPool) -> None:
         """Train until the total is reached, the time is up, or `stop` is set.
@@ -154,21 +136,10 @@ class Coordinator:
         self.tick(at_once=True)
 
     def _give_back(self) -> None:
-        """Let what there was no time for wait for whoever asks next, here or elsewhere.
-
-        As with an interrupted trial, its number and parameters stay, and it is trained again.
-        """
+        """Let what there was no time for be trained by whoever asks next."""
         in_flight = [*self._running.values(), *self._waiting]
-
-        def give_back() -> None:
-            for running in in_flight:
-                trial = running.trial
-                now = trial.storage.get_trial(trial._trial_id)
-                if now.state == TrialState.RUNNING and is_claimed(now, self._owner):
-                    trial.storage.set_trial_state_values(trial._trial_id, state=TrialState.WAITING)
-
-        in_turn(self._study, give_back)
         if in_flight:
+            give_back(self._study, [running.trial for running in in_flight], self._owner)
             self._on_note(
                 f"the time is up: {counted(len(in_flight), 'trial')} had not ended; the same "
                 "command trains what is left"
@@ -214,16 +185,15 @@ class Coordinator:
 
     def hear(self, result: EpochResult) -> Verdict:
         """Report a trial's epoch, and end the trial if it is over."""
-        if self._shared and self._silent_for() > SILENT_SECS / 2:
+        if self._shared and self._signs.silent_secs > SILENT_SECS / 2:
             self._show_life()  # this process was stopped, or the storage was away
         running = self._running.get(result.number)
         if running is None:  # another has taken it over
             return Verdict(over=True)
         self._epochs += 1
-        running.curve.append(result)
         self._failures.trained(result.epoch)
         try:
-            over = self._judge(running, result)
+            over = running.judge(result, self._config, self._decisions)
         except UpdateFinishedTrialError:
             self._lose(running)
             return Verdict(over=True)
@@ -255,8 +225,7 @@ class Coordinator:
         """Begin a trial's course again."""
         running = self._running.get(number)
         if running:
-            running.reported = max(running.reported, len(running.curve))
-            running.curve = []
+            running.restart()
 
     def tick(self, at_once: bool = False) -> None:
         """Now and then, write down what waits in memory and say where the sweep stands."""
@@ -266,7 +235,7 @@ class Coordinator:
         self._ticked = now
         flush(self._study)
         if self._shared:
-            if self._silent_for() > BEAT_SECS:
+            if self._signs.silent_secs > BEAT_SECS:
                 self._show_life()
             self._tally = Tally.of(self._study, self._metric)
         self._on_tick(self.status())
@@ -279,36 +248,25 @@ class Coordinator:
 
     def _ask(self, ahead: bool = False) -> bool:
         """Ask for a new trial if the study wants one and none waits; whether it was asked for."""
-        late = time.monotonic() > self._deadline
-        late = late or not self._limit.allows(self.epochs)
+        late = time.monotonic() > self._deadline or not self._limit.allows(self.epochs)
         if late or (self._waiting and not ahead):
             return False
 
-        def ask() -> _Running | None:
+        def ask() -> InTraining | None:
             if not self._wants_more():
                 return None
-            trial = self._next_trial()
+            lacks = self._tally.to_complete > 0  # one that completes a pruned one goes first
+            trial = next_enqueued(self._study) if lacks else self._study.ask()
             claim(trial, self._owner)
             return self._prepare(trial)  # drawn before another may ask: it counts what is drawn
 
         running = in_turn(self._study, ask)
-        if running is None:
-            return False
-        if completes(running.trial) is None:
-            self._tally.started += 1
-        else:
-            self._tally.to_complete -= 1
-        self._waiting.append(running)
-        return True
-
-    def _next_trial(self) -> optuna.Trial:
-        """One that completes a pruned one goes before all that wait."""
-        if not self._tally.to_complete:
-            return self._study.ask()
-        waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        first = next(trial._trial_id for trial in waiting if completes(trial) is not None)
-        self._study._storage.set_trial_state_values(first, state=TrialState.RUNNING)
-        return optuna.Trial(self._study, first)
+        if running is not None:
+            is_drawn = completes(running.trial) is None
+            self._tally.started += is_drawn
+            self._tally.to_complete -= not is_drawn
+            self._waiting.append(running)
+        return running is not None
 
     def _wants_more(self) -> bool:
         if self._shared:  # others ask too
@@ -341,17 +299,12 @@ class Coordinator:
             self._on_note(told)
         return bool(resumed)
 
-    def _silent_for(self) -> float:
-        """Seconds since our last sign of life, time in which the machine slept included."""
-        return abs(time.time() - self._lived_at)
-
     def _show_life(self) -> None:
         """Give a sign of life, let go of what others have taken, take what others have lost."""
         if not self._shared:
             return
-        was_gone = self._silent_for() > SILENT_SECS / 2
+        was_gone = self._signs.silent_secs > SILENT_SECS / 2
         self._signs.beat()
-        self._lived_at = time.time()
         if was_gone and self._running:
             trials = self._study.get_trials(deepcopy=False)
             for number, running in list(self._running.items()):
@@ -361,7 +314,7 @@ class Coordinator:
         if self._signs.silent():
             self._resume_abandoned()
 
-    def _lose(self, running: _Running) -> None:
+    def _lose(self, running: InTraining) -> None:
         """Another coordinator has taken a trial over, since it heard nothing of this one."""
         number = running.trial.number
         del self._running[number]
@@ -389,41 +342,16 @@ class Coordinator:
             self.tick()
         return bool(self._waiting)
 
-    def _prepare(self, trial: optuna.Trial) -> _Running:
+    def _prepare(self, trial: optuna.Trial) -> InTraining:
         suggestion = self._space.suggest(trial)
         before = trial.storage.get_trial(trial._trial_id).intermediate_values
         spec = trial_spec(self._config, trial.number, suggestion, completes(trial))
-        return _Running(trial, spec, reported=max(before, default=0))
-
-    def _judge(self, running: _Running, result: EpochResult) -> tuple[TrialState, str] | None:
-        """Report an epoch; how the trial ends with it, if it does, and why."""
-        diverged = what_diverged(result, self._metric)
-        if diverged:
-            return TrialState.PRUNED, divergence(result.epoch, diverged)
-        is_new = result.epoch > running.reported
-        if is_new:
-            averaged = result.averaged_val_mse
-            if averaged is None or self._config.pruner.signal == "raw":
-                running.trial.report(result.val_mse, result.epoch)
-            else:
-                running.trial.report(averaged, result.epoch)
-        if result.epoch >= self._config.epochs:
-            return TrialState.COMPLETE, ""
-        may_end = self._decisions is None or result.epoch in self._decisions
-        may_end = may_end and completes(running.trial) is None
-        if is_new and may_end and running.trial.should_prune():
-            name = self._config.pruning.name
-            return TrialState.PRUNED, f"pruned at epoch {result.epoch} by {name}"
-        return None
+        return InTraining(trial, spec, reported=max(before, default=0))
 
     def _end(
-        self, running: _Running, state: TrialState, reason: str, traceback: str = ""
+        self, running: InTraining, state: TrialState, reason: str, traceback: str = ""
     ) -> FrozenTrial | None:
         """End a trial; None if it is another's by now."""
-        record = TrialRecord.from_curve(running.spec.seed, running.curve, reason)
-        objective = self._config.objective
-        complete = state == TrialState.COMPLETE
-        value = record.val_mse(objective, self._metric) if complete else None
 
         def end() -> FrozenTrial | None:
             trial = running.trial
@@ -433,12 +361,7 @@ class Coordinator:
                     return None
                 if now.state.is_finished():  # the answer to an earlier attempt was lost
                     return now
-            write_record(trial, record, objective, self._variance, self._metric)
-            if running.curve and running.curve[-1].total_steps:
-                trial.set_user_attr("total_steps", running.curve[-1].total_steps)
-            if traceback:
-                trial.set_user_attr(TRACEBACK, traceback)
-            return self._study.tell(trial, value, state)
+            return running.tell(self._study, self._config, self._variance, state, reason, traceback)
 
         frozen = in_turn(self._study, end) if self._shared else end()
         if frozen is None:
@@ -456,6 +379,7 @@ class Coordinator:
     def status(self) -> Status:
         """Where the sweep stands."""
         elapsed = time.monotonic() - self._started
+        expected = elapsed / self._ended * self._trials_left() if self._ended else None
         return Status(
             total=self._total,
             completed=self._tally.completed,
@@ -466,7 +390,7 @@ class Coordinator:
             best=self._tally.best,
             epochs=self._epochs,
             elapsed_secs=elapsed,
-            remaining_secs=self._remaining_secs(elapsed),
+            remaining_secs=self._limit.cut(expected, self._deadline),
             lanes=tuple(
                 Lane(number, running.spec.schedule.scheduler, len(running.curve))
                 for number, running in sorted(self._running.items())
@@ -474,12 +398,3 @@ class Coordinator:
             course=self._tally.course,
             families=dict(self._tally.families),
         )
-
-    def _remaining_secs(self, elapsed: float) -> float | None:
-        """About how long the trials that are left will take, but no longer than there is time."""
-        known = elapsed / self._ended * self._trials_left() if self._ended else None
-        if not self._limit.is_set:
-            return known
-        for_drawing = self._deadline - time.monotonic()
-        left = for_drawing if for_drawing > 0 else self._limit.left_secs
-        return left if known is None else min(known, left)

@@ -10,7 +10,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.search.completion import completes, standing_for_themselves
-from sweep.search.divergence import has_diverged
+from sweep.search.trials import has_diverged
 from sweep.study.metric import MSE, Metric
 
 

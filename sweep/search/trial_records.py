@@ -8,11 +8,12 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from sweep.study.metric import MSE, Metric
-from sweep.study.settings import Objective
+from sweep.study.sections import Objective
 from sweep.training.record import TrialRecord, json_number
 
 TRACEBACK = "traceback"
 """Of a trial that raised, in its attributes."""
+
 _CURVE = "sweep:curve"
 
 

@@ -8,9 +8,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.schedules.schedule import Schedule
 from sweep.search.completion import standing_for_themselves
-from sweep.search.divergence import has_diverged
 from sweep.study.metric import MSE, Metric
 from sweep.study.space import Space, Suggestion
+from sweep.training.divergence import is_divergence
 
 
 def suggestion_of(trial: FrozenTrial, space: Space) -> Suggestion:
@@ -59,3 +59,8 @@ def standing(trials: Sequence[FrozenTrial], metric: Metric = MSE) -> list[Frozen
 def value_of(trial: FrozenTrial) -> float | None:
     """What a trial came to; None for one that was stopped early: its last report is no value."""
     return trial.value if trial.state == TrialState.COMPLETE else None
+
+
+def has_diverged(trial: FrozenTrial) -> bool:
+    """Whether a trial was stopped because a loss or gradient was not finite."""
+    return is_divergence(str(trial.user_attrs.get("reason", "")))

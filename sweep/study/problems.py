@@ -197,6 +197,7 @@ _TYPES = {
     "model_type": "a table",
     "too_short": "at least one entry",
 }
+
 _EXPECTED = {
     "optimizer.batch_size": 'a whole number of at least 1, or "full"',
     "optimizer.betas": "two numbers of at least 0 and below 1",
@@ -206,6 +207,7 @@ _EXPECTED = {
     "pruner": "a name or a table",
 }
 """Keys whose values take several forms; pydantic has an error for each of them."""
+
 _PATTERNS = {
     "device": "expected auto, cpu, cuda or cuda:<number>",
     "metric": "expected a letter, then letters, digits and _, in parts that / . - or @ join",

@@ -13,10 +13,12 @@ AUDIT = "audit.csv"
 REPORT = "report.html"
 ARTIFACTS = "artifacts"
 """A folder of files for optuna-dashboard."""
+
 FILES = (
     *(RESULTS, EPOCHS, BEST_SCHEDULE, BEST_CODE, BEST_MODEL, PREDICTIONS, CONFIRM, AUDIT),
     REPORT,
 )
 """All of them, but the settings and the storage."""
+
 CHECKPOINTS = "checkpoints"
 """A folder: the states of trials in flight, where a loop of the user's own yields them."""

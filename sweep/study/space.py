@@ -6,17 +6,28 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from sweep.schedules.schedule import SHAPES, Schedule
 
-if TYPE_CHECKING:  # a worker reads settings, and has no need of optuna
-    from optuna.trial import BaseTrial
-
 Value = float | int | str
 """A parameter's value."""
+
+
+class Asked(Protocol):
+    """What is asked for a trial's parameters, as one of Optuna's is."""
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool) -> float:
+        """A number."""
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool) -> int:
+        """A whole number."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[str]) -> Any:
+        """One of several words."""
+
 
 UNUSED = {"decay": 1.0, "warmup": 0.0}
 """What a schedule has of a shared dimension that it makes no use of."""
@@ -164,7 +175,7 @@ class Space:
     own: Mapping[str, Dimension] = field(default_factory=dict)
     factories: Mapping[str, str] = field(default_factory=dict)
 
-    def suggest(self, trial: BaseTrial) -> Suggestion:
+    def suggest(self, trial: Asked) -> Suggestion:
         """Ask Optuna for the parameters that are not fixed; return what to train with."""
 
         def ask(name: str, dimension: Dimension) -> Value:

@@ -11,7 +11,7 @@ from torch import nn
 from sweep.base.errors import InputError, ModelError, ScheduleError
 from sweep.data.dataset import Dataset
 from sweep.schedules.schedule import Schedule
-from sweep.study.settings import ModelConfig
+from sweep.study.sections import ModelConfig
 from sweep.training.contract import (
     Engine,
     EngineName,

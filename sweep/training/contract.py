@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from sweep.schedules.schedule import Schedule
 from sweep.study.metric import Metric
-from sweep.study.settings import Objective, StudyConfig
+from sweep.study.sections import Objective
+from sweep.study.settings import StudyConfig
 
 if TYPE_CHECKING:  # a coordinator imports this module, and has no need of torch
     from torch import Tensor, nn

@@ -18,7 +18,7 @@ from sweep.base.wording import listed
 from sweep.training.generators import seeded
 
 if TYPE_CHECKING:
-    from sweep.study.settings import ModelConfig
+    from sweep.study.sections import ModelConfig
 
 # Names under which a user's class may take its number of inputs.
 FEATURE_ARGUMENTS = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweep.study.metric import MSE, Metric
-from sweep.study.settings import Objective
+from sweep.study.sections import Objective
 from sweep.training.contract import EpochResult
 
 CURVE_COLUMNS = (

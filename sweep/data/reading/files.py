@@ -19,7 +19,7 @@ from sweep.base.wording import listed
 from sweep.data.reading.text import ReadTable, frame_of_texts, read_text_table
 
 if TYPE_CHECKING:
-    from sweep.study.settings import DataConfig
+    from sweep.study.sections import DataConfig
 
 TEXT = {".csv": ",", ".tsv": "\t", ".txt": ","}
 """The endings of text tables, and the separator that each stands for."""

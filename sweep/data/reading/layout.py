@@ -15,7 +15,7 @@ from sweep.base.wording import listed
 from sweep.data.reading.number_columns import MISSING
 
 if TYPE_CHECKING:
-    from sweep.study.settings import DataConfig
+    from sweep.study.sections import DataConfig
 
 BLANKS = " "
 """The separator that stands for one or more blanks."""

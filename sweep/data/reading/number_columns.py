@@ -29,7 +29,7 @@ from sweep.data.reading.number_convention import (
 )
 
 if TYPE_CHECKING:
-    from sweep.study.settings import DataConfig
+    from sweep.study.sections import DataConfig
 
 _MOST = 0.9
 """A column of so many numbers is one of numbers; its other cells are mistakes."""
@@ -57,6 +57,7 @@ _CURRENCY = (
     "(?:[A-Z]{0,3}[$\u00a2-\u00a5\u20a0-\u20c0\uffe5]"
     "|USD|EUR|GBP|CHF|JPY|CNY|RMB|INR|AUD|CAD|SEK|NOK|DKK|PLN|Rs)"
 )
+
 _QUOTES = "'\u2019"
 _GAP = rf"[{BLANKS}]*"
 _UNIT = r"[^\d\s.,+:/'()#*_;|\-][^\s:();|]{0,11}"
@@ -65,6 +66,7 @@ _WITH_UNIT = re.compile(
     rf"(?P<sign>[+-]?){_GAP}(?P<before>(?:{_CURRENCY})?){_GAP}(?P<number>[+-]?{_CORE})"
     rf"{_GAP}(?P<after>(?:{_UNIT})?)"
 )
+
 _LOOKS_LIKE = rf"^[+-]?(?:\d|[.,]\d)[\d.,]*{_EXPONENT}$"
 
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    from sweep.study.settings import DataConfig
+    from sweep.study.sections import DataConfig
 
 Texts: TypeAlias = pa.Array
 """Texts, null where a cell is missing."""

@@ -27,7 +27,7 @@ from sweep.data.reading.number_columns import read_columns
 from sweep.data.reading.number_convention import Convention
 
 if TYPE_CHECKING:
-    from sweep.study.settings import DataConfig
+    from sweep.study.sections import DataConfig
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from sweep.study.results_folder import ARTIFACTS, BEST_CODE, RESULTS
 _OF_STUDY, _OF_TRIAL = "artifacts:", "dashboard:artifacts:{}:"
 """How optuna-dashboard finds artifacts among a study's attributes. A trial's own attributes, which
 `optuna.artifacts` writes to, can no longer be changed once it has ended."""
+
 _TEXTS = {".py": "text/x-python", ".csv": "text/csv"}
 """The types that not every system knows."""
 

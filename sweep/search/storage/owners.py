@@ -8,7 +8,7 @@ import time
 import uuid
 import zlib
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -95,6 +95,22 @@ def abandoned_trials(
     return [optuna.Trial(study, t._trial_id) for t in _running(study) if is_abandoned(t)]
 
 
+def give_back(study: optuna.Study, trials: Iterable[optuna.Trial], owner: str) -> None:
+    """Let trials in training wait for whoever asks next, here or elsewhere.
+
+    As with an interrupted trial, their numbers and parameters stay, and they are trained again.
+    """
+    unfinished = list(trials)
+
+    def give() -> None:
+        for trial in unfinished:
+            now = trial.storage.get_trial(trial._trial_id)
+            if now.state == TrialState.RUNNING and is_claimed(now, owner):
+                trial.storage.set_trial_state_values(trial._trial_id, state=TrialState.WAITING)
+
+    in_turn(study, give)
+
+
 def others_running(study: optuna.Study, owner: str) -> Counter[str]:
     """How many trials each other owner has in training."""
     trials = _running(study)
@@ -120,6 +136,7 @@ class SignsOfLife:
         self._study, self._owner = study, owner
         self._run = uuid.uuid4().hex
         self._beats = 0
+        self._beat_at = 0.0
         self._seen: dict[str, _Seen] = {}
 
     def beat(self) -> None:
@@ -128,6 +145,12 @@ class SignsOfLife:
         value = f"{self._run}-{self._beats}"
         key = _BEAT + hashlib.sha256(self._owner.encode()).hexdigest()[:16]
         self._study._storage.set_study_system_attr(self._study._study_id, key, value)
+        self._beat_at = time.time()
+
+    @property
+    def silent_secs(self) -> float:
+        """Seconds since our own last one, time in which the machine slept included."""
+        return abs(time.time() - self._beat_at)
 
     def look(self) -> None:
         """See what the others have written."""

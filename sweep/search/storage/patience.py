@@ -12,19 +12,16 @@ from typing import Any, TypeVar
 
 import optuna
 from filelock import FileLock, Timeout
-from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import (
-    DBAPIError,
-    InterfaceError,
     OperationalError,
-    PendingRollbackError,
     SQLAlchemyError,
 )
 
 from sweep.base.errors import InterruptedSweep, StorageError
 from sweep.base.wording import duration
+from sweep.search.storage.passing import may_pass
 from sweep.search.storage.urls import reason_of, without_password
 
 AWAY_SECS = 300.0
@@ -41,7 +38,6 @@ _STOP_SECS = 2.0
 """How long an answer may take after Ctrl-C."""
 _TURN_SECS = 5
 """After so many seconds of waiting for its turn a process looks who holds it, and asks anew."""
-
 _CONNECT = {
     "connect_timeout": 10,
     "keepalives_idle": 10,
@@ -59,9 +55,6 @@ _SESSION = {
     "tcp_keepalives_count": "3",
 }
 """What the server is told of each connection; one that it does not know is left out."""
-_PASSING = ("08", "57", "40", "53300", "55P03", "25P03")
-"""How the codes of PostgreSQL begin for what another try may mend: the connection, a server that
-stops or starts, a cancelled statement, a deadlock, too many connections, a lock, an idle end."""
 _HOLDER = (
     "SELECT a.application_name, extract(epoch FROM clock_timestamp() - a.xact_start) "
     "FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' "
@@ -77,7 +70,6 @@ _REPEATED = (
 )
 """What Optuna's cache calls on a database. Creating and ending a trial are no danger: on a server
 they belong to a turn, which is repeated as a whole, and SQLite says at once that it did nothing."""
-
 T = TypeVar("T")
 
 
@@ -186,7 +178,7 @@ class PatientStorage(RDBStorage):
                         f"{shown}: {held}; the same command goes on once it is free"
                     ) from None
             except Exception as problem:
-                if not _may_pass(problem):
+                if not may_pass(problem):
                     raise
                 reason = reason_of(problem, self.url)
                 limit = duration(patience.away_secs)
@@ -299,22 +291,6 @@ def _take(lock: FileLock) -> None:
         lock.acquire(timeout=1)
     except Timeout:
         raise Held(f"another run holds {lock.lock_file}") from None
-
-
-def _may_pass(problem: BaseException | None) -> bool:
-    """Whether the same may succeed if it is tried again."""
-    if isinstance(problem, StorageInternalError):
-        problem = problem.__cause__
-    if isinstance(problem, PendingRollbackError):  # what follows on a lost connection
-        return True
-    if not isinstance(problem, DBAPIError):
-        return False
-    code = getattr(problem.orig, "sqlstate", None)
-    if problem.connection_invalidated or (code and code.startswith(_PASSING)):
-        return True
-    if type(problem.orig).__module__.startswith("psycopg"):
-        return code is None and isinstance(problem, OperationalError | InterfaceError)
-    return "database is locked" in str(problem.orig)
 
 
 @contextmanager

@@ -20,8 +20,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.search.completion import completes
-from sweep.search.divergence import has_diverged
 from sweep.search.strategies.parzen import Floats, ParzenEstimator, recommended
+from sweep.search.trials import has_diverged
 from sweep.study.space import Choice, Dimension, Space, Value
 
 MOST_FIRST = 5

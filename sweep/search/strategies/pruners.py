@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from sweep.base.errors import StudyFileError
 from sweep.search.strategies.arguments import build
 from sweep.search.strategies.halving import HalvingPruner
-from sweep.study.settings import PrunerConfig
+from sweep.study.sections import PrunerConfig
 
 HALVING: Mapping[str, tuple[tuple[Fraction, float], ...]] = MappingProxyType(
     {

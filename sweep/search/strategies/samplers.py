@@ -14,7 +14,8 @@ from sweep.base.errors import StudyFileError
 from sweep.base.wording import counted, verb
 from sweep.search.strategies.arguments import build
 from sweep.search.strategies.family_sampler import FamilyPlan, FamilySampler
-from sweep.study.settings import SamplerConfig, StudyConfig
+from sweep.study.sections import SamplerConfig
+from sweep.study.settings import StudyConfig
 from sweep.study.space import Value
 
 GRID_POINTS = 3

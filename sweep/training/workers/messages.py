@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.data.dataset import Array, Dataset
 from sweep.schedules.schedule import Schedule
-from sweep.study.settings import ModelConfig, StudyConfig
+from sweep.study.sections import ModelConfig
+from sweep.study.settings import StudyConfig
 from sweep.training.contract import (
     EngineName,
     EpochResult,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:  # the coordinator's side starts without torch
 
 ANSWER_SECS = 0.1
 """A worker that has trained so long answers, however many epochs it was told to train."""
+
 NOMINAL_STEPS = 1000
 """The horizon that a schedule is tried over where only a training loop knows the real one."""
 

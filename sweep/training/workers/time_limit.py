@@ -89,3 +89,16 @@ class TimeLimit:
             return 0
         secs = statistics.median(self._alone_secs) if self._alone_secs else usual_secs
         return workers * math.floor(self.left_secs / (epochs * secs)) if secs else None
+
+    def cut(self, expected_secs: float | None, deadline: float) -> float | None:
+        """What is expected to take so many seconds, but no longer than there is time.
+
+        Args:
+            expected_secs: None where it is not known.
+            deadline: When to begin nothing more, before the limit, as the clock has it.
+        """
+        if not self.is_set:
+            return expected_secs
+        until_deadline = deadline - self._clock()
+        left = until_deadline if until_deadline > 0 else self.left_secs
+        return left if expected_secs is None else min(expected_secs, left)

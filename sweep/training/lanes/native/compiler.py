@@ -20,6 +20,7 @@ from sweep.training.lanes.native.program_cache import kept_program, made_cache_f
 FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared")
 PROCESSORS: tuple[tuple[str, ...], ...] = (("-march=native",), ("-mcpu=native",), ())
 """Flags for this processor's vectors, in the order in which they are tried."""
+
 _COMPILE_SECS = 60
 """After which a compiler hangs; it takes about two."""
 

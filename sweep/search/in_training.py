@@ -1,0 +1,97 @@
+"""A trial that has been asked for and has not ended: its epochs, and whether and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.search.completion import completes
+from sweep.search.trial_records import TRACEBACK, write_record
+from sweep.study.settings import StudyConfig
+from sweep.training.contract import EpochResult, TrialSpec
+from sweep.training.divergence import divergence
+from sweep.training.record import TrialRecord, what_diverged
+
+
+@dataclass
+class InTraining:
+    """A trial in training.
+
+    `reported` is the last epoch that has been reported already, by an interrupted run or before a
+    worker's death: up to there the trial has been judged, and Optuna takes no second report.
+    """
+
+    trial: optuna.Trial
+    spec: TrialSpec
+    reported: int = 0
+    curve: list[EpochResult] = field(default_factory=list)
+
+    def judge(
+        self, result: EpochResult, config: StudyConfig, decisions: Collection[int] | None
+    ) -> tuple[TrialState, str] | None:
+        """Report an epoch.
+
+        Args:
+            result: The epoch.
+            config: The study's settings.
+            decisions: The epochs after which the pruner is asked; None for all.
+
+        Returns:
+            How the trial ends with it, if it does, and why.
+        """
+        self.curve.append(result)
+        diverged = what_diverged(result, config.measure)
+        if diverged:
+            return TrialState.PRUNED, divergence(result.epoch, diverged)
+        is_new = result.epoch > self.reported
+        if is_new:
+            averaged = result.averaged_val_mse
+            if averaged is None or config.pruner.signal == "raw":
+                self.trial.report(result.val_mse, result.epoch)
+            else:
+                self.trial.report(averaged, result.epoch)
+        if result.epoch >= config.epochs:
+            return TrialState.COMPLETE, ""
+        may_end = decisions is None or result.epoch in decisions
+        may_end = may_end and completes(self.trial) is None
+        if is_new and may_end and self.trial.should_prune():
+            name = config.pruning.name
+            return TrialState.PRUNED, f"pruned at epoch {result.epoch} by {name}"
+        return None
+
+    def tell(
+        self,
+        study: optuna.Study,
+        config: StudyConfig,
+        variance: float,
+        state: TrialState,
+        reason: str,
+        traceback: str = "",
+    ) -> FrozenTrial:
+        """End the trial in the storage, with its record.
+
+        Args:
+            study: Whose.
+            config: The study's settings.
+            variance: Of the validation target, in the unit of the MSE; 0 where there is none.
+            state: How it has ended.
+            reason: Why, if it has not completed.
+            traceback: Of what it raised.
+        """
+        record = TrialRecord.from_curve(self.spec.seed, self.curve, reason)
+        write_record(self.trial, record, config.objective, variance, config.measure)
+        if self.curve and self.curve[-1].total_steps:
+            self.trial.set_user_attr("total_steps", self.curve[-1].total_steps)
+        if traceback:
+            self.trial.set_user_attr(TRACEBACK, traceback)
+        complete = state == TrialState.COMPLETE
+        value = record.val_mse(config.objective, config.measure) if complete else None
+        return study.tell(self.trial, value, state)
+
+    def restart(self) -> None:
+        """Begin the course again."""
+        self.reported = max(self.reported, len(self.curve))
+        self.curve = []
