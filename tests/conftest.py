@@ -7,51 +7,13 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
 
 import pandas as pd
 import pytest
-
-PASSWORD = "s3c/r@t:w rd"
-"""Every character that a URL must escape, and that a careless pattern trips over."""
-
-
-@dataclass(frozen=True)
-class PostgreSQL:
-    """A server of our own on 127.0.0.1."""
-
-    port: int
-    call: Callable[..., None]
-
-    def restart(self, away_secs: float = 0.0) -> None:
-        """End it as a crash does, and start it again after a while."""
-        self.call("pg_ctl", "-m", "immediate", "stop")
-        time.sleep(away_secs)
-        self.start()
-
-    def start(self) -> None:
-        """Start it."""
-        folder = Path(self.call.keywords["folder"])  # type: ignore[attr-defined]
-        options = f"-p {self.port} -h 127.0.0.1 -k {folder} -c fsync=off"
-        self.call("pg_ctl", "-w", "-l", str(folder / "data" / "server.log"), "-o", options, "start")
-
-    def url(self, database: str) -> str:
-        return f"postgresql://sweep:{quote(PASSWORD, safe='')}@127.0.0.1:{self.port}/{database}"
-
-    def new_database(self, name: str) -> str:
-        """Create a database; its URL, password included."""
-        import psycopg
-
-        place = {"host": "127.0.0.1", "port": self.port, "user": "sweep", "password": PASSWORD}
-        with psycopg.connect(dbname="postgres", autocommit=True, **place) as connection:  # type: ignore[arg-type]
-            connection.execute(f"CREATE DATABASE {name}".encode())
-        return self.url(name)
+from support import HOSTILE, PASSWORD, PostgreSQL, sweep
 
 
 def _postgresql_binaries() -> Path | None:
@@ -99,13 +61,6 @@ def postgresql() -> Iterator[PostgreSQL]:
         shutil.rmtree(folder)
 
 
-def sweep(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own."""
-    command = [sys.executable, "-m", "sweep", *map(str, arguments)]
-    environment = os.environ | {"COLUMNS": "100"}
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment)
-
-
 @pytest.fixture(scope="session")
 def tiny_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results folder of a real sweep: `diabetes`, 3 trials of 2 epochs, none pruned."""
@@ -124,10 +79,6 @@ def searched_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = sweep("run", "order_pre", *options, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder / "studies" / "order_pre"
-
-
-HOSTILE = "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=1>"
-"""What a name must never do to a page."""
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import sweep
+from support import sweep
 
 from sweep.runs.library import load_study
 from sweep.search.trials import schedule_of

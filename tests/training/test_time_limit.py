@@ -9,7 +9,7 @@ from time import monotonic
 
 import pytest
 from optuna.trial import TrialState
-from test_dispatch import Pool, Source
+from training.test_dispatcher import Pool, Source
 
 from sweep.base.errors import TrainingError
 from sweep.runs.listener import Listener

@@ -13,7 +13,7 @@ import optuna
 import pandas as pd
 import pytest
 import torch
-from conftest import sweep
+from support import sweep
 from torch import Tensor, nn
 
 from sweep.base.errors import ScheduleError

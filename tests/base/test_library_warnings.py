@@ -12,7 +12,7 @@ from textwrap import dedent
 import numpy as np
 import optuna
 import pytest
-from conftest import sweep
+from support import sweep
 
 from sweep.base.library_warnings import hidden_library_warnings, is_of_library
 

@@ -18,10 +18,10 @@ from urllib.parse import quote
 import optuna
 import pandas as pd
 import pytest
-from conftest import PASSWORD, PostgreSQL, sweep
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sqlalchemy import create_engine, inspect
+from support import PASSWORD, PostgreSQL, sweep
 
 from sweep.base.errors import StorageError, StudyBusyError
 from sweep.search.storage.journal import repair_journal

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import optuna
 import pytest
-from conftest import PostgreSQL, sweep
 from optuna_dashboard import get_note, save_note
+from support import PostgreSQL, sweep
 
 from sweep.report.dashboard.note import is_ours, write_note
 from sweep.report.dashboard.running_note import RunningNote, running_note

@@ -17,11 +17,11 @@ from typing import Any
 import optuna
 import psycopg
 import pytest
-from conftest import PASSWORD, PostgreSQL
 from optuna.trial import FrozenTrial
-from test_run import Notes
-from test_run import sweep as run
-from test_storage import closed_later, new_study, other_process
+from runs.test_run import Notes
+from runs.test_run import sweep as run
+from search.test_storage import closed_later, new_study, other_process
+from support import PASSWORD, PostgreSQL
 
 from sweep.search import coordinator
 from sweep.search.storage import owners

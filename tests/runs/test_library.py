@@ -11,12 +11,13 @@ from textwrap import dedent
 import optuna
 import pandas as pd
 import pytest
+from support import ROOT
 
 import sweep
 from sweep.base.errors import InputError, StudyFileError
 from sweep.runs.library import reference_to
 
-PAGE = Path(__file__).parent.parent / "docs" / "library.md"
+PAGE = ROOT / "docs" / "library.md"
 
 
 def run(file: str, cwd: Path) -> subprocess.CompletedProcess[str]:

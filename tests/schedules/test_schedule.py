@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support import ROOT
 from torch.optim import Optimizer, lr_scheduler
 
 from sweep.base.errors import ScheduleError
@@ -565,7 +566,7 @@ def test_names_stand_in_their_order() -> None:
 def test_torch_is_not_imported() -> None:
     code = "import sys, sweep.schedules.schedule as s; s.Schedule('cosine', 1).rates(9); "
     code += "sys.exit('torch' in sys.modules)"
-    root = Path(__file__).parents[1]
+    root = ROOT
     assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0
 
 

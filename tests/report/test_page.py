@@ -17,10 +17,10 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
-from conftest import HOSTILE
 from optuna.trial import TrialState
 from PIL import Image
-from test_report import CONFIG, EPOCHS, add, new_study, params
+from report.test_tables import CONFIG, EPOCHS, add, new_study, params
+from support import HOSTILE
 
 from sweep.base.errors import InputError
 from sweep.report.figures.all import pictures

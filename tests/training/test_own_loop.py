@@ -19,8 +19,8 @@ import optuna
 import pandas as pd
 import pytest
 import torch
-from conftest import sweep
 from optuna_dashboard import get_note
+from support import sweep
 
 from sweep.base.errors import InputError
 from sweep.schedules.schedule import SHAPES, Schedule

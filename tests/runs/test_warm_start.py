@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 import pandas as pd
 import pytest
-from conftest import sweep
+from support import sweep
 
 from sweep.report.carried_over import carried_over
 from sweep.report.summary import summarise

@@ -8,7 +8,7 @@ from textwrap import dedent
 
 import pandas as pd
 import pytest
-from conftest import PostgreSQL, sweep
+from support import PostgreSQL, sweep
 
 from sweep.base.errors import StudyFileError
 from sweep.runs.library import run_study

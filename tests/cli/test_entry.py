@@ -15,14 +15,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import typer.main
-from conftest import sweep as sweep_process
+from support import ROOT
+from support import sweep as sweep_process
 
 from sweep import __version__
 from sweep.base.errors import InputError
 from sweep.cli import app, main
 from sweep.schedules.schedule import SHAPES
 
-README = Path(__file__).parent.parent / "README.md"
+README = ROOT / "README.md"
 COMMANDS = [
     "run",
     "check",
@@ -81,7 +82,9 @@ class TestHelp:
     @pytest.mark.parametrize("command", COMMANDS)
     def test_a_command_stands_in_the_file_of_its_name(self, command: str) -> None:
         function = typer.main.get_command(app).commands[command].callback  # type: ignore[attr-defined]
-        assert inspect.unwrap(function).__module__ == f"sweep.cli.{command.replace('-', '_')}"
+        assert (
+            inspect.unwrap(function).__module__ == f"sweep.cli.commands.{command.replace('-', '_')}"
+        )
 
     @pytest.mark.parametrize("command", COMMANDS)
     def test_every_command_has_an_example(self, sweep: Sweep, command: str) -> None:

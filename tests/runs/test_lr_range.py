@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import sweep
 from rich.console import Console
+from support import sweep
 
 from sweep.base.errors import InputError, TrainingError
 from sweep.cli.lr_range_chart import lr_range_report

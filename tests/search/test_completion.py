@@ -9,8 +9,8 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
-from conftest import PostgreSQL
 from optuna.trial import FrozenTrial, TrialState
+from support import PostgreSQL
 
 from sweep.confirm.candidates import chosen
 from sweep.report.dashboard.running_note import running_note

@@ -8,8 +8,8 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from conftest import sweep
 from optuna_dashboard import get_note
+from support import sweep
 
 from sweep.search.storage.opening import load_study
 

@@ -14,9 +14,9 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
-from conftest import sweep
 from rich.console import Console
 from scipy import stats
+from support import sweep
 
 from sweep.base.errors import InputError
 from sweep.report.comparison import Comparison, Difference, compare

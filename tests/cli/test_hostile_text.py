@@ -17,8 +17,8 @@ from typing import Any
 import optuna
 import pandas as pd
 import pytest
-from conftest import sweep
 from optuna_dashboard import get_note
+from support import sweep
 
 from sweep.base.csv_cells import cell, frame_from_csv, frame_to_csv, value_of_cell
 from sweep.base.errors import InputError, ScheduleError

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from support import ROOT
 
 from sweep.base.errors import DataError
 from sweep.data.dataset import Dataset
@@ -81,7 +82,7 @@ def test_study_seed_decides_the_split_and_not_the_data() -> None:
 
 def test_importing_the_data_module_does_not_import_torch() -> None:
     code = "import sys, sweep.data.load; sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
 class TestColumns:

@@ -1,0 +1,61 @@
+"""What tests of several packages use: the command line, a PostgreSQL server, hostile names."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+ROOT = Path(__file__).parent.parent
+"""The project's folder."""
+
+PASSWORD = "s3c/r@t:w rd"
+"""Every character that a URL must escape, and that a careless pattern trips over."""
+
+
+@dataclass(frozen=True)
+class PostgreSQL:
+    """A server of our own on 127.0.0.1."""
+
+    port: int
+    call: Callable[..., None]
+
+    def restart(self, away_secs: float = 0.0) -> None:
+        """End it as a crash does, and start it again after a while."""
+        self.call("pg_ctl", "-m", "immediate", "stop")
+        time.sleep(away_secs)
+        self.start()
+
+    def start(self) -> None:
+        """Start it."""
+        folder = Path(self.call.keywords["folder"])  # type: ignore[attr-defined]
+        options = f"-p {self.port} -h 127.0.0.1 -k {folder} -c fsync=off"
+        self.call("pg_ctl", "-w", "-l", str(folder / "data" / "server.log"), "-o", options, "start")
+
+    def url(self, database: str) -> str:
+        return f"postgresql://sweep:{quote(PASSWORD, safe='')}@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self, name: str) -> str:
+        """Create a database; its URL, password included."""
+        import psycopg
+
+        place = {"host": "127.0.0.1", "port": self.port, "user": "sweep", "password": PASSWORD}
+        with psycopg.connect(dbname="postgres", autocommit=True, **place) as connection:  # type: ignore[arg-type]
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return self.url(name)
+
+
+HOSTILE = "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=1>"
+"""What a name must never do to a page."""
+
+
+def sweep(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    command = [sys.executable, "-m", "sweep", *map(str, arguments)]
+    environment = os.environ | {"COLUMNS": "100"}
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment)
