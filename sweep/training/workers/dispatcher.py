@@ -131,10 +131,9 @@ class Dispatcher:
             for index in sorted(self._pool.idle):
                 self._give(index, Orders())
             self._source.tick()
+            # Once the time is up, a worker that has not started yet is not waited for.
             expected = self._pool.lanes if self._limit.is_over else self._running
-            if self._pool.idle.issuperset(
-                expected
-            ):  # who has not started by then is not waited for
+            if self._pool.idle.issuperset(expected):
                 return
 
     def _hear(self, index: int, answer: Answer) -> Orders:
