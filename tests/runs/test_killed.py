@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
+from sweep.search.completion import drawn
 from sweep.search.storage.opening import load_study
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads processes from /proc")
@@ -144,15 +145,15 @@ def test_twenty_kills_lose_nothing(folder: Path) -> None:
     output, _ = process.communicate(timeout=200)
     assert process.returncode == 0, output
     wait_until_gone(process.pid)
-    assert slowest < first_start + 3.0
+    assert slowest < first_start + 20  # Optuna would wait 30 s for what a killed one has locked
 
     study = load_study("diabetes", str(journal))
     trials = study.get_trials(deepcopy=False)
     assert done.items() <= {t.number: t.value for t in trials}.items()
-    assert [t.number for t in trials] == list(range(TRIALS))
+    assert len(drawn(trials)) == TRIALS
     assert all(t.state.is_finished() for t in trials)
     results = pd.read_csv(journal.parent / "results.csv")
-    assert sorted(results["number"]) == list(range(TRIALS))
+    assert sorted(results["number"]) == [trial.number for trial in trials]
     failed = [t for t in trials if t.state == TrialState.FAIL]
     assert all("its worker was killed by SIGKILL" in t.user_attrs["reason"] for t in failed)
     for line in journal.read_text().splitlines():
@@ -168,7 +169,7 @@ def test_a_dead_worker_costs_one_retry(folder: Path) -> None:
     assert process.returncode == 0, output
     assert "was killed by SIGKILL; the trial is retried" in output
     results = pd.read_csv(journal.parent / "results.csv")
-    assert len(results) == 60
+    assert results["completes"].isna().sum() == 60
     assert "FAIL" not in set(results["state"])
 
 
@@ -191,7 +192,7 @@ def test_an_interrupted_sweep_says_so_and_goes_on(folder: Path, number: signal.S
     output, _ = process.communicate(timeout=200)
     assert process.returncode == 0, output
     results = pd.read_csv(journal.parent / "results.csv")
-    assert sorted(results["number"]) == list(range(120))
+    assert results["completes"].isna().sum() == 120
     both = saved.merge(results, on="number", suffixes=("", "_now"))
     pd.testing.assert_series_equal(both["val_mse"], both["val_mse_now"], check_names=False)
 
