@@ -411,7 +411,7 @@ def test_a_timeout_too_short_for_any_trial(tmp_path: Path) -> None:
 
 
 def test_a_timeout_starts_no_further_trial(tmp_path: Path) -> None:
-    study, *_ = sweep(tmp_path, trials=100_000, epochs=1, timeout=10)
+    study, *_ = sweep(tmp_path, trials=100_000, epochs=1, timeout=20)
     assert study.best_trials
     assert sum(trial.state.is_finished() for trial in study.trials) < 100_000
     states = {trial.state for trial in study.trials}
