@@ -7,12 +7,10 @@ from pathlib import Path
 import optuna
 
 from sweep.base.errors import InterruptedSweep, StudyChangedError
-from sweep.base.user_code import look_in
+from sweep.base.signals import stopping_on_signals
 from sweep.confirm.audit import Audit, audit
-from sweep.runs.beginning import load_data
 from sweep.runs.listener import Listener
-from sweep.runs.run import worker_pool
-from sweep.runs.signals import stopping_on_signals
+from sweep.runs.run import prepare, worker_pool
 from sweep.search.context import Sweep
 from sweep.search.storage.opening import (
     ROWS,
@@ -20,7 +18,6 @@ from sweep.search.storage.opening import (
 )
 from sweep.study.locations import SAVED_STUDY, Location
 from sweep.study.settings import StudyConfig
-from sweep.training.workers.pool import preload
 
 
 def run_audit(
@@ -39,10 +36,8 @@ def run_audit(
         InputError: Nothing was pruned, or the data is not what the study was trained on.
         InterruptedSweep: SIGINT or SIGTERM.
     """
-    preload()
     location = Location(study.study_name, folder / SAVED_STUDY, folder)
-    look_in(location.code_folders)
-    data = load_data(location, config)
+    data = prepare(location, config)
     trained_on = study.user_attrs.get(SETTINGS, {}).get(ROWS)
     if data and data.fingerprint != trained_on:
         raise StudyChangedError(f"{config.data.source}: not the rows that the study was trained on")

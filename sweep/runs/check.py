@@ -9,19 +9,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import optuna
-
-from sweep.base.errors import StudyFileError, SweepError, UnaccountedError
+from sweep.base.errors import StudyFileError, SweepError
 from sweep.base.user_code import load_object, look_in
 from sweep.data.dataset import Dataset
 from sweep.data.load import load_dataset
-from sweep.runs.account import check_accounted
+from sweep.runs.opening import earlier, peek
 from sweep.runs.speed import Forecast, Speed, forecast, measure
 from sweep.runs.warm_start import best_of_other
 from sweep.schedules.dry_run import step_through
-from sweep.search.continuation import check_folder, comparable, is_untouched, settings_fit
+from sweep.search.continuation import check_folder
 from sweep.search.storage.locks import check_folders, check_not_held
-from sweep.search.storage.opening import closing_study, explained, peek_study
+from sweep.search.storage.opening import closing_study, explained
 from sweep.search.storage.urls import storage_url
 from sweep.search.strategies.samplers import grid_note, reachable_trials
 from sweep.study.locations import SAVED_STUDY, Location
@@ -311,24 +309,10 @@ class _Preflight:
             check_folder(location)
             check_folders(location.folder, url)
             check_not_held(location.folder, url)
-            with closing_study(self._there(url, maximize)) as study:
-                if self._fresh or self._wrong_sections:
+            if self._wrong_sections or (data is None and config.loop is None):
+                with closing_study(peek(location, url, maximize, self._fresh)):
                     return
-                trials = study.get_trials(deepcopy=False) if study else []
-                check_accounted(location.folder, trials, url)
-                if study is None or is_untouched(study):
-                    return
-                if data is not None or config.loop:
-                    settings_fit(study, comparable(config, data), shared="://" in url)
-
-    def _there(self, url: str, maximize: bool | None) -> optuna.Study | None:
-        """The study, if it has been begun; `--fresh` puts a damaged one aside."""
-        try:
-            return peek_study(self._location.name, url, self._location.folder, maximize)
-        except UnaccountedError:
-            if not self._fresh:
-                raise
-            return None
+            earlier(location, config, data, url, self._fresh)
 
 
 def _finite(value: float | None) -> float | None:

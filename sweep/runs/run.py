@@ -7,55 +7,38 @@ import shutil
 import threading
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.base.errors import InterruptedSweep, TrainingError
+from sweep.base.signals import stopping_on_signals
 from sweep.base.user_code import look_in
 from sweep.base.wording import counted, duration, verb
 from sweep.confirm.candidates import to_complete
 from sweep.confirm.fresh_seeds import Outcome, confirm
 from sweep.confirm.winner import save_order, write_winner
 from sweep.data.dataset import Dataset
+from sweep.data.load import load_dataset
+from sweep.report.all_files import write_report
 from sweep.report.dashboard.running_note import RunningNote
-from sweep.runs.account import has_results
-from sweep.runs.beginning import (
-    begun,
-    describe,
-    discard,
-    draws_before,
-    enqueue_first,
-    load_data,
-    save_settings,
-    settle_earlier,
-    steps_of,
-    to_carry_over,
-)
 from sweep.runs.listener import Listener
-from sweep.runs.signals import stopping_on_signals
-from sweep.runs.warm_start import WarmStart
+from sweep.runs.opening import enqueue_first, open_sweep
 from sweep.search import completion
 from sweep.search.completion import drawn
 from sweep.search.context import Sweep
 from sweep.search.continuation import check_folder
 from sweep.search.coordinator import Coordinator
 from sweep.search.status import Status
-from sweep.search.storage.journal import repair_journal
 from sweep.search.storage.locks import hold
 from sweep.search.storage.opening import (
     explained,
     flush,
-    open_study,
 )
 from sweep.search.storage.owners import SILENT_SECS, in_turn, others_running, owner_of
 from sweep.search.storage.patience import patient
-from sweep.search.storage.urls import storage_url
-from sweep.search.strategies.pruners import build_pruner
+from sweep.search.storage.urls import is_shared, storage_url
 from sweep.search.strategies.samplers import (
-    build_sampler,
-    family_plan,
     reachable_trials,
 )
 from sweep.search.tables import write_tables
@@ -64,9 +47,9 @@ from sweep.study.locations import Location
 from sweep.study.range_ends import check_ends
 from sweep.study.results_folder import CHECKPOINTS
 from sweep.study.settings import StudyConfig
-from sweep.training.contract import LoopSettings
+from sweep.training.contract import LoopSettings, TrainingSettings
 from sweep.training.divergence import is_divergence
-from sweep.training.workers.messages import WorkerSetup
+from sweep.training.workers.messages import NOMINAL_STEPS, WorkerSetup
 from sweep.training.workers.pool import WorkerPool, default_workers, preload
 from sweep.training.workers.time_limit import TimeLimit
 
@@ -99,44 +82,22 @@ def run_sweep(
     """
     started = time.monotonic() if started is None else started
     limit = TimeLimit(_deadline(started, config.timeout))
-    preload()
-    look_in(location.code_folders)
-    url = storage_url(config.storage, location.folder)
+    data = prepare(location, config)
     check_folder(location)
-    plan = family_plan(config)
-    sampler = build_sampler(config.sampling, config.seed, 0, plan)
-    pruner = build_pruner(config.pruning, config.epochs)
-    data = load_data(location, config)
-    maximize = config.measure.maximize
-    check_ends(config.search_space, steps_of(config, data))
+    check_ends(config.search_space, _steps_of(config, data))
+    url = storage_url(config.storage, location.folder)
     with hold(location.folder, url), explained(url):
-        if "://" not in url:
-            for repair in repair_journal(Path(url), fresh):
-                listener.on_note(repair)
-        if has_results(location.folder):
-            settle_earlier(location, url, maximize, fresh, listener)
-        study = open_study(location.name, url, sampler, pruner, None if fresh else maximize)
-        shared = "://" in url
-        carried = to_carry_over(location, config, study, fresh, listener)
-        if fresh or not begun(study, config, data, shared):
-            discard(location, study, url)
-            study = open_study(location.name, url, sampler, pruner, maximize)
-            begun(study, config, data, shared)
-        before = draws_before(study, location)
-        study.sampler = build_sampler(config.sampling, config.seed, before, plan)
-        sweep = Sweep(location, config, data, study, listener.on_note)
-        describe(sweep)
-        save_settings(location, config, url)
+        sweep, carried = open_sweep(location, config, data, fresh, listener.on_note)
         within_reach = {"trials": reachable_trials(config, drawn(sweep.trials))}
         listener.on_start(location, config.model_copy(update=within_reach), data)
         with (
             worker_pool(sweep) as pool,
             stopping_on_signals() as stop,
-            patient(study, listener.on_note, stop),
+            patient(sweep.study, listener.on_note, stop),
         ):
-            deadline = _deadline(started, config.search_timeout)
-            _search(sweep, url, listener, pool, stop, deadline, limit, carried)
-            _write_tables(sweep)
+            total = in_turn(sweep.study, lambda: enqueue_first(sweep, carried))
+            search = _Search(sweep, total, listener, pool, stop, limit)
+            search.run(_deadline(started, config.search_timeout))
             if not stop.is_set():
                 _conclude(sweep, listener, pool, stop, limit)
             if stop.is_set():
@@ -144,7 +105,30 @@ def run_sweep(
                     f"interrupted; finished trials are in {location.folder}. "
                     "The same command goes on with the rest."
                 )
-    return study
+        write_report(sweep.study, config, location.folder, listener.on_note)
+    return sweep.study
+
+
+def prepare(location: Location, config: StudyConfig) -> Dataset | None:
+    """What can be done before anything is opened: find the user's modules, prepare the rows.
+
+    Workers begin to load torch meanwhile.
+
+    Returns:
+        The rows; None where the training loop is the user's own.
+    """
+    preload()
+    look_in(location.code_folders)
+    if config.loop:
+        return None
+    return load_dataset(config.data, config.seed, location.code_folders)
+
+
+def _steps_of(config: StudyConfig, data: Dataset | None) -> int:
+    """The horizon; a nominal one where only the user's own loop knows it."""
+    if data:
+        return TrainingSettings.of(config).horizon(len(data.x_train))
+    return config.horizon or NOMINAL_STEPS
 
 
 def worker_pool(sweep: Sweep) -> WorkerPool:
@@ -164,51 +148,73 @@ def _deadline(started: float, timeout: float | None) -> float:
     return math.inf if timeout is None else started + timeout
 
 
-def _search(
-    sweep: Sweep,
-    url: str,
-    listener: Listener,
-    pool: WorkerPool,
-    stop: threading.Event,
-    deadline: float,
-    limit: TimeLimit,
-    carried: WarmStart | None,
-) -> None:
-    """Run the trials that are still wanted, then those that leave something to compare."""
-    config, study = sweep.config, sweep.study
-    writer = _TableWriter(sweep)
+class _Search:
+    """The trials that a study still wants, then those that leave something to compare."""
 
-    def on_finished(trial: FrozenTrial, status: Status) -> None:
-        writer.trial_finished()
-        running_note.trial_finished()
-        listener.on_finished(trial, status)
+    def __init__(
+        self,
+        sweep: Sweep,
+        total: int,
+        listener: Listener,
+        pool: WorkerPool,
+        stop: threading.Event,
+        limit: TimeLimit,
+    ) -> None:
+        self._sweep = sweep
+        self._total = total
+        self._listener = listener
+        self._pool = pool
+        self._stop = stop
+        self._limit = limit
+        self._owner = owner_of(sweep.location.folder)
+        self._tables = _TableWriter(sweep)
+        self._note = RunningNote(sweep.study, sweep.config, total)
 
-    total = in_turn(study, lambda: enqueue_first(sweep, carried))
-    running_note = RunningNote(study, config, total)
-    owner = owner_of(sweep.location.folder)
+    def run(self, deadline: float) -> None:
+        """Search until the total is reached or the time is up; draw nothing after `deadline`."""
+        sweep, study = self._sweep, self._sweep.study
+        if not self._train(deadline):
+            sweep.note(_nothing_left(sweep, self._total))
+        while (
+            not self._stop.is_set()
+            and self._limit.allows(sweep.config.epochs)
+            and not others_running(study, self._owner)
+        ):
+            lacking = in_turn(study, self._enqueue_lacking)
+            if not lacking:
+                break
+            numbers = ", ".join(str(trial.number) for trial in lacking)
+            sweep.note(
+                f"too few trials completed to be compared: "
+                f"{counted(len(lacking), 'pruned trial')} {verb(len(lacking), 'is', 'are')} "
+                f"trained on to the end ({numbers})"
+            )
+            self._train(self._limit.at, draws=False)
+        _write_tables(sweep)
 
-    def train(deadline: float, draws: bool = True) -> bool:
+    def _train(self, deadline: float, draws: bool = True) -> bool:
         """Whether there was anything to train."""
+        sweep, study, data = self._sweep, self._sweep.study, self._sweep.data
         coordinator = Coordinator(
             study,
-            config,
-            owner=owner,
-            shared="://" in url,
-            trials=total,
-            variance=_variance(sweep.data) if sweep.data else 0.0,
-            weights=(lambda trial: save_order(sweep, trial)) if sweep.data else None,
-            on_finished=on_finished,
-            on_tick=listener.on_tick,
-            on_note=listener.on_note,
+            sweep.config,
+            owner=self._owner,
+            shared=is_shared(storage_url(sweep.config.storage, sweep.location.folder)),
+            trials=self._total,
+            variance=_variance(data) if data else 0.0,
+            weights=(lambda trial: save_order(sweep, trial)) if data else None,
+            on_finished=self._on_finished,
+            on_tick=self._listener.on_tick,
+            on_note=self._listener.on_note,
             deadline=deadline,
-            limit=limit,
-            stop=stop,
+            limit=self._limit,
+            stop=self._stop,
             draws=draws,
         )
         if not coordinator.has_work():
             return False
         try:
-            coordinator.run(pool)
+            coordinator.run(self._pool)
         except TrainingError:
             _write_tables(sweep)  # they say which trials failed, and why
             raise
@@ -216,24 +222,16 @@ def _search(
             flush(study)
         return True
 
-    def enqueue_lacking() -> list[FrozenTrial]:
-        """Enqueue the pruned trials that are lacking for a comparison, and return them."""
-        lacking = to_complete(sweep)
-        completion.enqueue(study, lacking)
-        return lacking
+    def _on_finished(self, trial: FrozenTrial, status: Status) -> None:
+        self._tables.trial_finished()
+        self._note.trial_finished()
+        self._listener.on_finished(trial, status)
 
-    if not train(deadline):
-        sweep.note(_nothing_left(sweep, total))
-    while not stop.is_set() and limit.allows(config.epochs) and not others_running(study, owner):
-        lacking = in_turn(study, enqueue_lacking)
-        if not lacking:
-            return
-        numbers = ", ".join(str(trial.number) for trial in lacking)
-        sweep.note(
-            f"too few trials completed to be compared: {counted(len(lacking), 'pruned trial')} "
-            f"{'is' if len(lacking) == 1 else 'are'} trained on to the end ({numbers})"
-        )
-        train(limit.at, draws=False)
+    def _enqueue_lacking(self) -> list[FrozenTrial]:
+        """Enqueue the pruned trials that are lacking for a comparison, and return them."""
+        lacking = to_complete(self._sweep)
+        completion.enqueue(self._sweep.study, lacking)
+        return lacking
 
 
 def _nothing_left(sweep: Sweep, total: int) -> str:

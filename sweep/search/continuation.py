@@ -34,16 +34,11 @@ def comparable(config: StudyConfig, data: Dataset | None) -> dict[str, Any]:
     return {**config.comparable(), **({ROWS: data.fingerprint} if data else {})}
 
 
-def is_untouched(study: optuna.Study) -> bool:
-    """Whether a study has neither settings nor trials yet."""
-    return SETTINGS not in study.user_attrs and not study.get_trials(deepcopy=False)
-
-
-def settings_fit(study: optuna.Study, now: dict[str, Any], shared: bool) -> bool:
-    """Whether new trials can stand beside a study's own; False if none has been trained yet.
+def continues(study: optuna.Study, now: dict[str, Any], shared: bool) -> bool:
+    """Whether new trials can stand beside a study's own; False if none of these was trained yet.
 
     Args:
-        study: It has settings or trials.
+        study: The study.
         now: What `comparable` gives for the new trials.
         shared: Whether others may be at work on the storage.
 
@@ -52,7 +47,7 @@ def settings_fit(study: optuna.Study, now: dict[str, Any], shared: bool) -> bool
     """
     before: dict[str, Any] | None = study.user_attrs.get(SETTINGS)
     trials = study.get_trials(deepcopy=False)
-    if before == now:
+    if before == now or (before is None and not trials):
         return True
     if not shared and all(trial.state == TrialState.WAITING for trial in trials):
         return False

@@ -25,12 +25,12 @@ from sweep.base.errors import (
     StudyChangedError,
     TrainingError,
 )
+from sweep.base.signals import stopping_on_signals
 from sweep.data.dataset import Dataset
 from sweep.data.load import load_dataset
 from sweep.report.summary import summarise
 from sweep.runs.listener import Listener
 from sweep.runs.run import run_sweep
-from sweep.runs.signals import stopping_on_signals
 from sweep.search.completion import drawn
 from sweep.search.status import Status
 from sweep.search.storage.opening import load_study as load_trials

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,11 +12,9 @@ from sweep.base.errors import InputError
 from sweep.base.text import without_controls
 from sweep.cli.options import FreshOption
 from sweep.cli.study_options import takes_a_study
-from sweep.cli.terminal import answer, progress, say
+from sweep.cli.terminal import answer, progress
 
 if TYPE_CHECKING:
-    import optuna
-
     from sweep.study.locations import Location
     from sweep.study.settings import StudyConfig
 
@@ -62,15 +59,12 @@ def run(
         _confirm_fresh(location, config)
     with progress(quiet, as_json) as listener:
         study = run_sweep(location, config, listener, fresh, started)
-    unwritten = _save_page(study, config, location.folder)
     if as_json or not quiet:
         from sweep.report.summary import summarise
         from sweep.report.terminal.tables import run_ending
 
         summary = summarise(study, config, location.folder)
         answer(summary, as_json, lambda width: run_ending(summary, location.folder, width))
-    if unwritten:
-        raise unwritten
 
 
 def _confirm_fresh(location: Location, config: StudyConfig) -> None:
@@ -84,32 +78,3 @@ def _confirm_fresh(location: Location, config: StudyConfig) -> None:
     also = f", and {results}" if results else ""
     question = f"Throw away all trials of {location.name!r} in {place}{also}?"
     typer.confirm(without_controls(question), abort=True)
-
-
-def _save_page(study: optuna.Study, config: StudyConfig, folder: Path) -> OSError | None:
-    """Write report.html, and what optuna-dashboard shows.
-
-    The sweep's results are safe already, so a failure is only told.
-
-    Returns:
-        What kept a file from being written, such as a full disk.
-    """
-    what = "report.html"
-    try:
-        from sweep.base.files import write_whole
-        from sweep.report.dashboard.notes_and_figures import show
-        from sweep.report.figures.all import pictures
-        from sweep.report.findings import gather
-        from sweep.report.page.html import to_html
-        from sweep.study.results_folder import REPORT
-
-        findings = gather(study, config, folder)
-        drawn = pictures(findings)
-        write_whole(folder / REPORT, to_html(findings, drawn))
-        what = "the dashboard's notes and figures"
-        show(findings, drawn)
-    except OSError as problem:
-        return problem
-    except Exception as problem:
-        say(f"{what} could not be written: {problem}", err=True)
-    return None

@@ -11,6 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from sweep.base.errors import StorageError, StudyBusyError
+from sweep.search.storage.urls import is_shared
 
 
 @contextmanager
@@ -64,7 +65,7 @@ def _locks(folder: Path, url: str) -> dict[Path, str]:
         folder / ".lock": f"{folder}: this study is being run by another process; "
         "wait for it, stop it, or give --out another folder"
     }
-    if "://" not in url:
+    if not is_shared(url):
         locks[Path(f"{url}.sweep-lock")] = (
             f"{url}: this journal is in use by another run, and a journal serves one at a time; "
             "wait for it, stop it, or share a database, which serves several: "

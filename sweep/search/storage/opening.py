@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sweep.base.errors import StorageError, SweepError
 from sweep.search.storage.journal import BatchedJournal, JournalSnapshot, journal_lock
 from sweep.search.storage.patience import Patience, PatientStorage, engine_options
-from sweep.search.storage.urls import reason_of, without_password
+from sweep.search.storage.urls import is_shared, reason_of, without_password
 
 SETTINGS = "settings"
 """The study attribute that holds what must stay the same for its trials to be compared."""
@@ -73,7 +73,7 @@ def open_storage(url: str, batched: bool = False) -> BaseStorage:
         StorageError: It cannot be reached or read; no password is in the text.
     """
     with _opening(url):
-        if "://" not in url:
+        if not is_shared(url):
             path = Path(url)
             file = BatchedJournal(path) if batched else JournalFileBackend(url, journal_lock(path))
             return JournalStorage(file)
@@ -166,8 +166,7 @@ def peek_study(
                 _check_direction(study, direction, url)
             return study
         except Exception as problem:
-            if isinstance(storage, RDBStorage):
-                _close(storage)
+            close_storage(storage)
             if isinstance(problem, KeyError):
                 return None
             raise
@@ -180,18 +179,20 @@ def closing_study(study: optuna.Study | None) -> Iterator[optuna.Study | None]:
         yield study
     finally:
         backend = getattr(study._storage, "_backend", None) if study else None
-        if isinstance(backend, RDBStorage):
-            _close(backend)
+        if backend is not None:
+            close_storage(backend)
 
 
-def _close(storage: RDBStorage) -> None:
-    storage.remove_session()
-    storage.engine.dispose()
+def close_storage(storage: BaseStorage) -> None:
+    """Let go of a database's connections; a journal has none."""
+    if isinstance(storage, RDBStorage):
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def _storage_that_is_there(url: str, folder: Path) -> BaseStorage | None:
     """A storage to read; None if a run would begin it."""
-    if "://" not in url:
+    if not is_shared(url):
         path = Path(url)
         return JournalStorage(JournalSnapshot(path)) if path.exists() else None
     engine = create_engine(url, **engine_options(url, Patience()))
@@ -258,7 +259,7 @@ def load_study(name: str, url: str) -> optuna.Study:
         StorageError: There is no such storage or study.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    if "://" not in url and not Path(url).exists():
+    if not is_shared(url) and not Path(url).exists():
         raise StorageError(f"{url}: no such journal; run the study first: sweep run {name}")
     try:
         return optuna.load_study(study_name=name, storage=open_storage(url))

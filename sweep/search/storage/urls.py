@@ -24,10 +24,15 @@ def storage_url(storage: str | None, folder: Path) -> str:
     relative = re.fullmatch(r"sqlite:///([^/:?][^?]*)(\?.*)?", storage)
     if relative:
         return f"sqlite:///{Path(relative[1]).absolute()}{relative[2] or ''}"
-    if "://" in storage:
+    if is_shared(storage):
         return storage
     path = Path(storage).absolute()
     return f"sqlite:///{path}" if path.suffix in (".db", ".sqlite", ".sqlite3") else str(path)
+
+
+def is_shared(url: str) -> bool:
+    """Whether several runs may work on a storage at once: on a database, but not on a journal."""
+    return "://" in url
 
 
 def without_password(shown: str) -> str:

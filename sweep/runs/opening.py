@@ -1,0 +1,236 @@
+"""Open a study for a run: fresh, continued or refused."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.base.errors import UnaccountedError
+from sweep.base.files import write_whole
+from sweep.data.dataset import Dataset
+from sweep.runs.account import check_accounted, has_results, thrown_away
+from sweep.runs.warm_start import WarmStart, best_of_other
+from sweep.search.completion import drawn
+from sweep.search.context import Sweep
+from sweep.search.continuation import comparable, continues
+from sweep.search.storage.journal import repair_journal
+from sweep.search.storage.opening import (
+    SETTINGS,
+    close_storage,
+    closing_study,
+    open_storage,
+    open_study,
+    peek_study,
+)
+from sweep.search.storage.owners import owner_of
+from sweep.search.storage.urls import is_shared, storage_url, without_password
+from sweep.search.strategies.pruners import build_pruner
+from sweep.search.strategies.samplers import (
+    build_sampler,
+    family_plan,
+    first_trials,
+    grid_note,
+    reachable_trials,
+)
+from sweep.study.locations import SAVED_STUDY, Location
+from sweep.study.results_folder import ARTIFACTS, CHECKPOINTS, FILES
+from sweep.study.sections import DataConfig
+from sweep.study.settings import StudyConfig
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What a study has before a run.
+
+    Args:
+        trials: Its trials that stay, by number.
+        is_there: Whether the storage has a study of this name.
+        stays: Whether new trials are added to what there is; else that is thrown away first.
+    """
+
+    trials: list[FrozenTrial]
+    is_there: bool
+    stays: bool
+
+
+def earlier(
+    location: Location, config: StudyConfig, data: Dataset | None, url: str, fresh: bool
+) -> Earlier:
+    """Find out whether a study is continued or begun; nothing is written.
+
+    Args:
+        location: The study's name and results folder.
+        config: Its settings.
+        data: Its rows; None where the training loop is the user's own.
+        url: Its storage.
+        fresh: Whether earlier trials and results are to be thrown away.
+
+    Raises:
+        StorageError: The storage cannot be read, or the study has another direction.
+        StudyChangedError: It has trials that new ones cannot be compared with.
+        UnaccountedError: The folder has results of trials that the storage lacks.
+    """
+    maximize = None if fresh else config.measure.maximize
+    with closing_study(peek(location, url, maximize, fresh)) as study:
+        if fresh:
+            return Earlier([], study is not None, stays=False)
+        trials = study.get_trials(deepcopy=False) if study else []
+        check_accounted(location.folder, trials, url)
+        if study is None:
+            return Earlier([], is_there=False, stays=True)
+        stays = continues(study, comparable(config, data), is_shared(url))
+        return Earlier(trials if stays else [], is_there=True, stays=stays)
+
+
+def peek(location: Location, url: str, maximize: bool | None, fresh: bool) -> optuna.Study | None:
+    """The study, if it has been begun; `fresh` puts a damaged one aside."""
+    try:
+        return peek_study(location.name, url, location.folder, maximize)
+    except UnaccountedError:
+        if not fresh:
+            raise
+        return None
+
+
+def open_sweep(
+    location: Location,
+    config: StudyConfig,
+    data: Dataset | None,
+    fresh: bool,
+    note: Callable[[str], None],
+) -> tuple[Sweep, WarmStart | None]:
+    """The study, ready for its first trial of this run: fresh or continued.
+
+    Args:
+        location: Its name and results folder, which `hold` keeps others away from.
+        config: Its settings.
+        data: Its rows; None where the training loop is the user's own.
+        fresh: Whether earlier trials and results are thrown away first.
+        note: Told what a user should read.
+
+    Returns:
+        The sweep, and the trials of another study that are to go first.
+
+    Raises:
+        SweepError: It is refused, as `earlier` says, or another study's best trials, which are to
+            go first, cannot be had.
+    """
+    url = storage_url(config.storage, location.folder)
+    if not is_shared(url):
+        for repair in repair_journal(Path(url), fresh):
+            note(repair)
+    before = earlier(location, config, data, url, fresh)
+    carried = _to_carry_over(location, config, before.trials, note)
+    if fresh and has_results(location.folder):
+        note(f"thrown away: {thrown_away(location.folder)}")
+    if not before.stays:
+        _discard(location, url, before.is_there)
+    draws_before = len(before.trials) + (_own_draws(location) if is_shared(url) else 0)
+    sampler = build_sampler(config.sampling, config.seed, draws_before, family_plan(config))
+    pruner = build_pruner(config.pruning, config.epochs)
+    study = open_study(location.name, url, sampler, pruner, config.measure.maximize)
+    now = comparable(config, data)
+    if continues(study, now, is_shared(url)) and SETTINGS not in study.user_attrs:
+        study.set_user_attr(SETTINGS, now)
+    sweep = Sweep(location, config, data, study, note)
+    _describe(sweep)
+    _save_settings(location, config, url)
+    return sweep, carried
+
+
+def _discard(location: Location, url: str, is_there: bool) -> None:
+    """Throw a study's trials and results away, and nothing else that its storage holds."""
+    if is_there:
+        storage = open_storage(url)
+        names = optuna.get_all_study_names(storage)
+        optuna.delete_study(study_name=location.name, storage=storage)
+        close_storage(storage)
+        if not is_shared(url) and names == [location.name]:
+            Path(url).unlink()
+    for name in FILES:
+        (location.folder / name).unlink(missing_ok=True)
+    for name in (CHECKPOINTS, ARTIFACTS):
+        shutil.rmtree(location.folder / name, ignore_errors=True)
+
+
+def _own_draws(location: Location) -> int:
+    """What sets the draws of a run apart from those of others beside it."""
+    return zlib.crc32(owner_of(location.folder).encode()) % 2**20
+
+
+def _describe(sweep: Sweep) -> None:
+    """What optuna-dashboard shows of a study without being told."""
+    study = sweep.study
+    if not study.metric_names:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([sweep.config.measure.title])
+    if sweep.data is None:
+        return
+    known = {"unit": sweep.data.unit, "steps_per_epoch": sweep.steps_per_epoch}
+    for name, value in known.items():
+        if study.user_attrs.get(name) != value:
+            study.set_user_attr(name, value)
+
+
+def _save_settings(location: Location, config: StudyConfig, url: str) -> None:
+    storage = None if config.storage is None else without_password(url)
+    update: dict[str, Any] = {"name": location.name, "storage": storage}
+    if config.loop is None:
+        update["data"] = _found_from(location, config)
+    saved = config.model_copy(update=update)
+    write_whole(location.folder / SAVED_STUDY, saved.to_toml())
+
+
+def _found_from(location: Location, config: StudyConfig) -> DataConfig:
+    """The data's settings with a path that is found from the results folder too."""
+    saved_at = replace(location, file=location.folder / SAVED_STUDY)
+    for folder in location.code_folders:
+        path = folder / config.data.source
+        if path.is_file() and folder not in saved_at.code_folders[:-1]:
+            return config.data.model_copy(update={"source": str(path.resolve())})
+    return config.data
+
+
+def _to_carry_over(
+    location: Location,
+    config: StudyConfig,
+    trials: Sequence[FrozenTrial],
+    note: Callable[[str], None],
+) -> WarmStart | None:
+    """What is to be trained first, before anything of an earlier run is thrown away."""
+    if config.warm_start is None:
+        return None
+    if all(trial.state == TrialState.WAITING for trial in trials):
+        return best_of_other(location, config)
+    if not any("from_trial" in trial.user_attrs for trial in trials):
+        note(
+            "warm_start is for a study's beginning, and this one has trials already: nothing is "
+            "carried over"
+        )
+    return None
+
+
+def enqueue_first(sweep: Sweep, carried: WarmStart | None) -> int:
+    """Enqueue what the sampler must not decide; the total of trials."""
+    config, trials = sweep.config, drawn(sweep.trials)
+    first, total = first_trials(config, trials), reachable_trials(config, trials)
+    room = total - len(trials)
+    if note := grid_note(config, trials):
+        sweep.note(note)
+    if carried and config.sampling.name == "grid":
+        sweep.note("a grid gives every trial its parameters: nothing is carried over")
+    elif carried:
+        sweep.note(carried.enqueue(sweep.study, total))
+        room -= len(carried.trials)
+    for parameters in first[: max(0, room)]:
+        sweep.study.enqueue_trial(parameters)
+    return total
