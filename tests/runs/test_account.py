@@ -23,7 +23,7 @@ from sweep.study.settings import StudyConfig
 def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, StudyConfig]:
     """The results of a real study of four trials, to be copied, and its settings."""
     folder = tmp_path_factory.mktemp("ended")
-    _, config, location = run(folder)
+    _, config, location = run(folder, pruner__name="none")
     return location.folder, config
 
 
@@ -131,7 +131,7 @@ class TestAnotherStorage:
         self, study: Path, ended: tuple[Path, StudyConfig], tmp_path: Path
     ) -> None:
         (tmp_path / "twin").mkdir()
-        _, config, location = run(tmp_path / "twin")
+        _, config, location = run(tmp_path / "twin", pruner__name="none")
         shutil.copy(location.folder / JOURNAL, study / JOURNAL)
         with pytest.raises(UnaccountedError, match=r"4 trials that the storage lacks.* 4 trials"):
             again(study, config)

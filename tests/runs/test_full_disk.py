@@ -22,6 +22,7 @@ from runs.test_run import sweep as run
 
 from sweep.base.files import described, write_whole
 from sweep.runs.listener import Listener
+from sweep.search.completion import drawn
 from sweep.search.status import Status
 from sweep.search.storage.opening import load_study
 
@@ -68,7 +69,7 @@ def test_a_journal_that_cannot_grow(tmp_path: Path) -> None:
     assert stopped.stderr == f"error: {journal}: {FULL}; {GOES_ON}\n"
     assert command(tmp_path, *study).returncode == 0
     trials = load_study("diabetes", str(tmp_path / journal)).trials
-    assert [trial.number for trial in trials] == list(range(60))
+    assert len(drawn(trials)) == 60
     assert all(trial.state.is_finished() for trial in trials)
 
 
@@ -135,4 +136,4 @@ def test_a_table_that_cannot_grow(tmp_path: Path) -> None:
     after = pd.read_csv(location.folder / "epochs.csv")
     assert set(before["number"]) <= set(after["number"])
     study, *_ = run(tmp_path, trials=40)
-    assert len(study.trials) == 40
+    assert len(drawn(study.trials)) == 40
