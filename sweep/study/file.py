@@ -71,7 +71,7 @@ def read_study(
                     found.append(problem)  # else missing for being taken out, or said already
                 _take_out(values, key_of(detail))
     told = {problem.key for problem in found}
-    found += [problem for problem in space_problems(config) if problem.key not in told]
+    found += [problem for problem in check(config) if problem.key not in told]
     if not found:
         return config, None
     keys = tuple(problem.key for problem in found)

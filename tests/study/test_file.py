@@ -9,6 +9,7 @@ import pytest
 
 from sweep.base.errors import StudyFileError
 from sweep.schedules.schedule import SHAPES
+from sweep.search.strategies.problems import search_problems
 from sweep.study.file import load_study
 from sweep.study.locations import shipped_studies
 from sweep.study.settings import StudyConfig
@@ -25,7 +26,8 @@ TPE_ARGUMENTS = (
 def load(folder: Path, text: str, **overrides: Any) -> StudyConfig:
     file = folder / "mine.toml"
     file.write_text(text, encoding="utf-8")
-    return load_study(file, {key.replace("__", "."): value for key, value in overrides.items()})
+    given = {key.replace("__", "."): value for key, value in overrides.items()}
+    return load_study(file, given, check=search_problems)
 
 
 def problem(folder: Path, text: str, **overrides: Any) -> str:
