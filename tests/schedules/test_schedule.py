@@ -33,7 +33,7 @@ CORNERS: dict[str, dict[str, tuple[Any, ...]]] = {
     "plateau": {"factor": (0.1, 0.7), "patience": (1, 10)},
     "wsd": {"cooldown": (0.1, 1.0)},
 }
-CUSTOM = "test_schedules:halving"
+CUSTOM = "schedules.test_schedule:halving"
 NAMES = [*SHAPES, "custom"]
 CURVES = [name for name in NAMES if name != "plateau"]
 
@@ -339,10 +339,10 @@ def test_custom_schedules() -> None:
     schedule = Schedule("mine", 0.8, 0.25, 0.25, {"every": 3}, CUSTOM)
     wanted = np.array([1, 2, 3, 3, 3, 1.5, 1.5, 1.5]) * 0.8 / 3
     np.testing.assert_allclose(schedule.rates(8), wanted)
-    own = Schedule("mine", 1.0, warmup=0.2, factory="test_schedules:own_onecycle")
+    own = Schedule("mine", 1.0, warmup=0.2, factory="schedules.test_schedule:own_onecycle")
     risen = 1 - 0.48 * (1 + math.cos(math.pi / (0.3 * 8 - 1)))
     np.testing.assert_allclose(own.rates(10)[:4], [0.04 / 3, 0.08 / 3, 0.04, risen])
-    assert "from test_schedules import own_onecycle as factory" in own.to_code()
+    assert "from schedules.test_schedule import own_onecycle as factory" in own.to_code()
     assert own.shape is None
 
 
@@ -361,26 +361,26 @@ def test_a_custom_factory_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("function", "text"),
     [
-        ("broken", "'test_schedules:broken' failed: RuntimeError: no idea"),
+        ("broken", "'schedules.test_schedule:broken' failed: RuntimeError: no idea"),
         (
             "not_a_scheduler",
-            "'test_schedules:not_a_scheduler' must return a torch LRScheduler, but got 'cosine'",
+            "'schedules.test_schedule:not_a_scheduler' must return a torch LRScheduler, but got 'cosine'",
         ),
         (
             "own_plateau",
-            "'test_schedules:own_plateau' must return a scheduler that is stepped without a "
+            "'schedules.test_schedule:own_plateau' must return a scheduler that is stepped without a "
             "metric, but got a ReduceLROnPlateau; use the built-in 'plateau'",
         ),
         (
             "halvin",
-            "'test_schedules:halvin': module 'test_schedules' has no 'halvin'; did you mean "
+            "'schedules.test_schedule:halvin': module 'schedules.test_schedule' has no 'halvin'; did you mean "
             "'halving'?",
         ),
     ],
 )
 def test_a_custom_factory_that_fails(function: str, text: str) -> None:
     with pytest.raises(ScheduleError) as error:
-        Schedule("mine", 0.1, factory=f"test_schedules:{function}").rates(5)
+        Schedule("mine", 0.1, factory=f"schedules.test_schedule:{function}").rates(5)
     assert str(error.value) == text
 
 
@@ -533,7 +533,10 @@ def test_code_needs_torch_alone(name: str) -> None:
             "from torch.optim import Optimizer, lr_scheduler",
         }
         if name == "custom":
-            allowed |= {"from typing import Any", "from test_schedules import halving as factory"}
+            allowed |= {
+                "from typing import Any",
+                "from schedules.test_schedule import halving as factory",
+            }
         assert set(imports) <= allowed
         assert "sweep" not in code
         assert max(map(len, code.splitlines())) <= 110
