@@ -21,7 +21,7 @@ _NUMBERS = {RESULTS: "number", EPOCHS: "number", CONFIRM: "trial", AUDIT: "trial
 
 def has_results(folder: Path) -> bool:
     """Whether a folder holds a file that a run would write over."""
-    return any((folder / name).exists() for name in FILES)
+    return any((folder / name).is_file() for name in FILES)
 
 
 def check_accounted(folder: Path, trials: Collection[FrozenTrial], url: str) -> None:
@@ -38,7 +38,7 @@ def check_accounted(folder: Path, trials: Collection[FrozenTrial], url: str) -> 
     known = {t.number: t.datetime_start for t in trials if t.state != TrialState.WAITING}
     for name in FILES:
         path = folder / name
-        if path.exists():
+        if path.is_file():
             told = _trials_in(path)
             unknown = [n for n, began in told.items() if not _is_known(n, began, known)]
             if unknown:
@@ -95,7 +95,7 @@ def _trials_in(path: Path) -> dict[int, datetime | None]:
 
 def thrown_away(folder: Path) -> str:
     """What `--fresh` removes from a results folder, in words; empty if there is nothing."""
-    there = [name for name in FILES if (folder / name).exists()]
+    there = [name for name in FILES if (folder / name).is_file()]
     if RESULTS in there:
         try:
             count = len(_trials_in(folder / RESULTS))

@@ -364,17 +364,18 @@ def test_a_custom_factory_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ("broken", "'schedules.test_schedule:broken' failed: RuntimeError: no idea"),
         (
             "not_a_scheduler",
-            "'schedules.test_schedule:not_a_scheduler' must return a torch LRScheduler, but got 'cosine'",
+            "'schedules.test_schedule:not_a_scheduler' must return a torch LRScheduler, "
+            "but got 'cosine'",
         ),
         (
             "own_plateau",
-            "'schedules.test_schedule:own_plateau' must return a scheduler that is stepped without a "
-            "metric, but got a ReduceLROnPlateau; use the built-in 'plateau'",
+            "'schedules.test_schedule:own_plateau' must return a scheduler that is stepped "
+            "without a metric, but got a ReduceLROnPlateau; use the built-in 'plateau'",
         ),
         (
             "halvin",
-            "'schedules.test_schedule:halvin': module 'schedules.test_schedule' has no 'halvin'; did you mean "
-            "'halving'?",
+            "'schedules.test_schedule:halvin': module 'schedules.test_schedule' has no 'halvin'; "
+            "did you mean 'halving'?",
         ),
     ],
 )
