@@ -16,13 +16,18 @@ _PASSING = {
 """What may be otherwise when the same is tried again: a full disk, a folder that is not mounted."""
 
 
+def may_pass(problem: OSError) -> bool:
+    """Whether the same command can go on once the file can be written."""
+    return problem.errno in _PASSING
+
+
 def described(problem: OSError) -> str:
     """What went wrong with which file, in a sentence, and how to go on where that will do."""
     reason = problem.strerror or str(problem)
     if problem.filename is None:
         return reason
     file = os.fsdecode(problem.filename)
-    if problem.errno in _PASSING:
+    if may_pass(problem):
         return f"{file}: {reason}; the same command goes on once it can be written"
     return f"{file}: {reason}"
 

@@ -13,20 +13,18 @@ from sweep.study.settings import StudyConfig
 
 
 def write_report(
-    study: optuna.Study, config: StudyConfig, folder: Path, note: Callable[[str], None]
+    study: optuna.Study,
+    config: StudyConfig,
+    folder: Path,
+    on_unwritten: Callable[[str, Exception], None],
 ) -> None:
     """Write `report.html`, and the notes and figures of optuna-dashboard.
-
-    The study's results are safe already, so what goes wrong here is only told.
 
     Args:
         study: Its trials.
         config: Its settings.
-        folder: Its results.
-        note: Told what could not be written.
-
-    Raises:
-        OSError: A file cannot be written, as on a full disk.
+        folder: Its results, which are safe already.
+        on_unwritten: Told what could not be written, and why.
     """
     what = REPORT
     try:
@@ -40,7 +38,5 @@ def write_report(
         write_whole(folder / REPORT, to_html(findings, drawn))
         what = "what optuna-dashboard shows"
         show(findings, drawn)
-    except OSError:
-        raise
     except Exception as problem:
-        note(f"{what} could not be written: {problem}")
+        on_unwritten(what, problem)

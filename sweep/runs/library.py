@@ -211,6 +211,11 @@ class _Notes(Listener):
             self.notes.append(text)
         self._listener.on_note(text)
 
+    def on_unwritten(self, what: str, problem: Exception) -> None:
+        """Keep it, too."""
+        self.notes.append(f"{what} could not be written: {problem}")
+        self._listener.on_unwritten(what, problem)
+
 
 def _flat(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Settings by dotted key; a section that is a dict is taken apart, its own tables are not."""

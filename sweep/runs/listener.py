@@ -11,7 +11,13 @@ from sweep.study.settings import StudyConfig
 
 
 class Listener:
-    """Hears how a sweep goes; each method does nothing unless it is overridden."""
+    """Hears how a sweep goes; each method does nothing unless it is overridden.
+
+    Attributes:
+        unwritten: What `on_unwritten` was told last; None if all was written.
+    """
+
+    unwritten: tuple[str, Exception] | None = None
 
     def on_start(self, location: Location, config: StudyConfig, data: Dataset | None) -> None:
         """The settings are valid and the data is prepared; workers are starting.
@@ -30,3 +36,7 @@ class Listener:
 
     def on_retraining(self, what: str, epochs: int, most: int) -> None:
         """Trials are being trained again, and why: so many epochs of at most so many."""
+
+    def on_unwritten(self, what: str, problem: Exception) -> None:
+        """What people look at could not be written, and why; the results are safe."""
+        self.unwritten = (what, problem)

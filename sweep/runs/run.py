@@ -105,7 +105,7 @@ def run_sweep(
                     f"interrupted; finished trials are in {location.folder}. "
                     "The same command goes on with the rest."
                 )
-        write_report(sweep.study, config, location.folder, listener.on_note)
+        write_report(sweep.study, config, location.folder, listener.on_unwritten)
     return sweep.study
 
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sweep.base.errors import InputError
+from sweep.base.files import may_pass
 from sweep.base.text import without_controls
 from sweep.cli.options import FreshOption
 from sweep.cli.study_options import takes_a_study
-from sweep.cli.terminal import answer, progress
+from sweep.cli.terminal import answer, progress, say
 
 if TYPE_CHECKING:
     from sweep.study.locations import Location
@@ -65,6 +66,11 @@ def run(
 
         summary = summarise(study, config, location.folder)
         answer(summary, as_json, lambda width: run_ending(summary, location.folder, width))
+    if listener.unwritten is not None:
+        what, problem = listener.unwritten
+        if isinstance(problem, OSError) and may_pass(problem):
+            raise problem
+        say(f"{what} could not be written: {problem}", err=True)
 
 
 def _confirm_fresh(location: Location, config: StudyConfig) -> None:
