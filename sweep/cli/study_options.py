@@ -172,6 +172,14 @@ class StudyOptions:
         int | None,
         typer.Option(help="Worker processes; one a core if left out.", rich_help_panel="Training"),
     ] = None
+    deterministic: Annotated[
+        bool,
+        typer.Option(
+            "--deterministic",
+            help="The same trials whatever the timing: workers wait for each other.",
+            rich_help_panel="Training",
+        ),
+    ] = False
     engine: Annotated[
         str | None,
         typer.Option(

@@ -35,6 +35,7 @@ KEYS = {
     "epochs": "epochs",
     "batch_size": "optimizer.batch_size",
     "workers": "workers",
+    "deterministic": "deterministic",
     "engine": "engine",
     "lanes": "lanes",
     "device": "device",
@@ -92,7 +93,7 @@ def _value(name: str, value: Any) -> Any:
     """The setting's value; None if the parameter was not given."""
     if name == "no_confirm":
         return False if value else None
-    if name in ("scheduler", "fair"):
+    if name in ("scheduler", "fair", "deterministic"):
         return value or None
     if name in _NUMBERS_OR_WORDS and value is not None:
         return int(value) if value.isdigit() else value

@@ -46,7 +46,7 @@ _MANY_TRIALS = 200
 
 _FREE = {
     *("name", "trials", "timeout", "workers", "engine", "lanes", "device", "storage"),
-    *("sampler", "pruner", "confirm", "threads", "warm_start"),
+    *("sampler", "pruner", "confirm", "threads", "warm_start", "deterministic"),
 }
 """Settings of a study that may change between two runs of it."""
 
@@ -84,6 +84,8 @@ class StudyConfig(Section):
             to end in time, by what has been measured; what is in training when the time is up
             ends with its epoch, and is trained again when the study is run again.
         workers: Worker processes; None for one a core.
+        deterministic: Whether workers wait for each other after every epoch, so that what is
+            decided, and when, does not depend on how fast each of them is.
         engine: `vectorized` trains many trials at once, `sequential` one after the other; `auto`
             is the first where the model allows it.
         lanes: Trials that one worker trains at once; None for what suits model and machine.
@@ -111,6 +113,7 @@ class StudyConfig(Section):
     fair: bool = False
     timeout: Annotated[float | None, BeforeValidator(_seconds), Field(gt=0)] = None
     workers: int | None = Field(None, ge=1, le=256)
+    deterministic: bool = False
     engine: Literal["auto", "vectorized", "sequential"] = "auto"
     lanes: int | None = Field(None, ge=1)
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")

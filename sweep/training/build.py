@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from sweep.data.dataset import Dataset
 from sweep.schedules.schedule import Schedule
 from sweep.study.sections import ModelConfig
 from sweep.training.contract import (
+    Context,
     Engine,
     EngineName,
     LoopSettings,
@@ -64,6 +66,7 @@ def build_engine(
     settings: TrainingSettings,
     engine: EngineName = "auto",
     lanes: int | None = None,
+    compiling: Context = nullcontext,
 ) -> Engine:
     """An engine for the study's model, once a trial step has shown that it can be trained.
 
@@ -75,6 +78,7 @@ def build_engine(
         engine: Which one; `auto` is the vectorised one if the model can be stacked, else the
             sequential one, whose `notes` then say why.
         lanes: How many trials the vectorised one trains at once; by default what suits it.
+        compiling: In which torch's compilers are called.
 
     Raises:
         ModelError: The model cannot be built, called or trained.
@@ -96,7 +100,9 @@ def build_engine(
         return sequential
     known = survey(build, tensors.x_train, tensors.y_train)
     if known.reason is None:
-        vectorized = VectorizedEngine(tensors, build, settings, lanes=lanes, known=known)
+        vectorized = VectorizedEngine(
+            tensors, build, settings, lanes=lanes, known=known, compiling=compiling
+        )
         vectorized.notes += notes
         return vectorized
     if engine == "vectorized":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -241,6 +242,9 @@ class TrainingData:
 ModelBuilder = Callable[[int], "nn.Module"]
 """Builds the study's model with the initial weights of a seed."""
 
+
+Context = Callable[[], AbstractContextManager[None]]
+"""What is to be done before and after something; `nullcontext` if nothing is."""
 
 EngineName = Literal["auto", "vectorized", "sequential"]
 """What a user chooses from; `auto` is the vectorised one where a model allows it."""

@@ -23,6 +23,7 @@ EVERYTHING: dict[str, Any] = {
     "warm_start": "short",
     "timeout": "10m",
     "workers": 3,
+    "deterministic": True,
     "engine": "sequential",
     "lanes": 4,
     "device": "cuda:1",

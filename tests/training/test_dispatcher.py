@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,9 @@ EPOCHS = 3
 
 class Pool:
     """Workers that die of some trials' second epoch, and of others at once."""
+
+    deterministic = False
+    prepares = True
 
     def __init__(
         self, count: int, lanes: int, deadly: Sequence[int], at_once: bool = False
@@ -139,3 +143,63 @@ def test_many_deadly_trials_fail_one_by_one() -> None:
     dispatch(pool, source)
     assert set(source.failed) == set(range(3, 20))
     assert [len(source.courses[n]) for n in (1, 2, 20)] == [3, 3, 3]
+
+
+class Unsteady(Pool):
+    """Workers of which some, each time others, take longer to answer."""
+
+    deterministic = True
+
+    def __init__(self, pace: int) -> None:
+        super().__init__(3, lanes=2, deadly=[7])
+        self._pace = random.Random(pace)
+        self._said += [(index, Answer(2, [], [])) for index in self.idle]
+        self.idle.clear()
+
+    def wait(self, timeout: float) -> list[tuple[int, Answer | Died]]:
+        later = []
+        while self._said and self._pace.random() < 0.7:
+            later.append(self._said.pop(self._pace.randrange(len(self._said))))
+        said = super().wait(timeout)
+        self._said = later
+        return said
+
+
+@dataclass
+class Told(Source):
+    """Remembers what it is told and asked, in order."""
+
+    story: list[tuple[str, int]] = field(default_factory=list)
+
+    def next(self) -> TrialSpec | None:
+        spec = super().next()
+        self.story.append(("next", spec.number if spec else 0))
+        return spec
+
+    def prepare(self) -> bool:
+        raise AssertionError("when that is asked depends on timing")
+
+    def hear(self, result: EpochResult) -> Verdict:
+        self.story.append(("hear", result.number))
+        early = result.number % 5 == 2 and result.epoch == 2
+        return Verdict(over=super().hear(result).over or early)
+
+    def restart(self, number: int) -> None:
+        self.story.append(("restart", number))
+        super().restart(number)
+
+    def fail(self, number: int, reason: str, traceback: str = "") -> None:
+        self.story.append(("fail", number))
+        super().fail(number, reason, traceback)
+
+
+def test_deterministic_workers_are_heard_in_rounds() -> None:
+    stories = []
+    for pace in range(20):
+        source = Told(20)
+        dispatch(Unsteady(pace), source)
+        assert set(source.failed) == {7}
+        stories.append(source.story)
+    assert all(story == stories[0] for story in stories)
+    heard = [number for what, number in stories[0] if what == "hear"]
+    assert heard[:6] == [1, 2, 3, 4, 5, 6]

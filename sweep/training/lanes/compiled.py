@@ -7,13 +7,14 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.func import grad_and_value, vmap
 
-from sweep.training.contract import TrainingData, TrainingSettings
+from sweep.training.contract import Context, TrainingData, TrainingSettings
 from sweep.training.lanes.eager import EagerTrainer
 from sweep.training.lanes.native.program_cache import made_cache_folder
 from sweep.training.lanes.stack import EpochPlan, LaneStack
@@ -34,6 +35,7 @@ class CompilingTrainer(EagerTrainer):
         stacked: The model's structure.
         floats_per_row: Numbers that a row's forward pass leaves for the backward pass.
         note: Told when compiling fails.
+        compiling: In which torch's compilers are called.
         at_once: Compile with the first step, whatever it costs.
     """
 
@@ -44,10 +46,12 @@ class CompilingTrainer(EagerTrainer):
         stacked: StackedModel,
         floats_per_row: int,
         note: Callable[[str], None],
+        compiling: Context = nullcontext,
         at_once: bool = False,
     ) -> None:
         super().__init__(data, settings, stacked, floats_per_row)
         self._note = note
+        self._compiling = compiling
         self._wanted = at_once
         self._tried = False
         self._expected = 0
@@ -88,7 +92,7 @@ class CompilingTrainer(EagerTrainer):
         expected = super()._gradients(parameters, constants, x, y, keys)
         step = torch.compile(self._whole_step, dynamic=False, fullgraph=True)
         try:
-            with warnings.catch_warnings():
+            with self._compiling(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 losses, gradients = step(parameters, constants, *_each(len(parameters), x, y, keys))
         except Exception as error:  # of any of torch's compilers, or of the system's

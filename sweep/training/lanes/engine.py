@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Literal
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from sweep.base.errors import TrainingError
 from sweep.training.contract import (
+    Context,
     EpochResult,
     ModelBuilder,
     TrainingData,
@@ -43,6 +45,7 @@ class VectorizedEngine:
         kernel: What does the work: `eager` torch operations or `compiled` ones for any model, a
             `native` program for a chain of layers on a CPU; by default the native one if it is
             possible, else eager ones that are compiled when that pays.
+        compiling: In which torch's compilers are called.
 
     Raises:
         TrainingError: The model cannot be stacked, or the kernel that was asked for is impossible.
@@ -57,6 +60,7 @@ class VectorizedEngine:
         lanes: int | None = None,
         known: Survey | None = None,
         kernel: Literal["auto"] | Kernel = "auto",
+        compiling: Context = nullcontext,
     ) -> None:
         known = known or survey(build_model, data.x_train, data.y_train)
         if known.reason:
@@ -69,7 +73,7 @@ class VectorizedEngine:
         self._dropout_calls = known.dropout_calls
         self._stacked = StackedModel(build_model(0).to(data.x_train.device))
         self._trainer, self.kernel = choose_trainer(
-            data, settings, build_model, self._stacked, known, kernel, self.notes.append
+            data, settings, build_model, self._stacked, known, kernel, self.notes.append, compiling
         )
         self.lanes = lanes or default_lanes(data, settings, known, self.kernel)
         self.description = f"vectorized: many trials at once, {_KERNELS[self.kernel]}"

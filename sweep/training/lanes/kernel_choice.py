@@ -12,6 +12,7 @@ import torch
 from sweep.base.errors import TrainingError
 from sweep.schedules.schedule import Schedule
 from sweep.training.contract import (
+    Context,
     ModelBuilder,
     OptimizerSettings,
     TrainingData,
@@ -50,6 +51,7 @@ def choose_trainer(
     known: Survey,
     kernel: Literal["auto"] | Kernel,
     note: Callable[[str], None],
+    compiling: Context,
 ) -> tuple[LaneTrainer, Kernel]:
     """A trainer, and what it is called.
 
@@ -61,6 +63,7 @@ def choose_trainer(
         known: What a survey of the model has shown.
         kernel: Which one; `auto` for the fastest that is possible.
         note: Told why a faster one is not possible, if that can be helped.
+        compiling: In which torch's compilers are called.
 
     Raises:
         TrainingError: The one that was asked for is not possible.
@@ -68,11 +71,11 @@ def choose_trainer(
     eager = EagerTrainer(data, settings, stacked, known.floats_per_row)
     if kernel == "eager":
         return eager, "eager"
-    compiling = CompilingTrainer(
-        data, settings, stacked, known.floats_per_row, note, at_once=kernel == "compiled"
+    compiled = CompilingTrainer(
+        data, settings, stacked, known.floats_per_row, note, compiling, kernel == "compiled"
     )
     if kernel == "compiled":
-        return compiling, "compiled"
+        return compiled, "compiled"
     layers = None
     if data.x_train.device.type == "cpu":
         layers = chain_of(build_model(0), data.x_train.shape[1])
@@ -89,7 +92,7 @@ def choose_trainer(
             raise
         if layers is not None:
             note(f"training is slower than it could be: {error}")
-        return compiling, "eager"
+        return compiled, "eager"
     if native.note:
         note(native.note)
     return native, "native"

@@ -106,6 +106,7 @@ class Dispatcher:
         self._stop = stop
         self._note = note
         self._notes: set[str] = set()
+        self._heard: list[tuple[int, Answer | Died]] = []
         self._running: dict[int, dict[int, _Run]] = {index: {} for index in range(len(pool))}
         self._again: deque[_Run] = deque()
         self._deaths = 0
@@ -118,50 +119,88 @@ class Dispatcher:
             TrainingError: Workers die again and again before they train anything.
         """
         self._pool.start()
+        in_rounds = self._pool.deterministic
         while not self._stop.is_set():
             ready = bool(self._pool.lanes)  # a model that cannot be trained begins no trial
-            prepared = ready and not self._limit.is_over and self._source.prepare()
-            for index, message in self._pool.wait(0 if prepared else _WAIT_SECS):
-                if self._stop.is_set():  # a signal to the whole group ends the workers too
-                    return
-                if isinstance(message, Died):
-                    self._bury(index, message)
-                else:
-                    self._give(index, self._hear(index, message))
-            for index in sorted(self._pool.idle):
-                self._give(index, Orders())
-            self._source.tick()
+            ahead = ready and not in_rounds and not self._limit.is_over
+            prepared = ahead and self._source.prepare()
+            self._listen(0 if prepared else _WAIT_SECS)
+            if self._stop.is_set():
+                return
             # Once the time is up, a worker that has not started yet is not waited for.
             expected = self._pool.lanes if self._limit.is_over else self._running
+            if not in_rounds or self._pool.idle.issuperset(expected):
+                self._answer()
+            self._source.tick()
             if self._pool.idle.issuperset(expected):
                 return
 
-    def _hear(self, index: int, answer: Answer) -> Orders:
-        """Pass a worker's results on; what it is to do about them."""
-        for note in answer.notes:
-            if note not in self._notes:
-                self._notes.add(note)
-                self._note(note)
-        self._has_trained |= bool(answer.results)
-        self._limit.heard([one for one in answer.results if isinstance(one, EpochResult)])
-        orders = Orders()
-        for result in answer.results:
-            run = self._running[index].get(result.number)
-            if run is None:  # it was over some epochs ago
+    def _listen(self, timeout: float) -> None:
+        """Take in what workers say; one that has died is replaced."""
+        for index, message in self._pool.wait(timeout):
+            if self._stop.is_set():  # a signal to the whole group ends the workers too
+                return
+            self._heard.append((index, message))
+            if isinstance(message, Died):
+                self._count(message)
+                self._pool.replace(index)
+
+    def _count(self, died: Died) -> None:
+        self._deaths += not died.compiling
+        if not self._has_trained and self._deaths > 3 * len(self._pool):
+            raise TrainingError(f"workers keep dying: {died.reason}")
+
+    def _answer(self) -> None:
+        """Judge what has been heard, and give those that wait their orders.
+
+        Where workers are deterministic, all of them have answered, and what they say is judged in
+        the order of trials.
+        """
+        heard, self._heard = self._heard, []
+        results: list[tuple[int, EpochResult | TrialError]] = []
+        for index, message in heard:
+            if isinstance(message, Died):
+                self._bury(index, message)
                 continue
-            if isinstance(result, TrialError):
-                where = f"epoch {result.epoch}" if result.epoch else "start"
-                del self._running[index][result.number]
-                self._source.fail(result.number, f"{where}: {result.error}", result.traceback)
-                continue
-            run.epoch = result.epoch
-            verdict = self._source.hear(result)
-            if verdict.save:
-                orders.save.append(verdict.save)
-            if verdict.over:
-                del self._running[index][result.number]
-                orders.remove.append(result.number)
-        return orders
+            for note in message.notes:
+                self._note_once(note)
+            self._has_trained |= bool(message.results)
+            self._limit.heard([one for one in message.results if isinstance(one, EpochResult)])
+            results += [(index, result) for result in message.results]
+        if self._pool.deterministic:
+            results.sort(key=lambda each: each[1].number)
+        orders = {index: Orders() for index in sorted(self._pool.idle)}
+        for index, result in results:
+            self._judge(index, result, orders)
+        for index, given in orders.items():
+            self._give(index, given)
+
+    def _judge(
+        self, index: int, result: EpochResult | TrialError, orders: dict[int, Orders]
+    ) -> None:
+        """Pass a worker's result on; what follows from it is added to the orders."""
+        run = self._running[index].get(result.number)
+        if run is None:  # it was over some epochs ago
+            return
+        if isinstance(result, TrialError):
+            where = f"epoch {result.epoch}" if result.epoch else "start"
+            del self._running[index][result.number]
+            self._source.fail(result.number, f"{where}: {result.error}", result.traceback)
+            return
+        run.epoch = result.epoch
+        verdict = self._source.hear(result)
+        if verdict.save:
+            for other in orders.values():  # two workers must not write one file
+                other.save = [save for save in other.save if save.path != verdict.save.path]
+            orders[index].save.append(verdict.save)
+        if verdict.over:
+            del self._running[index][result.number]
+            orders[index].remove.append(result.number)
+
+    def _note_once(self, note: str) -> None:
+        if note not in self._notes:
+            self._notes.add(note)
+            self._note(note)
 
     def _give(self, index: int, orders: Orders) -> None:
         """Add new trials to a worker's orders; leave a worker without any in peace."""
@@ -180,16 +219,20 @@ class Dispatcher:
             orders.add.append(run.spec)
         if not (orders.given or running):
             return
-        orders.expect = self._source.epochs_left() // len(self._pool)
-        to_decision = self._source.epochs_to_decision
-        orders.epochs = min((to_decision(n, run.epoch) for n, run in running.items()), default=1)
+        if self._pool.prepares:
+            orders.expect = self._source.epochs_left() // len(self._pool)
+        if not self._pool.deterministic:
+            to_decision = self._source.epochs_to_decision
+            orders.epochs = min(
+                (to_decision(n, run.epoch) for n, run in running.items()), default=1
+            )
         self._pool.send(index, orders)
 
     def _next(self, alone: bool) -> _Run | None:
-        """The next trial, if there is time; one whose worker died only where it will be alone."""
+        """The next trial, if there is time; one that may kill its worker only where it is alone."""
         if not self._limit.allows(self._source.epochs):
             return None
-        if self._again and alone:
+        if self._again and (alone or self._again[0].tries == 1):
             return self._again.popleft()
         spec = self._source.next()
         return None if spec is None else _Run(spec)
@@ -197,21 +240,23 @@ class Dispatcher:
     def _bury(self, index: int, died: Died) -> None:
         """Retry a dead worker's trials once; after that they have failed.
 
-        Any of its lanes may have killed it, so each is retried with no other beside it.
+        Any of its lanes may have killed it, so each is retried with no other beside it. What was
+        in training when a compiler hung is beyond suspicion.
         """
-        self._deaths += 1
-        if not self._has_trained and self._deaths > 3 * len(self._pool):
-            raise TrainingError(f"workers keep dying: {died.reason}")
         lost, self._running[index] = self._running[index], {}
+        if died.compiling:
+            self._note_once(died.reason)
         for number, run in lost.items():
-            if run.tries >= _TRIES:
+            if run.tries >= _TRIES and not died.compiling:
                 self._source.fail(number, f"its worker was {died.reason}, {run.tries} times")
                 continue
             kind = self._source.kind
-            self._note(f"the worker of {kind} {number} was {died.reason}; the {kind} is retried")
+            if not died.compiling:
+                self._note(
+                    f"the worker of {kind} {number} was {died.reason}; the {kind} is retried"
+                )
             self._source.restart(number)
-            self._again.append(_Run(run.spec, run.tries + 1))
-        self._pool.replace(index)
+            self._again.append(_Run(run.spec, run.tries + (not died.compiling)))
 
 
 def _has_suspect(running: dict[int, _Run]) -> bool:

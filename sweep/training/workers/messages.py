@@ -44,6 +44,7 @@ class WorkerSetup:
         lanes: How many trials the vectorised engine trains at once; by default what suits it.
         custom: One schedule of each of the user's own factories, to be tried first.
         loop: A training loop of the user's own, in the place of data, model and settings.
+        deterministic: Whether what workers do must not depend on timing.
     """
 
     data: Dataset | None
@@ -54,6 +55,7 @@ class WorkerSetup:
     lanes: int | None = None
     custom: tuple[Schedule, ...] = ()
     loop: LoopSettings | None = None
+    deterministic: bool = False
 
     @classmethod
     def of(
@@ -68,6 +70,7 @@ class WorkerSetup:
             engine=config.engine,
             lanes=config.lanes,
             custom=config.search_space.custom_schedules(),
+            deterministic=config.deterministic,
         )
 
 
@@ -95,7 +98,8 @@ class Orders:
         remove: Trials to let go.
         add: Trials to take in.
         epochs: How many to train before it answers; fewer if they take longer than ANSWER_SECS.
-        expect: Epochs of single trials that are still to come, for preparations that must pay.
+        expect: Epochs of single trials that are still to come, for preparations that must pay; 0
+            if there are to be none.
         predict: A model that was saved, to predict the test rows with.
     """
 
@@ -147,11 +151,24 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class Compiling:
+    """A worker begins to compile, or has done so; it answers later.
+
+    Args:
+        begins: Which of the two.
+    """
+
+    begins: bool
+
+
+@dataclass(frozen=True)
 class Died:
     """A worker's process has ended without being asked to.
 
     Args:
-        reason: Its exit code or signal, in words.
+        reason: Its exit code or signal, in words; a sentence where it was ended.
+        compiling: Whether it was ended, since a compiler that it had called had hung.
     """
 
     reason: str
+    compiling: bool = False

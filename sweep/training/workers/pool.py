@@ -10,8 +10,9 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -20,12 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.base.errors import SweepError, TrainingError
 from sweep.base.library_warnings import are_shown
+from sweep.base.wording import duration
 
 if TYPE_CHECKING:  # the coordinator's side starts without torch
     pass
 from sweep.training.workers.messages import (
     ANSWER_SECS,
     Answer,
+    Compiling,
     Died,
     Orders,
     Prediction,
@@ -34,6 +37,9 @@ from sweep.training.workers.messages import (
 from sweep.training.workers.worker import work
 
 _METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+COMPILE_SECS = 300.0
+"""After which a compiler hangs that torch has called; it takes 10 to 30 s."""
+
 _CONTEXT: Any = multiprocessing.get_context(_METHOD)
 
 
@@ -72,6 +78,9 @@ class WorkerPool:
             answered.
         idle: The workers that have answered and wait for orders.
         engine: What they train with, in half a sentence; known once one has answered.
+        deterministic: Whether what they do must not depend on timing.
+        prepares: Whether they may compile what they train with: what is compiled has other last
+            digits, and when depends on timing; after a compiler that hung, none is called again.
     """
 
     def __init__(self, setup: WorkerSetup, count: int) -> None:
@@ -82,6 +91,9 @@ class WorkerPool:
         self.lanes: dict[int, int] = {}
         self.idle: set[int] = set()
         self.engine = ""
+        self.deterministic = setup.deterministic
+        self.prepares = not setup.deterministic
+        self._compiling: dict[int, float] = {}  # until when, as time.monotonic has it
 
     def __len__(self) -> int:
         return self._count
@@ -139,12 +151,31 @@ class WorkerPool:
                 message = self._obituary(index)
             if isinstance(message, SweepError):
                 raise message
+            self._compiling.pop(index, None)
+            if isinstance(message, Compiling):
+                if message.begins:
+                    self._compiling[index] = time.monotonic() + COMPILE_SECS
+                continue
             if isinstance(message, Answer):
                 self.lanes[index] = message.lanes
                 self.engine = message.engine
                 self.idle.add(index)
             messages.append((index, message))
+        for index, until in list(self._compiling.items()):
+            if time.monotonic() > until:
+                self._kill(index)
+                self.prepares = False
+                messages.append((index, Died(_hung(), compiling=True)))
         return messages
+
+    def _kill(self, index: int) -> None:
+        """End a worker that compiles, with the compiler: they are a process group then."""
+        del self._compiling[index]
+        process = self._processes[index]
+        assert process.pid is not None
+        with suppress(OSError):  # it may just have ended
+            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
 
     def predict(self, path: Path, stop: threading.Event) -> Prediction | None:
         """What a saved model says of the test rows; None if it cannot be used, or after `stop`.
@@ -182,11 +213,14 @@ class WorkerPool:
     def replace(self, index: int) -> None:
         """Start a fresh process in a dead one's place."""
         self.idle.discard(index)
+        self._compiling.pop(index, None)
         self._connections[index].close()
         self._processes[index], self._connections[index] = self._start()
 
     def close(self) -> None:
         """End all workers, whatever they are at."""
+        for index in list(self._compiling):
+            self._kill(index)
         for process in self._processes:
             process.terminate()
         for process, connection in zip(self._processes, self._connections, strict=True):
@@ -196,6 +230,13 @@ class WorkerPool:
                 process.join()
             connection.close()
         self._processes, self._connections = [], []
+
+
+def _hung() -> str:
+    return (
+        f"a compiler that torch.compile called was given up after {duration(COMPILE_SECS)}: "
+        "training goes on uncompiled"
+    )
 
 
 @contextmanager

@@ -11,7 +11,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -32,6 +33,7 @@ from sweep.training.workers.messages import (
     ANSWER_SECS,
     NOMINAL_STEPS,
     Answer,
+    Compiling,
     Orders,
     Prediction,
     WorkerSetup,
@@ -51,7 +53,7 @@ def _obey(connection: Connection, setup: WorkerSetup) -> None:
     os.dup2(2, 1)  # what a model prints must not stand among what the command prints
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        engine = _build_engine(setup)
+        engine = _build_engine(setup, connection)
     except SweepError as error:
         connection.send(error)
         return
@@ -124,7 +126,25 @@ def save_weights(path: Path, weights: Mapping[str, Any], about: Mapping[str, Any
     write_whole(path, buffer.getvalue())
 
 
-def _build_engine(setup: WorkerSetup) -> Engine:
+@contextmanager
+def _compiling(connection: Connection) -> Iterator[None]:
+    """Inside this context the coordinator knows that a compiler is at work.
+
+    What is started here belongs to a process group of this worker's, so that a compiler that
+    hangs can be ended together with it.
+    """
+    before = os.getpgrp()
+    os.setpgid(0, 0)
+    connection.send(Compiling(begins=True))
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # nothing is left of that group
+            os.setpgid(0, before)
+        connection.send(Compiling(begins=False))
+
+
+def _build_engine(setup: WorkerSetup, connection: Connection) -> Engine:
     import torch
 
     from sweep.training.build import build_engine, build_loop_engine, check_schedule
@@ -142,7 +162,13 @@ def _build_engine(setup: WorkerSetup) -> Engine:
         return build_loop_engine(setup.loop, setup.folders)
     assert setup.data is not None
     return build_engine(
-        setup.data, setup.model, setup.folders, setup.settings, setup.engine, setup.lanes
+        setup.data,
+        setup.model,
+        setup.folders,
+        setup.settings,
+        setup.engine,
+        setup.lanes,
+        lambda: _compiling(connection),
     )
 
 
@@ -151,4 +177,6 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         multiprocessing.connection.wait([parent.sentinel])
+        if os.getpgrp() == os.getpid():  # a compiler is at work
+            os.killpg(0, signal.SIGKILL)
         os._exit(1)
