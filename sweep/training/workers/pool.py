@@ -38,7 +38,7 @@ from sweep.training.workers.worker import work
 
 _METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 COMPILE_SECS = 300.0
-"""After which a compiler hangs that torch has called; it takes 10 to 30 s."""
+"""After which torch.compile hangs, or a compiler that it has called; it takes 10 to 30 s."""
 
 _CONTEXT: Any = multiprocessing.get_context(_METHOD)
 
@@ -234,8 +234,8 @@ class WorkerPool:
 
 def _hung() -> str:
     return (
-        f"a compiler that torch.compile called was given up after {duration(COMPILE_SECS)}: "
-        "training goes on uncompiled"
+        f"torch.compile had not ended after {duration(COMPILE_SECS)} and was given up: training "
+        "goes on uncompiled"
     )
 
 
