@@ -28,7 +28,7 @@ from sweep.training.lanes.survey import Survey, survey
 
 _KERNELS: dict[Kernel, str] = {
     "native": "by a C program made for the model",
-    "eager": "by stacked torch operations, which are compiled once that pays",
+    "eager": "by stacked torch operations, which may be compiled once that pays",
     "compiled": "by stacked torch operations, compiled",
 }
 
