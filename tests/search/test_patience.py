@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,14 @@ from runs.test_run import sweep as run
 from search.test_storage import closed_later, new_study, other_process
 from support import PASSWORD, PostgreSQL
 
+from sweep.runs.run import run_sweep
 from sweep.search import coordinator
-from sweep.search.storage import owners
+from sweep.search.status import Status
+from sweep.search.storage import owners, patience
 from sweep.search.storage.opening import load_study
 from sweep.search.storage.owners import SignsOfLife, claim
+from sweep.study.file import load_study as load_settings
+from sweep.study.locations import Location
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -37,13 +41,53 @@ from sweep.search.storage import owners
 from sweep.search.storage import patience
 for module in (coordinator, owners):
     module.BEAT_SECS, module.SILENT_SECS = 0.5, 4.0
-patience.ANSWER_SECS, patience.IDLE_SECS, patience._TURN_SECS = 3.0, 3, 1
-patience._TOLD_AFTER_SECS = 0.5
-patience._SESSION["idle_in_transaction_session_timeout"] = "3s"
+patience.ANSWER_SECS, patience._TURN_SECS, patience._TOLD_AFTER_SECS = 3.0, 1, 0.5
+patience._SESSION["idle_in_transaction_session_timeout"] = "5s"
 """
 """The waits of minutes in seconds."""
 
 COMMAND = f"{IMPATIENT}\nfrom sweep.cli.entry import main\nmain()"
+
+STUDY = """
+loop = "slow.py:train"
+metric = "loss"
+epochs = 6
+trials = 10
+workers = 1
+[space]
+lr = "1e-3:0.1:log"
+[pruner]
+name = "none"
+[confirm]
+enabled = false
+"""
+
+SLOW = """
+import time, torch
+def train(schedule, *, epochs):
+    weight = torch.nn.Parameter(torch.tensor(3.0))
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+    scheduler = schedule.attach(optimizer, steps_per_epoch=1)
+    for epoch in range(epochs):
+        time.sleep(0.05)  # as one that waits for its data: a busy machine makes it no slower
+        optimizer.zero_grad()
+        (weight**2).backward()
+        optimizer.step()
+        scheduler.step()
+        yield float(weight.detach() ** 2)
+"""
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What IMPATIENT does to another process, in this one."""
+    for module in (coordinator, owners):
+        monkeypatch.setattr(module, "BEAT_SECS", 0.5)
+        monkeypatch.setattr(module, "SILENT_SECS", 4.0)
+    monkeypatch.setattr(patience, "ANSWER_SECS", 3.0)
+    monkeypatch.setattr(patience, "_TURN_SECS", 1)
+    monkeypatch.setattr(patience, "_TOLD_AFTER_SECS", 0.5)
+    monkeypatch.setitem(patience._SESSION, "idle_in_transaction_session_timeout", "5s")
 
 
 class Proxy:
@@ -97,19 +141,27 @@ def proxy(postgresql: PostgreSQL) -> Iterator[Proxy]:
         made.close()
 
 
+@pytest.fixture
+def study_file(tmp_path: Path) -> Path:
+    """A study whose trials take a third of a second, and little of the processor."""
+    (tmp_path / "slow.py").write_text(SLOW)
+    path = tmp_path / "slow.toml"
+    path.write_text(STUDY)
+    return path
+
+
 @contextlib.contextmanager
-def running(folder: Path, url: str, out: str, *more: str) -> Iterator[subprocess.Popen[str]]:
-    """`sweep run` with short waits; killed at the end if it is there still."""
-    study = ("run", "diabetes", "--trials", "12", "--epochs", "15", "--batch-size", "4")
-    command = [sys.executable, "-c", COMMAND, *study, "--workers", "1", "--no-confirm"]
-    command += ["--engine", "sequential", "--pruner", "none"]
+def running(study_file: Path, url: str, out: str) -> Iterator[subprocess.Popen[str]]:
+    """`sweep run` with short waits in a process of its own; killed at the end if it is there."""
+    command = [sys.executable, "-c", COMMAND, "run", str(study_file), "--storage", url]
     process = subprocess.Popen(
-        [*command, "--storage", url, "--out", out, *more],
-        cwd=folder,
+        [*command, "--out", out],
+        cwd=study_file.parent,
         start_new_session=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        env=os.environ | {"COLUMNS": "1000"},  # lines are searched for whole sentences
     )
     try:
         yield process
@@ -119,12 +171,55 @@ def running(folder: Path, url: str, out: str, *more: str) -> Iterator[subprocess
         process.communicate()
 
 
+class Hears(Notes):
+    """Does something when a run has said or done something for the first time."""
+
+    def __init__(
+        self, act: Callable[[], None] = lambda: None, finished: int = 0, note: str = "\0"
+    ) -> None:
+        super().__init__()
+        self.act, self.finished, self.note = act, finished, note
+        self.has_acted = False
+
+    def on_note(self, text: str) -> None:
+        super().on_note(text)
+        if self.note in text:
+            self._act()
+
+    def on_finished(self, trial: FrozenTrial, status: Status) -> None:
+        super().on_finished(trial, status)
+        if status.finished == self.finished:
+            self._act()
+
+    def _act(self) -> None:
+        if not self.has_acted:
+            self.has_acted = True
+            self.act()
+
+    def heard(self, text: str) -> bool:
+        return any(text in note for note in self.notes)
+
+
+def finish(study_file: Path, url: str, listener: Notes, out: str = "b") -> None:
+    """Run the study to its end in this process, into another results folder."""
+    location = Location("slow", study_file, study_file.parent / out)
+    config = load_settings(study_file, {"storage": url})
+    with closed_later(run_sweep(location, config, listener)):
+        pass
+
+
+def later(secs: float, act: Callable[[], None]) -> None:
+    timer = threading.Timer(secs, act)
+    timer.daemon = True
+    timer.start()
+
+
 def trials_of(url: str) -> list[FrozenTrial]:
-    with closed_later(load_study("diabetes", url)) as study:
+    with closed_later(load_study("slow", url)) as study:
         return study.trials
 
 
-def wait_for(url: str, count: int, secs: float = 90.0) -> None:
+def wait_for(url: str, count: int, secs: float = 120.0) -> None:
     """Until so many trials have ended."""
     deadline = time.monotonic() + secs
     ended = "SELECT count(*) FROM trials WHERE state NOT IN ('RUNNING', 'WAITING')"
@@ -134,11 +229,11 @@ def wait_for(url: str, count: int, secs: float = 90.0) -> None:
                 (found,) = connection.execute(ended).fetchone() or (0,)
                 if found >= count:
                     return
-            time.sleep(0.2)
+            time.sleep(0.1)
     raise AssertionError("nothing was trained")
 
 
-def assert_whole(url: str, total: int = 12) -> None:
+def assert_whole(url: str, total: int = 10) -> None:
     trials = trials_of(url)
     assert [trial.number for trial in trials] == list(range(total))
     assert all(trial.state.is_finished() for trial in trials)
@@ -147,12 +242,16 @@ def assert_whole(url: str, total: int = 12) -> None:
 class TestNetworkGone:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_a_signal_ends_the_run(
-        self, postgresql: PostgreSQL, tmp_path: Path, number: signal.Signals
+        self,
+        postgresql: PostgreSQL,
+        study_file: Path,
+        impatient: None,
+        number: signal.Signals,
     ) -> None:
         url = postgresql.new_database(f"silent_{number.name.lower()}")
         with proxy(postgresql) as network:
             through = url.replace(str(postgresql.port), str(network.port))
-            with running(tmp_path, through, "a") as process:
+            with running(study_file, through, "a") as process:
                 wait_for(url, 2)
                 network.go_silent()
                 time.sleep(1.0)
@@ -161,34 +260,40 @@ class TestNetworkGone:
             assert process.returncode == 130, output
             assert "The same command goes on with the rest" in output
             assert "Traceback" not in output and PASSWORD not in output
-        with running(tmp_path, url, "b") as process:  # and nobody is locked out
-            output, _ = process.communicate(timeout=120)
-        assert process.returncode == 0, output
+        finish(study_file, url, Notes())  # and nobody is locked out
         assert_whole(url)
 
-    def test_it_is_waited_for(self, postgresql: PostgreSQL, tmp_path: Path) -> None:
+    def test_it_is_waited_for(
+        self, postgresql: PostgreSQL, study_file: Path, impatient: None
+    ) -> None:
         url = postgresql.new_database("silence")
         with proxy(postgresql) as network:
-            through = url.replace(str(postgresql.port), str(network.port))
-            with running(tmp_path, through, "a") as process:
-                wait_for(url, 2)
+
+            def go_silent() -> None:
                 network.go_silent()
-                time.sleep(6.0)
-                network.come_back()
-                output, _ = process.communicate(timeout=120)
-        assert process.returncode == 0, output
-        assert "note: the database does not answer" in output
+                later(5.0, network.come_back)
+
+            listener = Hears(go_silent, finished=2)
+            finish(study_file, url.replace(str(postgresql.port), str(network.port)), listener)
+        assert listener.heard("the database does not answer")
         assert_whole(url)
 
 
-def test_a_server_that_restarts_is_waited_for(postgresql: PostgreSQL, tmp_path: Path) -> None:
+def test_a_server_that_restarts_is_waited_for(
+    postgresql: PostgreSQL, study_file: Path, impatient: None
+) -> None:
     url = postgresql.new_database("restarted")
-    with running(tmp_path, url, "a") as process:
-        wait_for(url, 2)
-        postgresql.restart(away_secs=4.0)
-        output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, output
-    assert "waiting for the storage" in output and "the storage answers again" in output
+
+    def restart() -> None:
+        postgresql.call("pg_ctl", "-m", "immediate", "stop")
+        restarted.start()
+
+    restarted = threading.Timer(3.0, postgresql.start)
+    listener = Hears(restart, finished=2)
+    finish(study_file, url, listener)
+    restarted.join()
+    assert listener.heard("waiting for the storage")
+    assert listener.heard("the storage answers again")
     assert_whole(url)
 
 
@@ -200,7 +305,7 @@ patience._SESSION["idle_in_transaction_session_timeout"] = "0"
 from sweep.search.storage.owners import in_turn
 from sweep.search.storage.opening import open_study
 optuna.logging.disable_default_handler()
-study = open_study('diabetes', sys.argv[1], optuna.samplers.RandomSampler(),
+study = open_study('slow', sys.argv[1], optuna.samplers.RandomSampler(),
                    optuna.pruners.NopPruner())
 tries = []
 def ask():
@@ -223,38 +328,44 @@ def test_the_server_ends_a_silent_turn(postgresql: PostgreSQL) -> None:
     assert found == ["1min", "30s", "30"]
 
 
-def test_one_that_is_stopped_in_its_turn(postgresql: PostgreSQL, tmp_path: Path) -> None:
+def test_one_that_is_stopped_in_its_turn(
+    postgresql: PostgreSQL, study_file: Path, impatient: None
+) -> None:
     """The others go on; when it wakes up its turn has not been, and it takes another."""
     url = postgresql.new_database("stopped")
     with other_process(STOPPED_IN_ITS_TURN, url) as stopped:
-        with running(tmp_path, url, "a") as process:
-            assert process.stdout is not None
-            held = f"process {stopped.pid} has held the lock of this study"
-            assert any(held in line for line in process.stdout)
-            with psycopg.connect(url, autocommit=True) as connection:  # as its timeout does
+
+        def end_its_turn() -> None:
+            """As the server's timeout does."""
+            with psycopg.connect(url, autocommit=True) as connection:
                 connection.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                     f"WHERE application_name LIKE '%process {stopped.pid}'"
                 )
-            output, _ = process.communicate(timeout=120)
-        assert process.returncode == 0, output
+
+        held = f"process {stopped.pid} has held the lock of this study"
+        listener = Hears(end_its_turn, note=held)
+        finish(study_file, url, listener)
+        assert listener.has_acted
         assert_whole(url)
         stopped.send_signal(signal.SIGCONT)
         assert stopped.stdout is not None
-        assert stopped.stdout.readline() == "12 [0, 12]\n"
+        assert stopped.stdout.readline() == "10 [0, 10]\n"
 
 
-def test_one_that_was_silent_for_too_long(postgresql: PostgreSQL, tmp_path: Path) -> None:
+def test_one_that_was_silent_for_too_long(
+    postgresql: PostgreSQL, study_file: Path, impatient: None
+) -> None:
     """Another takes its trials over and ends the study; when it wakes up it reports nothing."""
     url = postgresql.new_database("taken")
-    with running(tmp_path, url, "a") as first:
+    with running(study_file, url, "a") as first:
         wait_for(url, 1)
         first.send_signal(signal.SIGSTOP)
-        with running(tmp_path, url, "b") as second:
-            output, _ = second.communicate(timeout=120)
-        assert second.returncode == 0, output
-        assert "resuming trials that were interrupted" in output
-        assert f"nothing was heard of {socket.gethostname()}:{tmp_path / 'a'} for" in output
+        listener = Hears()
+        finish(study_file, url, listener)
+        assert listener.heard("resuming trials that were interrupted")
+        gone = f"{socket.gethostname()}:{study_file.parent / 'a'}"
+        assert listener.heard(f"nothing was heard of {gone} for")
         assert_whole(url)
         before = [(t.value, t.user_attrs, t.datetime_complete) for t in trials_of(url)]
         first.send_signal(signal.SIGCONT)
@@ -288,15 +399,20 @@ class TestOwnerGone:
         return study.user_attrs["settings"]
 
     def test_its_trials_are_taken_over(self, short: None, settings: Any, tmp_path: Path) -> None:
-        begun_elsewhere(f"sqlite:///{tmp_path}/a.db", settings)
+        url = f"sqlite:///{tmp_path}/a.db"
+        begun_elsewhere(url, settings)
         listener = Notes()
-        run(tmp_path, listener, storage="sqlite:///" + str(tmp_path / "a.db"), trials=4)
-        trials = load_study("small", f"sqlite:///{tmp_path}/a.db").trials
+        run(tmp_path, listener, storage=url, trials=4, pruner__name="none")
+        trials = load_study("small", url).trials
         assert len(trials) == 4 and all(trial.state.is_finished() for trial in trials)
         assert any("nothing was heard of elsewhere:/studies/small" in n for n in listener.notes)
         assert not any("preliminary" in note for note in listener.notes)
 
-    def test_one_that_lives_keeps_them(self, short: None, settings: Any, tmp_path: Path) -> None:
+    def test_one_that_lives_keeps_them(
+        self, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(coordinator, "BEAT_SECS", 10.0)  # the first new sign is enough
+        monkeypatch.setattr(owners, "BEAT_SECS", 10.0)
         url = f"sqlite:///{tmp_path}/a.db"
         signs = SignsOfLife(begun_elsewhere(url, settings), "elsewhere:/studies/small")
         ended = threading.Event()
@@ -309,7 +425,7 @@ class TestOwnerGone:
         other.start()
         listener = Notes()
         try:
-            run(tmp_path, listener, storage=url, trials=4)
+            run(tmp_path, listener, storage=url, trials=4, pruner__name="none")
         finally:
             ended.set()
             other.join()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import threading
@@ -36,8 +37,9 @@ _TOLD_AFTER_SECS = 5.0
 _TOLD_EVERY_SECS = 60.0
 _STOP_SECS = 2.0
 """How long an answer may take after Ctrl-C."""
-_TURN_SECS = 5
-"""After so many seconds of waiting for its turn a process looks who holds it, and asks anew."""
+_TURN_SECS = 3
+"""After so many seconds of waiting for its turn a process looks who holds it, and asks anew; before
+the wait would be told as that of a server that does not answer."""
 _CONNECT = {
     "connect_timeout": 10,
     "keepalives_idle": 10,
@@ -58,7 +60,8 @@ _SESSION = {
 _HOLDER = (
     "SELECT a.application_name, extract(epoch FROM clock_timestamp() - a.xact_start) "
     "FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' "
-    "AND l.granted AND l.classid = 0 AND l.objid::bigint = :key AND l.objsubid = 1"
+    "AND l.granted AND l.classid = 0 AND l.objid::bigint = :key AND l.objsubid = 1 "
+    "AND a.datname = current_database()"
 )
 _REPEATED = (
     *("delete_study", "set_study_user_attr", "set_study_system_attr", "get_study_id_from_name"),
@@ -90,15 +93,15 @@ class Patience:
         self.note: Callable[[str], None] = lambda text: None
         self.stop = threading.Event()
         self.away_secs = 0.0
-        self._told = 0.0
+        self._told: dict[str, float] = {}
 
-    def tell(self, began: float, what: str) -> None:
-        """Say what is waited for, if it has lasted long, and seldom."""
+    def tell(self, began: float, what: str, details: str = "") -> None:
+        """Say what is waited for, if it has lasted long; the same, whatever its details, seldom."""
         now = time.monotonic()
-        first = self._told < began
-        if now - began > _TOLD_AFTER_SECS and (first or now - self._told > _TOLD_EVERY_SECS):
-            self._told = now
-            self.note(f"{what}; waited for {duration(now - began)} so far")
+        told = self._told.get(what, -math.inf)
+        if now - began > _TOLD_AFTER_SECS and (told < began or now - told > _TOLD_EVERY_SECS):
+            self._told[what] = now
+            self.note(f"{what}{details}; waited for {duration(now - began)} so far")
 
     def is_over(self, began: float, limit: float) -> bool:
         """Whether to give up; after a moment, where not."""
@@ -110,7 +113,7 @@ class Patience:
 
     def relieve(self, began: float) -> None:
         """Say that a wait that was told is over."""
-        if self._told > began:
+        if max(self._told.values(), default=-math.inf) > began:
             self.note(f"the storage answers again, after {duration(time.monotonic() - began)}")
 
 
@@ -170,7 +173,7 @@ class PatientStorage(RDBStorage):
             try:
                 result = act()
             except Held as held:
-                patience.tell(began, str(held))
+                patience.tell(began, "another run is at work on this study", f": {held}")
                 if patience.is_over(began, HELD_SECS):
                     self._end_if_stopped()
                     shown = without_password(self.url)
@@ -182,7 +185,7 @@ class PatientStorage(RDBStorage):
                     raise
                 reason = reason_of(problem, self.url)
                 limit = duration(patience.away_secs)
-                patience.tell(began, f"waiting for the storage, for up to {limit}: {reason}")
+                patience.tell(began, "waiting for the storage", f", for up to {limit}: {reason}")
                 if patience.is_over(began, patience.away_secs):
                     self._end_if_stopped()
                     raise
