@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 
 from sweep.base.wording import counted
+from sweep.search.attributes import number, table, text, whole_number
 from sweep.search.completion import standing_for_themselves
 from sweep.search.trials import value_of
 from sweep.study.metric import Metric
@@ -82,22 +83,21 @@ def carried_over(study: optuna.Study, metric: Metric) -> CarriedOver | None:
     Returns:
         None if nothing was carried over.
     """
-    source = study.user_attrs.get(SOURCE)
+    source = table(study.user_attrs, SOURCE)
     known = standing_for_themselves(study.get_trials(deepcopy=False))
     trials = [trial for trial in known if "from_trial" in trial.user_attrs]
-    if not source or not trials:
+    epochs = whole_number(source, "epochs")
+    if epochs is None or not trials:
         return None
-    there = Metric(maximize=source["maximize"])
-    pairs = [(trial.user_attrs["from_value"], value_of(trial)) for trial in trials]
+    there = Metric(maximize=source.get("maximize") is True)
+    pairs = [(number(trial.user_attrs, "from_value"), value_of(trial)) for trial in trials]
     losses = [
         (there.loss(before), metric.loss(now))
         for before, now in pairs
         if before is not None and now is not None and math.isfinite(now)
     ]
     correlation, held = _rank_correlation(losses)
-    return CarriedOver(
-        source["study"], source["epochs"], len(trials), len(losses), correlation, held
-    )
+    return CarriedOver(text(source, "study"), epochs, len(trials), len(losses), correlation, held)
 
 
 def _rank_correlation(pairs: Sequence[tuple[float, float]]) -> tuple[float | None, bool | None]:

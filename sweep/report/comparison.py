@@ -17,6 +17,7 @@ from sweep.base.wording import counted, percent
 from sweep.confirm.intervals import Interval, mean_interval, relative_lead, unpaired_lead
 from sweep.report.facts import Summary
 from sweep.report.summary import summarise
+from sweep.search.attributes import table
 from sweep.search.storage.opening import ROWS, SETTINGS
 from sweep.study.metric import Metric
 from sweep.study.settings import StudyConfig
@@ -278,7 +279,7 @@ def compare(studies: Sequence[tuple[optuna.Study, StudyConfig, Path]]) -> Compar
         Entry(
             name=name,
             summary=summarise(study, config, folder, top=1),
-            rows=study.user_attrs.get(SETTINGS, {}).get(ROWS),
+            rows=table(study.user_attrs, SETTINGS).get(ROWS),
             seed=config.seed,
         )
         for name, (study, config, folder) in zip(names, studies, strict=True)

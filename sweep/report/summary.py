@@ -26,6 +26,7 @@ from sweep.report.facts import (
     TrialFacts,
 )
 from sweep.report.importance import importance
+from sweep.search.attributes import number, text, whole_number
 from sweep.search.completion import completes, drawn, standing_for_themselves
 from sweep.search.strategies.samplers import reachable_trials
 from sweep.search.trial_records import read_record
@@ -79,7 +80,7 @@ def summarise(study: optuna.Study, config: StudyConfig, folder: Path, top: int =
     return Summary(
         study=study.study_name,
         folder=folder,
-        unit=str(study.user_attrs.get("unit", "")),
+        unit=text(study.user_attrs, "unit"),
         epochs=config.epochs,
         objective=config.objective,
         counts=_counts(trials, reachable_trials(config, drawn(trained))),
@@ -137,7 +138,11 @@ def _trial_facts(trial: FrozenTrial, space: Space) -> TrialFacts:
     schedule = schedule_of(trial, space)
     value = float(trial.values[0])
     return TrialFacts(
-        trial.number, schedule, value, attributes.get("r2"), attributes.get("best_epoch")
+        trial.number,
+        schedule,
+        value,
+        number(attributes, "r2"),
+        whole_number(attributes, "best_epoch"),
     )
 
 
@@ -187,9 +192,9 @@ def _counts(trials: Sequence[FrozenTrial], asked: int) -> Counts:
 def _failure(trials: Sequence[FrozenTrial]) -> str:
     """The most frequent reason of failed trials, on one line, without the epoch it came in."""
     reasons = Counter(
-        re.sub(r"^(epoch \d+|start): ", "", str(trial.user_attrs["reason"]))
+        re.sub(r"^(epoch \d+|start): ", "", reason)
         for trial in trials
-        if trial.state == TrialState.FAIL and trial.user_attrs.get("reason")
+        if trial.state == TrialState.FAIL and (reason := text(trial.user_attrs, "reason"))
     )
     most = reasons.most_common(1)[0][0] if reasons else ""
     text = " ".join(most.split())
@@ -237,10 +242,10 @@ def _by_scheduler(
 
 
 def _steps_per_epoch(study: optuna.Study, written: BestSchedule | None) -> int | None:
-    steps = study.user_attrs.get("steps_per_epoch")
+    steps = whole_number(study.user_attrs, "steps_per_epoch")
     if steps is None and written and not written.loop:  # each trial of a loop has its own horizon
         steps = written.steps_per_epoch
-    return int(steps) if steps else None
+    return steps or None
 
 
 def _test_score(written: BestSchedule | None, best: Best | None) -> HeldOutScore | None:

@@ -11,6 +11,7 @@ from sweep.base.signals import stopping_on_signals
 from sweep.confirm.audit import Audit, audit
 from sweep.runs.listener import Listener
 from sweep.runs.run import prepare, worker_pool
+from sweep.search.attributes import table
 from sweep.search.context import Sweep
 from sweep.search.storage.opening import (
     ROWS,
@@ -38,7 +39,7 @@ def run_audit(
     """
     location = Location(study.study_name, folder / SAVED_STUDY, folder)
     data = prepare(location, config)
-    trained_on = study.user_attrs.get(SETTINGS, {}).get(ROWS)
+    trained_on = table(study.user_attrs, SETTINGS).get(ROWS)
     if data and data.fingerprint != trained_on:
         raise StudyChangedError(f"{config.data.source}: not the rows that the study was trained on")
     sweep = Sweep(location, config, data, study, listener.on_note)

@@ -20,6 +20,7 @@ from sweep.confirm.best_schedule import BestSchedule
 from sweep.runs.listener import Listener
 from sweep.runs.run import run_sweep
 from sweep.schedules.schedule import Schedule
+from sweep.search.attributes import whole_number
 from sweep.search.storage.opening import load_study as load_trials
 from sweep.search.storage.urls import storage_url
 from sweep.search.strategies.problems import search_problems
@@ -40,33 +41,35 @@ class StudyResult:
         config: The settings.
         folder: Where its results are.
         notes: What a user should read about the run, a sentence each.
+        trusted: Whether modules that its settings name may be run.
     """
 
     study: optuna.Study
     config: StudyConfig
     folder: Path
     notes: tuple[str, ...] = ()
+    trusted: bool = True
 
     @property
     def best(self) -> Schedule:
         """The schedule that won the confirmation, or else the search.
 
         Raises:
-            InputError: No trial has completed; or the file names another factory of a schedule
-                than the settings do.
+            InputError: No trial has completed; or the schedule has a factory, and the study is not
+                trusted or its settings name another one.
         """
         found = BestSchedule.read(self.folder)
         if found:
-            return self._named_by_settings(found.schedule)
+            return self._allowed(found.schedule)
         done = completed(self._trials, self.config.measure)
         if not done:
             raise InputError(f"{self.folder}: no trial has completed, so there is no best schedule")
-        return schedule_of(done[0], self.config.search_space)
+        return self._allowed(schedule_of(done[0], self.config.search_space))
 
     @cached_property
     def results(self) -> pd.DataFrame:
         """A row for each trial that has ended: `results.csv`."""
-        steps_per_epoch = self.study.user_attrs.get("steps_per_epoch")
+        steps_per_epoch = whole_number(self.study.user_attrs, "steps_per_epoch")
         return results_frame(self._trials, self.config, steps_per_epoch)
 
     @cached_property
@@ -86,8 +89,13 @@ class StudyResult:
         found = BestSchedule.read(self.folder)
         return found.to_dict() if found else {}
 
-    def _named_by_settings(self, schedule: Schedule) -> Schedule:
-        """The schedule, if what its code is comes from the settings."""
+    def _allowed(self, schedule: Schedule) -> Schedule:
+        """The schedule, if its code may be run and comes from the settings."""
+        if schedule.factory and not self.trusted:
+            raise InputError(
+                f"{self.folder}: its best schedule has the factory {schedule.factory!r}, whose "
+                "module would be run; if it is yours, say so: load_study(..., trust=True)"
+            )
         own = self.config.custom.get(schedule.scheduler)
         if schedule.factory and (own is None or own.factory != schedule.factory):
             raise InputError(
@@ -149,12 +157,15 @@ def run_study(
     return StudyResult(trained, config, location.folder, tuple(heard.notes))
 
 
-def load_study(study: str | Path | None = None, storage: str | None = None) -> StudyResult:
-    """A study that has been run.
+def load_study(
+    study: str | Path | None = None, storage: str | None = None, *, trust: bool = False
+) -> StudyResult:
+    """A study that has been run, by whomever: nothing is run of what its folder names.
 
     Args:
         study: Its name or results folder; the study that was run last if left out.
         storage: Where its trials are kept, if not where its `study.toml` says.
+        trust: Whether a factory that its settings name may be imported, which runs its module.
 
     Raises:
         InputError: There are no results there.
@@ -164,7 +175,7 @@ def load_study(study: str | Path | None = None, storage: str | None = None) -> S
     config = load_settings(folder / SAVED_STUDY)
     url = storage_url(storage or config.storage, folder)
     trials = load_trials(config.name or folder.resolve().name, url)
-    return StudyResult(trials, config, folder)
+    return StudyResult(trials, config, folder, trusted=trust)
 
 
 def reference_to(function: Callable[..., Any]) -> str:

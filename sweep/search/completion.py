@@ -13,6 +13,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.base.wording import counted
+from sweep.search.attributes import whole_number
 
 COMPLETES = "completes_trial"
 """The trial attribute that names the pruned trial."""
@@ -22,8 +23,7 @@ _CARRIED = "from_"
 
 def completes(trial: FrozenTrial | optuna.Trial) -> int | None:
     """The number of the pruned trial that a trial trains to its end; None for all others."""
-    number = trial.user_attrs.get(COMPLETES)
-    return None if number is None else int(number)
+    return whole_number(trial.user_attrs, COMPLETES)
 
 
 def drawn(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:

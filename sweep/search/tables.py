@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 
 from sweep.base.csv_cells import frame_from_csv, frame_to_csv
 from sweep.base.files import write_whole
+from sweep.search.attributes import number, whole_number
 from sweep.search.completion import completes
 from sweep.search.trial_records import read_record
 from sweep.search.trials import horizon_of, suggestion_of
@@ -75,13 +76,13 @@ def _row(
         "momentum": suggestion.momentum,
         "weight_decay": suggestion.weight_decay,
         "val_mse": record.val_mse(config.objective, config.measure),
-        "val_r2": attributes.get("r2"),
-        "best_epoch": attributes.get("best_epoch"),
-        "final_val_mse": attributes.get(f"final_{config.measure.name}"),
-        "train_mse": attributes.get(config.measure.train_name),
+        "val_r2": number(attributes, "r2"),
+        "best_epoch": whole_number(attributes, "best_epoch"),
+        "final_val_mse": number(attributes, f"final_{config.measure.name}"),
+        "train_mse": number(attributes, config.measure.train_name),
         "epochs_run": len(record.curve),
         "reason": record.reason,
-        "lr_final": attributes.get("lr_final"),
+        "lr_final": number(attributes, "lr_final"),
         "seed": record.seed,
         "started": trial.datetime_start,
         "finished": trial.datetime_complete,

@@ -7,9 +7,10 @@ import math
 import optuna
 from optuna.trial import FrozenTrial
 
+from sweep.search.attributes import is_number, text, whole_number
 from sweep.study.metric import MSE, Metric
 from sweep.study.sections import Objective
-from sweep.training.record import TrialRecord, json_number
+from sweep.training.record import CURVE_COLUMNS, TrialRecord, json_number
 
 TRACEBACK = "traceback"
 """Of a trial that raised, in its attributes."""
@@ -32,8 +33,19 @@ def write_record(
 
 
 def read_record(trial: FrozenTrial) -> TrialRecord:
-    """The record of a trial that has ended; an empty one if it has none."""
-    rows = trial.system_attrs.get(_CURVE, [])
-    curve = tuple(tuple(math.nan if v is None else float(v) for v in row) for row in rows)
+    """The record of a trial that has ended; an empty one if it has none, or a damaged one."""
+    rows = trial.system_attrs.get(_CURVE)
     attributes = trial.user_attrs
-    return TrialRecord(attributes.get("seed", 0), curve, attributes.get("reason", ""))
+    seed, reason = whole_number(attributes, "seed") or 0, text(attributes, "reason")
+    if not isinstance(rows, list) or not all(map(_is_row, rows)):
+        return TrialRecord(seed, (), reason)
+    curve = tuple(tuple(math.nan if v is None else float(v) for v in row) for row in rows)
+    return TrialRecord(seed, curve, reason)
+
+
+def _is_row(row: object) -> bool:
+    return (
+        isinstance(row, list)
+        and len(row) == len(CURVE_COLUMNS)
+        and all(value is None or is_number(value) for value in row)
+    )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.schedules.schedule import Schedule
+from sweep.search.attributes import text, whole_number
 from sweep.search.completion import standing_for_themselves
 from sweep.study.metric import MSE, Metric
 from sweep.study.space import Space, Suggestion
@@ -26,7 +27,7 @@ def schedule_of(trial: FrozenTrial, space: Space) -> Schedule:
 
 def horizon_of(trial: FrozenTrial, horizon: int | None) -> int | None:
     """A trial's optimizer steps: those of the study, or what the trial's own loop told."""
-    return horizon or trial.user_attrs.get("total_steps")
+    return horizon or whole_number(trial.user_attrs, "total_steps") or None
 
 
 def completed(trials: Sequence[FrozenTrial], metric: Metric = MSE) -> list[FrozenTrial]:
@@ -63,4 +64,4 @@ def value_of(trial: FrozenTrial) -> float | None:
 
 def has_diverged(trial: FrozenTrial) -> bool:
     """Whether a trial was stopped because a loss or gradient was not finite."""
-    return is_divergence(str(trial.user_attrs.get("reason", "")))
+    return is_divergence(text(trial.user_attrs, "reason"))

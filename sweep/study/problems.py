@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from sweep.base.errors import ScheduleError, did_you_mean
 from sweep.base.user_code import is_reference
 from sweep.base.wording import counted
+from sweep.schedules.checks import check_params, is_factory
 from sweep.schedules.schedule import SHAPES, Schedule
 from sweep.study.metric import is_usually_maximized
 from sweep.study.settings import StudyConfig
@@ -79,10 +80,16 @@ def space_problems(config: StudyConfig) -> Iterator[Problem]:
             yield Problem(
                 f"custom.{name}", name, "a built-in scheduler has this name; choose another"
             )
-        elif "." in name:
-            yield Problem(f"custom.{name}", name, "a scheduler's name has no dot")
-        if not is_reference(custom.factory) and ".py:" not in custom.factory:
+        elif not name.isidentifier():
+            text = "a scheduler's name is a word of letters, digits and _"
+            yield Problem(f"custom.{name}", name, text)
+        if not is_factory(custom.factory):
             yield Problem(f"custom.{name}.factory", custom.factory, "expected 'module:function'")
+        for param in custom.params:
+            try:
+                check_params(name, {param: 0}, None)
+            except ScheduleError as problem:
+                yield Problem(f"custom.{name}.params.{param}", None, str(problem))
     if space.momentum and config.optimizer.name != "sgd":
         optimizer = config.optimizer.name
         yield Problem(

@@ -15,6 +15,7 @@ import pytest
 from support import sweep
 
 from sweep.base.library_warnings import hidden_library_warnings, is_of_library
+from sweep.training import models
 
 LOOP = """
     import warnings
@@ -37,7 +38,7 @@ NUMPYS = "RuntimeWarning: Mean of empty slice"
 
 
 def test_which_files_are_of_libraries(tmp_path: Path) -> None:
-    for module in (np, optuna, os, warnings, sys.modules["sweep.base.library_warnings"]):
+    for module in (np, optuna, os, warnings, models, sys.modules["sweep.base.library_warnings"]):
         assert is_of_library(str(module.__file__)), module
     assert is_of_library("<string>")
     assert not is_of_library(str(tmp_path / "train.py"))

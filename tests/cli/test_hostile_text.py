@@ -27,6 +27,7 @@ from sweep.cli import main
 from sweep.confirm.best_files import export_best
 from sweep.confirm.best_schedule import BestSchedule
 from sweep.report.writers import escaped
+from sweep.runs.library import load_study as load_results
 from sweep.schedules.schedule import Schedule
 from sweep.search.storage.opening import load_study
 from sweep.study.file import load_study as load_settings
@@ -257,6 +258,21 @@ def test_a_factory_is_run_for_those_alone_who_trust_it(handed_over: Path) -> Non
     assert planted.exists() and set(frame["lr"]) == {0.1}
     loaded = Schedule.load(handed_over / "best_schedule.json", trust=True)
     assert loaded.factory == "evil_factory.py:f"
+
+
+def test_a_study_that_is_loaded_runs_nothing_that_its_own_folder_names(
+    tiny_study: Path, handed_over: Path
+) -> None:
+    for name in ("study.toml", "study.journal"):
+        shutil.copy(tiny_study / name, handed_over)
+    with (handed_over / "study.toml").open("a") as file:
+        file.write("\n[custom.own]\nfactory = 'evil_factory.py:f'\n")
+    with pytest.raises(InputError, match=r"factory 'evil_factory.py:f'.*trust=True"):
+        _ = load_results(handed_over, trust=False).best
+    assert load_results(handed_over).described["trial"] >= 0
+    assert not (handed_over.parent / "PWNED").exists()
+    best = load_results(handed_over, trust=True).best
+    assert set(best.rates(3)) == {0.1} and (handed_over.parent / "PWNED").exists()
 
 
 @pytest.fixture(scope="module")

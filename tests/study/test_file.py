@@ -373,7 +373,19 @@ class TestProblems:
             ),
             (
                 "[custom.'a.b']\nfactory = 'a:b'",
-                "custom.a.b = 'a.b': a scheduler's name has no dot",
+                "custom.a.b = 'a.b': a scheduler's name is a word of letters, digits and _",
+            ),
+            (
+                "[custom.mine]\nfactory = 'a; b:c'",
+                "custom.mine.factory = 'a; b:c': expected 'module:function'",
+            ),
+            (
+                '[custom.mine]\nfactory = "a\\nb.py:c"',
+                "custom.mine.factory = 'a\\nb.py:c': expected 'module:function'",
+            ),
+            (
+                "[custom.mine]\nfactory = 'a:b'\nparams = {'k=1' = 1}",
+                "custom.mine.params.k=1: 'k=1' cannot be the name of a custom schedule's parameter",
             ),
             (
                 "[custom.mine]\nfactory = 'a'",

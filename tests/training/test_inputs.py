@@ -52,6 +52,13 @@ class TestBlind:
             nn.init.zeros_(parameter)
         assert input_notes(model, inputs(3)) == []
 
+    @pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated")
+    def test_a_model_that_keeps_what_it_computes(self) -> None:
+        model = LinearModel(3)
+        for layer in [module for module in model.modules() if isinstance(module, nn.Linear)]:
+            nn.utils.weight_norm(layer)
+        assert input_notes(model, inputs(3), ("year",)) == []
+
     def test_rows_that_are_all_the_same(self) -> None:
         assert input_notes(LinearModel(3), torch.ones(40, 3)) == []
 

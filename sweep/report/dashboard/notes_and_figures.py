@@ -22,6 +22,7 @@ from sweep.report.figures.picture import Picture
 from sweep.report.findings import Findings
 from sweep.report.terminal.gallery import torch_call
 from sweep.report.writers import escaped, to_markdown
+from sweep.search.attributes import whole_number
 from sweep.search.storage.opening import flush
 from sweep.search.storage.owners import in_turn
 
@@ -104,9 +105,9 @@ def _trial_note(findings: Findings, trial: TrialFacts) -> str:
             alike = ", the same from each" if candidate.repeats else ""
             mean = f"{number(interval.mean)}{margin}{alike}"
             lines.append(f"on {seeds}: mean {escaped(findings.metric.title)} {mean}")
-    steps = findings.study.user_attrs.get("steps_per_epoch")
+    steps = whole_number(findings.study.user_attrs, "steps_per_epoch")
     attributes = findings.study.get_trials(deepcopy=False)[trial.number].user_attrs
-    total_steps = int(steps) * summary.epochs if steps else attributes.get("total_steps")
+    total_steps = steps * summary.epochs if steps else whole_number(attributes, "total_steps")
     if total_steps:
         lines.append(f"torch: `{torch_call(schedule.torch_spec(total_steps))}`")
     parts = [f"# {escaped(schedule.describe())}", "\n".join(f"- {line}" for line in lines)]

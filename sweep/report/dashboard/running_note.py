@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial
 from sweep.base.wording import counted, number, verb
 from sweep.report.dashboard.note import write_note
 from sweep.report.writers import escaped, table
+from sweep.search.attributes import whole_number
 from sweep.search.completion import completes, sentence, standing_for_themselves
 from sweep.search.status import Tally
 from sweep.search.storage.owners import in_turn
@@ -91,7 +92,7 @@ def running_note(name: str, trials: Sequence[FrozenTrial], config: StudyConfig, 
     if tally.best is None:
         return "\n\n".join(parts)
     schedule = schedule_of(tally.best, config.search_space)
-    epoch = tally.best.user_attrs.get("best_epoch")
+    epoch = whole_number(tally.best.user_attrs, "best_epoch")
     after = f" after epoch {epoch} of {config.epochs}" if epoch else ""
     parts.append(
         f"Best so far: {escaped(config.measure.title)} **{number(tally.best.value)}** of trial "

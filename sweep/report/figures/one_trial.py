@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from sweep.report.figures.picture import Picture, log_axis, styled
 from sweep.report.findings import AVERAGED, Ended, Findings, column, is_wide, rate_course
 from sweep.report.palette import ACCENT, NEUTRAL, SECOND
+from sweep.search.attributes import whole_number
 
 _HEIGHT = 360
 
@@ -17,7 +18,7 @@ def trial_rates(findings: Findings, trial: Ended) -> Picture | None:
     """A trial's learning rate over its epochs; None if it was not trained."""
     if not trial.record.curve:
         return None
-    steps = findings.study.user_attrs.get("steps_per_epoch")
+    steps = whole_number(findings.study.user_attrs, "steps_per_epoch")
     epochs = findings.config.epochs
     total = int(steps) * epochs if steps else None
     at, rates = rate_course(trial.schedule, trial.record, total, epochs)

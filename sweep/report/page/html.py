@@ -15,6 +15,7 @@ from plotly.offline import get_plotlyjs
 
 from sweep.base.errors import SweepError
 from sweep.base.files import write_whole
+from sweep.base.text import without_controls
 from sweep.base.wording import aligned, counted, duration, number, percent, verb
 from sweep.confirm.best_schedule import BestSchedule
 from sweep.report.figures.all import pictures
@@ -80,6 +81,7 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        finalize=lambda value: without_controls(value) if type(value) is str else value,
     )
     environment.filters |= {
         "number": number,

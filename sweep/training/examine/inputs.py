@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from sweep.training.models import CHECKED_ROWS, left_out_hint, predict
+from sweep.training.models import CHECKED_ROWS, copied, left_out_hint, predict
 
 _PERTURBATIONS = 3
 _BY_POSITION = {
@@ -55,9 +54,10 @@ def input_notes(model: nn.Module, x: Tensor, constant: Sequence[str] = ()) -> li
 def _probe(model: nn.Module, x: Tensor) -> Iterator[nn.Module]:
     """A copy to call without a trace; whatever it raises is not what is asked here."""
     devices = [x.device] if x.is_cuda else []
+    probe = copied(model, type(model).__name__).eval()
     with torch.random.fork_rng(devices=devices), torch.no_grad(), contextlib.suppress(Exception):
         torch.manual_seed(0)
-        yield copy.deepcopy(model).eval()
+        yield probe
 
 
 def _is_blind(model: nn.Module, x: Tensor) -> bool:
