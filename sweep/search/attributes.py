@@ -13,8 +13,9 @@ from typing import Any, TypeGuard
 
 def is_number(value: object) -> TypeGuard[int | float]:
     """Whether a value is a number that a float can hold, and finite."""
-    is_any = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_any and abs(value) <= sys.float_info.max
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) <= sys.float_info.max
 
 
 def number(attributes: Mapping[str, Any], name: str) -> float | None:
