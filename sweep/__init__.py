@@ -1,4 +1,7 @@
-"""Which learning-rate schedule, at which rate and decay, trains a PyTorch model best?"""
+"""Which learning-rate schedule, at which rate and decay, trains a PyTorch model best?
+
+What scripts and notebooks may rely on is in `__all__`; modules within may move.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,42 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sweep.base.errors import InterruptedSweep, SweepError
+    from sweep.cli.progress import Progress
+    from sweep.data.behaviour_log import behaviour_log
     from sweep.runs.library import StudyResult, load_study, run_study
+    from sweep.runs.listener import Listener
     from sweep.schedules.schedule import Schedule
+    from sweep.training.examine.gradient_graph import gradient_graph, tree_lines
 
-__all__ = ["Schedule", "StudyResult", "__version__", "load_study", "run_study"]
+__all__ = [
+    "InterruptedSweep",
+    "Listener",
+    "Progress",
+    "Schedule",
+    "StudyResult",
+    "SweepError",
+    "__version__",
+    "behaviour_log",
+    "gradient_graph",
+    "load_study",
+    "run_study",
+    "tree_lines",
+]
 __version__ = "0.1.0"
 
 _HOMES = {
+    "InterruptedSweep": "base.errors",
+    "Listener": "runs.listener",
+    "Progress": "cli.progress",
     "Schedule": "schedules.schedule",
     "StudyResult": "runs.library",
+    "SweepError": "base.errors",
+    "behaviour_log": "data.behaviour_log",
+    "gradient_graph": "training.examine.gradient_graph",
     "load_study": "runs.library",
     "run_study": "runs.library",
+    "tree_lines": "training.examine.gradient_graph",
 }
 
 
@@ -25,3 +53,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(f"sweep.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'sweep' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

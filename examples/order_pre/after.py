@@ -9,8 +9,7 @@ import sys
 import torch
 from torch import nn
 
-from sweep import Schedule
-from sweep.data.behaviour_log import behaviour_log  # in the place of pd.read_csv("log.csv")
+from sweep import Schedule, behaviour_log  # in the place of pd.read_csv("log.csv")
 
 
 class Order_pre(nn.Module):

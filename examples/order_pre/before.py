@@ -6,7 +6,7 @@ python before.py
 import torch
 from torch import nn
 
-from sweep.data.behaviour_log import behaviour_log  # in the place of pd.read_csv("log.csv")
+from sweep import behaviour_log  # in the place of pd.read_csv("log.csv")
 
 
 class Order_pre(nn.Module):
