@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import runpy
 import warnings
 from pathlib import Path
 
@@ -31,3 +32,9 @@ def test_every_output_is_what_the_lines_above_it_print(page: str) -> None:
                 exec(compile(text, page, "exec"), names)
             printed = heard.getvalue()
     assert not printed
+
+
+def test_the_reference_of_the_study_file_is_in_step_with_the_settings() -> None:
+    made = runpy.run_path(str(DOCS / "study_file.py"))["page"]()
+    written = (DOCS / "study-file.md").read_text(encoding="utf-8")
+    assert written == made, "write it again: .venv/bin/python docs/study_file.py"

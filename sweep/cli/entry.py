@@ -22,6 +22,7 @@ from sweep.cli.commands.lr_range import lr_range
 from sweep.cli.commands.report import report
 from sweep.cli.commands.run import run
 from sweep.cli.commands.schedules import schedules
+from sweep.cli.commands.schema import schema
 from sweep.cli.terminal import console
 
 app = typer.Typer(
@@ -37,7 +38,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _command in (run, check, lr_range, report, audit, export, init, dashboard, schedules):
+for _command in (run, check, lr_range, report, audit, export, init, schema, dashboard, schedules):
     app.command()(_command)
 
 

@@ -11,10 +11,12 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    WithJsonSchema,
     model_validator,
 )
 
 from sweep.base.errors import did_you_mean
+from sweep.schedules.schedule import SHAPES
 from sweep.study.space import Range
 
 Objective = Literal["best", "final", "averaged"]
@@ -42,6 +44,12 @@ def _known(names: tuple[str, ...], kind: str, also: str = "") -> BeforeValidator
         raise ValueError(f"unknown {kind}{did_you_mean(str(value), names)} ({listed}{also})")
 
     return BeforeValidator(check)
+
+
+def _one_of(names: tuple[str, ...], *, also: dict[str, Any] | None = None) -> WithJsonSchema:
+    """What an editor is told of a setting that is one of `names`, or what `also` describes."""
+    known = {"type": "string", "enum": [*names]}
+    return WithJsonSchema({"anyOf": [known, also]} if also else known)
 
 
 def _model_name(value: Any) -> Any:
@@ -74,6 +82,11 @@ def _separator(value: str | None) -> str | None:
     return value
 
 
+def _column_name(value: Any) -> Any:
+    """Read a whole number as the column that has it as its name, such as a code of a pivot."""
+    return str(value) if type(value) is int else value
+
+
 def _texts(value: Any) -> Any:
     """Read one text or number as a list of it, and numbers in a list as they are written."""
     values = value if isinstance(value, list | tuple) or value is None else [value]
@@ -82,31 +95,81 @@ def _texts(value: Any) -> Any:
     return [str(text) if isinstance(text, int | float) else text for text in values]
 
 
+_NUMBER = r"\s*[+-]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][+-]?\d+)?\s*"
+_TEXT = {"type": ["string", "number"]}
+_TEXT_OR_TEXTS = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]}
+RANGE_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "number"},
+        {"type": "string", "pattern": f"^{_NUMBER}(:{_NUMBER}(:log)?)?$"},
+    ]
+}
+"""What an editor takes for `LOW:HIGH`, `LOW:HIGH:log` or one number."""
+
 SearchRange = Annotated[
     Range,
     BeforeValidator(Range.parse),
     PlainSerializer(lambda r: r.low if r.fixed else str(r), return_type=float | str),
+    WithJsonSchema(RANGE_SCHEMA),
 ]
 
 
 class Section(BaseModel):
+    """A table of a study file; its reference and schema describe each key as `Args` does here."""
+
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True
     )
 
 
 class PivotConfig(Section):
-    """An event log becomes a table of counts: a row per `index`, a column per code."""
+    """An event log becomes a table of counts: a row per `index`, a column per code.
+
+    Args:
+        index: The column of what is counted for, such as users.
+        columns: The column of codes, such as behaviours.
+    """
 
     index: str
     columns: str
 
 
 class DataConfig(Section):
-    """Where the table comes from, what is learnt from it, and how it is prepared and split."""
+    """Where the table comes from, what is learnt from it, and how it is prepared and split.
 
-    source: str = BEHAVIOUR_COUNTS
-    target: str | None = None
+    Args:
+        source: The generated shopping log, scikit-learn's diabetes set, a table's file (relative to
+            the study file), or `module:function`, which returns a DataFrame or a pair of arrays.
+        target: The column to predict; of a pivot, one of its codes.
+        features: The columns to learn from; all others by default.
+        drop: Columns to leave out.
+        columns: Names for a file without a header.
+        encoding: How a text file is read; this and the next four are found out by default.
+        separator: What stands between cells; also `tab`, and `blanks` for one or more.
+        decimal: The mark before decimals.
+        thousands: The mark between groups of three digits.
+        missing: What stands for nothing, beside empty cells: `["?", "-999"]`.
+        pivot: Makes a table of counts of an event log.
+        numbers: Text columns to take as numbers, with what is none missing.
+        categories: Columns to take as categories, such as postcodes.
+        dates: Whether year, month, weekday and hour of dates are features; dates are left out
+            otherwise. The order of day and month settles 03/04/2020.
+        constant: Whether columns of one value are left out; `keep` is for a model that counts on
+            the columns' positions.
+        log1p: Whether the logarithm of 1 + value is learnt, of all numbers or of these columns; if
+            of the target, the MSE is in log units.
+        scale: Whether numbers and the target are standardised.
+        users: Users in the generated shopping log.
+        validation: Share of the rows that schedules are chosen by.
+        test: Share of the rows that is looked at once, at the end.
+    """
+
+    source: Annotated[str, _one_of(DATA_SOURCES, also={"type": "string"})] = BEHAVIOUR_COUNTS
+    target: Annotated[
+        str | None,
+        BeforeValidator(_column_name),
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]}),
+    ] = None
     features: list[str] | None = None
     drop: list[str] = []
     columns: list[str] | None = None
@@ -114,7 +177,9 @@ class DataConfig(Section):
     separator: Annotated[str | None, AfterValidator(_separator)] = None
     decimal: Literal[".", ","] | None = None
     thousands: Literal[".", ",", " ", "'", ""] | None = None
-    missing: Annotated[list[str] | None, BeforeValidator(_texts)] = None
+    missing: Annotated[
+        list[str] | None, BeforeValidator(_texts), WithJsonSchema(_TEXT_OR_TEXTS)
+    ] = None
     pivot: PivotConfig | None = None
     numbers: list[str] = []
     categories: list[str] = []
@@ -125,13 +190,6 @@ class DataConfig(Section):
     users: int = Field(2000, ge=10, le=20_000)
     validation: float = Field(0.2, gt=0, lt=1)
     test: float = Field(0.1, ge=0, lt=1)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_target(cls, values: Any) -> Any:
-        if isinstance(values, dict) and type(values.get("target")) is int:
-            return {**values, "target": str(values["target"])}
-        return values
 
     @model_validator(mode="after")
     def _check(self) -> DataConfig:
@@ -150,9 +208,20 @@ class ModelConfig(Section):
 
     A study that names none has `mlp`, or `order-pre` if it counts behaviours: the generated log, or
     a table with a pivot.
+
+    Args:
+        name: A built-in model, or an `nn.Module` of your own by `module:Class`; `order-pre` is the
+            default for counts of behaviours alone.
+        hidden: Widths of the hidden layers of `mlp`.
+        dropout: Share of activations that `mlp` drops in training.
+        args: What your own class is constructed with, beside the number of features.
     """
 
-    name: Annotated[str, BeforeValidator(_model_name)] = "order-pre"
+    name: Annotated[
+        str,
+        BeforeValidator(_model_name),
+        _one_of(MODELS, also={"type": "string", "pattern": ":"}),
+    ] = "order-pre"
     hidden: list[Annotated[int, Field(ge=1)]] = [64, 64]
     dropout: float = Field(0.0, ge=0, lt=1)
     args: dict[str, Any] = {}
@@ -162,9 +231,20 @@ _Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class OptimizerConfig(Section):
-    """The optimizer, but its rate: that is the schedule's."""
+    """The optimizer, but its rate: that is the schedule's.
 
-    name: Annotated[str, _known(OPTIMIZERS, "optimizer")] = "sgd"
+    Args:
+        name: torch's class, with torch's defaults.
+        momentum: Of `sgd`.
+        nesterov: Whether the momentum of `sgd` is Nesterov's.
+        weight_decay: torch's default by default.
+        betas: Of `adam` and `adamw`: decay of the averages of the gradient and its square.
+        eps: Of `adam` and `adamw`: what is added to the denominator.
+        batch_size: Rows of an optimizer step.
+        clip: The greatest L2 norm of the gradient; no limit by default.
+    """
+
+    name: Annotated[str, _known(OPTIMIZERS, "optimizer"), _one_of(OPTIMIZERS)] = "sgd"
     momentum: float = Field(0.0, ge=0, lt=1)
     nesterov: bool = False
     weight_decay: float | None = Field(None, ge=0)
@@ -181,10 +261,19 @@ class OptimizerConfig(Section):
 
 
 class CustomConfig(Section):
-    """A schedule of the user's own: a factory, and ranges for its parameters."""
+    """A schedule of your own; `[custom.mine]` makes the name `mine` known to `space.scheduler`.
+
+    Args:
+        factory: `module:function`, called as `function(optimizer, total_steps, *, decay, **params)`
+            for a torch scheduler.
+        params: Ranges for its parameters: `{teeth = "2:6"}`.
+    """
 
     factory: str
     params: dict[str, SearchRange] = {}
+
+
+_SCHEDULER = {"anyOf": [{"type": "string", "enum": [*SHAPES]}, {"type": "string"}]}
 
 
 def _read_own(values: Any) -> Any:
@@ -204,10 +293,23 @@ def _read_own(values: Any) -> Any:
 
 
 class SpaceConfig(Section):
-    """What is searched; a single value fixes a parameter."""
+    """What is searched; a single value fixes a parameter.
+
+    Args:
+        scheduler: The schedules to try, a list or one.
+        lr: The peak rate.
+        decay: Final rate / peak rate.
+        warmup: Share of the steps in which the rate rises to its peak.
+        momentum: Of `sgd`; as the optimizer's section says by default.
+        weight_decay: As the optimizer's section says by default.
+        own: The schedulers' own parameters, by `<scheduler>.<parameter>`.
+    """
 
     scheduler: Annotated[
-        list[str], BeforeValidator(lambda v: [v] if isinstance(v, str) else v), Field(min_length=1)
+        list[str],
+        BeforeValidator(lambda v: [v] if isinstance(v, str) else v),
+        Field(min_length=1),
+        WithJsonSchema({"anyOf": [_SCHEDULER, {"type": "array", "items": _SCHEDULER}]}),
     ] = ["constant", "step", "exponential", "linear", "cosine", "onecycle", "wsd"]
     lr: SearchRange = Range(1e-3, 1.0, log=True)
     decay: SearchRange = Range(1e-4, 1.0, log=True)
@@ -236,19 +338,27 @@ class _Named(Section):
 
 
 class SamplerConfig(_Named):
-    """How the next trial's parameters are chosen."""
+    """How the next trial's parameters are chosen; further keys are arguments of Optuna's class.
 
-    name: Annotated[str, _known(SAMPLERS, "sampler")] = "auto"
+    Args:
+        name: `auto` is `tpe` for fewer than 200 trials, and `family` for more and where `fair` is
+            true. `grid` takes `points = 3`, values of each parameter.
+    """
+
+    name: Annotated[str, _known(SAMPLERS, "sampler"), _one_of(SAMPLERS)] = "auto"
 
 
 class PrunerConfig(_Named):
-    """When an unpromising trial is stopped.
+    """When an unpromising trial is stopped; further keys are arguments of Optuna's class.
 
-    `signal` is the validation MSE that it is judged by: of the averaged weights, which tells early
-    what annealing will make of a schedule, or of the raw ones.
+    Args:
+        name: `thorough` prunes less than `auto`, `fast` more; these three take `rungs = [2, 10]`,
+            the epochs in which trials are compared, and `keep = 0.5`, the share that goes on.
+        signal: The validation MSE that a trial is judged by: of the averaged weights, which tells
+            early what annealing will make of a schedule, or of the raw ones.
     """
 
-    name: Annotated[str, _known(PRUNERS, "pruner")] = "auto"
+    name: Annotated[str, _known(PRUNERS, "pruner"), _one_of(PRUNERS)] = "auto"
     signal: Literal["averaged", "raw"] = "averaged"
 
 
@@ -261,7 +371,7 @@ class ConfirmConfig(Section):
     Args:
         enabled: Whether they are.
         top: Candidates at most, beside the best constant rate; by default as many as the budget
-            allows about _SEEDS_EACH seeds for, 5 to 30. The best of many trials owes more to luck
+            allows about 8 seeds for, 5 to 30. The best of many trials owes more to luck
             than that of a few, so a long search has more candidates.
         seeds: Fresh seeds at most.
         share: Of the epochs that the search would take without pruning: what it may cost. Three

@@ -9,6 +9,7 @@ import tomlkit
 from pydantic import (
     BeforeValidator,
     Field,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -41,6 +42,8 @@ def _seconds(value: Any) -> Any:
         raise ValueError("expected seconds, or a number with s, m or h: '10m'") from None
 
 
+_DURATION = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^.*\d\.?\s*[smh]?\s*$"}]}
+
 _MANY_TRIALS = 200
 """From so many on, our own sampler finds better schedules than TPE, and costs much less."""
 
@@ -67,7 +70,7 @@ class StudyConfig(Section):
     """One study's settings, checked.
 
     Args:
-        name: The study's name in its storage; the study file's name if None.
+        name: The study's name in its storage; the study file's name by default.
         epochs: Passes over the training rows in each trial.
         trials: How many trials the study has in all, earlier runs included.
         seed: What the split, the weights, the order of rows and the sampler derive from.
@@ -75,33 +78,41 @@ class StudyConfig(Section):
             `averaged`, the lowest one of the averaged weights.
         trial_seeds: `fresh` gives each trial its own weights and order of rows, so that a long
             search does not fit its schedules to one seed's luck; `shared` trains all from the same;
-            `auto` is `shared` where the training loop is the user's own and in a fair study, else
+            `auto` is `shared` where the training loop is your own and in a fair study, else
             `fresh`.
         fair: Whether every scheduler gets the same number of trials (or one less), with a model of
             its own, instead of the more the better it does: the mode for comparing schedulers.
-        timeout: Seconds that a run may take: the search draws no trial in the last sixth of them,
-            which is for the confirmation (by its `share`). Nothing is begun that is not expected
-            to end in time, by what has been measured; what is in training when the time is up
-            ends with its epoch, and is trained again when the study is run again.
-        workers: Worker processes; None for one a core.
+        timeout: Seconds that a run may take, also `10m` or `2h`: the search draws no trial in the
+            last sixth of them, which is for the confirmation (by its `share`). Nothing is begun
+            that is not expected to end in time, by what has been measured; what is in training when
+            the time is up ends with its epoch, and is trained again when the study is run again.
+        workers: Worker processes; one a core by default.
         deterministic: Whether workers wait for each other after every epoch, so that what is
             decided, and when, does not depend on how fast each of them is.
         engine: `vectorized` trains many trials at once, `sequential` one after the other; `auto`
             is the first where the model allows it.
-        lanes: Trials that one worker trains at once; None for what suits model and machine.
+        lanes: Trials that one worker trains at once; by default what suits model and machine.
         device: `auto`, `cpu`, `cuda` or `cuda:<i>`.
-        storage: An Optuna storage URL or a journal's path; None for a journal in the results
-            folder.
-        loop: `module:function`, a training loop of the user's own; the data, the model and the
-            optimizer are then its own.
+        storage: An Optuna storage URL or a journal's path; a journal in the results folder by
+            default.
+        loop: `module:function` or `file.py:function`, a training loop of your own; the data, the
+            model and the optimizer are then its own.
         metric: What the loop yields.
         direction: Whether less or more of it is better.
         horizon: Optimizer steps of a trial, for a loop that is counted in steps; `epochs` are then
             its evaluations.
         evaluate_every: Steps between two evaluations of such a loop.
-        threads: Torch threads of a worker with a loop; None shares the cores out.
+        threads: Torch threads of a worker with a loop; the cores are shared out by default.
         warm_start: Another study that has been run, by name or results folder; the best trials of
             it are the first ones of this.
+        data: Where the table comes from, and how it is prepared and split.
+        model: What is trained.
+        optimizer: What it is trained with.
+        space: What is searched.
+        sampler: How the next trial's parameters are chosen; one of the names, or a table.
+        pruner: When an unpromising trial is stopped; one of the names, or a table.
+        confirm: How the best schedules are trained again on fresh seeds; false for not at all.
+        custom: Schedules of your own, by their names.
     """
 
     name: Annotated[str | None, Field(min_length=1)] = None
@@ -111,7 +122,9 @@ class StudyConfig(Section):
     objective: Objective = "best"
     trial_seeds: Literal["auto", "fresh", "shared"] = "auto"
     fair: bool = False
-    timeout: Annotated[float | None, BeforeValidator(_seconds), Field(gt=0)] = None
+    timeout: Annotated[
+        float | None, BeforeValidator(_seconds), Field(gt=0), WithJsonSchema(_DURATION)
+    ] = None
     workers: int | None = Field(None, ge=1, le=256)
     deterministic: bool = False
     engine: Literal["auto", "vectorized", "sequential"] = "auto"

@@ -32,6 +32,7 @@ COMMANDS = [
     "audit",
     "export",
     "init",
+    "schema",
     "dashboard",
     "schedules",
 ]

@@ -23,7 +23,6 @@ from sweep.report.palette import NEUTRAL
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FORMATS = ("svg", "png")
 _WIDTH, _DPI = 760, 100
 _SMALL = ("map-", "range-")
 _DASHES: dict[str, Any] = {
