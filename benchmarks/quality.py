@@ -38,7 +38,6 @@ from torch import nn
 from sweep.confirm.intervals import Interval, mean_interval, relative_lead
 from sweep.data.dataset import Dataset
 from sweep.data.load import load_dataset
-from sweep.runs.run import default_workers
 from sweep.schedules.schedule import Schedule
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Suggestion
@@ -47,6 +46,7 @@ from sweep.training.contract import EpochResult, TrainingSettings
 from sweep.training.models import build_model, predict
 from sweep.training.seeds import mix
 from sweep.training.specs import trial_spec
+from sweep.training.workers.pool import default_workers
 
 HERE = Path(__file__).parent
 WORKERS = default_workers()
@@ -299,7 +299,8 @@ def lead(rows: pd.DataFrame, side: str, score: str) -> Any:
         by_side = pair.set_index("side")[score]
         for name, sign in (("sweep", -1), (side, 1)):
             if not np.isfinite(by_side[name]).all():
-                return Interval(*[sign * math.inf] * 3, len(by_side[name]))
+                far = sign * math.inf
+                return Interval(far, far, far, len(by_side[name]))
         scale = float(np.mean(by_side[side]))
         ours += [value / scale for value in by_side["sweep"]]
         theirs += [value / scale for value in by_side[side]]

@@ -32,7 +32,6 @@ import torch
 from optuna.trial import TrialState
 
 from sweep.data.load import load_dataset
-from sweep.runs.run import default_workers
 from sweep.search.strategies.pruners import build_pruner
 from sweep.search.strategies.samplers import build_sampler, family_plan, first_trials
 from sweep.study.settings import StudyConfig
@@ -40,6 +39,7 @@ from sweep.training.build import build_engine
 from sweep.training.contract import EpochResult, TrainingSettings
 from sweep.training.record import what_diverged
 from sweep.training.specs import trial_spec
+from sweep.training.workers.pool import default_workers
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -109,7 +109,8 @@ def txhousing() -> pd.DataFrame:
 def _first_rows(name: str) -> pd.DataFrame:
     from tables import table
 
-    return table(name)[0].head(ROWS)
+    frame, _ = table(name)
+    return frame.head(ROWS)
 
 
 def run_study(config: StudyConfig, sampler_seed: int) -> tuple[float, list[float], dict[str, int]]:
@@ -144,7 +145,9 @@ def run_study(config: StudyConfig, sampler_seed: int) -> tuple[float, list[float
             diverged = what_diverged(result)
             if not diverged:
                 averaged = config.pruner.signal == "averaged"
-                trial.report(result.averaged_val_mse if averaged else result.val_mse, result.epoch)
+                judged_by = result.averaged_val_mse if averaged else result.val_mse
+                assert judged_by is not None, "an engine of ours averages"
+                trial.report(judged_by, result.epoch)
                 best[number] = min(best[number], result.val_mse)
             if result.epoch == config.epochs and not diverged:
                 study.tell(trial, best[number])

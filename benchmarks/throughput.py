@@ -29,17 +29,18 @@ from typing import Any
 import optuna
 import pandas as pd
 import torch
+from optuna.storages.journal import JournalFileBackend
 from torch import nn
 from torch.optim import lr_scheduler as schedulers
 from torch.optim.lr_scheduler import LRScheduler
 
 from sweep.data.load import load_dataset
-from sweep.runs.run import default_workers
 from sweep.search.tables import read_results
 from sweep.study.results_folder import EPOCHS
 from sweep.study.settings import StudyConfig
 from sweep.training.contract import TrainingData
 from sweep.training.models import build_model
+from sweep.training.workers.pool import default_workers
 
 EPOCHS_A_TRIAL = 20
 USERS, TRAINING_ROWS, VALIDATION_ROWS = 11_429, 8_000, 2_286
@@ -170,10 +171,9 @@ def train_plainly(
 def peer_study(url: str, seed: int) -> optuna.Study:
     """The study at an SQLite address or in a journal, created where there is none."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    journal = optuna.storages.journal.JournalFileBackend
     return optuna.create_study(
         study_name="peer",
-        storage=url if "://" in url else optuna.storages.JournalStorage(journal(url)),
+        storage=url if "://" in url else optuna.storages.JournalStorage(JournalFileBackend(url)),
         sampler=optuna.samplers.RandomSampler(seed),
         pruner=optuna.pruners.NopPruner(),
         load_if_exists=True,
@@ -271,7 +271,7 @@ def optuna_alone_ms(epochs: int, trials: int) -> float:
     """Processor time that Optuna itself takes for a trial of so many epochs, untrained."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with tempfile.TemporaryDirectory() as folder:
-        journal = optuna.storages.journal.JournalFileBackend(f"{folder}/alone.journal")
+        journal = JournalFileBackend(f"{folder}/alone.journal")
         study = optuna.create_study(
             storage=optuna.storages.JournalStorage(journal),
             sampler=optuna.samplers.TPESampler(seed=0, multivariate=True),

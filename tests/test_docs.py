@@ -10,8 +10,9 @@ import warnings
 from pathlib import Path
 
 import pytest
+from support import ROOT
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = ROOT / "docs"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -34,7 +35,30 @@ def test_every_output_is_what_the_lines_above_it_print(page: str) -> None:
     assert not printed
 
 
-def test_the_reference_of_the_study_file_is_in_step_with_the_settings() -> None:
-    made = runpy.run_path(str(DOCS / "study_file.py"))["page"]()
-    written = (DOCS / "study-file.md").read_text(encoding="utf-8")
-    assert written == made, "write it again: .venv/bin/python docs/study_file.py"
+@pytest.mark.parametrize(
+    ("script", "page"), [("study_file.py", "study-file.md"), ("packages.py", "packages.md")]
+)
+def test_a_page_that_is_made_from_the_code_is_in_step_with_it(script: str, page: str) -> None:
+    made = runpy.run_path(str(DOCS / script))["page"]()
+    written = (DOCS / page).read_text(encoding="utf-8")
+    assert written == made, f"write it again: .venv/bin/python docs/{script}"
+
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+        assert re.match(r"https?:", target) or (page.parent / target).exists(), target
+
+
+def test_every_page_stands_in_the_index() -> None:
+    index = (DOCS / "index.md").read_text(encoding="utf-8")
+    pages = {page.name for page in DOCS.glob("*.md")} - {"index.md"}
+    assert {name for name in pages if f"]({name})" not in index} == set()
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 200

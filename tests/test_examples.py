@@ -91,8 +91,8 @@ class TestPlain:
         changed = difflib.unified_diff(before, after, n=0, lineterm="")
         lines = [line for line in changed if line[0] in "+-" and line[:3] not in ("+++", "---")]
         assert len(lines) == 4
-        readme = (ROOT / "README.md").read_text()
-        assert all(line in readme for line in lines)
+        page = (ROOT / "docs" / "own-loop.md").read_text()
+        assert all(line in page for line in lines)
 
     def test_before_and_after_run(self, tmp_path: Path) -> None:
         before = python(str(EXAMPLES / "plain/before.py"), cwd=tmp_path)

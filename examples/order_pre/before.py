@@ -28,8 +28,8 @@ class Order_pre(nn.Module):
 
 def load():
     log = behaviour_log(2000)
-    counts = log.groupby("user_id")["behavior_type"].value_counts().unstack(fill_value=0)
-    counts = torch.tensor(counts.to_numpy(), dtype=torch.float32)
+    table = log.groupby("user_id")["behavior_type"].value_counts().unstack(fill_value=0)
+    counts = torch.tensor(table.to_numpy(), dtype=torch.float32)
     counts = (counts - counts.mean(0)) / counts.std(0)
     return counts[:, :3], counts[:, 3]
 

@@ -189,7 +189,7 @@ class TestOpenStorage:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert done.stdout == (
             "postgresql+psycopg://user@host/db: this storage needs the module 'psycopg': "
-            "pip install 'psycopg[binary]'\n"
+            "pip install 'sweep-lr[postgresql]'\n"
         )
 
 

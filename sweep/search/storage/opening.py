@@ -50,7 +50,7 @@ def _opening(url: str) -> Iterator[None]:
         raise
     except ImportError as missing:
         driver = getattr(missing.__cause__ or missing.__context__ or missing, "name", None)
-        remedy = ": pip install 'psycopg[binary]'" if driver == "psycopg" else ""
+        remedy = ": pip install 'sweep-lr[postgresql]'" if driver == "psycopg" else ""
         raise StorageError(f"{shown}: this storage needs the module {driver!r}{remedy}") from None
     except json.JSONDecodeError:
         JournalSnapshot(Path(url))  # which says so if it is damaged
