@@ -22,6 +22,7 @@ from sweep import __version__
 from sweep.base.errors import InputError
 from sweep.cli import app, main
 from sweep.schedules.schedule import SHAPES
+from sweep.study.sections import DATA_SOURCES, MODELS, OPTIMIZERS, PRUNERS, SAMPLERS
 
 README = ROOT / "README.md"
 COMMANDS = [
@@ -98,6 +99,23 @@ class TestHelp:
         parameters = typer.main.get_command(app).commands[command].params  # type: ignore[attr-defined]
         without = [parameter.name for parameter in parameters if not parameter.help]
         assert without == []
+
+    @pytest.mark.parametrize(
+        ("option", "names"),
+        [
+            ("sampler", SAMPLERS),
+            ("pruner", PRUNERS),
+            ("optimizer", OPTIMIZERS),
+            ("model", MODELS),
+            ("data", DATA_SOURCES),
+        ],
+    )
+    def test_the_help_of_an_option_names_all_that_there_is(
+        self, option: str, names: tuple[str, ...]
+    ) -> None:
+        parameters = typer.main.get_command(app).commands["run"].params  # type: ignore[attr-defined]
+        help = next(parameter.help for parameter in parameters if parameter.name == option)
+        assert [name for name in names if not re.search(rf"\b{name}\b", help)] == []
 
     @pytest.mark.parametrize("command", COMMANDS)
     def test_every_command_stands_in_the_readme(self, command: str) -> None:
