@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import tomlkit
 
@@ -15,7 +16,8 @@ from sweep.base.text import one_line
 from sweep.base.wording import toml_list
 from sweep.data.load import load_dataset
 from sweep.data.preparation import UnusableColumns
-from sweep.study.sections import DataConfig
+from sweep.search.strategies.problems import search_problems
+from sweep.study.file import load_study
 
 _COMMENT_AT = 30
 """The column in which comments begin."""
@@ -28,7 +30,7 @@ seed = 0
 objective = "best"            # lowest validation MSE over the epochs; or "final", "averaged"
 
 [data]
-source = {source}             # relative to this file
+{source}
 target = {target}
 # features = [...]            # only these columns; all others are used if left out
 {drop}
@@ -67,6 +69,7 @@ def write_study_file(
     force: bool,
     drop: Sequence[str] = (),
     note: Callable[[str], None] = lambda text: None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a study file for a table after a look at it.
 
@@ -79,6 +82,8 @@ def write_study_file(
         force: Whether to write over a file.
         drop: Columns to leave out in any case.
         note: Told what became of the table, a sentence at a time.
+        settings: Other settings by dotted key, such as `data.encoding`: they are heeded when the
+            table is read, and stand in the study file.
 
     Returns:
         The study file's path.
@@ -86,21 +91,26 @@ def write_study_file(
     Raises:
         DataError: The table cannot be read or learnt from; without a target, the text lists
             the columns.
-        InputError: The study file is there already.
+        InputError: The study file is there already, or a setting is not valid.
     """
     path = out or Path("studies") / f"{table.name.partition('.')[0]}.toml"
     if path.exists() and not force:
         raise InputError(
             f"{path}: there already; write over it with --force, or name another --out"
         )
-    config = DataConfig(source=str(table), target=target, drop=list(drop))
+    settings = settings or {}
+    named = {"data.source": str(table), "data.target": target, "data.drop": list(drop)}
+    overrides = {**settings, **{key: value for key, value in named.items() if value}}
+    study = load_study(None, overrides, {key: f"--set {key}" for key in settings}, search_problems)
+    config = study.data
+    drop = config.drop
     reasons: dict[str, str] = {}
     try:
-        data = load_dataset(config, 0, (Path.cwd(),))
+        data = load_dataset(config, study.seed, (Path.cwd(),))
     except UnusableColumns as unusable:
         reasons = unusable.reasons
         config = config.model_copy(update={"drop": [*drop, *reasons]})
-        data = load_dataset(config, 0, (Path.cwd(),))
+        data = load_dataset(config, study.seed, (Path.cwd(),))
     left_out = dict.fromkeys(drop, "") | reasons
     for name, reason in reasons.items():
         note(f"column {name!r} left out: it {reason}")
@@ -110,33 +120,57 @@ def write_study_file(
     content = _TEMPLATE.format(
         rows=rows,
         columns=_one_line(", ".join((*data.features, data.target))),
-        source=_toml(_source(table, path)),
+        source=_commented(f"source = {_toml(_source(table, path))}", "relative to this file"),
         target=_toml(data.target),
         notes="".join(f"# {_one_line(text, 400)}\n" for text in data.notes),
         drop=_drop_lines(left_out),
     )
+    written = [key for key in settings if key not in named]
+    content = _with_settings(content, {key: settings[key] for key in written})
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, content)
     return path
 
 
+def _with_settings(content: str, settings: Mapping[str, Any]) -> str:
+    """A study file with other values, in their places and with the comments that stand there."""
+    document = tomlkit.parse(content)
+    for key, value in settings.items():
+        *sections, last = key.split(".", 1) if key.startswith("space.") else key.split(".")
+        table: Any = document
+        for section in sections:
+            table = table.setdefault(section, tomlkit.table())
+        if isinstance(value, str) and isinstance(table.get(last), dict):
+            table, last = table[last], "name"  # sampler = "tpe" is its name
+        table[last] = item = tomlkit.item(value)
+        if item.trivia.comment:  # that of the value before
+            written = f"{last} = {item.as_string()}"
+            item.trivia.comment_ws = " " * max(_COMMENT_AT - len(written), 1)
+    optimizer: Any = document["optimizer"]
+    if optimizer["name"] != "sgd" and "optimizer.momentum" not in settings:
+        del optimizer["momentum"]  # the template's own, which no other optimizer has
+    return tomlkit.dumps(document)
+
+
+def _commented(setting: str, comment: str) -> str:
+    return f"{setting.ljust(_COMMENT_AT - 1)} # {comment}"
+
+
 def _drop_lines(reasons: Mapping[str, str]) -> str:
     """The setting `drop`, with the reason beside each column that has one."""
     if not reasons:
-        return "# drop = [...]".ljust(_COMMENT_AT) + "# not these"
+        return _commented("# drop = [...]", "not these")
     lines = []
     for name, reason in reasons.items():
         line = f"    {toml_list([name])[1:-1]},"
-        lines.append(
-            f"{line.ljust(_COMMENT_AT - 1)} # {_one_line(reason, 400)}" if reason else line
-        )
+        lines.append(_commented(line, _one_line(reason, 400)) if reason else line)
     return "\n".join(["drop = [", *lines, "]"])
 
 
 def put_lr_range(study_file: Path, bounds: str, comment: str) -> None:
     """Write the range of `lr` in a study file that `write_study_file` has written."""
     text = study_file.read_text(encoding="utf-8")
-    line = f'lr = "{bounds}"'.ljust(_COMMENT_AT) + f"# {comment}"
+    line = _commented(f'lr = "{bounds}"', comment)
     write_whole(study_file, re.sub(r"^lr = .*$", lambda _: line, text, flags=re.MULTILINE))
 
 

@@ -24,7 +24,10 @@ def test_unicode_is_told_from_its_bytes(text: str, encoding: str) -> None:
 @pytest.mark.parametrize(
     ("text", "encoding"),
     [
-        *((text, "cp1252") for text in (GERMAN, FRENCH, "a\nKöln\n", "a,b\n£5,1\n", "t\n5 °C\n")),
+        *(
+            (text, "cp1252")
+            for text in (GERMAN, FRENCH, "a\nKöln\n", "a,b\n£5,1\n", "t\n5 °C\n", "größe\n1\n")
+        ),
         *((text, "gb18030") for text in (CHINESE, RARE, "城,n\n京,1\n", "价格\n5元\n")),
     ],
 )
@@ -34,8 +37,15 @@ def test_chinese_and_western_texts_are_told_apart(text: str, encoding: str, rows
     assert decode(text.encode(encoding), None) == (text, encoding)
 
 
-def test_what_cannot_be_told_is_asked_for() -> None:
-    text, encoding = "день,n\nЮжный,1\nЖизнь,2\n", "cp1251"
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("день,n\nЮжный,1\nЖизнь,2\n", "cp1251"),
+        ("城市,價格\n" + "臺北,1\n高雄,3\n" * 5, "big5"),
+        ("都市,価格\n東京,1\n大阪,2\n", "shift_jis"),
+    ],
+)
+def test_what_cannot_be_told_is_asked_for(text: str, encoding: str) -> None:
     with pytest.raises(DataError, match="encoding cannot be told from its bytes; name it under"):
         decode(text.encode(encoding), None)
     assert decode(text.encode(encoding), encoding) == (text, encoding)

@@ -137,3 +137,43 @@ class TestColumnsThatCannotBeLearntFrom:
         with pytest.raises(DataError, match="no feature column is left"):
             write_study_file(table, "y", None, False, drop=["area", "fixed"])
         assert not Path("studies").exists()
+
+
+class TestOtherSettings:
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"data.encoding": "cp1252", "data.decimal": ",", "data.log1p": ["y"]},
+            {"optimizer.name": "adam", "optimizer.batch_size": "full", "epochs": 5, "seed": 3},
+            {"sampler": "tpe", "pruner": "none", "confirm": False, "workers": 1},
+            {"space.lr": "1e-3:1e-1:log", "space.step.drops": "1:4", "confirm.top": 3},
+            {"model.args": {"width": 3}, "model.name": "net:Net", "data.drop": ["x"]},
+        ],
+        ids=lambda settings: " ".join(settings),
+    )
+    def test_stand_in_the_study_file(self, settings: dict[str, object]) -> None:
+        lines = ["größe;x;y", *(f"{n},5;{n % 7};1.{n:03}" for n in range(40))]
+        Path("t.csv").write_bytes("\n".join(lines).encode("cp1252"))
+        path = write_study_file(Path("t.csv"), "y", None, False, settings=settings)
+        config = load_study(path)
+        plain = load_study(write_study_file(Path("t.csv"), "y", Path("plain.toml"), False))
+        given = {"optimizer.momentum": 0.0} if "optimizer.name" in settings else {}
+        expected = load_study(Path("plain.toml"), {**given, **settings})
+        source = {"data": expected.data.model_copy(update={"source": config.data.source})}
+        assert config == expected.model_copy(update=source)
+        assert config != plain
+        placed = {line.find(" # ") for line in path.read_text().splitlines()[3:]}
+        assert placed <= {-1, 29}
+
+    def test_are_heeded_when_the_table_is_read(self) -> None:
+        rows = "".join(f"{n},{10.0 ** (n * 10)}\n" for n in range(1, 30))
+        Path("t.csv").write_text(f"x,y\n{rows}")
+        with pytest.raises(DataError, match=r'log1p = \["y"\]'):
+            write_study_file(Path("t.csv"), "y", None, False)
+        path = write_study_file(Path("t.csv"), "y", None, False, settings={"data.log1p": ["y"]})
+        assert load_study(path).data.log1p == ["y"]
+
+    def test_are_checked_before_anything_is_read(self) -> None:
+        with pytest.raises(InputError) as raised:
+            write_study_file(Path("none.csv"), "y", None, False, settings={"data.decimals": ","})
+        assert str(raised.value) == ("--set data.decimals: unknown key; did you mean 'decimal'?")

@@ -28,6 +28,14 @@ def init(
             metavar="COLUMN", help="A column to leave out, beside those that cannot be learnt from."
         ),
     ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any setting of the study file: --set data.decimal=,",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file.")] = False,
     probe: Annotated[
         bool, typer.Option("--probe", help="Run `sweep lr-range` for the range of lr.")
@@ -42,11 +50,20 @@ def init(
       sweep init houses.csv --target price
 
       sweep init houses.csv --target price --drop address --probe
+
+      sweep init houses.csv --target price --set data.encoding=cp1252 --set data.log1p=true
     """
+    from sweep.runs.overrides import read_setting
     from sweep.runs.template import write_study_file
 
     path = write_study_file(
-        Path(table), target, out, force, drop or (), lambda text: say(f"note: {text}")
+        Path(table),
+        target,
+        out,
+        force,
+        drop or (),
+        lambda text: say(f"note: {text}"),
+        dict(map(read_setting, setting or ())),
     )
     if probe:
         from sweep.runs.lr_range import probe_study_file

@@ -23,6 +23,13 @@ _LOOKED_AT = 1 << 20
 
 _NOT_IN_CP1252 = {0x81, 0x8D, 0x8F, 0x90, 0x9D}
 
+_WESTERN = {*range(0xC0, 0x100), *b"\x8a\x8c\x8e\x9a\x9c\x9e\x9f"} - {0xD7, 0xF7} | {
+    *b"\x80\x84\x85\x91\x92\x93\x94\x96\x97\xa0\xa3\xa7\xaa\xb0\xb2\xb3\xb5\xba\xbd"
+}
+"""Letters of cp1252 with accents, and its signs that stand in tables and texts."""
+
+_MOSTLY = 0.75
+
 _HIGH_RUN = re.compile(rb"[\x80-\xff]+")
 
 
@@ -32,7 +39,7 @@ def decode(data: bytes, encoding: str | None) -> tuple[str, str]:
     A mark decides; else UTF-16 shows by its zero bytes, and UTF-8 by being valid from beginning to
     end. What is left is Chinese (GB18030, which holds GBK and GB2312) where the bytes above 127
     come in pairs, most of them of common characters, and Western European (cp1252) where most of
-    them stand alone.
+    them are its letters, no more than two in a row.
 
     Args:
         data: The bytes, uncompressed.
@@ -92,7 +99,11 @@ def _legacy(data: bytes) -> str:
     paired = sum(length % 2 == 0 for length in lengths)
     if paired > alone and _is_chinese(data):
         return "gb18030"
-    if alone >= len(lengths) / 2 and not set(data) & _NOT_IN_CP1252:
+    short = sum(length <= 2 for length in lengths)  # as in größe; words of others are longer
+    high = [byte for byte in data if byte > 127]
+    western = sum(byte in _WESTERN for byte in high)
+    is_western = short >= len(lengths) / 2 and western >= _MOSTLY * len(high)
+    if is_western and not set(data) & _NOT_IN_CP1252:
         return "cp1252"
     raise DataError(
         "its encoding cannot be told from its bytes; name it under [data], such as "
