@@ -108,7 +108,7 @@ def target_values(table: Table, target: str) -> pd.Series[Any]:
         if len(wrong):
             raise DataError(
                 f"{table.place}: data.target = {target!r}: data row {wrong[0] + 1} is "
-                f"{column[wrong[0]]!r}, not a number"
+                f"{column[wrong[0]]!r}, not a number{_remedy(len(wrong), int(column.count()))}"
             )
         column = numbers
     values = as_numbers(column)
@@ -119,6 +119,13 @@ def target_values(table: Table, target: str) -> pd.Series[Any]:
             "leave the row out, or put a number in its place"
         )
     return values
+
+
+def _remedy(wrong: int, known: int) -> str:
+    if 2 * wrong > known:
+        return "; a target is a number, such as 0 and 1 for no and yes"
+    others = f", nor are {wrong - 1} more of {known}" if wrong > 1 else ""
+    return f"{others}; mend it, or name in data.missing what stands for nothing"
 
 
 class Preparation:

@@ -220,7 +220,8 @@ class TestTarget:
         prices: Any = ["100", None, "$1,200", *["7"] * 17]
         write(tmp_path, table().assign(price=prices))
         assert error(tmp_path) == (
-            "homes.csv: data.target = 'price': data row 3 is '$1,200', not a number"
+            "homes.csv: data.target = 'price': data row 3 is '$1,200', not a number; "
+            "mend it, or name in data.missing what stands for nothing"
         )
 
     def test_target_that_is_constant_in_the_training_rows(self, tmp_path: Path) -> None:

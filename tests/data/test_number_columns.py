@@ -47,6 +47,13 @@ def notes(*cells: str, **settings: Any) -> str:
         (["5,5 €", "7 €"], [5.5, 7]),
         (["30.5°C", "-2.0°C"], [30.5, -2]),
         (["True", "false"], [True, False]),
+        (["- 5.2", "7.5"], [-5.2, 7.5]),
+        (["- $5.20", "$7.50", "-$1.00"], [-5.2, 7.5, -1]),
+        (["(1,805.50)", "1,777.39"], [-1805.5, 1777.39]),
+        (["($5.20)", "$7.50"], [-5.2, 7.5]),
+        (["3.11-", "4.5"], [-3.11, 4.5]),
+        (["₹74,13,948.07", "₹5,200.50"], [7413948.07, 5200.5]),
+        (["12,34,567", "1,234"], [1234567, 1234]),
     ],
 )
 def test_numbers(cells: list[str], expected: list[float]) -> None:
@@ -57,6 +64,9 @@ def test_numbers(cells: list[str], expected: list[float]) -> None:
     "cells",
     [
         ["01.02.2024", "03.04.2024"],
+        ["(1)", "(2)"],
+        ["(1)", "-2"],
+        ["5-", "7-"],
         ["2024-01-02", "2024-03-04"],
         ["12:30", "13:45"],
         ["1.2.3", "1.10.4"],
@@ -130,7 +140,9 @@ class TestDecimal:
 
 
 class TestMissing:
-    @pytest.mark.parametrize("mark", ["?", "-", ".", "n.a.", "N/A", "null", "None", "#DIV/0!", ""])
+    @pytest.mark.parametrize(
+        "mark", ["?", "-", ".", "n.a.", "N/A", "null", "None", "#DIV/0!", "#NV", r"\N", ""]
+    )
     def test_marks_among_numbers(self, mark: str) -> None:
         found = values("1.5", mark, "2.5")
         assert math.isnan(found[1])
@@ -149,6 +161,42 @@ class TestMissing:
         assert math.isnan(found[2])
         assert values("?", "5", missing=["-999"]) == ["?", "5"]
         assert values("NA", "x", missing=["-999"]) == ["NA", "x"]
+
+
+class TestStandIns:
+    @pytest.mark.parametrize(
+        ("code", "others"),
+        [
+            ("-99", [18, 30, 89]),
+            ("9999", [20, 50, 90]),
+            ("-999.9", [1.5, -3, 20]),
+            ("99", [1, 2, 5]),
+            ("-200", [600, 1500, 2000]),
+        ],
+    )
+    def test_are_told(self, code: str, others: list[float]) -> None:
+        cells = [code, *map(str, others)] * 3
+        assert f"{code} in 'a' (3 times) is read as a number, far from all others" in notes(*cells)
+        assert "read as a number" not in notes(*cells, missing=[code])
+        assert "read as a number" not in notes(*cells[:4])
+
+    @pytest.mark.parametrize(
+        "cells",
+        [
+            ["-1", "5", "9", "12"],
+            ["99", "98", "50", "20"],
+            ["0", "40", "50", "60"],
+            ["-99", "-50", "10", "100"],
+            ["99", "1"],
+        ],
+    )
+    def test_not_what_is_among_the_others(self, cells: list[str]) -> None:
+        assert "read as a number" not in notes(*cells * 3)
+
+
+def test_negative_numbers_without_a_sign_before_them_are_told() -> None:
+    assert "'(1.5)' and its like read as negative in 'a'" in notes("(1.5)", "2.5")
+    assert "'3.11-' and its like read as negative in 'a'" in notes("4.5", "3.11-")
 
 
 class TestWholeNumbers:

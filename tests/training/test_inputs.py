@@ -32,6 +32,13 @@ class Called(nn.Module):
         return output
 
 
+@pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated")
+def test_a_model_that_keeps_what_it_has_computed() -> None:
+    model = nn.Sequential(nn.utils.weight_norm(nn.Linear(3, 1)))
+    model(inputs(3))
+    assert input_notes(model, inputs(3), ("fixed",)) == []
+
+
 class TestBlind:
     def test_layer_norm_of_a_single_feature(self) -> None:
         assert input_notes(OrderPre(1), inputs(1)) == [

@@ -20,6 +20,7 @@ from sweep.base.errors import DataError
 from sweep.base.wording import listed
 from sweep.data.reading.number_convention import (
     GROUPERS,
+    LAKHS,
     Convention,
     Texts,
     convention,
@@ -27,6 +28,7 @@ from sweep.data.reading.number_convention import (
     has,
     sample,
 )
+from sweep.data.reading.stand_ins import stand_in
 
 if TYPE_CHECKING:
     from sweep.study.sections import DataConfig
@@ -44,8 +46,8 @@ MISSING = frozenset(
 """What is missing in every column; pandas' own list."""
 
 _MARKS = {text.lower() for text in MISSING} | set(
-    "? - -- --- \u2013 \u2014 . .. ... * n.a. n.a k.a. nil missing unknown "
-    "#div/0! #value! #ref! #num! #name? #null!".split()
+    "\\n ? - -- --- \u2013 \u2014 . .. ... * n.a. n.a k.a. nil missing unknown "
+    "#div/0! #value! #ref! #num! #name? #null! #nv #wert! #bezug! #zahl!".split()
 )
 """What is missing, in small letters, where the other cells of a column are numbers."""
 
@@ -67,6 +69,10 @@ _WITH_UNIT = re.compile(
     rf"{_GAP}(?P<after>(?:{_UNIT})?)"
 )
 
+_APART = rf"^-[{BLANKS}]+([^\d\s]?[{BLANKS}]*\d.*)$"
+_NEGATIVE = r"^\(([^()+-]*\d[^()+-]*)\)$", r"^([^()+-]*\d[^()+-]*)-$"
+"""Negative numbers without a sign before them: accountants' (5.20), and SAP's 5.20-."""
+
 _LOOKS_LIKE = rf"^[+-]?(?:\d|[.,]\d)[\d.,]*{_EXPONENT}$"
 
 
@@ -82,6 +88,7 @@ class _Column:
             where most cells are no numbers.
         unit: What was taken off each.
         marks: How often each mark stands for nothing.
+        negative: One of its negative numbers, if their sign is not before them.
     """
 
     name: str
@@ -90,6 +97,7 @@ class _Column:
     bodies: Texts | None = None
     unit: str = ""
     marks: Mapping[str, int] = field(default_factory=dict)
+    negative: str = ""
 
     @property
     def written(self) -> Texts | None:
@@ -126,7 +134,9 @@ def read_columns(
     way = convention(written, config, separator)
     notes = _Notes()
     series = [_converted(column, way, notes, line_of) for column in read]
-    return series, way, notes.sentences()
+    numeric = (column for column in series if column.dtype in (np.float64, np.int64))
+    told = [text for column in numeric if (text := stand_in(column))]
+    return series, way, [*notes.sentences(), *([] if config.missing else told)]
 
 
 def _look_at(name: str, texts: Texts, config: DataConfig) -> _Column:
@@ -144,6 +154,7 @@ def _look_at(name: str, texts: Texts, config: DataConfig) -> _Column:
 def _bodies(cells: Texts, marks: Set[str], name: str = "") -> _Column:
     """The numbers of a column without what stands around them."""
     trimmed = pc.replace_substring(pc.utf8_trim(cells, BLANKS), "\u2212", "-")
+    trimmed, negative = _sign_first(trimmed)
     lowered = pc.utf8_lower(trimmed)
     is_mark = pc.is_in(lowered, value_set=pa.array(sorted(marks), pa.string()))
     counts = Counter(pc.filter(trimmed, pc.and_(is_mark, pc.is_valid(trimmed))).to_pylist())
@@ -157,7 +168,22 @@ def _bodies(cells: Texts, marks: Set[str], name: str = "") -> _Column:
         if any(_WITH_UNIT.fullmatch(text) for text in others):  # in another unit, or in none
             return _Column(name, cells, None)
         bodies = stripped
-    return _Column(name, cells, None, bodies, before or after, counts)
+    return _Column(name, cells, None, bodies, before or after, counts, negative)
+
+
+def _sign_first(texts: Texts) -> tuple[Texts, str]:
+    """Negative numbers with their sign first, and one that was written otherwise.
+
+    Where some have it there, (5.20) means something else, and so it does in every cell of a column.
+    """
+    if has(texts, _APART):
+        texts = pc.replace_substring_regex(texts, _APART, r"-\1")
+    for pattern in () if has(texts, "^-") else _NEGATIVE:
+        found = pc.fill_null(pc.match_substring_regex(texts, pattern), False)
+        if 0 < pc.sum(found).as_py() < len(texts) - texts.null_count:
+            example = str(pc.filter(texts, found)[0])
+            return pc.replace_substring_regex(texts, pattern, r"-\1"), example
+    return texts, ""
 
 
 def _affixes(bodies: Texts) -> tuple[str, str]:
@@ -216,7 +242,7 @@ def _converted(
     if bodies is None:
         return _texts(column.name, column.cells)
     d, groups = re.escape(way.decimal), f"[{re.escape(way.thousands)}]"
-    grouped = rf"[1-9]\d{{0,2}}(?:{groups}\d{{3}})+|" if way.thousands else ""
+    grouped = rf"[1-9]\d{{0,2}}(?:{groups}\d{{3}})+|{LAKHS}|" if way.thousands else ""
     grammar = rf"^[+-]?(?:(?:{grouped}\d+){d}?\d*|{d}\d+){_EXPONENT}$"
     right = pc.match_substring_regex(bodies, grammar)  # null where a cell is missing
     known = len(bodies) - bodies.null_count
@@ -259,6 +285,8 @@ def _plain(bodies: Texts, right: Texts, way: Convention) -> Texts:
 def _note(column: _Column, bodies: Texts, way: Convention, notes: _Notes) -> None:
     if column.unit:
         notes.units.setdefault(column.unit, []).append(column.name)
+    if column.negative:
+        notes.texts.append(f"{column.negative!r} and its like read as negative in {column.name!r}")
     for mark, times in column.marks.items():
         notes.marks.setdefault(mark, []).append(f"{column.name!r} ({times})")
     if not way.thousands or not has(bodies, rf"\d[{re.escape(way.thousands)}]\d{{3}}"):

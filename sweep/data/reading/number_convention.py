@@ -25,6 +25,9 @@ Texts: TypeAlias = pa.Array
 GROUPERS = " \u00a0\u2007\u2009\u202f'\u2019"
 """What separates thousands without being a point or a comma."""
 
+LAKHS = r"[1-9]\d?(?:,\d{2})+,\d{3}"
+"""Whole numbers as India groups them: 12,34,567."""
+
 _SAMPLE = 1000
 """Cells of a column, evenly spread, that are looked at before all of them are."""
 
@@ -36,12 +39,13 @@ decimals that are written without trailing zeros, one in ten has fewer."""
 def _patterns(decimal: str, group: str) -> dict[str, str]:
     """Patterns of numbers with a point or a comma: what they say about which is the decimal."""
     d, g = re.escape(decimal), re.escape(group)
+    lakhs = rf"|{LAKHS}(?:\.\d*)?" if decimal == "." else ""
     return {
         "sure": (
             rf"^[+-]?(?:\d{{1,3}}(?:{g}\d{{3}})+{d}\d*"  # 1,234.5
             rf"|[1-9]\d{{0,2}}(?:{g}\d{{3}}){{2,}}"  # 1,234,567
             rf"|\d*{d}(?:\d{{0,2}}|\d{{4,}})|0\d*{d}\d{{3}}|\d{{4,}}{d}\d{{3}}|{d}\d{{3}}"
-            rf"|\d*{d}\d*[eEdD][+-]?\d+)$"
+            rf"|\d*{d}\d*[eEdD][+-]?\d+{lakhs})$"
         ),
         "either": rf"^[+-]?[1-9]\d{{0,2}}{d}\d{{3}}$",  # 4.146: that, or thousands
     }

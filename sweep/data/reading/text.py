@@ -199,6 +199,7 @@ def _named(
             )
         names = config.columns
     assert names is not None
+    names = [name.strip() for name in names]
     return [name or f"Unnamed: {place}" for place, name in enumerate(names)], columns, notes
 
 
