@@ -104,7 +104,7 @@ class TestColumnsThatCannotBeLearntFrom:
         places = np.arange(80)
         names = [f"person {place}" for place in places]
         frame = pd.DataFrame({"area": 10.0 + places % 9, "y": places % 5, "fixed": 1.0})
-        hostile = 'na"me\n[space]\nlr = 1 # '
+        hostile = 'na"me\n[space]\nlr = 1 # x'
         frame[hostile] = names
         frame["half"] = [names[place] if place % 3 else place for place in places]
         frame.to_csv("people.csv", index=False)
@@ -114,14 +114,14 @@ class TestColumnsThatCannotBeLearntFrom:
         told: list[str] = []
         path = write_study_file(table, "y", None, False, note=told.append)
         config = load_study(path)
-        assert config.data.drop == ['na"me\n[space]\nlr = 1 # ', "half"]
+        assert config.data.drop == ['na"me\n[space]\nlr = 1 # x', "half"]
         assert config.space == StudyConfig().space.model_copy(update={"lr": config.space.lr})
         assert str(config.space.lr) == "0.0001:1:log"
         text = path.read_text()
         assert text.count("# has 80 different texts in 80 rows, too many for categories") == 2
         assert "# column 'fixed' left out: one value in all training rows" in text
         assert [line.partition(" left out")[0] for line in told] == [
-            "column 'na\"me\\n[space]\\nlr = 1 # '",
+            "column 'na\"me\\n[space]\\nlr = 1 # x'",
             "column 'half'",
             "column 'fixed'",
         ]
@@ -131,7 +131,7 @@ class TestColumnsThatCannotBeLearntFrom:
 
     def test_beside_those_that_are_named(self, table: Path) -> None:
         config = load_study(write_study_file(table, "y", None, False, drop=["fixed"]))
-        assert config.data.drop == ["fixed", 'na"me\n[space]\nlr = 1 # ', "half"]
+        assert config.data.drop == ["fixed", 'na"me\n[space]\nlr = 1 # x', "half"]
 
     def test_not_if_none_would_be_left(self, table: Path) -> None:
         with pytest.raises(DataError, match="no feature column is left"):
