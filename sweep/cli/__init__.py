@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,13 @@ __all__ = ["app", "main"]
 def main() -> None:
     """Run the command line; Ctrl-C ends it without a traceback, also while it still imports.
 
-    A command that has something to save handles the signal itself meanwhile.
+    So do SIGTERM and SIGHUP, unless they are ignored. A command that has something to save handles
+    the signals itself meanwhile.
     """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _end)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, _end)
     from sweep.cli.entry import main
 
     main()
@@ -26,7 +30,8 @@ def main() -> None:
 
 def _end(number: int, frame: Any) -> None:
     """End this process at once; its workers end with it."""
-    os.write(2, b"\ninterrupted\n")
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        os.write(2, b"\ninterrupted\n")
     os._exit(130)
 
 

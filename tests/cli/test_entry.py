@@ -499,21 +499,24 @@ INTERRUPTED = """
 import os, signal, sys, threading, time
 from sweep.cli import main
 assert "typer" not in sys.modules
-signal.signal(signal.SIGINT, signal.default_int_handler)
+number = getattr(signal, sys.argv[1])
+before = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+signal.signal(number, before)
 def interrupt():
-    while signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    while signal.getsignal(number) is before:
         time.sleep(0.001)
     for _ in range(3):
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
 threading.Thread(target=interrupt, daemon=True).start()
 sys.argv = ["sweep", "run", "diabetes", "--trials", "1000"]
 main()
 """
 
 
-def test_ctrl_c_ends_it_while_it_still_imports(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_ends_it_while_it_still_imports(tmp_path: Path, name: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED],
+        [sys.executable, "-c", INTERRUPTED, name],
         cwd=tmp_path,
         capture_output=True,
         text=True,
