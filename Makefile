@@ -1,5 +1,6 @@
 # make run   sets everything up and runs the default study to its report
 # make test  sets everything up and runs all checks
+# make quick the tests that start no process, for use while working
 # make bench-tables installs the data sets of benchmarks/tables.py
 # make bench-pruning measures what pruning rules cost, for about a quarter of an hour
 # make bench measures the speed of runs beside Optuna's own loop, for about half an hour
@@ -10,14 +11,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check format bench bench-tables bench-pruning bench-quality bench-findings clean
+.PHONY: run test quick check format bench bench-tables bench-pruning bench-quality bench-findings clean
 
 run: $(READY)
 	$(BIN)/sweep run
 	$(BIN)/sweep report
 
+# Each process takes whole files of tests, as far as it can, so that these share what they train.
+TOGETHER := -n 2 --dist worksteal
+
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TOGETHER)
+
+quick: $(READY)
+	$(BIN)/python -m pytest $(TOGETHER) -m "not slow"
 
 check: $(READY)
 	$(BIN)/ruff format --check .

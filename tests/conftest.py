@@ -8,12 +8,23 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from filelock import FileLock
+from slow import starts_processes
 from support import HOSTILE, PASSWORD, PostgreSQL, sweep
+
+RunOnce = Callable[..., Path]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts processes, which `make quick` leaves out."""
+    for item in items:
+        if isinstance(item, pytest.Function) and starts_processes(item):
+            item.add_marker(pytest.mark.slow)
 
 
 def _postgresql_binaries() -> Path | None:
@@ -62,31 +73,62 @@ def postgresql() -> Iterator[PostgreSQL]:
 
 
 @pytest.fixture(scope="session")
-def tiny_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run_once(tmp_path_factory: pytest.TempPathFactory) -> RunOnce:
+    """Runs a study once for all the processes that test, and copies it for each of them."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+
+    def run(name: str, prepare: Callable[[Path], None], *arguments: str) -> Path:
+        folder, done = shared / f"shared-{name}", shared / f"shared-{name}.done"
+        with FileLock(f"{done}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                prepare(folder)
+                ended = sweep("run", *arguments, "--workers", "1", cwd=folder)
+                assert ended.returncode == 0, ended.stderr
+                done.touch()
+        copy = tmp_path_factory.mktemp(name) / "copy"
+        shutil.copytree(folder, copy)
+        return copy
+
+    return run
+
+
+def nothing(folder: Path) -> None:
+    """What a study needs that is told everything on the command line."""
+
+
+@pytest.fixture(scope="session")
+def tiny_study(run_once: RunOnce) -> Path:
     """The results folder of a real sweep: `diabetes`, 3 trials of 2 epochs, none pruned."""
-    folder = tmp_path_factory.mktemp("tiny")
-    small = ("--trials", "3", "--epochs", "2", "--workers", "1", "--pruner", "none")
-    done = sweep("run", "diabetes", *small, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return folder / "studies" / "diabetes"
+    options = ("--trials", "3", "--epochs", "2", "--pruner", "none")
+    return run_once("tiny", nothing, "diabetes", *options) / "studies" / "diabetes"
 
 
 @pytest.fixture(scope="session")
-def searched_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def searched_study(run_once: RunOnce) -> Path:
     """The results folder of a real sweep with enough trials for every figure: `order_pre`."""
-    folder = tmp_path_factory.mktemp("searched")
-    options = ("--trials", "60", "--epochs", "4", "--pruner", "none", "--workers", "1")
-    done = sweep("run", "order_pre", *options, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return folder / "studies" / "order_pre"
+    options = ("--trials", "60", "--epochs", "4", "--pruner", "none")
+    return run_once("searched", nothing, "order_pre", *options) / "studies" / "order_pre"
 
 
 @pytest.fixture(scope="session")
-def hostile_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def hostile_study(run_once: RunOnce) -> Path:
     """The results folder of a real sweep whose study, target and error texts are hostile."""
-    folder = tmp_path_factory.mktemp("hostile")
-    rows = range(120)
     target = f"$x_1$ %{{y}} {HOSTILE}"
+    settings = {"name": HOSTILE, "data.target": target, "model.name": "net:Net"}
+    flags = [flag for key, value in settings.items() for flag in ("--set", f"{key}={value}")]
+    search = ("--data", "t.csv", "--lr", "1e-3:1e3:log", "--epochs", "3", "--trials", "24")
+    rest = ("--engine", "sequential", "--pruner", "none", "--out", "results")
+    prepare = functools.partial(hostile_files, target=target)
+    return run_once("hostile", prepare, *search, *flags, *rest) / "results"
+
+
+def hostile_files(folder: Path, target: str) -> None:
+    """A table with hostile names, and a model that fails with hostile words."""
+    rows = range(120)
     columns = {"<b>a</b>": [r % 7 for r in rows], target: [3 * (r % 7) + r % 3 for r in rows]}
     pd.DataFrame(columns).to_csv(folder / "t.csv", index=False)
     (folder / "net.py").write_text(
@@ -100,16 +142,6 @@ def hostile_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         f"            raise ValueError({HOSTILE!r} + '\\u2028%{{x}}')\n"
         "        return self.layer(x)\n"
     )
-    settings = {"name": HOSTILE, "data.target": target, "model.name": "net:Net"}
-    flags = [flag for key, value in settings.items() for flag in ("--set", f"{key}={value}")]
-    search = ("--data", "t.csv", "--lr", "1e-3:1e3:log", "--epochs", "3", "--trials", "24")
-    done = sweep(
-        *("run", *search, *flags, "--engine", "sequential", "--pruner", "none", "--workers", "1"),
-        *("--out", folder / "results"),
-        cwd=folder,
-    )
-    assert done.returncode == 0, done.stderr
-    return folder / "results"
 
 
 @pytest.fixture

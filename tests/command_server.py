@@ -1,0 +1,157 @@
+"""Runs commands in processes of their own that need not import torch, Optuna and pandas first.
+
+Run as a script, this imports everything once and then forks a process for each command that it is
+sent. The worker processes of such a command are forked, too, instead of started anew. What a
+command does is otherwise what `python -m sweep` does; `test_commands_in_new_processes.py` holds
+the two side by side. `support.sweep` is what tests call.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import forkserver, process, util
+from pathlib import Path
+from typing import Any
+
+
+class CommandServer:
+    """The process that commands are forked from; it ends with this one."""
+
+    def __init__(self) -> None:
+        self._socket, theirs = socket.socketpair()
+        self._one_at_a_time = threading.Lock()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, __file__, str(theirs.fileno())], pass_fds=[theirs.fileno()]
+            )
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """End it; a command that still runs goes on."""
+        self._socket.close()
+        self._process.wait()
+
+    def run(
+        self, arguments: list[str], cwd: Path, environment: dict[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        """What `sweep` with these arguments says, once it and its workers have ended."""
+        request = {"arguments": arguments, "cwd": str(cwd), "environment": environment}
+        ours, theirs = socket.socketpair()
+        out, out_end = os.pipe()
+        err, err_end = os.pipe()
+        with self._one_at_a_time:
+            socket.send_fds(self._socket, [b"."], [theirs.fileno(), out_end, err_end])
+        theirs.close()
+        os.close(out_end)
+        os.close(err_end)
+        with ours, open(out) as stdout, open(err) as stderr, ThreadPoolExecutor(2) as threads:
+            ours.sendall(json.dumps(request).encode() + b"\n")
+            said = [threads.submit(stream.read) for stream in (stdout, stderr)]
+            code = int(ours.makefile().readline())
+            return subprocess.CompletedProcess(arguments, code, *(text.result() for text in said))
+
+
+def _import_everything() -> None:
+    """Import what any command imports, and the parts of torch that training starts with."""
+    import sweep
+
+    for module in pkgutil.walk_packages(sweep.__path__, "sweep."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+
+
+def _serve(server: socket.socket) -> dict[str, Any]:
+    """Fork a process for each command; only such a process returns, with the command."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that wait below
+    while True:
+        sent, fds, _, _ = socket.recv_fds(server, 1, 3)
+        if not sent:
+            os._exit(0)
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            server.close()
+            with socket.socket(fileno=fds[0]) as asker:
+                request = json.loads(asker.makefile().readline())
+                command = os.fork()
+                if command == 0:
+                    return {**request, "fds": fds[1:]}
+                for fd in fds[1:]:
+                    os.close(fd)
+                _, status = os.waitpid(command, 0)
+                with contextlib.suppress(OSError):
+                    asker.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
+            os._exit(0)
+        for fd in fds:
+            os.close(fd)
+
+
+def _fork_instead(path: bytes, arguments: Sequence[Any], fds: Sequence[int]) -> int:
+    """Take the place of `multiprocessing.util.spawnv_passfds`, which starts a new Python."""
+    pid = os.fork()
+    if pid:
+        return pid
+    kept = [0, 1, 2, *sorted(fds)]
+    for before, after in zip(kept, [*kept[1:], os.sysconf("SC_OPEN_MAX")], strict=True):
+        os.closerange(before + 1, after)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, default)
+    warnings.resetwarnings()
+    warnings.filters[:] = _FILTERS  # type: ignore[index]
+    warnings.showwarning = _SHOWWARNING
+    forkserver._forkserver.__init__()  # type: ignore[attr-defined,misc]
+    code = 1
+    try:
+        exec(arguments[-1], {})
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0
+    finally:
+        os._exit(code)
+
+
+def _become(request: dict[str, Any]) -> None:
+    """Be as `python -m sweep` is when it begins."""
+    with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), 0)
+    for to, fd in zip((1, 2), request["fds"], strict=True):
+        os.dup2(fd, to)
+        os.close(fd)
+    encoding = sys.stdout.encoding  # the streams know whether what they write to can be sought
+    sys.stdout = open(1, "w", encoding=encoding, closefd=False)
+    sys.stderr = open(2, "w", 1, encoding, "backslashreplace", closefd=False)
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    process.ORIGINAL_DIR = os.getcwd()  # type: ignore[attr-defined]
+    sys.path[0] = os.getcwd()
+    sys.argv = ["sweep", *request["arguments"]]
+    util.spawnv_passfds = _fork_instead
+
+
+if __name__ == "__main__":
+    control = socket.socket(fileno=int(sys.argv[1]))
+    sys.path[0] = ""
+    _import_everything()
+    _FILTERS, _SHOWWARNING = list(warnings.filters), warnings.showwarning
+    gc.freeze()
+    with contextlib.suppress(KeyboardInterrupt):
+        _become(_serve(control))
+        from sweep.cli import main
+
+        main()
