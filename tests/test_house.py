@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -14,6 +15,8 @@ import typer.main
 from sweep.cli import app
 
 PACKAGE = Path(__file__).parent.parent / "sweep"
+
+TESTS = sorted(Path(__file__).parent.rglob("*.py"))
 
 PACKAGES = [
     *("base", "schedules", "study", "data", "training"),
@@ -41,6 +44,7 @@ ONLY_IN = {
 """The only packages that import something."""
 
 MOST_LINES = 400
+MOST_TEST_LINES = 500
 MOST_FILES = 12
 
 
@@ -56,6 +60,7 @@ def module_files() -> dict[str, Path]:
 MODULES = module_files()
 
 
+@functools.cache
 def imported(path: Path) -> set[str]:
     """Dotted names of modules that a file imports, wherever in it."""
     names: set[str] = set()
@@ -129,6 +134,7 @@ def test_a_coordinator_starts_without_torch() -> None:
 
 def test_no_folder_and_no_module_is_too_large() -> None:
     large = [path for path in MODULES.values() if lines(path) > MOST_LINES]
+    large += [path for path in TESTS if lines(path) > MOST_TEST_LINES]
     assert not large
     folders = {path.parent for path in MODULES.values()}
     full = [
@@ -137,6 +143,12 @@ def test_no_folder_and_no_module_is_too_large() -> None:
         if len({*folder.glob("*.*")} - {folder / "__init__.py"}) > MOST_FILES
     ]
     assert not full
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
+def test_no_test_imports_another(path: Path) -> None:
+    files = {target.rpartition(".")[2] for target in imported(path)}
+    assert not {file for file in files if file.startswith("test_")}
 
 
 def lines(path: Path) -> int:

@@ -17,10 +17,10 @@ def test_the_wheel_runs_from_an_empty_folder(tmp_path: Path) -> None:
     subprocess.run([*build, str(ROOT)], check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     environment = tmp_path / "venv"
-    venv.create(environment, with_pip=True)
+    venv.create(environment)
     python = environment / "bin" / "python"
-    install = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
-    subprocess.run([*install, str(wheel)], check=True, capture_output=True)
+    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-index"]
+    subprocess.run([*install, "--no-deps", str(wheel)], check=True, capture_output=True)
     # The dependencies are lent by this environment, so that nothing is downloaded; sweep is not:
     # a .pth file in the new environment adds the folder without this one's editable install.
     purelib = subprocess.run(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from browser import Browser, Page, browser
-from report.test_server import served
+from served import served
 
 from sweep.report.findings import Findings, gather
 from sweep.search.storage.opening import load_study

@@ -17,9 +17,9 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
+from made_studies import CONFIG, EPOCHS, add, new_study, params
 from optuna.trial import TrialState
 from PIL import Image
-from report.test_tables import CONFIG, EPOCHS, add, new_study, params
 from support import HOSTILE
 
 from sweep.base.errors import InputError

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from runs.test_run import Notes
-from runs.test_run import sweep as run
+from small_runs import Notes
+from small_runs import sweep as run
 
 from sweep.base.errors import StudyChangedError, UnaccountedError
 from sweep.runs.check import check_study

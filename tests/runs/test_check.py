@@ -252,6 +252,7 @@ class TestForecast:
     def test_there_is_none_without_a_speed(self) -> None:
         assert forecast(StudyConfig(), Speed("", (), 2, 8, 3.0, 0.0)) is None
 
+    @pytest.mark.slow
     def test_a_long_epoch_is_measured_by_its_first_batches(self, folder: Path) -> None:
         given = {"data.source": "diabetes", "model.name": "own_check:Slow", "epochs": 3}
         config = load_study(None, {**given, "workers": 1, "optimizer.batch_size": 8})
@@ -292,7 +293,7 @@ class TestCommand:
             "MseLoss"
         )
         assert facts["speed"]["engine"].startswith("sequential")
-        (note,) = facts["speed"]["notes"]
+        note = facts["speed"]["notes"][0]  # a busy machine may add one about its speed
         assert "1 (BatchNorm1d) gathers statistics over batches" in note
         assert facts["speed"]["epochs_per_sec"] > 0
         assert facts["forecast"]["total_secs"] > facts["forecast"]["search_secs"] > 0

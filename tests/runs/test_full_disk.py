@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from optuna.trial import FrozenTrial
-from runs.test_run import sweep as run
+from small_runs import sweep as run
 
 from sweep.base.files import described, write_whole
 from sweep.runs.listener import Listener

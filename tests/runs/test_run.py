@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 import pandas as pd
 import pytest
 import torch
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
+from small_runs import Notes, states, sweep
 
 from sweep.base.errors import (
     DataError,
@@ -25,98 +23,19 @@ from sweep.base.errors import (
     StudyChangedError,
     TrainingError,
 )
-from sweep.base.signals import stopping_on_signals
-from sweep.data.dataset import Dataset
 from sweep.data.load import load_dataset
 from sweep.report.summary import summarise
 from sweep.runs.listener import Listener
 from sweep.runs.run import run_sweep
 from sweep.search.completion import drawn
-from sweep.search.status import Status
 from sweep.search.storage.opening import load_study as load_trials
 from sweep.search.tables import read_results
 from sweep.study.file import load_study
 from sweep.study.locations import Location
 from sweep.study.results_folder import BEST_MODEL
-from sweep.study.settings import StudyConfig
 from sweep.training.contract import EpochResult
 from sweep.training.models import build_model, predict
 from sweep.training.record import what_diverged
-
-MODELS = '''
-import os
-import torch
-from torch import nn
-
-class Raises(nn.Module):
-    """Raises in the second epoch."""
-    def __init__(self, features):
-        super().__init__()
-        self.layer = nn.Linear(features, 1)
-        self.steps = 0
-    def forward(self, x):
-        self.steps += self.training
-        if self.steps > 3:
-            raise RuntimeError("out of patience")
-        return self.layer(x)
-
-class Dies(Raises):
-    """Takes its whole process along."""
-    def forward(self, x):
-        self.steps += self.training
-        if self.steps > 3:
-            os._exit(7)
-        return self.layer(x)
-
-class Wide(nn.Module):
-    def __init__(self, features):
-        super().__init__()
-        self.layer = nn.Linear(features, 2)
-    def forward(self, x):
-        return self.layer(x)
-'''
-
-
-class Notes(Listener):
-    """Remembers what it hears."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-        self.last: Status | None = None
-        self.asked = 0
-
-    def on_start(self, location: Location, config: StudyConfig, data: Dataset | None) -> None:
-        self.asked = config.trials
-
-    def on_note(self, text: str) -> None:
-        self.notes.append(text)
-
-    def on_finished(self, trial: FrozenTrial, status: Status) -> None:
-        self.last = status
-
-
-def sweep(
-    folder: Path, listener: Listener | None = None, fresh: bool = False, **overrides: Any
-) -> tuple[optuna.Study, StudyConfig, Location]:
-    """Run a small study; keyword `optimizer__name` stands for the key `optimizer.name`."""
-    settings: dict[str, Any] = {
-        "data.source": "diabetes",
-        "model.name": "linear",
-        "epochs": 3,
-        "trials": 4,
-        "workers": 2,
-        "space.lr": "1e-3:0.1:log",
-        "confirm.enabled": False,
-    }
-    settings |= {key.replace("__", "."): value for key, value in overrides.items()}
-    (folder / "models.py").write_text(MODELS)
-    location = Location("small", folder / "small.toml", folder / "small")
-    config = load_study(None, settings)
-    return run_sweep(location, config, listener or Listener(), fresh), config, location
-
-
-def states(study: optuna.Study) -> list[str]:
-    return [trial.state.name for trial in study.get_trials(deepcopy=False)]
 
 
 def test_a_course_is_the_same_with_any_number_of_workers(tmp_path: Path) -> None:
@@ -494,23 +413,3 @@ def test_a_fair_study_trains_as_many_trials_of_every_scheduler(tmp_path: Path) -
     study, *_ = sweep(tmp_path, trials=22, epochs=1, fair=True, space__scheduler=names)
     drawn = [trial.params["scheduler"] for trial in study.trials]
     assert sorted(drawn.count(name) for name in names) == [5, 5, 6, 6]
-
-
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_signals_stop_a_run(name: str) -> None:
-    number = getattr(signal, name)
-    before = signal.getsignal(number)
-    with stopping_on_signals() as stop:
-        os.kill(os.getpid(), number)
-        assert stop.wait(5)
-    assert signal.getsignal(number) == before
-
-
-def test_nohup_stays_in_force() -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with stopping_on_signals() as stop:
-            os.kill(os.getpid(), signal.SIGHUP)
-            assert not stop.wait(0.2)
-    finally:
-        signal.signal(signal.SIGHUP, before)

@@ -18,9 +18,9 @@ import optuna
 import psycopg
 import pytest
 from optuna.trial import FrozenTrial
-from runs.test_run import Notes
-from runs.test_run import sweep as run
-from search.test_storage import closed_later, new_study, other_process
+from small_runs import Notes
+from small_runs import sweep as run
+from storages import closed_later, new_study, other_process
 from support import PASSWORD, PostgreSQL
 
 from sweep.runs.run import run_sweep

@@ -164,11 +164,11 @@ def test_programs_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_compiler_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    compiler = tmp_path / "slow-cc"
-    compiler.write_text("#!/bin/sh\nsleep 1000 & echo $! > child; wait\n")
-    compiler.chmod(0o700)
+    program = tmp_path / "slow-cc"
+    program.write_text("#!/bin/sh\nsleep 1000 & echo $! > child; wait\n")
+    program.chmod(0o700)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("CC", str(compiler))
+    monkeypatch.setenv("CC", str(program))
     monkeypatch.setattr(compiler, "_COMPILE_SECS", 2)
     with pytest.raises(TrainingError, match="slow-cc was given up after 2 s"):
         library("int main() { return 0; }  // for a compiler that hangs")

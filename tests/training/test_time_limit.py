@@ -8,8 +8,8 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
+from fake_pool import Pool, Source
 from optuna.trial import TrialState
-from training.test_dispatcher import Pool, Source
 
 from sweep.base.errors import TrainingError
 from sweep.runs.listener import Listener
