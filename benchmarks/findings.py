@@ -20,6 +20,7 @@ from tables import TABLES
 
 from sweep.confirm.intervals import mean_interval, relative_lead
 from sweep.confirm.verdict import BASELINE, Candidate, Confirmation
+from sweep.study.metric import MSE
 
 HERE = Path(__file__).parent
 STUDY = """
@@ -68,7 +69,7 @@ def run(table: str, optimizer: str, given: argparse.Namespace) -> Confirmation:
         command = [sys.executable, "-m", "sweep", "run", str(folder / "fair.toml"), "--quiet"]
         subprocess.run(command, cwd=HERE, check=True)
         described = json.loads((folder / "fair" / "best_schedule.json").read_text())
-    return Confirmation.from_dict(described["confirmation"])
+    return Confirmation.from_dict(described["confirmation"], MSE)
 
 
 def against(baseline: Candidate, candidate: Candidate) -> str:

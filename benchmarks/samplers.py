@@ -142,7 +142,7 @@ def run_study(config: StudyConfig, sampler_seed: int) -> tuple[float, list[float
         for result in engine.train_epoch():
             assert isinstance(result, EpochResult), result
             trial, number = in_flight[result.number], result.number
-            diverged = what_diverged(result)
+            diverged = what_diverged(result, config.measure)
             if not diverged:
                 averaged = config.pruner.signal == "averaged"
                 judged_by = result.averaged_val_mse if averaged else result.val_mse

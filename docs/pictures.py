@@ -13,7 +13,6 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from optuna.trial import FrozenTrial
 from rich.console import Console
 from rich.text import Text
 
@@ -21,6 +20,7 @@ from sweep.cli.display import sweep_display
 from sweep.runs.listener import Listener
 from sweep.runs.run import run_sweep
 from sweep.search.status import Status
+from sweep.search.trials import Trial
 from sweep.study.file import load_study
 from sweep.study.locations import locate_study
 
@@ -85,8 +85,8 @@ class Watcher(Listener):
     def __init__(self) -> None:
         self.status: Status | None = None
 
-    def on_finished(self, trial: FrozenTrial, status: Status) -> None:
-        if status.running and 3 * status.finished <= 2 * status.total:
+    def on_finished(self, trial: Trial, status: Status) -> None:
+        if status.running and 3 * status.endings.ended <= 2 * status.total:
             self.status = replace(status, course=tuple(status.course))
 
 

@@ -15,7 +15,7 @@ from rich.console import Console, RenderableType
 
 from sweep.report.summary import Summary, summarise
 from sweep.schedules.schedule import Schedule
-from sweep.search.trial_records import write_record
+from sweep.search.attributes import write_record
 from sweep.study.settings import StudyConfig
 from sweep.training.contract import EpochResult
 from sweep.training.record import TrialRecord
@@ -65,8 +65,9 @@ def add(
     config.search_space.suggest(trial)
     curve = [epoch(trial.number, at, mse) for at, mse in enumerate(mses, start=1)]
     record = TrialRecord.from_curve(7, curve, reason)
-    write_record(trial, record, config.objective, 20.0)
-    study.tell(trial, record.val_mse(config.objective) if state == COMPLETE else None, state)
+    write_record(trial, record, config.objective, 20.0, config.measure)
+    value = record.value(config.objective, config.measure) if state == COMPLETE else None
+    study.tell(trial, value, state)
 
 
 def params(scheduler: str, lr: float, decay: float = 0.1, **own: Any) -> dict[str, Any]:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial
 
 from sweep.data.dataset import Dataset
 from sweep.runs.listener import Listener
 from sweep.runs.run import run_sweep
 from sweep.search.status import Status
+from sweep.search.trials import Trial
 from sweep.study.file import load_study
 from sweep.study.locations import Location
 from sweep.study.settings import StudyConfig
@@ -64,7 +64,7 @@ class Notes(Listener):
     def on_note(self, text: str) -> None:
         self.notes.append(text)
 
-    def on_finished(self, trial: FrozenTrial, status: Status) -> None:
+    def on_finished(self, trial: Trial, status: Status) -> None:
         self.last = status
 
 

@@ -7,12 +7,15 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 from command_server import CommandServer
+from optuna.trial import FrozenTrial
+
+from sweep.search.attributes import completes
 
 ROOT = Path(__file__).parent.parent
 """The project's folder."""
@@ -73,3 +76,8 @@ def sweep_anew(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess
     command = [sys.executable, "-m", "sweep", *map(str, arguments)]
     environment = os.environ | {"COLUMNS": "100"}
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment)
+
+
+def drawn(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Those that count towards a study's total."""
+    return [trial for trial in trials if completes(trial) is None]

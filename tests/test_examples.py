@@ -15,7 +15,7 @@ import pytest
 from support import sweep
 
 from sweep.runs.library import load_study
-from sweep.search.trials import schedule_of
+from sweep.search.trials import StudyReader
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -49,9 +49,9 @@ class TestLightning:
         assert list(found.results["state"]) == ["COMPLETE"] * 6
         assert found.results["val_accuracy"].max() > 0.8
         steps = 19  # 1,200 images in batches of 64
-        for trial in found.study.trials:
-            assert trial.user_attrs["total_steps"] == 3 * steps
-            rates = schedule_of(trial, found.config.search_space).rates(3 * steps)
+        for trial in StudyReader(found.study, found.config).trials:
+            assert trial.horizon == 3 * steps
+            rates = trial.schedule.rates(3 * steps)
             epochs = found.epochs[found.epochs["number"] == trial.number]
             np.testing.assert_allclose(epochs["lr_first"], rates[::steps], rtol=1e-6)
             np.testing.assert_allclose(epochs["lr_last"], rates[steps - 1 :: steps], rtol=1e-6)

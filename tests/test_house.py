@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -179,3 +180,48 @@ def test_commands_share_no_code_but_what_is_named_for_it() -> None:
     for name, path in MODULES.items():
         if name.startswith("sweep.cli.") and name != "sweep.cli.entry":
             assert not files & imported(path), name
+
+
+OPTUNAS_TRIAL = {"FrozenTrial", "TrialState", "user_attrs", "system_attrs"}
+"""What a trial of Optuna's is made of: `search` makes a `Trial` of it, once."""
+
+PRIVATE = re.compile(r"_(storage|study_id|trial_id|backend|trial_id_to_\w+|study_id_and_\w+)")
+"""Names that Optuna does not promise to keep."""
+
+
+def names_in(path: Path) -> set[str]:
+    """Every name, attribute and keyword of a file."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) not in ("self", "cls"):
+            found.add(node.attr)
+        elif isinstance(node, ast.Name):
+            found.add(node.id)
+        elif isinstance(node, ast.keyword | ast.alias):
+            found.add(str(getattr(node, "arg", None) or getattr(node, "name", "")))
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_optunas_trials_stay_in_search(module: str) -> None:
+    if package_of(module) in ("confirm", "report", "runs", "cli"):
+        assert not names_in(MODULES[module]) & OPTUNAS_TRIAL
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_optunas_private_names_stand_in_one_module(module: str) -> None:
+    private = {name for name in names_in(MODULES[module]) if PRIVATE.fullmatch(name)}
+    imports = {name for name in imported(MODULES[module]) if re.match(r"optuna\..*\._", name)}
+    if module != "sweep.search.storage.optuna_private":
+        assert not private and not imports
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_metric_is_assumed(module: str) -> None:
+    """A forgotten argument would sort the wrong way without a word."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.arguments):
+            defaults = [*node.defaults, *filter(None, node.kw_defaults)]
+            assert "MSE" not in map(ast.unparse, defaults)
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            assert (ast.unparse(node.annotation), ast.unparse(node.value)) != ("Metric", "MSE")

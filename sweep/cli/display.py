@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -11,8 +12,8 @@ from rich.text import Text
 
 from sweep.base.wording import aligned, counted, duration, number
 from sweep.report.terminal.curves import draw
-from sweep.search.status import Family, Lane, Status
-from sweep.search.trials import schedule_of
+from sweep.search.status import Lane, Status
+from sweep.search.trials import Ending, completed
 from sweep.study.metric import Metric
 from sweep.study.settings import StudyConfig
 
@@ -74,17 +75,17 @@ def retraining(what: str, epochs: int, most: int, width: int) -> Table:
 
 def stopped(status: Status) -> str:
     """How many trials ended early, in whatever way; what never happened is left out."""
-    counts = {"pruned": status.pruned, "diverged": status.diverged, "failed": status.failed}
-    named = [f"{count} {name}" for name, count in counts.items() if count or name == "pruned"]
+    counts = vars(replace(status.endings, completed=0))
+    named = [f"{count} {name}" for name, count in counts.items() if count or name == Ending.PRUNED]
     return ", ".join(named)
 
 
 def _header(status: Status, width: int) -> Text:
     left = status.remaining_secs
-    words = f" {status.finished}/{counted(status.total, 'trial')}"
+    words = f" {status.endings.ended}/{counted(status.total, 'trial')}"
     if left is not None:
         words += f", {duration(left)} left"
-    bar = _bar(status.finished / max(status.total, 1), max(_BAR, min(40, width - len(words))))
+    bar = _bar(status.endings.ended / max(status.total, 1), max(_BAR, min(40, width - len(words))))
     return Text.assemble(bar, (words, "bold"), no_wrap=True, overflow="ellipsis")
 
 
@@ -96,7 +97,7 @@ def _bar(share: float, columns: int, style: str = "cyan") -> Text:
 
 def _counts(status: Status, width: int) -> Text:
     rate = status.epochs / status.elapsed_secs if status.elapsed_secs > 0 else 0.0
-    words = [f"{status.completed} completed", *stopped(status).split(", ")]
+    words = [f"{status.endings.completed} completed", *stopped(status).split(", ")]
     words += [f"{status.running} running", f"{rate:.1f} epochs/s"]
     return Text(("   " if width >= _WIDE else "  ").join(words))
 
@@ -104,7 +105,7 @@ def _counts(status: Status, width: int) -> Text:
 def _best(status: Status, config: StudyConfig) -> Text:
     if status.best is None:
         return Text.assemble(("best  ", "bold"), ("none completed yet", "dim"))
-    schedule = schedule_of(status.best, config.search_space)
+    schedule = status.best.schedule
     words = f"{config.measure.short} {number(status.best.value)} by trial {status.best.number}"
     return Text.assemble(
         ("best  ", "bold"), (words, "bold green"), (f", {schedule.describe()}", "green")
@@ -146,16 +147,13 @@ def _course(course: Sequence[float], metric: Metric, width: int, rows: int) -> T
 
 def _families(status: Status, config: StudyConfig) -> list[tuple[str, float | None, int]]:
     """Name, best value and trials of each scheduler, the best first."""
-    only = config.space.scheduler[0]
-    rank = config.measure.rank
-
-    def standing(item: tuple[str, Family]) -> tuple[bool, tuple[float, int], str]:
-        name, (_, best) = item
-        return best is None, rank(best.values[0], best.number) if best else (0.0, 0), name
-
+    families = status.families
+    leaders = completed((best for _, best in families.values() if best), config.measure)
+    names = [*(best.scheduler for best in leaders), *sorted(families)]
     return [
-        (name or only, best.values[0] if best else None, ended)
-        for name, (ended, best) in sorted(status.families.items(), key=standing)
+        (name, best.value if best else None, ended)
+        for name in dict.fromkeys(names)
+        for ended, best in [families[name]]
     ]
 
 

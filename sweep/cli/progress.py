@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from types import TracebackType
 
-from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
@@ -15,7 +14,7 @@ from sweep.cli.display import retraining, stopped, sweep_display
 from sweep.data.dataset import Dataset
 from sweep.runs.listener import Listener
 from sweep.search.status import Status
-from sweep.search.trials import schedule_of
+from sweep.search.trials import Ending, Trial
 from sweep.study.locations import Location
 from sweep.study.settings import StudyConfig
 
@@ -81,20 +80,20 @@ class Progress(Listener):
         """Say it."""
         self._console.print(Text.assemble("  ", ("note:", "dim"), " ", text))
 
-    def on_finished(self, trial: FrozenTrial, status: Status) -> None:
+    def on_finished(self, trial: Trial, status: Status) -> None:
         """Say each new best, each failure, and now and then how far the sweep is."""
         is_best = status.best is not None and status.best.number == trial.number
         quiet_for = time.monotonic() - self._said
-        last = status.finished >= status.total
-        failed = trial.state == TrialState.FAIL
+        last = status.endings.ended >= status.total
+        failed = trial.ending == Ending.FAILED
         if not (is_best or failed or last or quiet_for > _PLAIN_EVERY_SECS):
             return
         self._said = time.monotonic()
-        line = f"[{status.finished}/{status.total}] "
+        line = f"[{status.endings.ended}/{status.total}] "
         if is_best:
             line += f"best so far: {self._describe(trial)}"
         elif failed:
-            line += f"trial {trial.number} failed: {trial.user_attrs.get('reason', '')}"
+            line += f"trial {trial.number} failed: {trial.reason}"
         else:
             best = "none yet" if status.best is None else f"{status.best.value:.4g}"
             line += f"{stopped(status)}, best {best}"
@@ -108,11 +107,10 @@ class Progress(Listener):
             self._retraining = what
             self._console.print(Text(what), soft_wrap=False)
 
-    def _describe(self, trial: FrozenTrial) -> str:
+    def _describe(self, trial: Trial) -> str:
         assert self._config is not None
-        schedule = schedule_of(trial, self._config.search_space)
         value = f"{self._config.measure.short} {trial.value:.4g}"
-        return f"{value} by trial {trial.number}, {schedule.describe()}"
+        return f"{value} by trial {trial.number}, {trial.schedule.describe()}"
 
 
 class LiveProgress(Progress):
@@ -143,9 +141,9 @@ class LiveProgress(Progress):
         super().on_start(location, config, data)
         self._live.start()
 
-    def on_finished(self, trial: FrozenTrial, status: Status) -> None:
+    def on_finished(self, trial: Trial, status: Status) -> None:
         """Say failures; the display shows the rest."""
-        if trial.state == TrialState.FAIL:
+        if trial.ending == Ending.FAILED:
             super().on_finished(trial, status)
         self.on_tick(status)
 

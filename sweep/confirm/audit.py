@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from optuna.trial import FrozenTrial, TrialState
 from scipy.special import betaincinv
 
 from sweep.base.csv_cells import frame_to_csv
@@ -19,11 +18,9 @@ from sweep.base.files import write_whole
 from sweep.base.wording import counted, percent
 from sweep.confirm.intervals import LEVEL
 from sweep.schedules.schedule import Schedule
-from sweep.search.completion import standing_for_themselves
-from sweep.search.context import Sweep
-from sweep.search.trial_records import read_record
-from sweep.search.trials import completed, has_diverged, schedule_of, suggestion_of
-from sweep.study.metric import MSE, Metric
+from sweep.search.context import RunContext
+from sweep.search.trials import Ending, Trial, completed, standing_for_themselves
+from sweep.study.metric import Metric
 from sweep.study.results_folder import AUDIT
 from sweep.training.contract import TrialSpec
 from sweep.training.record import TrialRecord
@@ -70,7 +67,7 @@ class Audit:
     best_val_mse: float
     epochs_trained: int
     epochs_saved: int
-    metric: Metric = MSE
+    metric: Metric
 
     @property
     def better(self) -> tuple[Audited, ...]:
@@ -150,7 +147,7 @@ class Audit:
 
 
 def audit(
-    sweep: Sweep,
+    sweep: RunContext,
     pool: WorkerPool,
     sample: int,
     stop: threading.Event,
@@ -185,12 +182,11 @@ def audit(
     values: dict[int, float] = {}
 
     def keep(spec: TrialSpec, record: TrialRecord) -> None:
-        value = None if record.reason else record.val_mse(config.objective, metric)
+        value = None if record.reason else record.value(config.objective, metric)
         values[spec.number] = metric.worst if value is None else value
 
     specs = [
-        trial_spec(config, number, suggestion_of(trial, config.search_space))
-        for number, trial in sorted(trials.items())
+        trial_spec(config, number, trial.suggestion) for number, trial in sorted(trials.items())
     ]
     most = len(specs) * config.epochs
     Retraining(
@@ -207,19 +203,19 @@ def audit(
     audited = [
         Audited(
             number,
-            schedule_of(trials[number], config.search_space),
-            len(read_record(trials[number]).curve),
+            trials[number].schedule,
+            trials[number].epochs,
             value,
         )
         for number, value in values.items()
     ]
-    trained = sum(len(read_record(trial).curve) for trial in sweep.trials)
-    once = sum(len(read_record(trial).curve) for trial in standing_for_themselves(sweep.trials))
-    cut = sum(config.epochs - len(read_record(trial).curve) for trial in pruned)
+    trained = sum(trial.epochs for trial in sweep.trials)
+    once = sum(trial.epochs for trial in standing_for_themselves(sweep.trials))
+    cut = sum(config.epochs - trial.epochs for trial in pruned)
     found = Audit(
         audited=tuple(sorted(audited, key=lambda one: metric.rank(one.val_mse, one.trial))),
         pruned=len(pruned),
-        best_val_mse=float(done[0].values[0]),
+        best_val_mse=done[0].result,
         epochs_trained=trained,
         epochs_saved=cut - (trained - once),
         metric=metric,
@@ -228,11 +224,10 @@ def audit(
     return found
 
 
-def pruned_trials(sweep: Sweep) -> list[FrozenTrial]:
+def pruned_trials(sweep: RunContext) -> list[Trial]:
     """The trials that the pruner stopped for good; not those that diverged."""
     trials = standing_for_themselves(sweep.trials)
-    stopped = (trial for trial in trials if trial.state == TrialState.PRUNED)
-    return [trial for trial in stopped if not has_diverged(trial)]
+    return [trial for trial in trials if trial.ending == Ending.PRUNED]
 
 
 def _frame(found: Audit) -> pd.DataFrame:

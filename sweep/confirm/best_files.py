@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from optuna.trial import FrozenTrial
 
 from sweep.base.errors import InputError, did_you_mean
 from sweep.base.files import write_whole
 from sweep.confirm.best_schedule import BestSchedule, HeldOutScore
-from sweep.confirm.verdict import Confirmation
+from sweep.confirm.verdict import BASELINE, Confirmation
 from sweep.data.dataset import Dataset
-from sweep.search.context import Sweep
-from sweep.search.trials import completed, horizon_of, schedule_of, value_of
+from sweep.search.context import RunContext
+from sweep.search.trials import Trial, completed
 from sweep.study.results_folder import BEST_CODE, BEST_SCHEDULE, PREDICTIONS
 from sweep.study.settings import StudyConfig
 
@@ -48,8 +47,8 @@ def write_predictions(
 
 
 def write_best(
-    sweep: Sweep,
-    best: FrozenTrial,
+    sweep: RunContext,
+    best: Trial,
     confirmation: Confirmation | None,
     test: HeldOutScore | None,
     missing: str = "",
@@ -63,20 +62,18 @@ def write_best(
         test: How its weights do on the test rows.
         missing: What there was no time to confirm, in a sentence; empty if for all.
     """
-    config, space, metric = sweep.config, sweep.config.search_space, sweep.config.measure
-    per_epoch = sweep.steps_per_epoch
-    horizon = horizon_of(best, per_epoch and per_epoch * config.epochs)
-    schedule = schedule_of(best, space)
-    found, whole = completed(sweep.trials, metric), value_of(best) is not None
-    constant = [t for t in found if schedule_of(t, space).scheduler == "constant"]
+    config, metric, horizon = sweep.config, sweep.config.measure, best.horizon
+    schedule = best.schedule
+    found, whole = completed(sweep.trials, metric), best.value is not None
+    constant = [trial for trial in found if trial.scheduler == BASELINE]
     described = {
         "schedule": schedule.to_dict(),
         "study": sweep.location.name,
         "trial": best.number,
-        metric.name: value_of(best),
-        "val_r2": best.user_attrs.get("r2") if whole else None,
+        metric.name: best.value,
+        "val_r2": best.r2 if whole else None,
         "unit": sweep.data.unit if sweep.data else "",
-        "best_epoch": best.user_attrs.get("best_epoch") if whole else None,
+        "best_epoch": best.best_epoch if whole else None,
         "objective": config.objective,
         "epochs": config.epochs,
         "steps_per_epoch": horizon // config.epochs if horizon else None,
@@ -101,9 +98,13 @@ def _is_infinite(value: object) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
 
 
-def _optimizer(config: StudyConfig, best: FrozenTrial) -> dict[str, Any]:
+def _optimizer(config: StudyConfig, best: Trial) -> dict[str, Any]:
     described = config.optimizer.model_dump(mode="json", exclude_none=True)
-    return described | {n: best.params[n] for n in ("momentum", "weight_decay") if n in best.params}
+    return described | {
+        name: best.parameters[name]
+        for name in ("momentum", "weight_decay")
+        if name in best.parameters
+    }
 
 
 def export_best(folder: Path, to: str, trust: bool = False) -> str:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from optuna.trial import FrozenTrial, TrialState
-
 from sweep.confirm.race import FIRST_SEEDS
 from sweep.confirm.verdict import BASELINE
-from sweep.search.completion import completes, drawn
-from sweep.search.context import Sweep
-from sweep.search.trials import standing, suggestion_of
+from sweep.search.context import RunContext
+from sweep.search.trials import Ending, Trial, drawn, standing
 from sweep.study.space import Suggestion
 
 _FEWEST = 4
@@ -23,13 +20,13 @@ _MOST_ALIKE = 0.4
 """Of the candidates, those of one scheduler."""
 
 
-def affordable_runs(sweep: Sweep) -> int:
+def affordable_runs(sweep: RunContext) -> int:
     """Trainings that a confirmation may have: a share of what the search takes without pruning."""
-    ended = [trial for trial in drawn(sweep.trials) if trial.state.is_finished()]
+    ended = [trial for trial in drawn(sweep.trials) if trial.ending]
     return round(sweep.config.confirm.share * len(ended))
 
 
-def chosen(sweep: Sweep, budget: int | None, at_most: int | None = None) -> Iterator[FrozenTrial]:
+def chosen(sweep: RunContext, budget: int | None, at_most: int | None = None) -> Iterator[Trial]:
     """The candidates: the best of the search, and the best constant rate.
 
     As many as the budget allows for, but at least _FEWEST, and no more than _MOST_ALIKE of them of
@@ -45,10 +42,8 @@ def chosen(sweep: Sweep, budget: int | None, at_most: int | None = None) -> Iter
     """
     config, space = sweep.config, sweep.config.search_space
     several = len(space.schedulers) > 1
-    ranked = [
-        (trial, suggestion_of(trial, space)) for trial in standing(sweep.trials, config.measure)
-    ]
-    kinds = {suggestion.schedule.scheduler for _, suggestion in ranked}
+    ranked = standing(sweep.trials, config.measure)
+    kinds = {trial.scheduler for trial in ranked}
     apart = several and BASELINE in kinds  # the constant rate has a place of its own
     fewest = _FEWEST - apart
     most = config.confirm.most_candidates(affordable_runs(sweep) if budget is None else budget)
@@ -59,27 +54,27 @@ def chosen(sweep: Sweep, budget: int | None, at_most: int | None = None) -> Iter
     shared = math.ceil(most / max(len(kinds - {BASELINE}), 1))
     alike = max(_FEWEST_ALIKE, math.ceil(_MOST_ALIKE * most), shared) if several else most
     taken: list[Suggestion] = []
-    for trial, suggestion in ranked:
+    for trial in ranked:
         names = [other.schedule.scheduler for other in taken]
-        name = suggestion.schedule.scheduler
+        name = trial.scheduler
         if several and (config.fair or name == BASELINE):
             wanted = name not in names
         else:
             others = sum(other != BASELINE or not several for other in names)
             wanted = others < most and names.count(name) < alike
-        if wanted and suggestion not in taken:
-            taken.append(suggestion)
+        if wanted and trial.suggestion not in taken:
+            taken.append(trial.suggestion)
             yield trial
 
 
-def to_complete(sweep: Sweep) -> list[FrozenTrial]:
+def to_complete(sweep: RunContext) -> list[Trial]:
     """The pruned trials that must be trained to their end for the candidates to be compared.
 
     Those that wait for it already, or are in training, are left out.
     """
-    begun = {completes(trial) for trial in sweep.trials}
+    begun = {trial.completes for trial in sweep.trials}
     return [
         trial
         for trial in chosen(sweep, None)
-        if trial.state == TrialState.PRUNED and trial.number not in begun
+        if trial.ending == Ending.PRUNED and trial.number not in begun
     ]

@@ -13,16 +13,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import fmean
 
-from optuna.trial import FrozenTrial
-
 from sweep.base.wording import counted, duration
 from sweep.confirm.candidates import affordable_runs, chosen
 from sweep.confirm.kept_runs import KeptRuns
 from sweep.confirm.race import FIRST_SEEDS, race
 from sweep.confirm.verdict import Confirmation, ranked
-from sweep.search.context import Sweep
-from sweep.search.trial_records import read_record
-from sweep.search.trials import schedule_of
+from sweep.search.context import RunContext
+from sweep.search.trials import Trial
 from sweep.training.seeds import mix
 from sweep.training.workers.pool import WorkerPool
 from sweep.training.workers.time_limit import TimeLimit
@@ -47,7 +44,7 @@ class Outcome:
 
 
 def confirm(
-    sweep: Sweep,
+    sweep: RunContext,
     pool: WorkerPool,
     stop: threading.Event,
     on_epochs: Callable[[str, int, int], None],
@@ -108,7 +105,7 @@ def confirm(
     used = max(map(len, values.values()))
     if not used:
         return Outcome(missing=_no_time(limit, config.epochs))
-    schedules = {number: schedule_of(t, config.search_space) for number, t in trials.items()}
+    schedules = {number: trial.schedule for number, trial in trials.items()}
     last = sum(len(each) == used for each in values.values())
     cut = by_time < last <= by_budget
     missing = ""
@@ -120,26 +117,26 @@ def confirm(
             f"{max(budget, FIRST_SEEDS * len(meant))} of {len(meant)}"
         )
     candidates = ranked(schedules, values, metric)
-    found = Confirmation(candidates, seeds[:used], not config.fair, metric)
+    found = Confirmation(candidates, seeds[:used], not config.fair, metric=metric)
     if found.doubt:
         sweep.note(found.doubt)
     return Outcome(found, missing)
 
 
-def _by_number(trials: Iterable[FrozenTrial]) -> dict[int, FrozenTrial]:
+def _by_number(trials: Iterable[Trial]) -> dict[int, Trial]:
     return {trial.number: trial for trial in trials}
 
 
-def _usual_secs(sweep: Sweep) -> float | None:
+def _usual_secs(sweep: RunContext) -> float | None:
     """An epoch's share of a worker's time, in the trials so far; None if none has trained."""
-    ended = (trial for trial in sweep.trials if trial.state.is_finished())
-    seconds = [secs for trial in ended for secs in read_record(trial).column("seconds")]
+    ended = (trial for trial in sweep.trials if trial.ending)
+    seconds = [secs for trial in ended for secs in trial.record.column("seconds")]
     return fmean(seconds) if seconds else None
 
 
 def _fitting(
-    sweep: Sweep, budget: int, step: KeptRuns, most: int, in_time: int
-) -> tuple[dict[int, FrozenTrial], int] | None:
+    sweep: RunContext, budget: int, step: KeptRuns, most: int, in_time: int
+) -> tuple[dict[int, Trial], int] | None:
     """Candidates, and seeds that each gets at first, that there is time for; None if for none."""
     fewest = min(most, _FEWEST_IN_TIME)
     plans = [*((count, FIRST_SEEDS) for count in range(most - 1, fewest - 1, -1)), (fewest, 2)]

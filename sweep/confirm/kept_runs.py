@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from optuna.trial import FrozenTrial
 
 from sweep.base.csv_cells import frame_from_csv, frame_to_csv
 from sweep.base.files import write_whole
-from sweep.search.context import Sweep
-from sweep.search.trials import suggestion_of
+from sweep.search.context import RunContext
+from sweep.search.trials import Trial
 from sweep.study.results_folder import CONFIRM
 from sweep.study.space import Suggestion
 from sweep.training.contract import TrialSpec
@@ -42,7 +41,7 @@ class KeptRuns:
 
     def __init__(
         self,
-        sweep: Sweep,
+        sweep: RunContext,
         pool: WorkerPool,
         stop: threading.Event,
         seeds: tuple[int, ...],
@@ -61,21 +60,19 @@ class KeptRuns:
         self._path = sweep.location.folder / CONFIRM
         self._runs = read_runs(self._path, sweep.config.measure.name)
 
-    def begin(self, trials: Mapping[int, FrozenTrial], on_epochs: Callable[[int], None]) -> None:
+    def begin(self, trials: Mapping[int, Trial], on_epochs: Callable[[int], None]) -> None:
         """Take the candidates in; `on_epochs` is told how many epochs have been trained."""
-        space = self._sweep.config.search_space
-        self._suggestions = {n: suggestion_of(trial, space) for n, trial in trials.items()}
+        self._suggestions = {n: trial.suggestion for n, trial in trials.items()}
         self._keys = {n: _key(self._sweep, s) for n, s in self._suggestions.items()}
         self._on_epochs = on_epochs
 
-    def missing(self, trials: Mapping[int, FrozenTrial], seeds: int) -> int:
+    def missing(self, trials: Mapping[int, Trial], seeds: int) -> int:
         """Runs that are still to be trained, for some candidates to have so many seeds."""
         return len(trials) * seeds - self.known(trials, seeds)
 
-    def known(self, trials: Mapping[int, FrozenTrial], seeds: int | None = None) -> int:
+    def known(self, trials: Mapping[int, Trial], seeds: int | None = None) -> int:
         """Runs of some candidates that need not be trained, of the first seeds or of all."""
-        space = self._sweep.config.search_space
-        keys = [_key(self._sweep, suggestion_of(trial, space)) for trial in trials.values()]
+        keys = [_key(self._sweep, trial.suggestion) for trial in trials.values()]
         return sum((key, seed) in self._runs for key in keys for seed in self._seeds[:seeds])
 
     def train(self, pairs: list[tuple[int, int]]) -> dict[tuple[int, int], float]:
@@ -136,7 +133,7 @@ class KeptRuns:
             **{f"{schedule.scheduler}.{name}": v for name, v in schedule.params.items()},
             "momentum": suggestion.momentum,
             "weight_decay": suggestion.weight_decay,
-            metric.name: None if record.reason else record.val_mse(objective, metric),
+            metric.name: None if record.reason else record.value(objective, metric),
             "best_epoch": None if record.reason else record.best_epoch(objective, metric),
             "epochs_run": len(record.curve),
             "reason": record.reason,
@@ -145,7 +142,7 @@ class KeptRuns:
         self.write()
 
 
-def _key(sweep: Sweep, suggestion: Suggestion) -> str:
+def _key(sweep: RunContext, suggestion: Suggestion) -> str:
     """What a run depends on beside its seed, in a few characters."""
     parts = [
         suggestion.schedule.to_dict(),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from sweep.base.wording import counted, number, percent, verb
 from sweep.confirm.intervals import Interval, mean_interval, relative_lead, vary
 from sweep.schedules.schedule import Schedule
-from sweep.study.metric import MSE, Metric
+from sweep.study.metric import Metric
 
 BASELINE = "constant"
 
@@ -59,7 +59,7 @@ class Confirmation:
     candidates: tuple[Candidate, ...]
     seeds: tuple[int, ...]
     raced: bool = True
-    metric: Metric = MSE
+    metric: Metric = field(kw_only=True)
 
     @property
     def winner(self) -> Candidate:
@@ -229,7 +229,7 @@ class Confirmation:
         }
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any], metric: Metric = MSE) -> Confirmation:
+    def from_dict(cls, fields: Mapping[str, Any], metric: Metric) -> Confirmation:
         """From what `to_dict` gives."""
         candidates = (
             Candidate(
@@ -239,7 +239,7 @@ class Confirmation:
             )
             for entry in fields["candidates"]
         )
-        return cls(tuple(candidates), tuple(fields["seeds"]), fields["raced"], metric)
+        return cls(tuple(candidates), tuple(fields["seeds"]), fields["raced"], metric=metric)
 
 
 def _named(candidates: Sequence[Candidate]) -> str:
@@ -256,7 +256,7 @@ def _jsonable(interval: Interval) -> dict[str, float | int | None]:
 def ranked(
     schedules: Mapping[int, Schedule],
     values: Mapping[int, Sequence[float]],
-    metric: Metric = MSE,
+    metric: Metric,
 ) -> tuple[Candidate, ...]:
     """Candidates by the seeds that they got, then by their mean; those without a seed left out.
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from optuna.trial import FrozenTrial
-
 from sweep.base.errors import TrainingError
 from sweep.confirm.best_files import write_best, write_predictions
 from sweep.confirm.fresh_seeds import Outcome
 from sweep.confirm.verdict import Confirmation
-from sweep.search.completion import completes
-from sweep.search.context import Sweep
-from sweep.search.trials import standing, suggestion_of, value_of
+from sweep.search.context import RunContext
+from sweep.search.trials import Trial, standing
 from sweep.study.results_folder import BEST_MODEL, PREDICTIONS
 from sweep.training.contract import TrialSpec
 from sweep.training.record import TrialRecord
@@ -24,13 +21,13 @@ from sweep.training.workers.retraining import Retraining
 from sweep.training.workers.time_limit import TimeLimit
 
 
-def save_order(sweep: Sweep, trial: FrozenTrial) -> Save:
+def save_order(sweep: RunContext, trial: Trial) -> Save:
     """The order to write a trial's weights to `best_model.pt`."""
     data = sweep.data
     assert data is not None
     about: dict[str, Any] = {
         "trial": trial.number,
-        "val_mse": value_of(trial),
+        "val_mse": trial.value,
         "model": sweep.config.model.model_dump(mode="json"),
         "features": list(data.features),
         "target_mean": data.target_mean,
@@ -41,7 +38,7 @@ def save_order(sweep: Sweep, trial: FrozenTrial) -> Save:
 
 
 def write_winner(
-    sweep: Sweep,
+    sweep: RunContext,
     pool: WorkerPool,
     stop: threading.Event,
     outcome: Outcome,
@@ -73,7 +70,7 @@ def write_winner(
     write_best(sweep, best, outcome.confirmation, score, outcome.missing)
 
 
-def winning_trial(sweep: Sweep, confirmation: Confirmation | None) -> FrozenTrial:
+def winning_trial(sweep: RunContext, confirmation: Confirmation | None) -> Trial:
     """The trial of the schedule that won the confirmation, or else the search."""
     best = standing(sweep.trials, sweep.config.measure)
     if confirmation is None:
@@ -82,7 +79,7 @@ def winning_trial(sweep: Sweep, confirmation: Confirmation | None) -> FrozenTria
 
 
 def _prediction(
-    sweep: Sweep, pool: WorkerPool, stop: threading.Event, best: FrozenTrial, limit: TimeLimit
+    sweep: RunContext, pool: WorkerPool, stop: threading.Event, best: Trial, limit: TimeLimit
 ) -> Prediction | None:
     """What the winner's weights in `best_model.pt` predict; None if it was stopped, or in time.
 
@@ -107,10 +104,10 @@ def _prediction(
 
 
 def _retrain(
-    sweep: Sweep,
+    sweep: RunContext,
     pool: WorkerPool,
     stop: threading.Event,
-    trial: FrozenTrial,
+    trial: Trial,
     save: Save,
     limit: TimeLimit,
 ) -> bool:
@@ -120,8 +117,7 @@ def _retrain(
         TrainingError: It raises this time.
     """
     sweep.note(f"training trial {trial.number} once more, for its weights")
-    suggestion = suggestion_of(trial, sweep.config.search_space)
-    spec = trial_spec(sweep.config, trial.number, suggestion, completes(trial))
+    spec = trial_spec(sweep.config, trial.number, trial.suggestion, trial.completes)
 
     ended = False
 
@@ -132,12 +128,18 @@ def _retrain(
             raise TrainingError(
                 f"trial {trial.number}, trained once more for its weights: {record.reason}"
             )
-        again = record.val_mse(sweep.config.objective)
-        before = value_of(trial)
+        again = record.value(sweep.config.objective, sweep.config.measure)
+        before = trial.value
         if before is not None and (again is None or abs(again - before) > 1e-3 * before):
             sweep.note(f"it now ends at a validation MSE of {again}, not {before:.6g}")
 
-    Retraining("trial", sweep.config.epochs, stop, sweep.note, on_record=check, limit=limit).run(
-        pool, [spec], save
-    )
+    Retraining(
+        kind="trial",
+        epochs=sweep.config.epochs,
+        metric=sweep.config.measure,
+        stop=stop,
+        note=sweep.note,
+        on_record=check,
+        limit=limit,
+    ).run(pool, [spec], save)
     return ended and not stop.is_set()

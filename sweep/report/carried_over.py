@@ -7,19 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import optuna
-
 from sweep.base.wording import counted
-from sweep.search.attributes import number, table, text, whole_number
-from sweep.search.completion import standing_for_themselves
-from sweep.search.trials import value_of
+from sweep.search.trials import StudyReader, standing_for_themselves
 from sweep.study.metric import Metric
 
 _FEWEST = 4
 """Fewer ranks than these can agree by chance, however well they do."""
 
 _CHANCE = 0.05
-SOURCE = "warm_start"
 
 
 @dataclass(frozen=True)
@@ -73,31 +68,28 @@ class CarriedOver:
         return {**vars(self), "verdict": self.verdict}
 
 
-def carried_over(study: optuna.Study, metric: Metric) -> CarriedOver | None:
+def carried_over(reader: StudyReader) -> CarriedOver | None:
     """How a study's carried-over trials compare with what they came to in the other study.
 
     Args:
-        study: Its trials, whatever their state.
-        metric: What they are compared by.
+        reader: Reads the study.
 
     Returns:
         None if nothing was carried over.
     """
-    source = table(study.user_attrs, SOURCE)
-    known = standing_for_themselves(study.get_trials(deepcopy=False))
-    trials = [trial for trial in known if "from_trial" in trial.user_attrs]
-    epochs = whole_number(source, "epochs")
-    if epochs is None or not trials:
+    source, metric = reader.source, reader.config.measure
+    known = [(trial.carried_from, trial.value) for trial in standing_for_themselves(reader.trials)]
+    pairs = [(origin.value, value) for origin, value in known if origin]
+    if not source or not pairs:
         return None
-    there = Metric(maximize=source.get("maximize") is True)
-    pairs = [(number(trial.user_attrs, "from_value"), value_of(trial)) for trial in trials]
+    there = Metric(maximize=source.maximize)
     losses = [
         (there.loss(before), metric.loss(now))
         for before, now in pairs
         if before is not None and now is not None and math.isfinite(now)
     ]
     correlation, held = _rank_correlation(losses)
-    return CarriedOver(text(source, "study"), epochs, len(trials), len(losses), correlation, held)
+    return CarriedOver(source.study, source.epochs, len(pairs), len(losses), correlation, held)
 
 
 def _rank_correlation(pairs: Sequence[tuple[float, float]]) -> tuple[float | None, bool | None]:

@@ -17,8 +17,7 @@ from sweep.base.wording import counted, percent
 from sweep.confirm.intervals import Interval, mean_interval, relative_lead, unpaired_lead
 from sweep.report.facts import Summary
 from sweep.report.summary import summarise
-from sweep.search.attributes import table
-from sweep.search.storage.opening import ROWS, SETTINGS
+from sweep.search.trials import StudyReader
 from sweep.study.metric import Metric
 from sweep.study.settings import StudyConfig
 
@@ -121,7 +120,7 @@ class Entry:
             "high": interval.high if interval else None,
             "seeds": interval.count if interval else 0,
             "test_mse": test.mse if test else None,
-            "trials": counts.ended,
+            "trials": counts.endings.ended,
             "trials_asked": counts.asked,
             "epochs": self.summary.epochs,
             "epochs_trained": self.summary.epochs_trained,
@@ -279,7 +278,7 @@ def compare(studies: Sequence[tuple[optuna.Study, StudyConfig, Path]]) -> Compar
         Entry(
             name=name,
             summary=summarise(study, config, folder, top=1),
-            rows=table(study.user_attrs, SETTINGS).get(ROWS),
+            rows=StudyReader(study, config).rows,
             seed=config.seed,
         )
         for name, (study, config, folder) in zip(names, studies, strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from sweep.report.carried_over import CarriedOver
 from sweep.report.importance import Importance
 from sweep.schedules.schedule import Schedule
 from sweep.search.completion import sentence
-from sweep.study.metric import MSE, Metric
+from sweep.search.trials import EndingCounts
+from sweep.study.metric import Metric
 from sweep.study.sections import Objective
 
 _TOO_CLOSE = 0.01
@@ -26,31 +27,20 @@ _FEW = 5
 
 @dataclass(frozen=True)
 class Counts:
-    """How the trials stand; those that have ended are one of completed to failed.
+    """How the trials stand.
 
     Args:
         asked: Trials that the study is to have in all.
-        completed: Trained to their last epoch.
-        pruned: Stopped by the pruner.
-        diverged: Stopped because a loss or gradient was not finite.
-        failed: Raised.
+        endings: How those have ended that have.
         unfinished: In training, or left there by a run that was interrupted.
         trained_on: Those of the others that had been pruned, and were trained to their end so that
             there is something to compare.
     """
 
     asked: int
-    completed: int
-    pruned: int
-    diverged: int
-    failed: int
+    endings: EndingCounts
     unfinished: int
     trained_on: int = 0
-
-    @property
-    def ended(self) -> int:
-        """Trials that have ended, in whatever way."""
-        return self.completed + self.pruned + self.diverged + self.failed
 
 
 @dataclass(frozen=True)
@@ -112,20 +102,14 @@ class SchedulerFacts:
     Args:
         name: The scheduler.
         trials: All of them, running ones included.
-        completed: Trained to their last epoch.
-        pruned: Stopped by the pruner.
-        diverged: Stopped because a loss or gradient was not finite.
-        failed: Raised.
+        endings: How those have ended that have.
         best: Its best trial, if any has completed.
         median_val_mse: Over its completed trials.
     """
 
     name: str
     trials: int
-    completed: int
-    pruned: int
-    diverged: int
-    failed: int
+    endings: EndingCounts
     best: TrialFacts | None
     median_val_mse: float | None
 
@@ -179,7 +163,7 @@ class Summary:
     test: HeldOutScore | None
     failure: str
     confirmation: Confirmation | None = None
-    metric: Metric = MSE
+    metric: Metric = field(kw_only=True)
     carried_over: CarriedOver | None = None
     not_confirmed: str = ""
     left_out: str = ""
@@ -196,7 +180,7 @@ class Summary:
     def headline(self) -> str:
         """The result in a sentence."""
         if self.best is None:
-            ended = self.counts.ended
+            ended = self.counts.endings.ended
             return f"no trial has completed yet ({ended} {verb(ended, 'has', 'have')} ended)"
         best = self.best
         r2 = "" if best.r2 is None else f" (R² {number(best.r2)})"
@@ -315,7 +299,9 @@ class Summary:
                 notes.append(f"a constant rate had only {trials}, {name} had {searched[name]}")
         candidates = self.confirmation.candidates if self.confirmation else ()
         confirmed = {candidate.schedule.scheduler for candidate in candidates}
-        stopped = [r.name for r in self.schedulers if r.name in confirmed and not r.completed]
+        stopped = [
+            r.name for r in self.schedulers if r.name in confirmed and not r.endings.completed
+        ]
         if stopped:
             notes.append(
                 f"no trial of {', '.join(stopped)} completed: what stands for it was stopped early "
@@ -344,11 +330,20 @@ def _named(value: Any, metric: Metric) -> Any:
     return [_named(item, metric) for item in value] if isinstance(value, list) else value
 
 
+def _flat(named: dict[str, Any]) -> dict[str, Any]:
+    """With the numbers of how trials have ended in the place of `endings`."""
+    flat: dict[str, Any] = {}
+    for name, value in named.items():
+        flat |= value if name == "endings" else {name: value}
+    return flat
+
+
 def _jsonable(value: Any) -> Any:
     if isinstance(value, Schedule):
         return value.to_dict()
     if is_dataclass(value):
-        return {field.name: _jsonable(getattr(value, field.name)) for field in fields(value)}
+        named = {part.name: _jsonable(getattr(value, part.name)) for part in fields(value)}
+        return _flat(named)
     if isinstance(value, dict):
         return {key: _jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

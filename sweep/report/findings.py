@@ -13,76 +13,25 @@ import numpy as np
 import optuna
 import pandas as pd
 from numpy.typing import NDArray
-from optuna.trial import FrozenTrial, TrialState
 
 from sweep.base.errors import ScheduleError
 from sweep.base.wording import counted, number, percent
 from sweep.report.facts import Summary, TrialFacts
-from sweep.report.in_memory import in_memory
 from sweep.report.palette import Look, looks
 from sweep.report.summary import summarise
 from sweep.schedules.schedule import Schedule
-from sweep.search.completion import standing_for_themselves
-from sweep.search.trial_records import read_record
-from sweep.search.trials import has_diverged, suggestion_of
-from sweep.study.metric import MSE, Metric
+from sweep.search.in_memory import in_memory
+from sweep.search.trials import Ending, StudyReader, Trial, standing_for_themselves
+from sweep.study.metric import Metric
 from sweep.study.results_folder import PREDICTIONS
 from sweep.study.settings import StudyConfig
-from sweep.study.space import Suggestion
 from sweep.training.record import CURVE_COLUMNS, TrialRecord
 
-ENDINGS = ("completed", "pruned", "diverged", "failed")
 RAW, AVERAGED = "val_mse", "averaged_val_mse"
 MOST_POINTS = 1200
 """Trials that a figure shows, so that the page of a long search stays light."""
 
 _MOST_RATES = 2000
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A trial that has ended.
-
-    Args:
-        number: Its number in the study.
-        ending: One of ENDINGS.
-        suggestion: What it was trained with.
-        val_mse: What counts of its validation MSE, also if it was stopped; None without any.
-        record: Its course.
-        metric: What trials are compared by.
-    """
-
-    number: int
-    ending: str
-    suggestion: Suggestion
-    val_mse: float | None
-    record: TrialRecord
-    metric: Metric = MSE
-
-    @property
-    def schedule(self) -> Schedule:
-        """Its schedule."""
-        return self.suggestion.schedule
-
-    def hover(self) -> str:
-        """The trial, how it ended and all its parameters, as lines of Plotly's text."""
-        schedule, suggestion = self.schedule, self.suggestion
-        lines = [f"<b>trial {self.number}</b>, {plain(schedule.scheduler)}"]
-        lines.append(f"{plain(self.metric.title)} {number(self.val_mse)}")
-        if self.ending != "completed":
-            lines[1] += f", {self.ending} after {counted(len(self.record.curve), 'epoch')}"
-        lines.append(f"lr {number(schedule.lr)}")
-        if schedule.shape is None or schedule.shape.uses_decay:
-            lines.append(f"decay {number(schedule.decay)}")
-        if schedule.warmup:
-            lines.append(f"warm-up {percent(schedule.warmup)}")
-        own = {**schedule.params, "momentum": suggestion.momentum}
-        own["weight decay"] = suggestion.weight_decay
-        for name, value in own.items():
-            if value is not None:
-                shown = number(value) if isinstance(value, float) else str(value)
-                lines.append(f"{plain(name)} {plain(shown)}")
-        return "<br>".join(lines)
 
 
 @dataclass(frozen=True)
@@ -92,7 +41,7 @@ class Findings:
     Args:
         summary: What it found.
         config: Its settings.
-        study: In Optuna, for the figures that Optuna draws.
+        reader: Reads the study.
         trials: Those that have ended, by number.
         predictions: Columns y and prediction of the test rows in the target's own unit; None if
             the best trial has not been tested.
@@ -101,8 +50,8 @@ class Findings:
 
     summary: Summary
     config: StudyConfig
-    study: optuna.Study
-    trials: tuple[Ended, ...]
+    reader: StudyReader
+    trials: tuple[Trial, ...]
     predictions: pd.DataFrame | None
     target: str
 
@@ -113,20 +62,20 @@ class Findings:
         return looks([*self.config.search_space.schedulers, *used])
 
     @cached_property
-    def by_number(self) -> Mapping[int, Ended]:
+    def by_number(self) -> Mapping[int, Trial]:
         """The trials that have ended."""
         return {trial.number: trial for trial in self.trials}
 
     @cached_property
-    def shown(self) -> list[Ended]:
+    def shown(self) -> list[Trial]:
         """The trials, the best first; of a long search the best half of MOST_POINTS and as many
         of the others, evenly.
         """
         trials = sorted(
             self.trials,
             key=lambda t: (
-                t.ending != "completed",
-                math.inf if t.val_mse is None else self.metric.loss(t.val_mse),
+                t.ending != Ending.COMPLETED,
+                math.inf if t.reached is None else self.metric.loss(t.reached),
                 t.number,
             ),
         )
@@ -139,7 +88,12 @@ class Findings:
     @cached_property
     def in_memory(self) -> optuna.Study:
         """The study for Optuna's figures, which copy all trials, without the trials' courses."""
-        return in_memory(self.study.get_trials(deepcopy=False), self.config.search_space)
+        return in_memory(self.study, self.reader.trials, self.config.search_space)
+
+    @property
+    def study(self) -> optuna.Study:
+        """In Optuna, for the figures that Optuna draws."""
+        return self.reader.study
 
     @property
     def metric(self) -> Metric:
@@ -153,12 +107,12 @@ class Findings:
         title = plain(self.metric.title)
         return f"{title} ({plain(unit)})" if unit else title
 
-    def of(self, facts: TrialFacts) -> Ended:
+    def of(self, facts: TrialFacts) -> Trial:
         """The whole of a trial that the summary speaks of."""
         return self.by_number[facts.number]
 
     @cached_property
-    def best_constant(self) -> Ended | None:
+    def best_constant(self) -> Trial | None:
         """The best trial with a constant rate; None if that is the winner, or there is none."""
         summary = self.summary
         found = summary.constant.trial.number if summary.constant else None
@@ -167,7 +121,7 @@ class Findings:
         is_winner = summary.best is not None and summary.best.number == found
         return None if found is None or is_winner else self.by_number[found]
 
-    def best_of_each(self) -> list[Ended]:
+    def best_of_each(self) -> list[Trial]:
         """The best completed trial of each scheduler, the best first."""
         return [self.of(row.best) for row in self.summary.schedulers if row.best]
 
@@ -181,18 +135,38 @@ def gather(study: optuna.Study, config: StudyConfig, folder: Path, top: int = 10
         folder: Its results; files that are not there yet are done without.
         top: How many of the best trials the summary lists.
     """
-    summary = summarise(study, config, folder, top)
-    trials = standing_for_themselves(study.get_trials(deepcopy=False))
-    finished = [trial for trial in trials if trial.state.is_finished()]
-    known = [trial for trial in finished if _has_parameters(trial, config)]
+    reader = StudyReader(study, config)
+    summary = summarise(study, config, folder, top, reader)
+    ended = [trial for trial in standing_for_themselves(reader.trials) if trial.ending]
     return Findings(
         summary=summary,
         config=config,
-        study=study,
-        trials=tuple(_ended(trial, config) for trial in known),
+        reader=reader,
+        trials=tuple(trial for trial in ended if trial.drawn),
         predictions=_read_predictions(folder) if summary.test else None,
         target=config.data.target or _recorded_target(summary.unit),
     )
+
+
+def hover(trial: Trial, metric: Metric) -> str:
+    """The trial, how it ended and all its parameters, as lines of Plotly's text."""
+    schedule, suggestion = trial.schedule, trial.suggestion
+    lines = [f"<b>trial {trial.number}</b>, {plain(schedule.scheduler)}"]
+    lines.append(f"{plain(metric.title)} {number(trial.reached)}")
+    if trial.ending != Ending.COMPLETED:
+        lines[1] += f", {trial.ending} after {counted(trial.epochs, 'epoch')}"
+    lines.append(f"lr {number(schedule.lr)}")
+    if schedule.shape is None or schedule.shape.uses_decay:
+        lines.append(f"decay {number(schedule.decay)}")
+    if schedule.warmup:
+        lines.append(f"warm-up {percent(schedule.warmup)}")
+    own = {**schedule.params, "momentum": suggestion.momentum}
+    own["weight decay"] = suggestion.weight_decay
+    for name, value in own.items():
+        if value is not None:
+            shown = number(value) if isinstance(value, float) else str(value)
+            lines.append(f"{plain(name)} {plain(shown)}")
+    return "<br>".join(lines)
 
 
 def plain(text: str) -> str:
@@ -248,25 +222,6 @@ def is_wide(values: Sequence[float] | NDArray[np.float64], ratio: float = 20.0) 
     if not len(finite) or finite.min() <= 0:
         return False
     return bool(finite.max() > ratio * np.median(finite))
-
-
-def _has_parameters(trial: FrozenTrial, config: StudyConfig) -> bool:
-    space = config.search_space
-    return len(space.schedulers) == 1 or "scheduler" in trial.params
-
-
-def _ended(trial: FrozenTrial, config: StudyConfig) -> Ended:
-    record = read_record(trial)
-    endings = {TrialState.COMPLETE: "completed", TrialState.FAIL: "failed"}
-    stopped = "diverged" if has_diverged(trial) else "pruned"
-    return Ended(
-        number=trial.number,
-        ending=endings.get(trial.state, stopped),
-        suggestion=suggestion_of(trial, config.search_space),
-        val_mse=record.val_mse(config.objective, config.measure),
-        record=record,
-        metric=config.measure,
-    )
 
 
 def _read_predictions(folder: Path) -> pd.DataFrame | None:

@@ -6,14 +6,12 @@ import math
 import warnings
 from dataclasses import dataclass
 
-import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-from optuna.trial import TrialState
 
 from sweep.base.wording import verb
-from sweep.report.in_memory import in_memory
-from sweep.study.space import Space
+from sweep.search.in_memory import in_memory
+from sweep.search.trials import Ending, StudyReader
 
 BEST_SHARE = 0.25
 _FEWEST = 40
@@ -33,22 +31,22 @@ class Importance:
     note: str
 
 
-def importance(study: optuna.Study, space: Space) -> Importance:
+def importance(reader: StudyReader) -> Importance:
     """How much each parameter of all trials matters for being among the best quarter of them.
 
     PED-ANOVA (Watanabe, Bansal and Hutter 2023, arXiv 2304.10255): fast and deterministic. The
     schedules' own parameters are left out: too few trials have each of them.
     """
-    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    done = [trial for trial in reader.trials if trial.ending == Ending.COMPLETED]
     if len(done) < _FEWEST:
         there = f"there {verb(len(done), 'is', 'are')} {len(done)}"
         return Importance({}, f"takes {_FEWEST} completed trials; {there}")
-    shared = set.intersection(*(set(trial.params) for trial in done))
+    shared = set.intersection(*(set(trial.parameters) for trial in done))
     if not shared:
         return Importance({}, "every parameter is fixed")
-    if len({trial.values[0] for trial in done}) == 1:
+    if len({trial.value for trial in done}) == 1:
         return Importance({}, "every completed trial has the same value")
-    used = in_memory(done, space, sorted(shared))
+    used = in_memory(reader.study, done, reader.config.search_space, sorted(shared))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")

@@ -11,7 +11,6 @@ from dataclasses import fields
 from pathlib import Path
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
 
 from sweep.confirm.best_schedule import BestSchedule, HeldOutScore
 from sweep.confirm.verdict import BASELINE, Confirmation
@@ -26,17 +25,16 @@ from sweep.report.facts import (
     TrialFacts,
 )
 from sweep.report.importance import importance
-from sweep.search.attributes import number, text, whole_number
-from sweep.search.completion import completes, drawn, standing_for_themselves
 from sweep.search.strategies.samplers import reachable_trials
-from sweep.search.trial_records import read_record
 from sweep.search.trials import (
+    Ending,
+    EndingCounts,
+    StudyReader,
+    Trial,
     completed,
-    has_diverged,
-    horizon_of,
-    schedule_of,
+    drawn,
     standing,
-    suggestion_of,
+    standing_for_themselves,
 )
 from sweep.study.metric import Metric
 from sweep.study.settings import StudyConfig
@@ -48,7 +46,13 @@ __all__ = ["Summary", "summarise"]
 _LONGEST_REASON = 200
 
 
-def summarise(study: optuna.Study, config: StudyConfig, folder: Path, top: int = 10) -> Summary:
+def summarise(
+    study: optuna.Study,
+    config: StudyConfig,
+    folder: Path,
+    top: int = 10,
+    reader: StudyReader | None = None,
+) -> Summary:
     """Gather what a study has found so far.
 
     Args:
@@ -56,48 +60,53 @@ def summarise(study: optuna.Study, config: StudyConfig, folder: Path, top: int =
         config: Its settings.
         folder: Its results; files that are not there yet are done without.
         top: How many of the best trials to list.
+        reader: Reads the study, where there is one already.
     """
-    trained = study.get_trials(deepcopy=False)
+    reader = reader or StudyReader(study, config)
+    trained = reader.trials
     trials = standing_for_themselves(trained)
-    space = config.search_space
     metric = config.measure
-    ranked = [t for t in completed(trials, metric) if math.isfinite(t.values[0])]
-    facts = [_trial_facts(trial, space) for trial in ranked]
+    ranked = [trial for trial in completed(trials, metric) if trial.is_finite]
+    facts = [_trial_facts(trial) for trial in ranked]
     written, invalid = BestSchedule.if_valid(folder)
     confirmation = _confirmation(written, ranked, trials, metric)
     winner = ranked[0] if ranked else None
     if confirmation:  # it may have been stopped early in the search
         winner = _numbered(confirmation.winner.trial, trials, metric)
-    best = _best(winner, config, _steps_per_epoch(study, written)) if winner else None
+    best = _best(winner, config, written) if winner else None
     constant = next((f for f in facts if f.schedule.scheduler == BASELINE), None)
     other = next((f for f in facts if best and _differs(f, best)), None)
-    ended = [trial for trial in trials if trial.state.is_finished()]
-    records = [read_record(trial) for trial in trained if trial.state.is_finished()]
-    stopped = [read_record(trial) for trial in trials if trial.state == TrialState.PRUNED]
-    epochs_trained = sum(len(record.curve) for record in records)
-    twice = epochs_trained - sum(len(read_record(trial).curve) for trial in ended)
-    saved = sum(config.epochs - len(record.curve) for record in stopped) - twice
+    ended = [trial for trial in trials if trial.ending]
+    stopped = [trial for trial in trials if trial.ending in (Ending.PRUNED, Ending.DIVERGED)]
+    epochs_trained = sum(trial.epochs for trial in trained)
+    twice = epochs_trained - sum(trial.epochs for trial in ended)
+    saved = sum(config.epochs - trial.epochs for trial in stopped) - twice
     return Summary(
-        study=study.study_name,
+        study=reader.name,
         folder=folder,
-        unit=text(study.user_attrs, "unit"),
+        unit=reader.unit,
         epochs=config.epochs,
         objective=config.objective,
-        counts=_counts(trials, reachable_trials(config, drawn(trained))),
+        counts=Counts(
+            asked=reachable_trials(config, drawn(trained)),
+            endings=EndingCounts.of(trial.ending for trial in trials),
+            unfinished=sum(trial.ending is None and not trial.is_waiting for trial in trials),
+            trained_on=sum(trial.completes is not None for trial in trials),
+        ),
         epochs_trained=epochs_trained,
         epochs_saved=saved / (len(ended) * config.epochs) if ended else 0.0,
-        worker_secs=sum(map(_seconds, records)),
+        worker_secs=sum(_seconds(trial.record) for trial in trained),
         best=best,
         constant=_rival(constant, best, metric),
         runner_up=_rival(other, best, metric),
-        schedulers=_by_scheduler(trials, facts, space, metric),
+        schedulers=_by_scheduler(trials, facts, config.search_space, metric),
         top=tuple(facts[:top]),
-        importance=importance(study, space),
+        importance=importance(reader),
         test=_test_score(written, best),
         failure=_failure(trials),
         confirmation=confirmation,
         metric=metric,
-        carried_over=carried_over(study, metric),
+        carried_over=carried_over(reader),
         not_confirmed=_not_confirmed(written, ranked),
         left_out=f"{invalid}; it is left out" if invalid else "",
     )
@@ -107,14 +116,14 @@ def _differs(trial: TrialFacts, best: Best) -> bool:
     return trial.schedule.scheduler != best.schedule.scheduler
 
 
-def _numbered(number: int, trials: Sequence[FrozenTrial], metric: Metric) -> FrozenTrial | None:
+def _numbered(number: int, trials: Sequence[Trial], metric: Metric) -> Trial | None:
     return next((t for t in standing(trials, metric) if t.number == number), None)
 
 
 def _confirmation(
     written: BestSchedule | None,
-    ranked: Sequence[FrozenTrial],
-    trials: Sequence[FrozenTrial],
+    ranked: Sequence[Trial],
+    trials: Sequence[Trial],
     metric: Metric,
 ) -> Confirmation | None:
     """What was written of a confirmation, if the search has found nothing better since."""
@@ -124,44 +133,36 @@ def _confirmation(
     return found if found and _numbered(found.winner.trial, trials, metric) else None
 
 
-def _is_about(written: BestSchedule, ranked: Sequence[FrozenTrial]) -> bool:
+def _is_about(written: BestSchedule, ranked: Sequence[Trial]) -> bool:
     """Whether what was written is of this search, or it has found a better trial since."""
     return bool(ranked) and written.best_of_search == ranked[0].number
 
 
-def _not_confirmed(written: BestSchedule | None, ranked: Sequence[FrozenTrial]) -> str:
+def _not_confirmed(written: BestSchedule | None, ranked: Sequence[Trial]) -> str:
     return written.not_confirmed if written and _is_about(written, ranked) else ""
 
 
-def _trial_facts(trial: FrozenTrial, space: Space) -> TrialFacts:
-    attributes = trial.user_attrs
-    schedule = schedule_of(trial, space)
-    value = float(trial.values[0])
-    return TrialFacts(
-        trial.number,
-        schedule,
-        value,
-        number(attributes, "r2"),
-        whole_number(attributes, "best_epoch"),
-    )
+def _trial_facts(trial: Trial) -> TrialFacts:
+    stopped = trial.last_report if trial.last_report is not None else math.nan
+    value = stopped if trial.value is None else trial.value
+    return TrialFacts(trial.number, trial.schedule, value, trial.r2, trial.best_epoch)
 
 
-def _best(trial: FrozenTrial, config: StudyConfig, steps_per_epoch: int | None) -> Best:
-    record = read_record(trial)
-    facts = _trial_facts(trial, config.search_space)
-    suggestion = suggestion_of(trial, config.search_space)
-    schedule = suggestion.schedule
+def _best(trial: Trial, config: StudyConfig, written: BestSchedule | None) -> Best:
+    facts, schedule = _trial_facts(trial), trial.schedule
     own = {f"{schedule.scheduler}.{name}": value for name, value in schedule.params.items()}
     values = {"lr": schedule.lr, "decay": schedule.decay, "warmup": schedule.warmup, **own}
-    total_steps = horizon_of(trial, steps_per_epoch and steps_per_epoch * config.epochs)
+    horizon = trial.horizon
+    if horizon is None and written and not written.loop:
+        horizon = written.steps_per_epoch and written.steps_per_epoch * config.epochs
     columns = ("lr_first", "lr_last", "train_mse", "val_mse", "averaged_val_mse")
     return Best(
         **{field.name: getattr(facts, field.name) for field in fields(TrialFacts)},
-        epochs=len(record.curve),
-        torch=schedule.torch_spec(total_steps) if total_steps else None,
-        total_steps=total_steps,
-        curve={name: record.column(name) for name in columns},
-        edges=edge_advice(schedule, {**trial.params, **values}, config.search_space),
+        epochs=trial.epochs,
+        torch=schedule.torch_spec(horizon) if horizon else None,
+        total_steps=horizon,
+        curve={name: trial.record.column(name) for name in columns},
+        edges=edge_advice(schedule, {**trial.parameters, **values}, config.search_space),
     )
 
 
@@ -171,30 +172,12 @@ def _rival(trial: TrialFacts | None, best: Best | None, metric: Metric) -> Rival
     return Rival(trial, metric.lead(best.val_mse, trial.val_mse))
 
 
-def _counts(trials: Sequence[FrozenTrial], asked: int) -> Counts:
-    pruned = [trial for trial in trials if trial.state == TrialState.PRUNED]
-    diverged = sum(map(has_diverged, pruned))
-
-    def count(state: TrialState) -> int:
-        return sum(trial.state == state for trial in trials)
-
-    return Counts(
-        asked=asked,
-        completed=count(TrialState.COMPLETE),
-        pruned=len(pruned) - diverged,
-        diverged=diverged,
-        failed=count(TrialState.FAIL),
-        unfinished=count(TrialState.RUNNING),
-        trained_on=sum(completes(trial) is not None for trial in trials),
-    )
-
-
-def _failure(trials: Sequence[FrozenTrial]) -> str:
+def _failure(trials: Sequence[Trial]) -> str:
     """The most frequent reason of failed trials, on one line, without the epoch it came in."""
     reasons = Counter(
-        re.sub(r"^(epoch \d+|start): ", "", reason)
+        re.sub(r"^(epoch \d+|start): ", "", trial.reason)
         for trial in trials
-        if trial.state == TrialState.FAIL and (reason := text(trial.user_attrs, "reason"))
+        if trial.ending == Ending.FAILED and trial.reason
     )
     most = reasons.most_common(1)[0][0] if reasons else ""
     text = " ".join(most.split())
@@ -205,30 +188,18 @@ def _seconds(record: TrialRecord) -> float:
     return sum(seconds for seconds in record.column("seconds") if math.isfinite(seconds))
 
 
-def _scheduler_of(trial: FrozenTrial, space: Space) -> str:
-    """The scheduler of a trial in whatever state; empty if it never came to have one."""
-    fixed = space.schedulers[0] if len(space.schedulers) == 1 else ""
-    return str(trial.params.get("scheduler", fixed))
-
-
 def _by_scheduler(
-    trials: Sequence[FrozenTrial], facts: Sequence[TrialFacts], space: Space, metric: Metric
+    trials: Sequence[Trial], facts: Sequence[TrialFacts], space: Space, metric: Metric
 ) -> tuple[SchedulerFacts, ...]:
-    names = [_scheduler_of(trial, space) for trial in trials]
-    listed = dict.fromkeys((*space.schedulers, *filter(None, names)))
+    listed = dict.fromkeys((*space.schedulers, *(t.scheduler for t in trials if t.scheduler)))
     rows = []
     for name in listed:
-        mine = [trial for trial, scheduler in zip(trials, names, strict=True) if scheduler == name]
-        begun = [trial for trial in mine if trial.state != TrialState.WAITING]
-        counts = _counts(begun, 0)
+        begun = [trial for trial in trials if trial.scheduler == name and not trial.is_waiting]
         done = [fact for fact in facts if fact.schedule.scheduler == name]
         row = SchedulerFacts(
             name=name,
             trials=len(begun),
-            completed=counts.completed,
-            pruned=counts.pruned,
-            diverged=counts.diverged,
-            failed=counts.failed,
+            endings=EndingCounts.of(trial.ending for trial in begun),
             best=done[0] if done else None,
             median_val_mse=statistics.median(f.val_mse for f in done) if done else None,
         )
@@ -239,13 +210,6 @@ def _by_scheduler(
         return metric.rank(best.val_mse, best.number) if best else (math.inf, len(trials))
 
     return tuple(sorted(rows, key=standing_of))
-
-
-def _steps_per_epoch(study: optuna.Study, written: BestSchedule | None) -> int | None:
-    steps = whole_number(study.user_attrs, "steps_per_epoch")
-    if steps is None and written and not written.loop:  # each trial of a loop has its own horizon
-        steps = written.steps_per_epoch
-    return steps or None
 
 
 def _test_score(written: BestSchedule | None, best: Best | None) -> HeldOutScore | None:

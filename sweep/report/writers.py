@@ -13,6 +13,7 @@ from sweep.base.text import without_controls
 from sweep.base.wording import counted, duration, number, percent
 from sweep.confirm.verdict import Confirmation
 from sweep.report.facts import Summary, TrialFacts
+from sweep.search.trials import Ending
 
 _LINE_BREAKS = re.compile(r"[\r\n\v\f\x85\u2028\u2029]+")
 _MARKS = re.compile(r"[\\|*`<\[~$]|&(?=[#\w])|(?<!\w)_|_(?!\w)")
@@ -93,10 +94,8 @@ def _facts(summary: Summary) -> list[str]:
         lines.append(f"Test: MSE {number(score.mse)}, R² {r2} on {rows}")
     if summary.mse_unit:
         lines.append(f"MSE in {summary.mse_unit}")
-    lines.append(
-        f"Trials: {counts.completed} completed, {counts.pruned} pruned, {counts.diverged} "
-        f"diverged, {counts.failed} failed, {counts.unfinished} unfinished of {counts.asked}"
-    )
+    endings = ", ".join(f"{count} {name}" for name, count in vars(counts.endings).items())
+    lines.append(f"Trials: {endings}, {counts.unfinished} unfinished of {counts.asked}")
     lines.append(
         f"Cost: {counted(summary.epochs_trained, 'epoch')} in {duration(summary.worker_secs)} of "
         f"worker time; early stops saved {percent(summary.epochs_saved)}"
@@ -143,11 +142,11 @@ def _scheduler_rows(summary: Summary) -> str:
             number(row.median_val_mse),
             number(row.best.schedule.lr if row.best else None),
             number(row.best.schedule.decay if row.best else None),
-            *(str(n) for n in (row.trials, row.completed, row.pruned, row.diverged, row.failed)),
+            *map(str, (row.trials, *vars(row.endings).values())),
         ]
         for row in summary.schedulers
     ]
-    counts = ("trials", "completed", "pruned", "diverged", "failed")
+    counts = ("trials", *Ending)
     short = summary.metric.short
     return table(
         ["scheduler", f"best {short}", f"median {short}", "best lr", "decay", *counts], rows

@@ -7,12 +7,12 @@ from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
-from optuna.trial import FrozenTrial, TrialState
 
 from sweep.base.errors import InputError, UnaccountedError
 from sweep.base.wording import counted
 from sweep.confirm.best_schedule import BestSchedule
 from sweep.search.storage.urls import without_password
+from sweep.search.trials import Trial
 from sweep.study.results_folder import AUDIT, BEST_SCHEDULE, CONFIRM, EPOCHS, FILES, RESULTS
 
 _NUMBERS = {RESULTS: "number", EPOCHS: "number", CONFIRM: "trial", AUDIT: "trial"}
@@ -24,7 +24,7 @@ def has_results(folder: Path) -> bool:
     return any((folder / name).is_file() for name in FILES)
 
 
-def check_accounted(folder: Path, trials: Collection[FrozenTrial], url: str) -> None:
+def check_accounted(folder: Path, trials: Collection[Trial], url: str) -> None:
     """Refuse to write over results of trials that the storage does not have.
 
     Args:
@@ -35,7 +35,7 @@ def check_accounted(folder: Path, trials: Collection[FrozenTrial], url: str) -> 
     Raises:
         UnaccountedError: There are such results, or a file of such a name that no sweep wrote.
     """
-    known = {t.number: t.datetime_start for t in trials if t.state != TrialState.WAITING}
+    known = {trial.number: trial.started for trial in trials if not trial.is_waiting}
     for name in FILES:
         path = folder / name
         if path.is_file():

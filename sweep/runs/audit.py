@@ -11,12 +11,7 @@ from sweep.base.signals import stopping_on_signals
 from sweep.confirm.audit import Audit, audit
 from sweep.runs.listener import Listener
 from sweep.runs.run import prepare, worker_pool
-from sweep.search.attributes import table
-from sweep.search.context import Sweep
-from sweep.search.storage.opening import (
-    ROWS,
-    SETTINGS,
-)
+from sweep.search.context import RunContext
 from sweep.study.locations import SAVED_STUDY, Location
 from sweep.study.settings import StudyConfig
 
@@ -39,10 +34,9 @@ def run_audit(
     """
     location = Location(study.study_name, folder / SAVED_STUDY, folder)
     data = prepare(location, config)
-    trained_on = table(study.user_attrs, SETTINGS).get(ROWS)
-    if data and data.fingerprint != trained_on:
+    sweep = RunContext(location, config, data, study, listener.on_note)
+    if data and data.fingerprint != sweep.reader.rows:
         raise StudyChangedError(f"{config.data.source}: not the rows that the study was trained on")
-    sweep = Sweep(location, config, data, study, listener.on_note)
     with worker_pool(sweep) as pool, stopping_on_signals() as stop:
         found = audit(sweep, pool, sample, stop, listener.on_retraining)
     if found is None:

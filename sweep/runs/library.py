@@ -20,12 +20,11 @@ from sweep.confirm.best_schedule import BestSchedule
 from sweep.runs.listener import Listener
 from sweep.runs.run import run_sweep
 from sweep.schedules.schedule import Schedule
-from sweep.search.attributes import whole_number
 from sweep.search.storage.opening import load_study as load_trials
 from sweep.search.storage.urls import storage_url
 from sweep.search.strategies.problems import search_problems
 from sweep.search.tables import epochs_frame, results_frame
-from sweep.search.trials import completed, schedule_of
+from sweep.search.trials import StudyReader, Trial, completed
 from sweep.study.file import load_study as load_settings
 from sweep.study.locations import SAVED_STUDY, Location, locate_results, locate_study
 from sweep.study.results_folder import BEST_SCHEDULE, CONFIRM
@@ -64,13 +63,12 @@ class StudyResult:
         done = completed(self._trials, self.config.measure)
         if not done:
             raise InputError(f"{self.folder}: no trial has completed, so there is no best schedule")
-        return self._allowed(schedule_of(done[0], self.config.search_space))
+        return self._allowed(done[0].schedule)
 
     @cached_property
     def results(self) -> pd.DataFrame:
         """A row for each trial that has ended: `results.csv`."""
-        steps_per_epoch = whole_number(self.study.user_attrs, "steps_per_epoch")
-        return results_frame(self._trials, self.config, steps_per_epoch)
+        return results_frame(self._trials, self.config)
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
@@ -105,8 +103,8 @@ class StudyResult:
         return schedule
 
     @property
-    def _trials(self) -> list[optuna.trial.FrozenTrial]:
-        return self.study.get_trials(deepcopy=False)
+    def _trials(self) -> list[Trial]:
+        return StudyReader(self.study, self.config).trials
 
 
 def run_study(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from optuna.trial import FrozenTrial
-
 from sweep.data.dataset import Dataset
 from sweep.search.status import Status
+from sweep.search.trials import Trial
 from sweep.study.locations import Location
 from sweep.study.settings import StudyConfig
 
@@ -28,7 +27,7 @@ class Listener:
     def on_note(self, text: str) -> None:
         """Something that a user should read."""
 
-    def on_finished(self, trial: FrozenTrial, status: Status) -> None:
+    def on_finished(self, trial: Trial, status: Status) -> None:
         """A trial has ended."""
 
     def on_tick(self, status: Status) -> None:

@@ -26,7 +26,6 @@ from sweep.runs.template import put_lr_range
 from sweep.schedules.schedule import Schedule
 from sweep.study.file import load_study
 from sweep.study.locations import Location, locate_study
-from sweep.study.sections import Objective
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Range, Suggestion
 from sweep.training.contract import TrainingSettings, TrialSpec
@@ -179,7 +178,7 @@ def find_range(
     epochs = max(-(-_LEAST_STEPS // steps_per_epoch), round(_LEAST_SHARE * config.epochs), 2)
     epochs = min(epochs, config.epochs)
     records = _train(location, config, data, rates, epochs, note)
-    val_mse = tuple(_value(record, config.objective) for record in records)
+    val_mse = tuple(_value(record, config) for record in records)
     untrained = records[0].column("val_mse")[0] if records[0].curve else math.inf
     found = LrRange(
         study=location.name,
@@ -226,7 +225,7 @@ def _train(
     workers = min(config.workers or default_workers(), len(rates))
     specs = [_spec(config, number, rate) for number, rate in enumerate(rates)]
     setup = WorkerSetup.of(config, data, location.code_folders)
-    asked = Retraining("rate", epochs, threading.Event(), note, on_record=keep)
+    asked = Retraining("rate", epochs, threading.Event(), note, config.measure, on_record=keep)
     with WorkerPool(setup, workers) as pool:
         asked.run(pool, specs)
     return [records[number] for number in range(len(rates))]
@@ -260,9 +259,9 @@ def _rates(between: str, count: int) -> tuple[float, ...]:
     return tuple(np.geomspace(ends.low, ends.high, count).tolist())
 
 
-def _value(record: TrialRecord, objective: Objective) -> float:
+def _value(record: TrialRecord, config: StudyConfig) -> float:
     """The MSE that counts; infinite if it diverged or raised."""
-    value = None if record.reason else record.val_mse(objective)
+    value = None if record.reason else record.value(config.objective, config.measure)
     return math.inf if value is None else value
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import warnings
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,19 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
 
 from sweep.base.errors import UnaccountedError
 from sweep.base.files import write_whole
 from sweep.data.dataset import Dataset
 from sweep.runs.account import check_accounted, has_results, thrown_away
 from sweep.runs.warm_start import WarmStart, best_of_other
-from sweep.search.completion import drawn
-from sweep.search.context import Sweep
-from sweep.search.continuation import comparable, continues
+from sweep.search.context import RunContext
+from sweep.search.continuation import begin, comparable, continues, describe
 from sweep.search.storage.journal import repair_journal
 from sweep.search.storage.opening import (
-    SETTINGS,
     close_storage,
     closing_study,
     open_storage,
@@ -40,6 +36,7 @@ from sweep.search.strategies.samplers import (
     grid_note,
     reachable_trials,
 )
+from sweep.search.trials import StudyReader, Trial, drawn
 from sweep.study.locations import SAVED_STUDY, Location
 from sweep.study.results_folder import ARTIFACTS, CHECKPOINTS, FILES
 from sweep.study.sections import DataConfig
@@ -56,7 +53,7 @@ class Earlier:
         stays: Whether new trials are added to what there is; else that is thrown away first.
     """
 
-    trials: list[FrozenTrial]
+    trials: list[Trial]
     is_there: bool
     stays: bool
 
@@ -82,7 +79,7 @@ def earlier(
     with closing_study(peek(location, url, maximize, fresh)) as study:
         if fresh:
             return Earlier([], study is not None, stays=False)
-        trials = study.get_trials(deepcopy=False) if study else []
+        trials = StudyReader(study, config).trials if study else []
         check_accounted(location.folder, trials, url)
         if study is None:
             return Earlier([], is_there=False, stays=True)
@@ -106,7 +103,7 @@ def open_sweep(
     data: Dataset | None,
     fresh: bool,
     note: Callable[[str], None],
-) -> tuple[Sweep, WarmStart | None]:
+) -> tuple[RunContext, WarmStart | None]:
     """The study, ready for its first trial of this run: fresh or continued.
 
     Args:
@@ -138,10 +135,11 @@ def open_sweep(
     pruner = build_pruner(config.pruning, config.epochs)
     study = open_study(location.name, url, sampler, pruner, config.measure.maximize)
     now = comparable(config, data)
-    if continues(study, now, is_shared(url)) and SETTINGS not in study.user_attrs:
-        study.set_user_attr(SETTINGS, now)
-    sweep = Sweep(location, config, data, study, note)
-    _describe(sweep)
+    if continues(study, now, is_shared(url)):
+        begin(study, now)
+    sweep = RunContext(location, config, data, study, note)
+    known = {"unit": data.unit, "steps_per_epoch": sweep.steps_per_epoch} if data else {}
+    describe(study, config.measure, known)
     _save_settings(location, config, url)
     return sweep, carried
 
@@ -166,21 +164,6 @@ def _own_draws(location: Location) -> int:
     return zlib.crc32(owner_of(location.folder).encode()) % 2**20
 
 
-def _describe(sweep: Sweep) -> None:
-    """What optuna-dashboard shows of a study without being told."""
-    study = sweep.study
-    if not study.metric_names:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names([sweep.config.measure.title])
-    if sweep.data is None:
-        return
-    known = {"unit": sweep.data.unit, "steps_per_epoch": sweep.steps_per_epoch}
-    for name, value in known.items():
-        if study.user_attrs.get(name) != value:
-            study.set_user_attr(name, value)
-
-
 def _save_settings(location: Location, config: StudyConfig, url: str) -> None:
     storage = None if config.storage is None else without_password(url)
     update: dict[str, Any] = {"name": location.name, "storage": storage}
@@ -203,15 +186,15 @@ def _found_from(location: Location, config: StudyConfig) -> DataConfig:
 def _to_carry_over(
     location: Location,
     config: StudyConfig,
-    trials: Sequence[FrozenTrial],
+    trials: Sequence[Trial],
     note: Callable[[str], None],
 ) -> WarmStart | None:
     """What is to be trained first, before anything of an earlier run is thrown away."""
     if config.warm_start is None:
         return None
-    if all(trial.state == TrialState.WAITING for trial in trials):
+    if all(trial.is_waiting for trial in trials):
         return best_of_other(location, config)
-    if not any("from_trial" in trial.user_attrs for trial in trials):
+    if not any(trial.carried_from for trial in trials):
         note(
             "warm_start is for a study's beginning, and this one has trials already: nothing is "
             "carried over"
@@ -219,7 +202,7 @@ def _to_carry_over(
     return None
 
 
-def enqueue_first(sweep: Sweep, carried: WarmStart | None) -> int:
+def enqueue_first(sweep: RunContext, carried: WarmStart | None) -> int:
     """Enqueue what the sampler must not decide; the total of trials."""
     config, trials = sweep.config, drawn(sweep.trials)
     first, total = first_trials(config, trials), reachable_trials(config, trials)
@@ -229,7 +212,7 @@ def enqueue_first(sweep: Sweep, carried: WarmStart | None) -> int:
     if carried and config.sampling.name == "grid":
         sweep.note("a grid gives every trial its parameters: nothing is carried over")
     elif carried:
-        sweep.note(carried.enqueue(sweep.study, total))
+        sweep.note(carried.enqueue(sweep.reader, total))
         room -= len(carried.trials)
     for parameters in first[: max(0, room)]:
         sweep.study.enqueue_trial(parameters)

@@ -9,7 +9,6 @@ import time
 from dataclasses import replace
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
 
 from sweep.base.errors import InterruptedSweep, TrainingError
 from sweep.base.signals import stopping_on_signals
@@ -25,8 +24,7 @@ from sweep.report.dashboard.running_note import RunningNote
 from sweep.runs.listener import Listener
 from sweep.runs.opening import enqueue_first, open_sweep
 from sweep.search import completion
-from sweep.search.completion import drawn
-from sweep.search.context import Sweep
+from sweep.search.context import RunContext
 from sweep.search.continuation import check_folder
 from sweep.search.coordinator import Coordinator
 from sweep.search.status import Status
@@ -42,7 +40,7 @@ from sweep.search.strategies.samplers import (
     reachable_trials,
 )
 from sweep.search.tables import write_tables
-from sweep.search.trials import completed
+from sweep.search.trials import Ending, Trial, completed, drawn
 from sweep.study.locations import Location
 from sweep.study.range_ends import check_ends
 from sweep.study.results_folder import CHECKPOINTS
@@ -131,7 +129,7 @@ def _steps_of(config: StudyConfig, data: Dataset | None) -> int:
     return config.horizon or NOMINAL_STEPS
 
 
-def worker_pool(sweep: Sweep) -> WorkerPool:
+def worker_pool(sweep: RunContext) -> WorkerPool:
     """The workers; they are started when something is to be trained."""
     config = sweep.config
     workers = min(config.workers or default_workers(), config.trials)
@@ -153,7 +151,7 @@ class _Search:
 
     def __init__(
         self,
-        sweep: Sweep,
+        sweep: RunContext,
         total: int,
         listener: Listener,
         pool: WorkerPool,
@@ -168,7 +166,7 @@ class _Search:
         self._limit = limit
         self._owner = owner_of(sweep.location.folder)
         self._tables = _TableWriter(sweep)
-        self._note = RunningNote(sweep.study, sweep.config, total)
+        self._note = RunningNote(sweep.reader, total)
 
     def run(self, deadline: float) -> None:
         """Search until the total is reached or the time is up; draw nothing after `deadline`."""
@@ -196,8 +194,7 @@ class _Search:
         """Whether there was anything to train."""
         sweep, study, data = self._sweep, self._sweep.study, self._sweep.data
         coordinator = Coordinator(
-            study,
-            sweep.config,
+            sweep.reader,
             owner=self._owner,
             shared=is_shared(storage_url(sweep.config.storage, sweep.location.folder)),
             trials=self._total,
@@ -222,21 +219,21 @@ class _Search:
             flush(study)
         return True
 
-    def _on_finished(self, trial: FrozenTrial, status: Status) -> None:
+    def _on_finished(self, trial: Trial, status: Status) -> None:
         self._tables.trial_finished()
         self._note.trial_finished()
         self._listener.on_finished(trial, status)
 
-    def _enqueue_lacking(self) -> list[FrozenTrial]:
+    def _enqueue_lacking(self) -> list[Trial]:
         """Enqueue the pruned trials that are lacking for a comparison, and return them."""
         lacking = to_complete(self._sweep)
         completion.enqueue(self._sweep.study, lacking)
         return lacking
 
 
-def _nothing_left(sweep: Sweep, total: int) -> str:
+def _nothing_left(sweep: RunContext, total: int) -> str:
     """That a study has all of its trials, and how to go on."""
-    there = sum(trial.state != TrialState.WAITING for trial in drawn(sweep.trials))
+    there = sum(not trial.is_waiting for trial in drawn(sweep.trials))
     told = (
         f"this study has {counted(there, 'trial')} already, of {total} asked for: none is trained"
     )
@@ -253,7 +250,7 @@ def _variance(data: Dataset) -> float:
 
 
 def _conclude(
-    sweep: Sweep, listener: Listener, pool: WorkerPool, stop: threading.Event, limit: TimeLimit
+    sweep: RunContext, listener: Listener, pool: WorkerPool, stop: threading.Event, limit: TimeLimit
 ) -> None:
     """Confirm the best schedules and write everything about the winner."""
     config = sweep.config
@@ -266,7 +263,7 @@ def _conclude(
             f"same command confirms them once {verb(count, 'it has', 'those have')} ended, and "
             f"takes over what nothing is heard of for {duration(SILENT_SECS)}"
         )
-    if not completed(sweep.trials):
+    if not completed(sweep.trials, config.measure):
         if elsewhere:
             return
         raise TrainingError(_why_nothing_completed(sweep, limit))
@@ -288,7 +285,7 @@ class _TableWriter:
     _SHARE = 0.02
     _FIRST_SECS = 2.0
 
-    def __init__(self, sweep: Sweep) -> None:
+    def __init__(self, sweep: RunContext) -> None:
         self._sweep = sweep
         self._next = time.monotonic() + self._FIRST_SECS
 
@@ -301,21 +298,19 @@ class _TableWriter:
         self._next = ended + max(1.0, (ended - started) / self._SHARE)
 
 
-def _write_tables(sweep: Sweep) -> None:
+def _write_tables(sweep: RunContext) -> None:
     flush(sweep.study)  # a machine that stops must not have lost trials that the tables have
-    write_tables(sweep.location.folder, sweep.trials, sweep.config, sweep.steps_per_epoch)
+    write_tables(sweep.location.folder, sweep.trials, sweep.config)
 
 
-def _why_nothing_completed(sweep: Sweep, limit: TimeLimit) -> str:
-    ended = [trial for trial in sweep.trials if trial.state.is_finished()]
-    failed = [trial for trial in ended if trial.state == TrialState.FAIL]
+def _why_nothing_completed(sweep: RunContext, limit: TimeLimit) -> str:
+    ended = [trial for trial in sweep.trials if trial.ending]
+    failed = [trial for trial in ended if trial.ending == Ending.FAILED]
     if not ended:
-        furthest = max(
-            (max(trial.intermediate_values, default=0) for trial in sweep.trials), default=0
-        )
+        furthest = max((max(trial.reports, default=0) for trial in sweep.trials), default=0)
         had = f", the furthest had {furthest} of {sweep.config.epochs} epochs" if furthest else ""
         return f"no trial has ended{had}: give a longer --timeout"
-    reasons = [str(trial.user_attrs.get("reason", "")) for trial in (failed or ended)]
+    reasons = [trial.reason for trial in (failed or ended)]
     most = max(dict.fromkeys(reasons), key=reasons.count)  # of equals, the earliest trial's
     if limit.is_set and not limit.allows(sweep.config.epochs):
         advice = "give a longer --timeout"

@@ -256,7 +256,8 @@ class _Trainer:
         timer.start()
         started = time.monotonic()
         try:
-            Retraining("measurement", epochs, stop, self._note, count).run(self._pool, specs)
+            asked = Retraining("measurement", epochs, stop, self._note, config.measure, count)
+            asked.run(self._pool, specs)
         finally:
             timer.cancel()
         return trained, max(last - started, 1e-6)

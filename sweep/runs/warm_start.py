@@ -7,17 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import optuna
-from optuna.trial import FrozenTrial
-
 from sweep.base.errors import InputError
 from sweep.base.wording import counted, number
 from sweep.confirm.best_schedule import BestSchedule
-from sweep.report.carried_over import SOURCE
+from sweep.search.completion import enqueue_carried
 from sweep.search.storage.opening import explained
 from sweep.search.storage.opening import load_study as load_trials
 from sweep.search.storage.urls import storage_url
-from sweep.search.trials import completed, standing, value_of
+from sweep.search.trials import CarriedFrom, Source, StudyReader, Trial, completed, standing
 from sweep.study.file import load_study
 from sweep.study.locations import SAVED_STUDY, Location, locate_results
 from sweep.study.metric import Metric
@@ -64,24 +61,21 @@ class WarmStart:
     trials: tuple[Carried, ...]
     left_out: tuple[str, ...]
 
-    def enqueue(self, study: optuna.Study, most: int) -> str:
+    def enqueue(self, reader: StudyReader, most: int) -> str:
         """Put the trials before all others of a study that has none yet.
 
         Args:
-            study: Where they go; each is marked with `from_study`, `from_trial`, `from_value`.
+            reader: Of where they go; each is marked with `from_study`, `from_trial`, `from_value`.
             most: Trials that the study is to have.
 
         Returns:
             What was carried over and what was not, in a sentence.
         """
         trials = self.trials[:most]
-        source = {"study": self.study, "epochs": self.epochs, "maximize": self.maximize}
-        study.set_user_attr(SOURCE, source)
+        reader.begin_with(Source(self.study, self.epochs, self.maximize))
         for carried in trials:
-            marks = {"from_study": self.study, "from_trial": carried.trial}
-            study.enqueue_trial(
-                carried.parameters, user_attrs={**marks, "from_value": carried.value}
-            )
+            came_from = CarriedFrom(self.study, carried.trial, carried.value)
+            enqueue_carried(reader.study, carried.parameters, came_from)
         origin = f"{self.study} ({counted(self.epochs, 'epoch')})"
         told = f"carried over from {origin}: {counted(len(trials), 'trial')}"
         if not self.left_out:
@@ -127,7 +121,7 @@ def best_of_other(location: Location, config: StudyConfig) -> WarmStart:
             f"warm_start {named!r}: that is this study itself; give this one another --out"
         )
     with explained(url):
-        trials = load_trials(name, url).get_trials(deepcopy=False)
+        trials = StudyReader(load_trials(name, url), theirs).trials
     best = _best_first(trials, folder, theirs.measure)
     if not best:
         raise InputError(
@@ -138,12 +132,12 @@ def best_of_other(location: Location, config: StudyConfig) -> WarmStart:
     return _fitted(shown, theirs, best[:MOST], config)
 
 
-def _best_first(trials: Sequence[FrozenTrial], folder: Path, metric: Metric) -> list[FrozenTrial]:
+def _best_first(trials: Sequence[Trial], folder: Path, metric: Metric) -> list[Trial]:
     """The standing, with a winner that was confirmed since before all; empty if none completed."""
     done = completed(trials, metric)
-    if not done or not math.isfinite(done[0].values[0]):
+    if not done or not done[0].is_finite:
         return []
-    ranked = [t for t in standing(trials, metric) if math.isfinite(value_of(t) or 0.0)]
+    ranked = [t for t in standing(trials, metric) if t.value is None or t.is_finite]
     written = BestSchedule.read(folder)
     if written is None or not written.confirmation:
         return ranked
@@ -153,7 +147,7 @@ def _best_first(trials: Sequence[FrozenTrial], folder: Path, metric: Metric) -> 
 
 
 def _fitted(
-    name: str, theirs: StudyConfig, best: Sequence[FrozenTrial], config: StudyConfig
+    name: str, theirs: StudyConfig, best: Sequence[Trial], config: StudyConfig
 ) -> WarmStart:
     """The trials as this study trains them, and why others are left out."""
     taken: list[Carried] = []
@@ -177,16 +171,16 @@ def _fitted(
             left_out.append(f"trial {trial.number}, the same as trial {same}")
             continue
         suggestions.append(suggestion)
-        taken.append(Carried(trial.number, parameters, value_of(trial)))
+        taken.append(Carried(trial.number, parameters, trial.value))
     maximize = theirs.measure.maximize
     return WarmStart(name, theirs.epochs, maximize, tuple(taken), tuple(left_out))
 
 
-def _values(trial: FrozenTrial, config: StudyConfig) -> dict[str, Value]:
+def _values(trial: Trial, config: StudyConfig) -> dict[str, Value]:
     """What a trial was trained with, by dimension, and the optimizer's settings beside it."""
     dimensions = config.search_space.dimensions()
     fixed = {n: d.points(1)[0] for n, d in dimensions.items() if d.fixed}
-    return {**_of_optimizer(config), **fixed, **trial.params}
+    return {**_of_optimizer(config), **fixed, **trial.parameters}
 
 
 def _of_optimizer(config: StudyConfig) -> dict[str, Value]:

@@ -6,9 +6,27 @@ there.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
 from typing import Any, TypeGuard
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from sweep.search.storage.optuna_private import set_trial_attribute
+from sweep.study.metric import Metric
+from sweep.study.sections import Objective
+from sweep.training.divergence import is_divergence
+from sweep.training.record import CURVE_COLUMNS, TrialRecord, json_number
+
+COMPLETES = "completes_trial"
+"""The attribute that names the pruned trial which a trial trains to its end."""
+TRACEBACK = "traceback"
+"""Of a trial that raised."""
+TOTAL_STEPS = "total_steps"
+"""A trial's optimizer steps, where its own loop has told them."""
+_CURVE = "sweep:curve"
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
@@ -40,3 +58,46 @@ def table(attributes: Mapping[str, Any], name: str) -> dict[str, Any]:
     """A table; empty if there is none."""
     value = attributes.get(name)
     return value if isinstance(value, dict) else {}
+
+
+def has_diverged(frozen: FrozenTrial) -> bool:
+    """Whether a trial was stopped because a loss or gradient was not finite."""
+    return is_divergence(text(frozen.user_attrs, "reason"))
+
+
+def completes(trial: FrozenTrial | optuna.Trial) -> int | None:
+    """The number of the pruned trial that a trial trains to its end; None for all others."""
+    return whole_number(trial.user_attrs, COMPLETES)
+
+
+def write_record(
+    trial: optuna.Trial,
+    record: TrialRecord,
+    objective: Objective,
+    variance: float,
+    metric: Metric,
+) -> None:
+    """Keep a record with a trial that is about to be told."""
+    for name, value in record.user_attributes(objective, variance, metric).items():
+        trial.set_user_attr(name, value)
+    rows = [[json_number(value) for value in row] for row in record.curve]
+    set_trial_attribute(trial, _CURVE, rows)
+
+
+def read_record(frozen: FrozenTrial) -> TrialRecord:
+    """The record of a trial that has ended; an empty one if it has none, or a damaged one."""
+    rows = frozen.system_attrs.get(_CURVE)
+    attributes = frozen.user_attrs
+    seed, reason = whole_number(attributes, "seed") or 0, text(attributes, "reason")
+    if not isinstance(rows, list) or not all(map(_is_row, rows)):
+        return TrialRecord(seed, (), reason)
+    curve = tuple(tuple(math.nan if v is None else float(v) for v in row) for row in rows)
+    return TrialRecord(seed, curve, reason)
+
+
+def _is_row(row: object) -> bool:
+    return (
+        isinstance(row, list)
+        and len(row) == len(CURVE_COLUMNS)
+        and all(value is None or is_number(value) for value in row)
+    )

@@ -7,50 +7,30 @@ It stands for the pruned one from then on, and does not count towards the study'
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from sweep.base.wording import counted
-from sweep.search.attributes import whole_number
-
-COMPLETES = "completes_trial"
-"""The trial attribute that names the pruned trial."""
-_CARRIED = "from_"
-"""What the attributes of a trial that was carried over from another study begin with."""
+from sweep.search.attributes import COMPLETES, completes
+from sweep.search.storage.optuna_private import set_state, trial_in_training
+from sweep.search.trials import CarriedFrom, Trial
+from sweep.study.space import Value
 
 
-def completes(trial: FrozenTrial | optuna.Trial) -> int | None:
-    """The number of the pruned trial that a trial trains to its end; None for all others."""
-    return whole_number(trial.user_attrs, COMPLETES)
-
-
-def drawn(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """The trials that count towards a study's total: those that train no other to its end."""
-    return [trial for trial in trials if completes(trial) is None]
-
-
-def standing_for_themselves(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Each drawn trial once: one that has been trained to its end since as that, the rest as drawn.
-
-    Of a pruned trial and the one that completes it, the second has taken the first one's place when
-    it has ended, and is left out before.
-    """
-    trials = list(trials)
-    ended = {completes(trial) for trial in trials if trial.state.is_finished()} - {None}
-    return [
-        trial
-        for trial in trials
-        if trial.number not in ended and (completes(trial) is None or trial.state.is_finished())
-    ]
-
-
-def enqueue(study: optuna.Study, pruned: Iterable[FrozenTrial]) -> None:
+def enqueue(study: optuna.Study, pruned: Iterable[Trial]) -> None:
     """Let pruned trials be trained to their end."""
     for trial in pruned:
-        carried = {k: v for k, v in trial.user_attrs.items() if k.startswith(_CARRIED)}
-        study.enqueue_trial(trial.params, user_attrs={COMPLETES: trial.number, **carried})
+        carried = trial.carried_from.attributes if trial.carried_from else {}
+        study.enqueue_trial(dict(trial.parameters), user_attrs={COMPLETES: trial.number, **carried})
+
+
+def enqueue_carried(
+    study: optuna.Study, parameters: Mapping[str, Value], origin: CarriedFrom
+) -> None:
+    """Let a trial of another study be trained in this one."""
+    study.enqueue_trial(dict(parameters), user_attrs=origin.attributes)
 
 
 def next_enqueued(study: optuna.Study) -> optuna.Trial:
@@ -60,9 +40,10 @@ def next_enqueued(study: optuna.Study) -> optuna.Trial:
         study: It has such a trial; where others may be at work on its storage, call it in a turn.
     """
     waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    first = next(trial._trial_id for trial in waiting if completes(trial) is not None)
-    study._storage.set_trial_state_values(first, state=TrialState.RUNNING)
-    return optuna.Trial(study, first)
+    first = next(frozen for frozen in waiting if completes(frozen) is not None)
+    trial = trial_in_training(study, first)
+    set_state(trial, TrialState.RUNNING)
+    return trial
 
 
 def sentence(count: int) -> str:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import optuna
-from optuna.trial import FrozenTrial
 
 from sweep.data.dataset import Dataset
+from sweep.search.trials import StudyReader, Trial
 from sweep.study.locations import Location
 from sweep.study.settings import StudyConfig
 from sweep.training.contract import TrainingSettings
 
 
 @dataclass(frozen=True)
-class Sweep:
+class RunContext:
     """What the steps of a sweep share.
 
     Args:
@@ -44,7 +45,12 @@ class Sweep:
             return None
         return self.settings.steps_per_epoch(len(self.data.x_train))
 
+    @cached_property
+    def reader(self) -> StudyReader:
+        """Reads the study; the one for all steps, so that each trial is converted once."""
+        return StudyReader(self.study, self.config)
+
     @property
-    def trials(self) -> list[FrozenTrial]:
+    def trials(self) -> list[Trial]:
         """The trials in the storage, by number."""
-        return self.study.get_trials(deepcopy=False)
+        return self.reader.trials

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import optuna
@@ -12,6 +14,7 @@ from sweep.data.dataset import Dataset
 from sweep.search.storage.opening import ROWS, SETTINGS
 from sweep.study.file import load_study
 from sweep.study.locations import SAVED_STUDY, Location
+from sweep.study.metric import Metric
 from sweep.study.settings import StudyConfig
 
 
@@ -67,3 +70,26 @@ def continues(study: optuna.Study, now: dict[str, Any], shared: bool) -> bool:
             ]
         )
     )
+
+
+def begin(study: optuna.Study, settings: dict[str, Any]) -> None:
+    """Write down what all trials of a study must have in common: what `comparable` gives."""
+    if SETTINGS not in study.user_attrs:
+        study.set_user_attr(SETTINGS, settings)
+
+
+def describe(study: optuna.Study, metric: Metric, known: Mapping[str, Any]) -> None:
+    """Write down what optuna-dashboard shows of a study without being told, and reports read.
+
+    Args:
+        study: The study.
+        metric: What its values are.
+        known: `unit` and `steps_per_epoch`, where the rows say so.
+    """
+    if not study.metric_names:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([metric.title])
+    for name, value in known.items():
+        if study.user_attrs.get(name) != value:
+            study.set_user_attr(name, value)

@@ -9,14 +9,16 @@ from collections.abc import Callable
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from sweep.base.wording import counted, duration
-from sweep.search.completion import completes, next_enqueued
+from sweep.search.attributes import completes
+from sweep.search.completion import next_enqueued
 from sweep.search.failures import Failures
 from sweep.search.in_training import InTraining
 from sweep.search.status import Lane, Status, Tally
 from sweep.search.storage.opening import flush
+from sweep.search.storage.optuna_private import stored
 from sweep.search.storage.owners import (
     BEAT_SECS,
     SILENT_SECS,
@@ -29,7 +31,7 @@ from sweep.search.storage.owners import (
     others_running,
 )
 from sweep.search.strategies.pruners import decision_epochs
-from sweep.study.settings import StudyConfig
+from sweep.search.trials import StudyReader, Trial
 from sweep.training.contract import EpochResult, TrialSpec
 from sweep.training.specs import trial_spec
 from sweep.training.workers.dispatcher import Dispatcher, Verdict
@@ -45,8 +47,7 @@ class Coordinator:
     """The source of a study's trials until their total is reached.
 
     Args:
-        study: Where the trials are kept, with its sampler and pruner.
-        config: The study's settings.
+        reader: Reads the study, which has its sampler and pruner.
         owner: Who this coordinator is, for `storage.abandoned_trials`.
         shared: Whether other coordinators may work on the same storage.
         trials: The total, earlier runs included.
@@ -68,15 +69,14 @@ class Coordinator:
 
     def __init__(
         self,
-        study: optuna.Study,
-        config: StudyConfig,
+        reader: StudyReader,
         *,
         owner: str,
         shared: bool,
         trials: int,
         variance: float,
-        weights: Callable[[FrozenTrial], Save] | None,
-        on_finished: Callable[[FrozenTrial, Status], None],
+        weights: Callable[[Trial], Save] | None,
+        on_finished: Callable[[Trial, Status], None],
         on_tick: Callable[[Status], None],
         on_note: Callable[[str], None],
         deadline: float,
@@ -84,8 +84,10 @@ class Coordinator:
         stop: threading.Event,
         draws: bool = True,
     ) -> None:
+        config = reader.config
         self.epochs = config.epochs
-        self._study = study
+        self._reader = reader
+        self._study = study = reader.study
         self._config = config
         self._metric = config.measure
         self._space = config.search_space
@@ -102,7 +104,7 @@ class Coordinator:
         self._decisions = None if decisions is None else sorted({*decisions, config.epochs})
         self._waiting: deque[InTraining] = deque()
         self._running: dict[int, InTraining] = {}
-        self._tally = Tally.of(study, self._metric)
+        self._tally = Tally.of(reader.trials, self._metric)
         self._failures = Failures(len(config.space.scheduler))
         self._deadline = deadline
         self._limit = limit
@@ -216,7 +218,7 @@ class Coordinator:
         if running is None or self._end(running, TrialState.FAIL, reason, traceback) is None:
             return
         scheduler = running.spec.schedule.scheduler
-        epochs, completed = len(running.curve), self._tally.completed
+        epochs, completed = len(running.curve), self._tally.endings.completed
         first = self._failures.count(reason, scheduler, epochs, completed)
         if first and traceback:
             self._on_note(f"trial {number} raised:\n{traceback.rstrip()}")
@@ -237,7 +239,7 @@ class Coordinator:
         if self._shared:
             if self._signs.silent_secs > BEAT_SECS:
                 self._show_life()
-            self._tally = Tally.of(self._study, self._metric)
+            self._tally = Tally.of(self._reader.trials, self._metric)
         self._on_tick(self.status())
 
     def _trials_left(self) -> int:
@@ -270,7 +272,7 @@ class Coordinator:
 
     def _wants_more(self) -> bool:
         if self._shared:  # others ask too
-            self._tally = Tally.of(self._study, self._metric)
+            self._tally = Tally.of(self._reader.trials, self._metric)
         to_draw = self._draws and self._tally.started < self._total
         return to_draw or self._tally.to_complete > 0
 
@@ -344,37 +346,38 @@ class Coordinator:
 
     def _prepare(self, trial: optuna.Trial) -> InTraining:
         suggestion = self._space.suggest(trial)
-        before = trial.storage.get_trial(trial._trial_id).intermediate_values
+        before = stored(trial).intermediate_values
         spec = trial_spec(self._config, trial.number, suggestion, completes(trial))
         return InTraining(trial, spec, reported=max(before, default=0))
 
     def _end(
         self, running: InTraining, state: TrialState, reason: str, traceback: str = ""
-    ) -> FrozenTrial | None:
+    ) -> Trial | None:
         """End a trial; None if it is another's by now."""
 
-        def end() -> FrozenTrial | None:
+        def end() -> Trial | None:
             trial = running.trial
             if self._shared:
-                now = trial.storage.get_trial(trial._trial_id)
+                now = stored(trial)
                 if not is_claimed(now, self._owner):
                     return None
                 if now.state.is_finished():  # the answer to an earlier attempt was lost
-                    return now
-            return running.tell(self._study, self._config, self._variance, state, reason, traceback)
+                    return self._reader.trial(now)
+            settings = (self._study, self._config, self._variance)
+            return self._reader.trial(running.tell(*settings, state, reason, traceback))
 
-        frozen = in_turn(self._study, end) if self._shared else end()
-        if frozen is None:
+        ended = in_turn(self._study, end) if self._shared else end()
+        if ended is None:
             self._lose(running)
             return None
         del self._running[running.trial.number]
         self._ended += 1
-        if completes(frozen) is None:
-            self._tally.count(frozen)
+        if ended.completes is None:
+            self._tally.count(ended)
         else:  # it takes a pruned one's place
-            self._tally = Tally.of(self._study, self._metric)
-        self._on_finished(frozen, self.status())
-        return frozen
+            self._tally = Tally.of(self._reader.trials, self._metric)
+        self._on_finished(ended, self.status())
+        return ended
 
     def status(self) -> Status:
         """Where the sweep stands."""
@@ -382,10 +385,7 @@ class Coordinator:
         expected = elapsed / self._ended * self._trials_left() if self._ended else None
         return Status(
             total=self._total,
-            completed=self._tally.completed,
-            pruned=self._tally.pruned,
-            diverged=self._tally.diverged,
-            failed=self._tally.failed,
+            endings=self._tally.endings,
             running=len(self._running),
             best=self._tally.best,
             epochs=self._epochs,

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.search.completion import completes
-from sweep.search.trial_records import TRACEBACK, write_record
+from sweep.search.attributes import TOTAL_STEPS, TRACEBACK, completes, write_record
 from sweep.study.settings import StudyConfig
 from sweep.training.contract import EpochResult, TrialSpec
 from sweep.training.divergence import divergence
@@ -84,11 +83,11 @@ class InTraining:
         record = TrialRecord.from_curve(self.spec.seed, self.curve, reason)
         write_record(self.trial, record, config.objective, variance, config.measure)
         if self.curve and self.curve[-1].total_steps:
-            self.trial.set_user_attr("total_steps", self.curve[-1].total_steps)
+            self.trial.set_user_attr(TOTAL_STEPS, self.curve[-1].total_steps)
         if traceback:
             self.trial.set_user_attr(TRACEBACK, traceback)
         complete = state == TrialState.COMPLETE
-        value = record.val_mse(config.objective, config.measure) if complete else None
+        value = record.value(config.objective, config.measure) if complete else None
         return study.tell(self.trial, value, state)
 
     def restart(self) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import optuna
-from optuna.trial import FrozenTrial, TrialState
-
-from sweep.search.completion import completes, standing_for_themselves
-from sweep.search.trials import has_diverged
-from sweep.study.metric import MSE, Metric
+from sweep.search.trials import Ending, EndingCounts, Trial, standing_for_themselves
+from sweep.study.metric import Metric
 
 
 class Lane(NamedTuple):
@@ -26,7 +23,7 @@ class Family(NamedTuple):
     """How many trials of a scheduler have ended, and the best of those that completed."""
 
     ended: int
-    best: FrozenTrial | None
+    best: Trial | None
 
 
 @dataclass(frozen=True)
@@ -35,10 +32,7 @@ class Status:
 
     Args:
         total: Trials asked for.
-        completed: Trials trained to their last epoch, earlier runs included.
-        pruned: Trials stopped early by the pruner.
-        diverged: Trials whose loss or gradient became infinite or NaN.
-        failed: Trials that raised.
+        endings: How many trials have ended how, earlier runs included.
         running: Trials in training now.
         best: The best completed trial, or None.
         epochs: Epochs trained in this run.
@@ -51,12 +45,9 @@ class Status:
     """
 
     total: int
-    completed: int
-    pruned: int
-    diverged: int
-    failed: int
+    endings: EndingCounts
     running: int
-    best: FrozenTrial | None
+    best: Trial | None
     epochs: int
     elapsed_secs: float
     remaining_secs: float | None
@@ -64,66 +55,55 @@ class Status:
     course: Sequence[float]
     families: Mapping[str, Family]
 
-    @property
-    def finished(self) -> int:
-        """Trials that have ended, in whatever way."""
-        return self.completed + self.pruned + self.diverged + self.failed
-
 
 @dataclass
 class Tally:
     """How many trials a study has of each kind, and its best one.
 
     One that has been trained to its end after it was pruned is counted as that, and once.
-    `to_complete` are those that wait for it.
+    `to_complete` are those that wait for it,
+    `trained_on` those that have had it.
     """
 
+    metric: Metric
     started: int = 0
     to_complete: int = 0
-    completed: int = 0
-    pruned: int = 0
-    diverged: int = 0
-    failed: int = 0
-    best: FrozenTrial | None = None
-    metric: Metric = MSE
+    trained_on: int = 0
+    best: Trial | None = None
     course: list[float] = field(default_factory=list)
     families: dict[str, Family] = field(default_factory=dict)
+    ended: Counter[Ending] = field(default_factory=Counter)
 
     @classmethod
-    def of(cls, study: optuna.Study, metric: Metric) -> Tally:
-        """Counted from the storage."""
-        trials = study.get_trials(deepcopy=False)
-        states = [(trial.state, completes(trial) is None) for trial in trials]
-        started = sum(state != TrialState.WAITING and counts for state, counts in states)
-        tally = cls(started, states.count((TrialState.WAITING, False)), metric=metric)
+    def of(cls, trials: Sequence[Trial], metric: Metric) -> Tally:
+        """Counted from all trials of a study."""
+        tally = cls(metric)
+        for trial in trials:
+            tally.started += trial.completes is None and not trial.is_waiting
+            tally.to_complete += trial.completes is not None and trial.is_waiting
         for trial in standing_for_themselves(trials):
             tally.count(trial)
         return tally
 
-    def count(self, trial: FrozenTrial) -> None:
+    def count(self, trial: Trial) -> None:
         """Take in a trial that has ended; others do not count."""
-        if trial.state == TrialState.COMPLETE:
-            self.completed += 1
+        if trial.ending is None:
+            return
+        self.ended[trial.ending] += 1
+        self.trained_on += trial.completes is not None
+        ended, best = self.families.get(trial.scheduler, (0, None))
+        if trial.value is not None:
             self.best = self._better(self.best, trial)
-            self.course.append(self.best.values[0])
-        elif trial.state == TrialState.PRUNED and has_diverged(trial):
-            self.diverged += 1
-        elif trial.state == TrialState.PRUNED:
-            self.pruned += 1
-        elif trial.state == TrialState.FAIL:
-            self.failed += 1
-        if trial.state.is_finished():
-            self._count_in_family(trial)
-
-    def _count_in_family(self, trial: FrozenTrial) -> None:
-        """A study of one scheduler does not record it: its family has no name."""
-        name = str(trial.params.get("scheduler", ""))
-        ended, best = self.families.get(name, (0, None))
-        if trial.state == TrialState.COMPLETE:
+            self.course.append(self.best.result)
             best = self._better(best, trial)
-        self.families[name] = Family(ended + 1, best)
+        self.families[trial.scheduler] = Family(ended + 1, best)
 
-    def _better(self, one: FrozenTrial | None, other: FrozenTrial) -> FrozenTrial:
+    @property
+    def endings(self) -> EndingCounts:
+        """How the trials have ended."""
+        return EndingCounts.of(self.ended.elements())
+
+    def _better(self, one: Trial | None, other: Trial) -> Trial:
         """The better of two completed trials, in whatever order they have ended."""
         rank = self.metric.rank
-        return min(one or other, other, key=lambda trial: rank(trial.values[0], trial.number))
+        return min(one or other, other, key=lambda trial: rank(trial.result, trial.number))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.study.metric import MSE, Metric
+from sweep.study.metric import Metric
 from sweep.study.sections import Objective
 from sweep.training.contract import EpochResult
 
@@ -42,7 +42,7 @@ class TrialRecord:
         """One of CURVE_COLUMNS over the epochs."""
         return [row[CURVE_COLUMNS.index(name)] for row in self.curve]
 
-    def best_epoch(self, objective: Objective, metric: Metric = MSE) -> int | None:
+    def best_epoch(self, objective: Objective, metric: Metric) -> int | None:
         """The epoch, from 1, whose value counts; None if no epoch has a finite one."""
         column = self.column(_column_of(objective))
         courses = [metric.loss(value) if math.isfinite(value) else math.inf for value in column]
@@ -50,13 +50,13 @@ class TrialRecord:
             return None
         return len(courses) if objective == "final" else courses.index(min(courses)) + 1
 
-    def val_mse(self, objective: Objective, metric: Metric = MSE) -> float | None:
-        """The validation MSE, or the study's own metric, that counts."""
+    def value(self, objective: Objective, metric: Metric) -> float | None:
+        """The metric's value that counts; None if no epoch has a finite one."""
         epoch = self.best_epoch(objective, metric)
         return None if epoch is None else self.column(_column_of(objective))[epoch - 1]
 
     def user_attributes(
-        self, objective: Objective, variance: float, metric: Metric = MSE
+        self, objective: Objective, variance: float, metric: Metric
     ) -> dict[str, Any]:
         """What Optuna and its dashboard show with a trial.
 
@@ -85,7 +85,7 @@ def _column_of(objective: Objective) -> str:
     return "averaged_val_mse" if objective == "averaged" else "val_mse"
 
 
-def what_diverged(result: EpochResult, metric: Metric = MSE) -> str:
+def what_diverged(result: EpochResult, metric: Metric) -> str:
     """Which numbers of an epoch are not finite, and what they are; empty if all are finite."""
     training = "training MSE" if metric.is_mse else metric.train_name
     wrong = _not_finite(

@@ -13,13 +13,14 @@ from rich.console import Console
 
 from sweep.cli.display import retraining, sweep_display
 from sweep.search.status import Lane, Status, Tally
+from sweep.search.trials import EndingCounts, StudyReader, Trial
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Space
 
 CONFIG = StudyConfig.model_validate({"data": {"source": "diabetes"}, "epochs": 30})
 
 
-def trial(number: int, scheduler: str, value: float | None) -> optuna.trial.FrozenTrial:
+def trial(number: int, scheduler: str, value: float | None) -> Trial:
     space: Space = CONFIG.search_space
     names = space.schedulers
     params = {"scheduler": scheduler, "lr": 0.1, "decay": 0.01, "warmup": 0.0}
@@ -32,21 +33,18 @@ def trial(number: int, scheduler: str, value: float | None) -> optuna.trial.Froz
     state = optuna.trial.TrialState.COMPLETE if value else optuna.trial.TrialState.PRUNED
     made = optuna.create_trial(state=state, value=value, params=params, distributions=distributions)
     made.number = number
-    return made
+    return StudyReader(optuna.create_study(), CONFIG).trial(made)
 
 
 def status(lanes: int = 16) -> Status:
-    tally = Tally()
+    tally = Tally(CONFIG.measure)
     for number, (scheduler, value) in enumerate(
         [("linear", 3.0), ("cosine", 2.0), ("cosine", 2.5), ("wsd", None), ("exponential", 1.0)]
     ):
         tally.count(trial(number, scheduler, value))
     return Status(
         total=20,
-        completed=tally.completed,
-        pruned=tally.pruned,
-        diverged=0,
-        failed=0,
+        endings=tally.endings,
         running=lanes,
         best=tally.best,
         epochs=500,
@@ -75,7 +73,7 @@ def test_a_tally_follows_the_best_value_and_the_schedulers() -> None:
 
 def test_of_equal_trials_the_earlier_is_the_best_whichever_ended_first() -> None:
     """Workers end trials in any order; the display, the weights and the report must agree."""
-    tally = Tally()
+    tally = Tally(CONFIG.measure)
     for number, scheduler in [(5, "wsd"), (2, "linear"), (3, "cosine"), (1, "wsd"), (4, "linear")]:
         tally.count(trial(number, scheduler, 2.0))
     assert tally.best is not None and tally.best.number == 1
@@ -134,7 +132,12 @@ def test_the_course_is_drawn_as_steps_from_high_to_low() -> None:
 
 def test_before_anything_has_completed() -> None:
     nothing = replace(
-        status(lanes=0), best=None, course=[], families={}, completed=0, remaining_secs=None
+        status(lanes=0),
+        best=None,
+        course=[],
+        families={},
+        endings=EndingCounts(),
+        remaining_secs=None,
     )
     text = "\n".join(drawn(nothing, 80))
     assert "none completed yet" in text

@@ -24,12 +24,11 @@ from sweep.report.summary import summarise
 from sweep.runs.audit import run_audit
 from sweep.runs.listener import Listener
 from sweep.runs.run import run_sweep
-from sweep.search.completion import completes, standing_for_themselves
-from sweep.search.context import Sweep
-from sweep.search.trial_records import read_record
-from sweep.search.trials import completed, schedule_of, standing
+from sweep.search.context import RunContext
+from sweep.search.trials import Ending, StudyReader, completed, standing, standing_for_themselves
 from sweep.study.file import load_study
 from sweep.study.locations import Location
+from sweep.study.metric import MSE
 from sweep.study.results_folder import BEST_CODE, BEST_SCHEDULE
 from sweep.study.settings import StudyConfig
 from sweep.training.contract import EpochResult
@@ -77,15 +76,15 @@ def confirmed(tmp_path_factory: pytest.TempPathFactory) -> tuple[optuna.Study, S
 
 def read(folder: Path) -> tuple[Confirmation, pd.DataFrame, dict[str, Any]]:
     described = json.loads((folder / BEST_SCHEDULE).read_text())
-    confirmation = Confirmation.from_dict(described["confirmation"])
+    confirmation = Confirmation.from_dict(described["confirmation"], MSE)
     return confirmation, pd.read_csv(folder / "confirm.csv"), described
 
 
 def test_the_best_and_the_best_constant_rate_are_confirmed(confirmed: Any) -> None:
     study, config, folder = confirmed
     confirmation, runs, described = read(folder)
-    space = config.search_space
-    best = [(t.number, schedule_of(t, space).scheduler) for t in completed(study.get_trials())]
+    done = completed(StudyReader(study, config).trials, config.measure)
+    best = [(trial.number, trial.scheduler) for trial in done]
     constant = next(number for number, scheduler in best if scheduler == "constant")
     others = [number for number, scheduler in best if scheduler != "constant"]
     trials = {candidate.trial for candidate in confirmation.candidates}
@@ -195,24 +194,20 @@ def test_a_fair_study_confirms_each_scheduler_on_the_same_seeds(tmp_path: Path) 
 def test_an_audit_trains_pruned_trials_to_their_end(confirmed: Any) -> None:
     study, config, folder = confirmed
     found = run_audit(folder, config, study, 1000, Listener())
-    trials = study.get_trials()
-    pruned = [
-        t
-        for t in standing_for_themselves(trials)
-        if t.state.name == "PRUNED" and not t.user_attrs["reason"].startswith("diverged")
-    ]
+    trials = StudyReader(study, config).trials
+    pruned = [t for t in standing_for_themselves(trials) if t.ending == Ending.PRUNED]
     assert {one.trial for one in found.audited} == {trial.number for trial in pruned}
     assert found.pruned == len(pruned)
     for one in found.audited:
-        record = read_record(trials[one.trial])
+        record = trials[one.trial].record
         assert one.pruned_at == len(record.curve) < config.epochs
         assert one.val_mse <= min(record.column("val_mse")) * (1 + 1e-6)
     better = [one.trial for one in found.audited if one.val_mse < study.best_value]
     assert [one.trial for one in found.better] == better
     assert found.share_better == (len(better) / len(pruned),) * 2
-    twice = [trials[n] for t in trials if (n := completes(t)) is not None]
+    twice = [trials[t.completes] for t in trials if t.completes is not None]
     saved = sum(config.epochs - one.pruned_at for one in found.audited)
-    assert found.epochs_saved == saved - sum(len(read_record(trial).curve) for trial in twice)
+    assert found.epochs_saved == saved - sum(trial.epochs for trial in twice)
     table = pd.read_csv(folder / "audit.csv")
     assert list(table["trial"]) == [one.trial for one in found.audited]
     assert table["would_have_won"].sum() == len(better)
@@ -292,7 +287,7 @@ def test_a_baseline_that_never_completed_is_confirmed_all_the_same(tmp_path: Pat
                 del trial.intermediate_values[epoch]
         other.add_trial(trial)
     taken = [trial for trial in chosen(_sweep(other, config, folder), 20)]
-    constant = [trial for trial in taken if trial.params["scheduler"] == "constant"]
+    constant = [trial for trial in taken if trial.scheduler == "constant"]
     assert len(constant) == 1
     last = {t.number: t.intermediate_values[2] for t in other.get_trials() if not t.values}
     assert constant[0].number == min(last, key=lambda number: last[number])
@@ -300,11 +295,12 @@ def test_a_baseline_that_never_completed_is_confirmed_all_the_same(tmp_path: Pat
 
 def test_a_winner_that_the_search_stopped_is_said_to_be_one(tmp_path: Path) -> None:
     study, config, folder, _ = sweep(tmp_path, confirm__enabled=False)
-    pruned = next(t for t in standing(study.get_trials()) if t.state.name == "PRUNED")
-    schedule = schedule_of(pruned, config.search_space)
+    trials = StudyReader(study, config).trials
+    pruned = next(t for t in standing(trials, config.measure) if t.ending == Ending.PRUNED)
+    schedule = pruned.schedule
     values = {pruned.number: (1.0, 2.0), study.best_trial.number: (2.0, 2.5)}
-    schedules = {n: schedule_of(study.get_trials()[n], config.search_space) for n in values}
-    confirmation = Confirmation(ranked(schedules, values), (5, 6))
+    schedules = {number: trials[number].schedule for number in values}
+    confirmation = Confirmation(ranked(schedules, values, MSE), (5, 6), metric=MSE)
     write_best(_sweep(study, config, folder), pruned, confirmation, None)
     described = json.loads((folder / BEST_SCHEDULE).read_text())
     assert described["schedule"] == schedule.to_dict()
@@ -312,7 +308,7 @@ def test_a_winner_that_the_search_stopped_is_said_to_be_one(tmp_path: Path) -> N
     assert "# Mean validation MSE 1.5 over 2 fresh seeds" in (folder / BEST_CODE).read_text()
     summary = summarise(study, config, folder)
     assert summary.best is not None and summary.best.number == pruned.number
-    epochs = len(read_record(pruned).curve)
+    epochs = pruned.epochs
     assert summary.luck == f"the search had stopped it after {epochs} of 6 epochs"
 
 
@@ -384,9 +380,9 @@ def test_an_interrupted_audit_leaves_the_last_one(confirmed: Any) -> None:
     assert (folder / "audit.csv").read_text() == before
 
 
-def _sweep(study: optuna.Study, config: StudyConfig, folder: Path) -> Sweep:
+def _sweep(study: optuna.Study, config: StudyConfig, folder: Path) -> RunContext:
     data = load_dataset(config.data, config.seed)
-    return Sweep(Location("small", None, folder), config, data, study, lambda text: None)
+    return RunContext(Location("small", None, folder), config, data, study, lambda text: None)
 
 
 class _Still:
@@ -421,7 +417,7 @@ def test_there_may_be_no_time_to_confirm_anything(confirmed: Any, tmp_path: Path
             "nothing was confirmed on fresh seeds: the time limit left 20.0 s, and a training "
             "takes about 6.0 s; the same command with a longer --timeout, or without one, does it"
         )
-        best = completed(study.get_trials())[0]
+        best = completed(StudyReader(study, config).trials, config.measure)[0]
         write_best(running, best, None, None, outcome.missing)
         assert outcome.missing in summarise(study, config, tmp_path).cautions
         there = _sweep(study, config, folder)  # what has been trained already takes no time

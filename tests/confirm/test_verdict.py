@@ -9,6 +9,7 @@ import pytest
 
 from sweep.confirm.verdict import Confirmation, ranked
 from sweep.schedules.schedule import Schedule
+from sweep.study.metric import MSE
 
 SCHEDULES = {
     1: Schedule("cosine", 0.1, 0.01),
@@ -19,7 +20,8 @@ SCHEDULES = {
 
 def confirmed(values: dict[int, list[float]]) -> Confirmation:
     seeds = range(max(map(len, values.values())))
-    return Confirmation(ranked({n: SCHEDULES[n] for n in values}, values), tuple(seeds))
+    found = ranked({n: SCHEDULES[n] for n in values}, values, MSE)
+    return Confirmation(found, tuple(seeds), metric=MSE)
 
 
 AHEAD = confirmed({2: [2.0, 2.2, 2.4, 2.1], 1: [1.0, 1.2, 1.3, 1.1], 3: [1.8, 3.0, 2.6]})
@@ -135,6 +137,6 @@ def test_mean_ranks_are_over_common_seeds_and_share_ties() -> None:
 @pytest.mark.parametrize("confirmation", [AHEAD, TIED, FAILED])
 def test_it_comes_back_from_json(confirmation: Confirmation) -> None:
     text = json.dumps(confirmation.to_dict(), allow_nan=False)
-    again = Confirmation.from_dict(json.loads(text))
+    again = Confirmation.from_dict(json.loads(text), MSE)
     assert again == confirmation
     assert again.to_dict() == confirmation.to_dict()

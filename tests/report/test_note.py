@@ -13,6 +13,7 @@ from sweep.report.dashboard.note import is_ours, write_note
 from sweep.report.dashboard.running_note import RunningNote, running_note
 from sweep.search.storage.opening import load_study, open_study
 from sweep.search.storage.urls import storage_url
+from sweep.search.trials import StudyReader
 from sweep.study.file import load_study as load_settings
 from sweep.study.settings import StudyConfig
 
@@ -67,13 +68,13 @@ def test_an_edited_note_stays(tmp_path: Path, request: pytest.FixtureRequest) ->
 def test_a_running_note_is_right_and_one_record(tiny_study: Path) -> None:
     study = load_study("diabetes", storage_url(None, tiny_study))
     config = load_settings(tiny_study / "study.toml")
-    trials = study.get_trials()
+    trials = StudyReader(study, config).trials
     note = running_note("diabetes", trials, config, 9)
     best = study.best_trial
     assert "**3 of 9 trials** have ended: 3 completed." in note
     assert f"validation MSE **{best.value:.4g}** of trial {best.number} " in note
     rows = [line for line in note.splitlines() if line.startswith("| ")][2:]
-    assert len(rows) == len({trial.params["scheduler"] for trial in trials})
+    assert len(rows) == len({trial.scheduler for trial in trials})
     assert rows[0].startswith(f"| {best.params['scheduler']} | ")
     assert running_note("diabetes", [], config, 9).endswith("have ended: none.")
     many = {"name": "x" * 5000, "scheduler": ["constant"]}
@@ -88,7 +89,7 @@ def test_a_run_that_is_interrupted_leaves_a_note(tmp_path: Path) -> None:
         optuna.pruners.NopPruner(),
     )
     config = StudyConfig.model_validate({"data": {"source": "diabetes"}})
-    note = RunningNote(study, config, 50)
+    note = RunningNote(StudyReader(study, config), 50)
     note.trial_finished()
     assert "**0 of 50 trials** have ended" in get_note(study)
     size = (tmp_path / "study.journal").stat().st_size
@@ -102,7 +103,7 @@ def test_a_note_costs_little_of_a_study_of_thousands(tiny_study: Path) -> None:
 
     study = load_study("diabetes", storage_url(None, tiny_study))
     config = load_settings(tiny_study / "study.toml")
-    trials = study.get_trials() * 1000
+    trials = StudyReader(study, config).trials * 1000
     began = time.process_time()
     running_note("diabetes", trials, config, 5000)
     assert time.process_time() - began < 1e-4 * len(trials)

@@ -30,6 +30,7 @@ from sweep.report.page.html import script_safe, to_html
 from sweep.report.palette import ACCENT, GOOD_TO_BAD, NEUTRAL, SECOND, looks
 from sweep.schedules.schedule import SHAPES
 from sweep.search.storage.opening import load_study
+from sweep.search.trials import Ending, StudyReader
 from sweep.study.file import load_study as load_settings
 from sweep.study.locations import SAVED_STUDY
 from sweep.study.settings import StudyConfig
@@ -364,10 +365,12 @@ class TestStates:
                 )
             )
         pruned = tuple(
-            replace(trial, ending="pruned") if trial.number == best.number else trial
+            replace(trial, ending=Ending.PRUNED) if trial.number == best.number else trial
             for trial in searched.trials
         )
-        page = Page(to_html(replace(searched, study=study, trials=pruned)))
+        page = Page(
+            to_html(replace(searched, reader=StudyReader(study, searched.config), trials=pruned))
+        )
         before, after = Page(to_html(searched)).figures(), page.figures()
         assert set(after) == set(before)
 

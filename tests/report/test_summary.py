@@ -27,6 +27,7 @@ from sweep.report.edges import edge_advice, widened
 from sweep.report.summary import summarise
 from sweep.report.terminal import tables
 from sweep.schedules.schedule import Schedule
+from sweep.search.trials import EndingCounts
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Range
 
@@ -36,8 +37,8 @@ from sweep.study.space import Range
 def test_counts_and_costs_of_a_mixed_study(tmp_path: Path) -> None:
     summary = mixed(tmp_path)
     counts = summary.counts
-    assert (counts.completed, counts.pruned, counts.diverged, counts.failed) == (4, 1, 1, 2)
-    assert (counts.asked, counts.unfinished, counts.ended) == (10, 0, 8)
+    assert counts.endings == EndingCounts(completed=4, pruned=1, diverged=1, failed=2)
+    assert (counts.asked, counts.unfinished, counts.endings.ended) == (10, 0, 8)
     assert summary.epochs_trained == 4 * EPOCHS + 2 + 1 + 0 + 1
     assert summary.epochs_saved == pytest.approx((2 + 3) / (8 * EPOCHS))
     assert summary.worker_secs == pytest.approx(0.5 * summary.epochs_trained)
@@ -83,9 +84,9 @@ def test_schedulers_are_listed_by_their_best_and_the_untried_last(tmp_path: Path
     rows = mixed(tmp_path).schedulers
     assert [row.name for row in rows] == ["cosine", "step", "constant", "plateau"]
     cosine, step, _, plateau = rows
-    assert (cosine.trials, cosine.completed, cosine.diverged) == (3, 2, 1)
+    assert (cosine.trials, cosine.endings) == (3, EndingCounts(completed=2, diverged=1))
     assert cosine.median_val_mse == 16
-    assert (step.trials, step.completed, step.pruned, step.failed) == (4, 1, 1, 2)
+    assert (step.trials, step.endings) == (4, EndingCounts(completed=1, pruned=1, failed=2))
     assert (plateau.trials, plateau.best, plateau.median_val_mse) == (0, None, None)
 
 

@@ -250,7 +250,7 @@ def test_report_of_a_real_sweep(tmp_path: Path) -> None:
     run_sweep(Location("tiny", None, tmp_path), config, Listener())
     study = load_study("tiny", str(tmp_path / "study.journal"))
     summary = summarise(study, config, tmp_path)
-    assert summary.counts.completed == 2
+    assert summary.counts.endings.completed == 2
     assert summary.best and summary.best.torch and summary.test
     assert summary.best.torch["class"] == "CosineAnnealingLR"
     assert summary.epochs_trained == 4 and summary.worker_secs > 0

@@ -17,14 +17,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from optuna.trial import FrozenTrial
 from small_runs import sweep as run
+from support import drawn
 
 from sweep.base.files import described, write_whole
 from sweep.runs.listener import Listener
-from sweep.search.completion import drawn
 from sweep.search.status import Status
 from sweep.search.storage.opening import load_study
+from sweep.search.trials import Trial
 
 FULL = "File too large"
 GOES_ON = "the same command goes on once it can be written"
@@ -115,8 +115,8 @@ class TakesAway(Listener):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def on_finished(self, trial: FrozenTrial, status: Status) -> None:
-        if status.finished == 2:
+    def on_finished(self, trial: Trial, status: Status) -> None:
+        if status.endings.ended == 2:
             shutil.rmtree(self.folder)
 
 

@@ -16,8 +16,8 @@ import optuna
 import pandas as pd
 import pytest
 from optuna.trial import TrialState
+from support import drawn
 
-from sweep.search.completion import drawn
 from sweep.search.storage.opening import load_study
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads processes from /proc")

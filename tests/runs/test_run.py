@@ -14,6 +14,7 @@ import pytest
 import torch
 from optuna.trial import TrialState
 from small_runs import Notes, states, sweep
+from support import drawn
 
 from sweep.base.errors import (
     DataError,
@@ -27,11 +28,11 @@ from sweep.data.load import load_dataset
 from sweep.report.summary import summarise
 from sweep.runs.listener import Listener
 from sweep.runs.run import run_sweep
-from sweep.search.completion import drawn
 from sweep.search.storage.opening import load_study as load_trials
 from sweep.search.tables import read_results
 from sweep.study.file import load_study
 from sweep.study.locations import Location
+from sweep.study.metric import MSE
 from sweep.study.results_folder import BEST_MODEL
 from sweep.training.contract import EpochResult
 from sweep.training.models import build_model, predict
@@ -77,7 +78,7 @@ def test_a_trial_that_diverges_is_pruned_with_its_reason(tmp_path: Path) -> None
     results = read_results(location.folder)
     assert list(results["number"]) == list(range(8))
     assert listener.last is not None
-    assert (listener.last.finished, listener.last.total) == (8, 8)
+    assert (listener.last.endings.ended, listener.last.total) == (8, 8)
 
 
 def test_when_nothing_completes_the_error_says_why(tmp_path: Path) -> None:
@@ -132,11 +133,11 @@ def test_a_model_that_cannot_be_trained_stops_the_sweep_at_once(tmp_path: Path) 
 
 def test_averaged_weights_can_diverge_too() -> None:
     fine = EpochResult(0, 1, 1.0, 2.0, 3.0, 0.1, 0.1, 1.0, 0.5)
-    assert what_diverged(fine) == ""
+    assert what_diverged(fine, MSE) == ""
     alone = replace(fine, averaged_val_mse=math.inf)
-    assert what_diverged(alone) == "validation MSE of the averaged weights is inf"
+    assert what_diverged(alone, MSE) == "validation MSE of the averaged weights is inf"
     beside = replace(alone, val_mse=math.nan)
-    assert what_diverged(beside) == "validation MSE is nan"
+    assert what_diverged(beside, MSE) == "validation MSE is nan"
 
 
 def test_the_pruner_saves_epochs(tmp_path: Path) -> None:
@@ -290,7 +291,7 @@ def test_the_grid_is_run_whole_and_once(tmp_path: Path) -> None:
         told = f"this study has 6 trials already, of {min(trials, 6)} asked for: none is trained"
         assert listener.notes[-1] == f"{told}; its grid has no more"
     summary = summarise(study, config, location.folder)
-    assert summary.counts.asked == summary.counts.ended == 6
+    assert summary.counts.asked == summary.counts.endings.ended == 6
 
 
 def test_a_grid_that_was_begun_in_another_order_is_run_whole_and_once(tmp_path: Path) -> None:

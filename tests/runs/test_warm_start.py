@@ -18,9 +18,9 @@ from sweep.runs.library import load_study
 from sweep.runs.listener import Listener
 from sweep.runs.run import run_sweep
 from sweep.runs.warm_start import WarmStart, best_of_other
-from sweep.search.trials import standing
+from sweep.search.trials import StudyReader, standing
 from sweep.study.file import load_study as load_settings
-from sweep.study.metric import Metric
+from sweep.study.metric import MSE
 
 BASE = ("run", "diabetes", "--workers", "1", "--pruner", "none")
 LOOP = """
@@ -52,6 +52,11 @@ def there(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def read(folder: Path) -> StudyReader:
+    found = load_study(folder)
+    return StudyReader(found.study, found.config)
+
+
 def trials_of(folder: Path) -> list[optuna.trial.FrozenTrial]:
     return load_study(folder).study.get_trials(deepcopy=False)
 
@@ -68,7 +73,7 @@ def carried_from(folder: Path, **settings: Any) -> WarmStart:
 class TestStudy:
     def test_best_trials_go_first_and_their_ranking_is_told(self, there: Path) -> None:
         best = load_study("short").described["trial"]
-        ranked = [t.number for t in standing(trials_of(there / "short"))]
+        ranked = [t.number for t in standing(read(there / "short").trials, MSE)]
         expected = [best, *(number for number in ranked if number != best)][:10]
         options = ("--trials", "13", "--epochs", "6", "--no-confirm", "--warm-start", "short")
         done = sweep(*BASE, *options, "--out", "long", cwd=there)
@@ -125,7 +130,7 @@ class TestWhatIsCarriedOver:
     def test_a_confirmed_winner_goes_before_all(self, there: Path) -> None:
         path = there / "short/best_schedule.json"
         written = json.loads(path.read_text())
-        third = standing(trials_of(there / "short"))[2].number
+        third = standing(read(there / "short").trials, MSE)[2].number
         path.write_text(json.dumps({**written, "trial": third}))
         assert carried_from(there / "short").trials[0].trial == third
         path.write_text(json.dumps({**written, "trial": third, "confirmation": None}))
@@ -249,7 +254,7 @@ class TestRanking:
     def test_it_did_not_hold(self, source: Path) -> None:
         settings = {"metric": "misled", "direction": "maximize", "warm_start": str(source)}
         folder = self.run(source.parent / "second", trials=9, **settings)
-        carried = carried_over(load_study(folder).study, Metric("misled", maximize=True))
+        carried = carried_over(read(folder))
         assert carried and carried.held is False
         assert carried.verdict == (
             "the ranking of 9 carried-over trials did not hold: rank correlation -1.00"
@@ -257,7 +262,7 @@ class TestRanking:
 
     def test_too_few_to_tell(self, source: Path) -> None:
         folder = self.run(source.parent / "second", trials=3, warm_start=str(source))
-        carried = carried_over(load_study(folder).study, Metric())
+        carried = carried_over(read(folder))
         assert carried and (carried.held, carried.correlation) == (None, None)
         assert carried.verdict.startswith("3 of 3 carried-over trials completed in both studies")
 
@@ -266,9 +271,9 @@ class TestRanking:
         second = self.run(source.parent / "second", trials=6, **settings)
         third = source.parent / "third"
         self.run(third, trials=6, warm_start=str(second), **settings)
-        carried = carried_over(load_study(third).study, Metric())
+        carried = carried_over(read(third))
         assert carried and carried.held is None
         assert carried.verdict.endswith("cannot be compared: all have the same value")
 
     def test_nothing_was_carried_over(self, source: Path) -> None:
-        assert carried_over(load_study(source).study, Metric("skill", maximize=True)) is None
+        assert carried_over(read(source)) is None

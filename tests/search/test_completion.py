@@ -9,7 +9,7 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 from support import PostgreSQL
 
 from sweep.confirm.candidates import chosen
@@ -17,13 +17,20 @@ from sweep.report.dashboard.running_note import running_note
 from sweep.report.summary import summarise
 from sweep.runs.listener import Listener
 from sweep.runs.run import run_sweep
-from sweep.search.completion import COMPLETES, completes, drawn, enqueue, standing_for_themselves
-from sweep.search.context import Sweep
+from sweep.search.attributes import COMPLETES
+from sweep.search.completion import enqueue
+from sweep.search.context import RunContext
 from sweep.search.status import Status, Tally
 from sweep.search.strategies.family_sampler import FamilyPlan, FamilySampler
 from sweep.search.strategies.halving import HalvingPruner
-from sweep.search.trial_records import read_record
-from sweep.search.trials import completed, schedule_of
+from sweep.search.trials import (
+    Ending,
+    StudyReader,
+    Trial,
+    completed,
+    drawn,
+    standing_for_themselves,
+)
 from sweep.study.file import load_study
 from sweep.study.locations import Location
 from sweep.study.settings import StudyConfig
@@ -52,10 +59,14 @@ def sweep(
     return run_sweep(location, config, listener or Listener()), config, location.folder
 
 
-def completing(study: optuna.Study) -> dict[int, FrozenTrial]:
+def read(study: optuna.Study) -> list[Trial]:
+    return StudyReader(study, load_study(None, SETTINGS)).trials
+
+
+def completing(study: optuna.Study) -> dict[int, Trial]:
     """The trials that complete another, by that one's number, each once."""
-    found = [trial for trial in study.trials if completes(trial) is not None]
-    by_number = {trial.user_attrs[COMPLETES]: trial for trial in found}
+    found = [trial for trial in read(study) if trial.completes is not None]
+    by_number = {trial.completes: trial for trial in found if trial.completes is not None}
     assert len(by_number) == len(found)
     return by_number
 
@@ -64,27 +75,28 @@ def completing(study: optuna.Study) -> dict[int, FrozenTrial]:
 def test_a_search_ends_with_something_to_compare(tmp_path: Path, storage: str | None) -> None:
     url = storage and storage.format(folder=tmp_path)
     study, config, folder = sweep(tmp_path, storage=url)
-    trials, taken_up = study.trials, completing(study)
+    trials, taken_up = read(study), completing(study)
     assert len(drawn(trials)) == 12
     assert len(taken_up) > 1
     for number, trial in taken_up.items():
         before = trials[number]
-        assert before.state == TrialState.PRUNED and trial.state == TrialState.COMPLETE
-        assert trial.params == before.params
-        assert trial.user_attrs["seed"] == before.user_attrs["seed"]
-        assert sorted(trial.intermediate_values) == [1, 2, 3]
-        first = read_record(before).column("val_mse")
-        again = read_record(trial).column("val_mse")
+        assert before.ending == Ending.PRUNED and trial.ending == Ending.COMPLETED
+        assert trial.parameters == before.parameters
+        assert trial.seed == before.seed
+        assert sorted(trial.reports) == [1, 2, 3]
+        first = before.record.column("val_mse")
+        again = trial.record.column("val_mse")
         np.testing.assert_allclose(again[: len(first)], first, rtol=1e-5)
-    done = completed(trials)
-    names = [schedule_of(trial, config.search_space).scheduler for trial in done]
+    done = completed(trials, config.measure)
+    names = [trial.scheduler for trial in done]
     assert "constant" in names and len(set(names)) > 1 and len(done) > 3
 
     counts = summarise(study, config, folder).counts
     assert counts.trained_on == len(taken_up)
-    assert counts.completed == len(done) and counts.ended == 12
-    tally = Tally.of(study, config.measure)
-    assert (tally.started, tally.completed, tally.pruned) == (12, len(done), 12 - len(done))
+    assert counts.endings.completed == len(done) and counts.endings.ended == 12
+    tally = Tally.of(trials, config.measure)
+    endings = tally.endings
+    assert (tally.started, endings.completed, endings.pruned) == (12, len(done), 12 - len(done))
     told = f"{len(taken_up)} pruned trials were trained to their end"
     assert told in running_note("small", trials, config, 12)
     table = pd.read_csv(folder / "results.csv", index_col="number")
@@ -95,7 +107,7 @@ def test_each_is_taken_up_once(tmp_path: Path) -> None:
     before = sweep(tmp_path)[0].trials
     assert sweep(tmp_path)[0].trials == before
     study, *_ = sweep(tmp_path, trials=16)
-    assert len(drawn(study.trials)) == 16
+    assert len(drawn(read(study))) == 16
     completing(study)
     assert [t.datetime_complete for t in study.trials[: len(before)]] == [
         t.datetime_complete for t in before
@@ -107,7 +119,7 @@ def test_another_coordinator_takes_up_none_of_them_again(
 ) -> None:
     url = postgresql.new_database("completion")
     study, *_ = sweep(tmp_path / "a", storage=url)
-    assert len(drawn(study.trials)) == 12 and len(completing(study)) > 1
+    assert len(drawn(read(study))) == 12 and len(completing(study)) > 1
     other, *_ = sweep(tmp_path / "b", storage=url)
     assert other.trials == study.trials
     for ran in (study, other):
@@ -129,8 +141,8 @@ class _Dying(Listener):
         if self._at == "before" and "trained on to the end" in text:
             raise _Killed
 
-    def on_finished(self, trial: FrozenTrial, status: Status) -> None:
-        if self._at == "within" and completes(trial) is not None:
+    def on_finished(self, trial: Trial, status: Status) -> None:
+        if self._at == "within" and trial.completes is not None:
             raise _Killed
 
 
@@ -139,7 +151,7 @@ def test_a_killed_run_is_gone_on_with(tmp_path: Path, at: str) -> None:
     with pytest.raises(_Killed):
         sweep(tmp_path, _Dying(at))
     study, *_ = sweep(tmp_path)
-    assert len(drawn(study.trials)) == 12
+    assert len(drawn(read(study))) == 12
     assert all(trial.state.is_finished() for trial in study.trials)
     assert len(completing(study)) > 1
 
@@ -147,13 +159,11 @@ def test_a_killed_run_is_gone_on_with(tmp_path: Path, at: str) -> None:
 def test_the_best_constant_rate_is_taken_up(tmp_path: Path) -> None:
     study, config, folder = sweep(tmp_path, pruner__rungs=[2], pruner__keep=0.3, trials=30)
     constants = [
-        trial
-        for trial in standing_for_themselves(study.trials)
-        if trial.params["scheduler"] == "constant"
+        trial for trial in standing_for_themselves(read(study)) if trial.scheduler == "constant"
     ]
-    assert any(trial.state == TrialState.COMPLETE for trial in constants)
-    running = Sweep(Location("small", None, folder), config, None, study, lambda text: None)
-    assert all(trial.state == TrialState.COMPLETE for trial in chosen(running, None))
+    assert any(trial.ending == Ending.COMPLETED for trial in constants)
+    running = RunContext(Location("small", None, folder), config, None, study, lambda text: None)
+    assert all(trial.ending == Ending.COMPLETED for trial in chosen(running, None))
 
 
 def test_where_nothing_is_pruned_nothing_is_taken_up(tmp_path: Path) -> None:
@@ -192,7 +202,7 @@ def test_a_fair_sampler_counts_the_two_as_one() -> None:
         config.search_space.suggest(trial)
         trial.report(1.0, 1)
         study.tell(trial, state=TrialState.PRUNED)
-    enqueue(study, study.trials[:1])
+    enqueue(study, StudyReader(study, config).trials[:1])
     again = study.ask()
     config.search_space.suggest(again)
     assert again.params == study.trials[0].params

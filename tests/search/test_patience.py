@@ -29,6 +29,7 @@ from sweep.search.status import Status
 from sweep.search.storage import owners, patience
 from sweep.search.storage.opening import load_study
 from sweep.search.storage.owners import SignsOfLife, claim
+from sweep.search.trials import Trial
 from sweep.study.file import load_study as load_settings
 from sweep.study.locations import Location
 
@@ -186,9 +187,9 @@ class Hears(Notes):
         if self.note in text:
             self._act()
 
-    def on_finished(self, trial: FrozenTrial, status: Status) -> None:
+    def on_finished(self, trial: Trial, status: Status) -> None:
         super().on_finished(trial, status)
-        if status.finished == self.finished:
+        if status.endings.ended == self.finished:
             self._act()
 
     def _act(self) -> None:

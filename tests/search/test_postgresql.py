@@ -11,10 +11,9 @@ import pytest
 from optuna.trial import TrialState
 from sqlalchemy import create_engine, inspect
 from storages import TRICKY, closed_later, finished_trials, new_study
-from support import PASSWORD, PostgreSQL, sweep
+from support import PASSWORD, PostgreSQL, drawn, sweep
 
 from sweep.base.errors import StorageError
-from sweep.search.completion import drawn
 from sweep.search.storage.opening import load_study, peek_study
 from sweep.search.storage.owners import owner_of
 from sweep.search.storage.urls import without_password

@@ -19,10 +19,10 @@ from sweep.base.errors import InputError
 from sweep.confirm.best_files import export_best, write_predictions
 from sweep.data.load import load_dataset
 from sweep.schedules.schedule import Schedule
+from sweep.search.attributes import write_record
 from sweep.search.storage import opening as storage
 from sweep.search.tables import read_results, results_frame, write_tables
-from sweep.search.trial_records import write_record
-from sweep.search.trials import schedule_of
+from sweep.search.trials import StudyReader
 from sweep.study.file import load_study
 from sweep.study.sections import DataConfig
 from sweep.study.settings import StudyConfig
@@ -52,6 +52,7 @@ def config() -> StudyConfig:
 def study(config: StudyConfig) -> optuna.Study:
     """Trials: 0 step, completed; 1 cyclic, completed and better; 2 diverged; 3 failed; 4 runs."""
     study = optuna.create_study()
+    study.set_user_attr("steps_per_epoch", 10)
     shared = {"lr": 0.1, "decay": 0.01, "momentum": 0.6}
     step = {"scheduler": "step", "step.drops": 2, **shared}
     cyclic = {"scheduler": "cyclic", "cyclic.cycles": 3, "cyclic.mode": "triangular2", **shared}
@@ -70,7 +71,8 @@ def study(config: StudyConfig) -> optuna.Study:
             EpochResult(trial.number, epoch, value, value, value, 0.1, 0.05, 1.0, 0.5)
             for epoch, value in enumerate(course, start=1)
         ]
-        write_record(trial, TrialRecord.from_curve(5, curve, reason), "best", 10.0)
+        record = TrialRecord.from_curve(5, curve, reason)
+        write_record(trial, record, "best", 10.0, config.measure)
         if state != TrialState.RUNNING:
             study.tell(trial, min(course) if state == TrialState.COMPLETE else None, state)
     return study
@@ -80,8 +82,11 @@ class TestResultsCsv:
     def test_is_read_back_with_its_types(
         self, tmp_path: Path, study: optuna.Study, config: StudyConfig
     ) -> None:
-        write_tables(tmp_path, study.trials, config, 10)
-        written, read = results_frame(study.trials, config, 10), read_results(tmp_path)
+        write_tables(tmp_path, StudyReader(study, config).trials, config)
+        written, read = (
+            results_frame(StudyReader(study, config).trials, config),
+            read_results(tmp_path),
+        )
         assert list(read) == COLUMNS
         kinds = {name: read[name].dtype.kind for name in COLUMNS}
         text = {"state", "scheduler", "cyclic.mode", "reason", "torch"}
@@ -99,7 +104,7 @@ class TestResultsCsv:
     def test_a_row_for_each_trial_that_has_ended(
         self, study: optuna.Study, config: StudyConfig
     ) -> None:
-        frame = results_frame(study.trials, config, 10).set_index("number")
+        frame = results_frame(StudyReader(study, config).trials, config).set_index("number")
         assert list(frame.index) == [0, 1, 2, 3]
         assert list(frame["state"]) == ["COMPLETE", "COMPLETE", "PRUNED", "FAIL"]
         assert list(frame["reason"]) == [
@@ -117,19 +122,19 @@ class TestResultsCsv:
     def test_names_the_torch_class_and_its_arguments(
         self, study: optuna.Study, config: StudyConfig
     ) -> None:
-        described = json.loads(results_frame(study.trials, config, 10)["torch"][0])
+        described = json.loads(results_frame(StudyReader(study, config).trials, config)["torch"][0])
         assert described["class"] == "StepLR"
         # two drops cut 20 steps into three
         assert described["args"] == {"step_size": 7, "gamma": pytest.approx(0.1)}
 
     def test_without_any_trial(self, tmp_path: Path, config: StudyConfig) -> None:
-        write_tables(tmp_path, [], config, 10)
+        write_tables(tmp_path, [], config)
         assert list(read_results(tmp_path)) == COLUMNS
         assert len(read_results(tmp_path)) == 0
 
 
 def test_epochs_csv(tmp_path: Path, study: optuna.Study, config: StudyConfig) -> None:
-    write_tables(tmp_path, study.trials, config, 10)
+    write_tables(tmp_path, StudyReader(study, config).trials, config)
     frame = pd.read_csv(tmp_path / "epochs.csv")
     assert list(frame) == ["number", "epoch", *CURVE_COLUMNS]
     assert list(zip(frame["number"], frame["epoch"], strict=True)) == [
@@ -227,9 +232,9 @@ for step in range({best["total_steps"]}):
 
     def test_the_saved_settings_rebuild_every_schedule(self, tiny_study: Path) -> None:
         config = load_study(tiny_study / "study.toml")
-        trials = storage.load_study("diabetes", str(tiny_study / "study.journal")).trials
+        study = storage.load_study("diabetes", str(tiny_study / "study.journal"))
         frame = read_results(tiny_study)
-        schedules = [schedule_of(trial, config.search_space) for trial in trials]
+        schedules = [trial.schedule for trial in StudyReader(study, config).trials]
         assert [s.scheduler for s in schedules] == frame["scheduler"].tolist()
         assert [s.decay for s in schedules] == frame["decay"].tolist()
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from sweep.search.attributes import has_diverged
 from sweep.search.strategies.family_sampler import _rank
-from sweep.search.trials import has_diverged
 from sweep.training.divergence import divergence, is_divergence
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from sweep.data.load import load_dataset
 from sweep.schedules.schedule import Schedule
+from sweep.study.metric import MSE
 from sweep.study.sections import DataConfig, ModelConfig
 from sweep.training.contract import OptimizerSettings, TrainingSettings, TrialSpec
 from sweep.training.record import TrialRecord
@@ -77,6 +78,7 @@ def test_a_compiler_that_hangs_in_torch_is_given_up(
             EPOCHS,
             stop,
             notes.append,
+            MSE,
             on_epochs=on_epochs,
             on_record=lambda spec, record: ended.append(record),
         ).run(pool, specs)

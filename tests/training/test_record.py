@@ -9,8 +9,9 @@ from pathlib import Path
 import optuna
 import pytest
 
+from sweep.search.attributes import read_record, write_record
 from sweep.search.storage.opening import open_storage
-from sweep.search.trial_records import read_record, write_record
+from sweep.study.metric import MSE
 from sweep.study.sections import Objective
 from sweep.training.contract import EpochResult
 from sweep.training.record import CURVE_COLUMNS, TrialRecord
@@ -66,13 +67,13 @@ def test_a_curve_has_a_column_for_each_of_its_names() -> None:
 def test_which_epoch_counts(
     course: tuple[float, ...], objective: Objective, epoch: int | None, val_mse: float | None
 ) -> None:
-    assert record(*course).best_epoch(objective) == epoch
-    assert record(*course).val_mse(objective) == val_mse
+    assert record(*course).best_epoch(objective, MSE) == epoch
+    assert record(*course).value(objective, MSE) == val_mse
 
 
 class TestUserAttributes:
     def test_of_a_course(self) -> None:
-        assert record(4.0, 2.0, 3.0).user_attributes("best", 8.0) == {
+        assert record(4.0, 2.0, 3.0).user_attributes("best", 8.0, MSE) == {
             "seed": 3,
             "epochs_run": 3,
             "lr_final": 0.03,
@@ -84,13 +85,13 @@ class TestUserAttributes:
 
     def test_of_a_trial_that_failed_at_once(self) -> None:
         expected = {"seed": 3, "epochs_run": 0, "reason": "start: broken"}
-        assert record(reason="start: broken").user_attributes("best", 8.0) == expected
+        assert record(reason="start: broken").user_attributes("best", 8.0, MSE) == expected
 
     def test_a_constant_target_has_no_r2(self) -> None:
-        assert "r2" not in record(4.0).user_attributes("best", 0.0)
+        assert "r2" not in record(4.0).user_attributes("best", 0.0, MSE)
 
     def test_are_json_without_its_extensions(self) -> None:
-        attributes = record(4.0, NAN, reason="diverged").user_attributes("best", 8.0)
+        attributes = record(4.0, NAN, reason="diverged").user_attributes("best", 8.0, MSE)
         assert json.loads(json.dumps(attributes, allow_nan=False)) == attributes
         assert attributes["final_val_mse"] is None
 
@@ -102,7 +103,7 @@ def test_is_read_back(tmp_path: Path, storage: str) -> None:
     study = optuna.load_study(study_name="mine", storage=open_storage(url))
     before = record(4.0, 1 / 3, INF, NAN, reason="diverged at epoch 3")
     trial = study.ask()
-    write_record(trial, before, "best", 8.0)
+    write_record(trial, before, "best", 8.0, MSE)
     study.tell(trial, state=optuna.trial.TrialState.PRUNED)
     fresh = optuna.load_study(study_name="mine", storage=open_storage(url))
     after = read_record(fresh.trials[0])

@@ -16,6 +16,11 @@ from sweep.report.dashboard.notes_and_figures import best_trials
 from sweep.report.figures.image_files import rendered
 from sweep.report.figures.one_trial import trial_curve, trial_rates
 from sweep.report.findings import Findings
+from sweep.search.storage.optuna_private import (
+    set_study_attribute,
+    study_attributes,
+    trial_ids,
+)
 from sweep.study.results_folder import ARTIFACTS, BEST_CODE, RESULTS
 
 _OF_STUDY, _OF_TRIAL = "artifacts:", "dashboard:artifacts:{}:"
@@ -43,7 +48,7 @@ def attach(findings: Findings) -> int:
         How many there are.
     """
     study, store = findings.study, store_of(findings.summary.folder)
-    attributes = study._storage.get_study_system_attrs(study._study_id)
+    attributes = study_attributes(study)
     count = 0
     for prefix, name, content in _files(findings):
         artifact = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{study.study_name}/{prefix}{name}"))
@@ -57,7 +62,7 @@ def attach(findings: Findings) -> int:
         store.write(artifact, io.BytesIO(content))
         key, value = f"{prefix}{artifact}", json.dumps(described)
         if attributes.get(key) != value:
-            study._storage.set_study_system_attr(study._study_id, key, value)
+            set_study_attribute(study, key, value)
         count += 1
     return count
 
@@ -70,8 +75,7 @@ def _files(findings: Findings) -> Iterator[tuple[str, str, bytes]]:
     best, _ = BestSchedule.if_valid(folder)
     if best:  # not the file itself, which is somebody's code where the folder is
         yield _OF_STUDY, BEST_CODE, best.to_code().encode()
-    trials = findings.study.get_trials(deepcopy=False)
-    ids = {trial.number: trial._trial_id for trial in trials}
+    ids = trial_ids(findings.study)
     for facts in best_trials(findings):
         trial = findings.of(facts)
         for picture in (trial_rates(findings, trial), trial_curve(findings, trial)):

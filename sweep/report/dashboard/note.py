@@ -11,6 +11,8 @@ import zlib
 import optuna
 from optuna_dashboard import get_note, save_note
 
+from sweep.search.storage.optuna_private import storage_of
+
 _SEAL = re.compile(r"\n\n\[sweep\]: # \(([0-9a-f]{8})\)\Z")
 """A link's definition, which Markdown does not show: the checksum of what stands before it."""
 
@@ -50,7 +52,7 @@ def _trial(study: optuna.Study, trial_id: int) -> optuna.Trial:
     """A trial that has ended, to write a note on: the study's own sampler must not hear of it."""
     bystander = optuna.load_study(
         study_name=study.study_name,
-        storage=study._storage,
+        storage=storage_of(study),
         sampler=optuna.samplers.RandomSampler(),
         pruner=optuna.pruners.NopPruner(),
     )

@@ -22,8 +22,12 @@ from sweep.report.figures.picture import Picture
 from sweep.report.findings import Findings
 from sweep.report.terminal.gallery import torch_call
 from sweep.report.writers import escaped, to_markdown
-from sweep.search.attributes import whole_number
 from sweep.search.storage.opening import flush
+from sweep.search.storage.optuna_private import (
+    set_study_attribute,
+    study_attributes,
+    trial_ids,
+)
 from sweep.search.storage.owners import in_turn
 
 BEST = 5
@@ -73,10 +77,10 @@ def best_trials(findings: Findings) -> list[TrialFacts]:
 
 def _write_trial_notes(findings: Findings) -> None:
     study = findings.study
-    ids = {trial.number: trial._trial_id for trial in study.get_trials(deepcopy=False)}
+    ids = trial_ids(study)
     notes = {ids[facts.number]: _trial_note(findings, facts) for facts in best_trials(findings)}
     noted = re.compile(r"dashboard:(\d+):note_ver")
-    keys = map(noted.fullmatch, study._storage.get_study_system_attrs(study._study_id))
+    keys = map(noted.fullmatch, study_attributes(study))
     for trial_id in {int(found[1]) for found in keys if found} - set(notes):
         if trial_id in ids.values():
             write_note(study, "", trial_id)  # it was among the best once
@@ -105,11 +109,9 @@ def _trial_note(findings: Findings, trial: TrialFacts) -> str:
             alike = ", the same from each" if candidate.repeats else ""
             mean = f"{number(interval.mean)}{margin}{alike}"
             lines.append(f"on {seeds}: mean {escaped(findings.metric.title)} {mean}")
-    steps = whole_number(findings.study.user_attrs, "steps_per_epoch")
-    attributes = findings.study.get_trials(deepcopy=False)[trial.number].user_attrs
-    total_steps = steps * summary.epochs if steps else whole_number(attributes, "total_steps")
-    if total_steps:
-        lines.append(f"torch: `{torch_call(schedule.torch_spec(total_steps))}`")
+    horizon = findings.of(trial).horizon
+    if horizon:
+        lines.append(f"torch: `{torch_call(schedule.torch_spec(horizon))}`")
     parts = [f"# {escaped(schedule.describe())}", "\n".join(f"- {line}" for line in lines)]
     if standing:
         parts.insert(1, f"{', '.join(standing).capitalize()}.")
@@ -121,7 +123,7 @@ def _trial_note(findings: Findings, trial: TrialFacts) -> str:
 
 
 def _save_figures(study: optuna.Study, drawn: Mapping[str, Picture]) -> None:
-    saved = study._storage.get_study_system_attrs(study._study_id).get(_FIGURES, "{}")
+    saved = study_attributes(study).get(_FIGURES, "{}")
     before: dict[str, str] = json.loads(saved)
     after = {}
     for name, picture in drawn.items():
@@ -138,7 +140,7 @@ def _save_figures(study: optuna.Study, drawn: Mapping[str, Picture]) -> None:
         if before[name] != after[name]:
             save_plotly_graph_object(study, blank, graph_object_id=name)
     if after != before:
-        study._storage.set_study_system_attr(study._study_id, _FIGURES, json.dumps(after))
+        set_study_attribute(study, _FIGURES, json.dumps(after))
 
 
 def _standing_alone(picture: Picture) -> go.Figure:

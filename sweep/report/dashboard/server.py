@@ -20,6 +20,7 @@ from sweep.report.dashboard.notes_and_figures import show
 from sweep.report.figures.all import pictures
 from sweep.report.findings import gather
 from sweep.search.storage.locks import hold
+from sweep.search.storage.optuna_private import storage_of, study_id
 from sweep.search.storage.urls import storage_url
 from sweep.study.settings import StudyConfig
 
@@ -117,7 +118,7 @@ def serve(study: optuna.Study, folder: Path, port: int, on_ready: Callable[[str]
     Raises:
         InputError: The port is in use.
     """
-    app = optuna_dashboard.wsgi(study._storage, artifact_store=store_of(folder))
+    app = optuna_dashboard.wsgi(storage_of(study), artifact_store=store_of(folder))
     try:
         server = make_server(HOST, port, app, _Server, _SilentHandler)
         server.set_app(LocalOnly(app, server.server_port))
@@ -127,7 +128,7 @@ def serve(study: optuna.Study, folder: Path, port: int, on_ready: Callable[[str]
         ) from None
     with server:
         server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        on_ready(f"http://{HOST}:{server.server_port}/dashboard/studies/{study._study_id}")
+        on_ready(f"http://{HOST}:{server.server_port}/dashboard/studies/{study_id(study)}")
         if threading.current_thread() is threading.main_thread():  # background jobs ignore it
             signal.signal(signal.SIGINT, signal.default_int_handler)
         try:

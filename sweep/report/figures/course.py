@@ -15,14 +15,15 @@ from sweep.report.figures.picture import Picture, Table, log_axis, styled
 from sweep.report.findings import (
     AVERAGED,
     RAW,
-    Ended,
     Findings,
     column,
+    hover,
     is_wide,
     plain,
     rate_course,
 )
 from sweep.report.palette import NEUTRAL
+from sweep.search.trials import Trial
 
 _WINNER, _OTHER = 3.2, 1.6
 _MOST_FAMILIES = 14
@@ -46,7 +47,7 @@ def rate_figure(findings: Findings) -> Picture | None:
             mode="lines",
             name="best constant rate",
             line={"color": NEUTRAL, "width": _OTHER, "dash": "dot"},
-            hovertemplate=f"{constant.hover()}<extra></extra>",
+            hovertemplate=f"{hover(constant, findings.metric)}<extra></extra>",
         )
     figure.add_scatter(
         x=at,
@@ -121,36 +122,36 @@ def learning_curves(findings: Findings) -> Picture | None:
     )
 
 
-def _add_curve(figure: go.Figure, findings: Findings, trial: Ended, winner: bool) -> None:
+def _add_curve(figure: go.Figure, findings: Findings, trial: Trial, winner: bool) -> None:
     values = [v if math.isfinite(v) else None for v in _counted(findings, trial)]
     scheduler = trial.schedule.scheduler
-    look = findings.looks[scheduler]
+    look, shown = findings.looks[scheduler], hover(trial, findings.metric)
     figure.add_scatter(
         x=list(range(1, len(values) + 1)),
         y=values,
         mode="lines+markers" if len(values) < 3 else "lines",
         name=f"<b>{plain(scheduler)}</b>" if winner else plain(scheduler),
         line={"color": look.colour, "width": _WINNER if winner else _OTHER, "dash": look.dash},
-        hovertemplate=f"{trial.hover()}<br>epoch %{{x}}: %{{y:.4g}}<extra></extra>",
+        hovertemplate=f"{shown}<br>epoch %{{x}}: %{{y:.4g}}<extra></extra>",
     )
     epoch = trial.record.best_epoch(findings.config.objective, findings.metric)
     if winner and epoch:
         figure.add_scatter(
             x=[epoch],
-            y=[trial.val_mse],
+            y=[trial.reached],
             mode="markers",
             showlegend=False,
             marker={"color": look.colour, "size": 11, "line": {"color": NEUTRAL, "width": 1}},
-            hovertemplate=f"{trial.hover()}<br>what counts: epoch {epoch}<extra></extra>",
+            hovertemplate=f"{shown}<br>what counts: epoch {epoch}<extra></extra>",
         )
 
 
-def _counted(findings: Findings, trial: Ended) -> list[float]:
+def _counted(findings: Findings, trial: Trial) -> list[float]:
     """The validation MSE after each epoch of the weights that count in this study."""
     return column(trial.record, AVERAGED if findings.config.objective == "averaged" else RAW)
 
 
-def _add_other_weights(figure: go.Figure, findings: Findings, trial: Ended) -> None:
+def _add_other_weights(figure: go.Figure, findings: Findings, trial: Trial) -> None:
     """The validation MSE of the running mean of the weights; of the raw ones if that counts."""
     counts = findings.config.objective == "averaged"
     kind, values = ("raw", RAW) if counts else ("averaged", AVERAGED)
@@ -158,25 +159,25 @@ def _add_other_weights(figure: go.Figure, findings: Findings, trial: Ended) -> N
     if not any(map(math.isfinite, course)):
         return
     scheduler = trial.schedule.scheduler
+    shown = hover(trial, findings.metric)
     figure.add_scatter(
         x=list(range(1, len(course) + 1)),
         y=[value if math.isfinite(value) else None for value in course],
         mode="lines",
         name=f"{plain(scheduler)}, {kind} weights",
         line={"color": findings.looks[scheduler].colour, "width": _OTHER, "dash": "longdashdot"},
-        hovertemplate=f"{trial.hover()}<br>epoch %{{x}}: %{{y:.4g}} with {kind} weights"
-        "<extra></extra>",
+        hovertemplate=f"{shown}<br>epoch %{{x}}: %{{y:.4g}} with {kind} weights<extra></extra>",
     )
 
 
-def _curve_facts(findings: Findings, shown: Sequence[Ended]) -> str:
+def _curve_facts(findings: Findings, shown: Sequence[Trial]) -> str:
     winner = shown[0]
     epoch = winner.record.best_epoch(findings.config.objective, findings.metric)
     text = (
-        f"Trial {winner.number} ({winner.schedule.describe()}) reaches {number(winner.val_mse)} "
+        f"Trial {winner.number} ({winner.schedule.describe()}) reaches {number(winner.reached)} "
         f"after epoch {epoch} of {len(winner.record.curve)}."
     )
-    others = [f"{t.schedule.scheduler} {number(t.val_mse)}" for t in shown[1:]]
+    others = [f"{t.schedule.scheduler} {number(t.reached)}" for t in shown[1:]]
     if others:
         text += f" The best of the others: {', '.join(others)}."
     averaged = [v for v in column(winner.record, AVERAGED) if math.isfinite(v)]
@@ -185,7 +186,7 @@ def _curve_facts(findings: Findings, shown: Sequence[Ended]) -> str:
     return text
 
 
-def _curve_table(findings: Findings, shown: Sequence[Ended]) -> Table:
+def _curve_table(findings: Findings, shown: Sequence[Trial]) -> Table:
     length = max(len(trial.record.curve) for trial in shown)
     every = np.unique(np.linspace(1, length, min(length, 12)).round().astype(int))
     rows = [

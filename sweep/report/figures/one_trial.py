@@ -7,21 +7,19 @@ import math
 import plotly.graph_objects as go
 
 from sweep.report.figures.picture import Picture, log_axis, styled
-from sweep.report.findings import AVERAGED, Ended, Findings, column, is_wide, rate_course
+from sweep.report.findings import AVERAGED, Findings, column, is_wide, rate_course
 from sweep.report.palette import ACCENT, NEUTRAL, SECOND
-from sweep.search.attributes import whole_number
+from sweep.search.trials import Trial
 
 _HEIGHT = 360
 
 
-def trial_rates(findings: Findings, trial: Ended) -> Picture | None:
+def trial_rates(findings: Findings, trial: Trial) -> Picture | None:
     """A trial's learning rate over its epochs; None if it was not trained."""
     if not trial.record.curve:
         return None
-    steps = whole_number(findings.study.user_attrs, "steps_per_epoch")
     epochs = findings.config.epochs
-    total = int(steps) * epochs if steps else None
-    at, rates = rate_course(trial.schedule, trial.record, total, epochs)
+    at, rates = rate_course(trial.schedule, trial.record, trial.horizon, epochs)
     look = findings.looks[trial.schedule.scheduler]
     figure = go.Figure()
     figure.add_scatter(x=at, y=rates, mode="lines", line={"color": look.colour, "width": 2.5})
@@ -36,7 +34,7 @@ def trial_rates(findings: Findings, trial: Ended) -> Picture | None:
     return Picture("rates", title, figure, title)
 
 
-def trial_curve(findings: Findings, trial: Ended) -> Picture | None:
+def trial_curve(findings: Findings, trial: Trial) -> Picture | None:
     """A trial's validation and training MSE after each epoch; None if it was not trained."""
     columns = {
         "validation": ("val_mse", ACCENT, "solid", 2.5),

@@ -12,15 +12,15 @@ import optuna
 import plotly.graph_objects as go
 from optuna.exceptions import ExperimentalWarning
 from optuna.importance import PedAnovaImportanceEvaluator
-from optuna.trial import TrialState
 
 from sweep.base.wording import counted, number
 from sweep.report.figures.picture import Picture, Table, log_axis, styled
-from sweep.report.findings import MOST_POINTS, Ended, Findings, is_wide, plain
+from sweep.report.findings import MOST_POINTS, Findings, hover, is_wide, plain
 from sweep.report.importance import BEST_SHARE
-from sweep.report.in_memory import in_memory
 from sweep.report.palette import ACCENT, GOOD_TO_BAD, NEUTRAL, SECOND
-from sweep.search.trials import completed
+from sweep.search.in_memory import in_memory
+from sweep.search.trials import Ending, Trial, completed
+from sweep.study.metric import Metric
 from sweep.study.space import Range
 
 _MOST_IN_A_RANGE = 400
@@ -39,14 +39,14 @@ def lr_decay_maps(findings: Findings) -> list[Picture]:
     kept = findings.shown
     for row in findings.summary.schedulers:
         mine = [trial for trial in kept if trial.schedule.scheduler == row.name]
-        if any(trial.val_mse is not None for trial in mine):
+        if any(trial.reached is not None for trial in mine):
             pictures.append(_map(findings, row.name, mine, scale))
     return pictures
 
 
 def colour_range(findings: Findings) -> tuple[float, float] | None:
     """The validation MSEs that the colours of the maps run between: the best, and the median."""
-    values = [t.val_mse for t in findings.trials if t.ending == "completed" and t.val_mse]
+    values = [t.reached for t in findings.trials if t.ending == Ending.COMPLETED and t.reached]
     if not values:
         return None
     loss = findings.metric.loss
@@ -56,28 +56,30 @@ def colour_range(findings: Findings) -> tuple[float, float] | None:
 
 
 def _map(
-    findings: Findings, scheduler: str, trials: Sequence[Ended], scale: tuple[float, float]
+    findings: Findings, scheduler: str, trials: Sequence[Trial], scale: tuple[float, float]
 ) -> Picture:
     space = findings.config.search_space
     flat = len({trial.schedule.decay for trial in trials}) == 1
-    drawn = [t for t in trials if t.val_mse is not None and (t.val_mse > 0 or not flat)]
+    drawn = [t for t in trials if t.reached is not None and (t.reached > 0 or not flat)]
     figure = go.Figure()
-    for ending in ("failed", "diverged", "pruned", "completed"):
+    for ending in reversed(Ending):
         some = [trial for trial in (drawn if flat else trials) if trial.ending == ending]
         if some:
-            _add_trials(figure, some[::-1], ending, flat, scale)  # the best ones on top
+            _add_trials(
+                figure, findings.metric, some[::-1], ending, flat, scale
+            )  # the best ones on top
     best = findings.summary.best
     for winner in (trial for trial in trials if best and trial.number == best.number):
         figure.add_scatter(
             x=[winner.schedule.lr],
-            y=[winner.val_mse if flat else winner.schedule.decay],
+            y=[winner.reached if flat else winner.schedule.decay],
             mode="markers",
             showlegend=False,
             hoverinfo="skip",
             marker={"symbol": "circle-open", "size": 19, "color": ACCENT, "line": {"width": 2.5}},
         )
     lr, decay = space.shared["lr"], space.shared["decay"]
-    wide = is_wide([trial.val_mse or np.nan for trial in drawn], 4.0)
+    wide = is_wide([trial.reached or np.nan for trial in drawn], 4.0)
     styled(
         figure,
         height=300,
@@ -118,43 +120,44 @@ def _axis(title: str, bounds: Range) -> dict[str, Any]:
 
 def _add_trials(
     figure: go.Figure,
-    trials: Sequence[Ended],
-    ending: str,
+    metric: Metric,
+    trials: Sequence[Trial],
+    ending: Ending,
     flat: bool,
     scale: tuple[float, float],
 ) -> None:
     marker: dict[str, Any] = {"symbol": _MARKS.get(ending, "circle"), "size": 7, "color": NEUTRAL}
-    if ending == "completed":
+    if ending == Ending.COMPLETED:
         marker |= {
             "size": 10,
-            "color": [t.metric.loss(t.val_mse or 0.0) for t in trials],
+            "color": [metric.loss(t.reached or 0.0) for t in trials],
             "colorscale": [list(stop) for stop in GOOD_TO_BAD],
-            "cmin": trials[0].metric.loss(scale[0]),
-            "cmax": trials[0].metric.loss(scale[1]),
+            "cmin": metric.loss(scale[0]),
+            "cmax": metric.loss(scale[1]),
             "line": {"color": NEUTRAL, "width": 0.7},
         }
     else:
         marker["line"] = {"color": NEUTRAL, "width": 1.2}
     figure.add_scatter(
         x=[trial.schedule.lr for trial in trials],
-        y=[trial.val_mse if flat else trial.schedule.decay for trial in trials],
+        y=[trial.reached if flat else trial.schedule.decay for trial in trials],
         mode="markers",
         name=ending,
         marker=marker,
-        text=[trial.hover() for trial in trials],
+        text=[hover(trial, metric) for trial in trials],
         hovertemplate="%{text}<extra></extra>",
     )
 
 
-def _map_facts(scheduler: str, trials: Sequence[Ended], flat: bool) -> str:
-    completed = [t for t in trials if t.ending == "completed" and t.val_mse is not None]
+def _map_facts(scheduler: str, trials: Sequence[Trial], flat: bool) -> str:
+    completed = [t for t in trials if t.ending == Ending.COMPLETED and t.reached is not None]
     shown = f"{scheduler}: {counted(len(trials), 'trial')}, {len(completed)} completed"
     if not completed:
         return f"{shown}."
     best = completed[0]
     at = "" if flat else f", decay {number(best.schedule.decay)}"
     text = (
-        f"{shown}; the best, trial {best.number}, reaches {number(best.val_mse)} at "
+        f"{shown}; the best, trial {best.number}, reaches {number(best.reached)} at "
         f"lr {number(best.schedule.lr)}{at}."
     )
     quarter = completed[: max(1, len(completed) // 4)]
@@ -216,12 +219,11 @@ def range_figures(findings: Findings) -> list[Picture]:
     ranked = _completed(findings)
     if not ranked:
         return []
-    known = [findings.by_number.get(trial.number) for trial in ranked]
-    hovers = [trial.hover() if trial else "" for trial in known]
+    hovers = [hover(trial, findings.metric) for trial in ranked]
     return [
         _range_figure(findings, name, bounds, ranked, hovers)
         for name, bounds in findings.config.search_space.shared.items()
-        if not bounds.fixed and all(name in trial.params for trial in ranked)
+        if not bounds.fixed and all(name in trial.parameters for trial in ranked)
     ]
 
 
@@ -229,10 +231,10 @@ def _range_figure(
     findings: Findings,
     name: str,
     bounds: Range,
-    ranked: Sequence[optuna.trial.FrozenTrial],
+    ranked: Sequence[Trial],
     hovers: Sequence[str],
 ) -> Picture:
-    study = in_memory(ranked, findings.config.search_space, [name])
+    study = in_memory(findings.study, ranked, findings.config.search_space, [name])
     figure = optuna.visualization.plot_slice(study, params=[name])
     used = [trial.params[name] for trial in study.get_trials(deepcopy=False)]
     figure.update_traces(
@@ -241,14 +243,14 @@ def _range_figure(
         hovertemplate="%{text}<extra></extra>",
     )
     figure.update_traces(marker={"showscale": False, "colorscale": None, "colorbar": None})
-    values = [trial.values[0] for trial in ranked]
+    values = [trial.value for trial in ranked if trial.value is not None]
     best = findings.summary.best
     for trial, value in zip(ranked, used, strict=True):
         if best is None or trial.number != best.number:
             continue
         figure.add_scatter(
             x=[value],
-            y=[trial.values[0]],
+            y=[trial.value],
             mode="markers",
             hoverinfo="skip",
             marker={"symbol": "circle-open", "size": 17, "color": SECOND, "line": {"width": 2.5}},
@@ -273,16 +275,16 @@ def _range_figure(
     )
 
 
-def _value(trial: Ended, name: str) -> float | None:
+def _value(trial: Trial, name: str) -> float | None:
     """A parameter that all trials share."""
     value = getattr(trial.suggestion, name, None)
     return value if value is not None else getattr(trial.schedule, name, None)
 
 
-def _completed(findings: Findings) -> list[optuna.trial.FrozenTrial]:
+def _completed(findings: Findings) -> list[Trial]:
     """Completed trials, the best first; where they are many, ever fewer of the worse ones."""
-    trials = findings.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    ranked = [t for t in completed(trials, findings.metric) if np.isfinite(t.values[0])]
+    found = completed(findings.reader.trials, findings.metric)
+    ranked = [trial for trial in found if trial.is_finite]
     if len(ranked) <= MOST_POINTS:
         return ranked
     kept = np.geomspace(1, len(ranked), _MOST_IN_A_RANGE).round().astype(int) - 1

@@ -11,17 +11,23 @@ import plotly.graph_objects as go
 
 from sweep.base.wording import counted, number, percent, verb
 from sweep.report.figures.picture import Picture, Table, log_axis, styled
-from sweep.report.findings import ENDINGS, Findings, is_wide, plain
+from sweep.report.findings import Findings, hover, is_wide, plain
 from sweep.report.palette import ACCENT, NEUTRAL, SECOND
+from sweep.search.trials import Ending
 from sweep.study.metric import Metric
 
 _ENDING_COLOURS = {
-    "completed": ACCENT,
-    "pruned": "#0ba76d",
-    "diverged": SECOND,
-    "failed": "#c8243c",
+    Ending.COMPLETED: ACCENT,
+    Ending.PRUNED: "#0ba76d",
+    Ending.DIVERGED: SECOND,
+    Ending.FAILED: "#c8243c",
 }
-_PATTERNS = {"completed": "", "pruned": "/", "diverged": "x", "failed": "."}
+_PATTERNS = {
+    Ending.COMPLETED: "",
+    Ending.PRUNED: "/",
+    Ending.DIVERGED: "x",
+    Ending.FAILED: ".",
+}
 """For those who cannot tell the colours apart."""
 
 
@@ -40,7 +46,7 @@ def history_figure(findings: Findings) -> Picture | None:
     points.update(
         x=[trial.number for trial in trials],
         y=[value for n, value in steps if n in kept],
-        text=[trial.hover() for trial in trials],
+        text=[hover(trial, findings.metric) for trial in trials],
         hovertemplate="%{text}<extra></extra>",
         showlegend=False,
         marker={
@@ -98,8 +104,8 @@ def outcome_figure(findings: Findings) -> Picture | None:
         return None
     names = [plain(row.name) for row in rows]
     figure = go.Figure()
-    for ending in ENDINGS:
-        counts = [getattr(row, ending) for row in rows]
+    for ending in Ending:
+        counts = [getattr(row.endings, ending) for row in rows]
         if any(counts):
             figure.add_bar(
                 y=names,
@@ -110,13 +116,13 @@ def outcome_figure(findings: Findings) -> Picture | None:
                 hovertemplate=f"%{{y}}: %{{x}} {ending}<extra></extra>",
             )
     _as_bars(figure, len(rows), "trials")
-    ended = findings.summary.counts
-    parts = [f"{getattr(ended, ending)} {ending}" for ending in ENDINGS]
+    ended = findings.summary.counts.endings
+    parts = [f"{getattr(ended, ending)} {ending}" for ending in Ending]
     have = verb(ended.ended, "has", "have")
     text = f"Of {counted(ended.ended, 'trial')} that {have} ended, {', '.join(parts)}."
     table = Table(
-        ["scheduler", "trials", *ENDINGS],
-        [[r.name, str(r.trials), *(str(getattr(r, e)) for e in ENDINGS)] for r in rows],
+        ["scheduler", "trials", *Ending],
+        [[r.name, str(r.trials), *(str(getattr(r.endings, e)) for e in Ending)] for r in rows],
     )
     return Picture("outcomes", "How trials ended", figure, text, table)
 
@@ -128,9 +134,9 @@ def epoch_figure(findings: Findings) -> Picture | None:
     saved: dict[str, int] = {}
     for trial in findings.trials:
         name = trial.schedule.scheduler
-        used[name] = used.get(name, 0) + len(trial.record.curve)
-        stopped = trial.ending in ("pruned", "diverged")
-        saved[name] = saved.get(name, 0) + (epochs - len(trial.record.curve) if stopped else 0)
+        used[name] = used.get(name, 0) + trial.epochs
+        stopped = trial.ending in (Ending.PRUNED, Ending.DIVERGED)
+        saved[name] = saved.get(name, 0) + (epochs - trial.epochs if stopped else 0)
     if not sum(used.values()):
         return None
     names = [row.name for row in findings.summary.schedulers if row.name in used]

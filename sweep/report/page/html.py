@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -21,10 +21,11 @@ from sweep.confirm.best_schedule import BestSchedule
 from sweep.report.figures.all import pictures
 from sweep.report.figures.picture import Picture
 from sweep.report.figures.space import colour_range
-from sweep.report.findings import ENDINGS, MOST_POINTS, Findings, gather
+from sweep.report.findings import MOST_POINTS, Findings, gather
 from sweep.report.palette import GOOD_TO_BAD
 from sweep.report.terminal.gallery import torch_call
 from sweep.search.storage.urls import without_password
+from sweep.search.trials import Trial
 from sweep.study.results_folder import REPORT
 from sweep.study.settings import StudyConfig
 
@@ -61,12 +62,11 @@ def to_html(findings: Findings, drawn: Mapping[str, Picture] | None = None) -> s
         scale=colour_range(findings),
         colours=[colour for _, colour in GOOD_TO_BAD],
         thinned=MOST_POINTS if len(findings.trials) > MOST_POINTS else 0,
-        endings=ENDINGS,
         code=_code(findings),
         torch=torch_call(best.torch) if best and best.torch else "",
         settings=_settings(findings.config),
         objective=findings.config.objective,
-        when=_when(findings.study),
+        when=_when(findings.reader.trials),
         style=Markup(_part("report.css")),
         script=Markup(_part("report.js")),
         plotly=Markup(_plotly()),
@@ -144,14 +144,9 @@ def _settings(config: StudyConfig) -> str:
     return config.to_toml()
 
 
-def _when(study: optuna.Study) -> str:
+def _when(trials: Sequence[Trial]) -> str:
     """The days that trials were trained on: `2026-05-01` or `2026-05-01 to 2026-05-03`."""
-    times = [
-        moment
-        for trial in study.get_trials(deepcopy=False)
-        for moment in (trial.datetime_start, trial.datetime_complete)
-        if moment
-    ]
+    times = [moment for trial in trials for moment in (trial.started, trial.finished) if moment]
     if not times:
         return ""
     first, last = min(times).date(), max(times).date()

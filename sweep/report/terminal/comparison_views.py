@@ -76,7 +76,7 @@ def _columns(found: Comparison) -> tuple[Column, ...]:
         Column("test MSE", [aligned(test.mse if test else None) for test in tests], 2),
         Column("lr", [number(s.lr if s else None) for s in schedules], 3, "left"),
         Column("decay", [number(s.decay if s else None) for s in schedules], 4, "left"),
-        Column("trials", [_trials(count.ended, count.asked) for count in counts], 5),
+        Column("trials", [_trials(count.endings.ended, count.asked) for count in counts], 5),
         Column("epochs", [f"{entry.summary.epochs_trained:,}" for entry in entries], 7),
         Column("worker time", [duration(entry.summary.worker_secs) for entry in entries], 6),
     )

@@ -18,6 +18,7 @@ from sweep.report.facts import Best, Summary, TrialFacts
 from sweep.report.terminal.curves import draw, draw_rate_curve, draw_rates
 from sweep.report.terminal.fitting import Column, FittingTable
 from sweep.report.terminal.gallery import torch_call
+from sweep.search.trials import Ending
 from sweep.study.metric import Metric
 from sweep.study.results_folder import AUDIT, BEST_CODE, CONFIRM, REPORT, RESULTS
 
@@ -115,8 +116,8 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
 
 def _spent(summary: Summary) -> str:
     counts = summary.counts
-    named = ("completed", "pruned", "diverged", "failed", "unfinished")
-    parts = [f"{getattr(counts, name)} {name}" for name in named if getattr(counts, name)]
+    named = {**vars(counts.endings), "unfinished": counts.unfinished}
+    parts = [f"{count} {name}" for name, count in named.items() if count]
     ended = f"{', '.join(parts) or 'none'} of {counts.asked}"
     if not summary.epochs_trained:
         return ended
@@ -202,8 +203,8 @@ def scheduler_table(summary: Summary) -> FittingTable:
     rows = summary.schedulers
     bests = [row.best for row in rows]
 
-    def counts(name: str) -> list[str]:
-        return [str(getattr(row, name)) for row in rows]
+    def ended(ending: Ending) -> list[str]:
+        return [str(getattr(row.endings, ending)) for row in rows]
 
     return FittingTable(
         "Schedulers",
@@ -217,11 +218,11 @@ def scheduler_table(summary: Summary) -> FittingTable:
             Column("median", [aligned(row.median_val_mse) for row in rows], rank=4),
             Column("best lr", [_lr(best) for best in bests], 1, "left"),
             Column("decay", [_decay(best) for best in bests], 2, "left"),
-            Column("trials", counts("trials"), rank=3),
-            Column("completed", counts("completed"), rank=7),
-            Column("pruned", counts("pruned"), rank=5),
-            Column("diverged", counts("diverged"), rank=6),
-            Column("failed", counts("failed"), rank=6),
+            Column("trials", [str(row.trials) for row in rows], rank=3),
+            Column("completed", ended(Ending.COMPLETED), rank=7),
+            Column("pruned", ended(Ending.PRUNED), rank=5),
+            Column("diverged", ended(Ending.DIVERGED), rank=6),
+            Column("failed", ended(Ending.FAILED), rank=6),
         ),
         elsewhere=f"every trial is in {RESULTS}",
         highlight_first=bests[0] is not None if bests else False,
@@ -356,8 +357,8 @@ def next_steps(
     counts = summary.counts
     place = _quoted(str(folder))
     steps = []
-    if counts.ended < counts.asked:
-        left = counted(counts.asked - counts.ended, "more trial")
+    if counts.endings.ended < counts.asked:
+        left = counted(counts.asked - counts.endings.ended, "more trial")
         steps.append((left, f"sweep run {place}"))
     if summary.best:
         if not reported:

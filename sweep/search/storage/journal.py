@@ -17,17 +17,13 @@ from optuna.storages.journal import BaseJournalBackend, JournalFileOpenLock, Jou
 
 from sweep.base.errors import StorageError, UnaccountedError
 from sweep.base.files import naming, write_whole
+from sweep.search.storage.optuna_private import CAN_WAIT, RECORD_START
 
 JournalLock = JournalFileSymlinkLock | JournalFileOpenLock
 
 _GRACE_PERIOD_SECS = 5
 _STALE_AFTER_SECS = 1.0
 _SYNC_EVERY_SECS = 1.0
-_RECORD_START = b'{"op_code"'
-"""How Optuna starts each line of a journal."""
-_CAN_WAIT = frozenset({5, 7, 8, 9})
-"""Operations that may reach the file a little later than the ones after them: a trial's
-parameters, reports and attributes. What creates or ends a trial or a study never waits."""
 
 
 def journal_lock(path: Path) -> JournalLock:
@@ -85,7 +81,7 @@ class BatchedJournal(BaseJournalBackend):
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Keep operations that can wait; append others at once, after those."""
         self._unwritten += logs
-        if all(log["op_code"] in _CAN_WAIT for log in logs):
+        if all(log["op_code"] in CAN_WAIT for log in logs):
             self._unread += logs
         else:
             self._write(logs)
@@ -211,8 +207,8 @@ def _read(path: Path) -> tuple[bytes, list[bytes]]:
         raise StorageError(f"{path}: the journal cannot be read: {problem.strerror}") from None
     lines = content.splitlines(keepends=True)
     records = [_record_in(line) for line in lines]
-    start = content[: len(_RECORD_START)]
-    if not any(records) and not _RECORD_START.startswith(start):
+    start = content[: len(RECORD_START)]
+    if not any(records) and not RECORD_START.startswith(start):
         raise StorageError(f"{path}: not an Optuna journal; name another --storage or --out")
     for number, (line, record) in enumerate(zip(lines[:-1], records, strict=False), start=1):
         if not record and line.strip():
@@ -232,7 +228,7 @@ def _aside(path: Path) -> Path:
 
 def _record_in(line: bytes) -> bytes:
     """The whole record that a line is, or that it ends with after a torn one; else nothing."""
-    for start in (0, line.rfind(_RECORD_START)):
+    for start in (0, line.rfind(RECORD_START)):
         if start >= 0 and _is_record(line[start:]):
             return line[start:]
     return b""

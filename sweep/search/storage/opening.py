@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sweep.base.errors import StorageError, SweepError
 from sweep.search.storage.journal import BatchedJournal, JournalSnapshot, journal_lock
+from sweep.search.storage.optuna_private import backend_of
 from sweep.search.storage.patience import Patience, PatientStorage, engine_options
 from sweep.search.storage.urls import is_shared, reason_of, without_password
 
@@ -178,7 +179,7 @@ def closing_study(study: optuna.Study | None) -> Iterator[optuna.Study | None]:
     try:
         yield study
     finally:
-        backend = getattr(study._storage, "_backend", None) if study else None
+        backend = backend_of(study) if study else None
         if backend is not None:
             close_storage(backend)
 
@@ -247,7 +248,7 @@ def explained(url: str) -> Iterator[None]:
 
 def flush(study: optuna.Study) -> None:
     """Write down what waits in memory."""
-    backend = getattr(study._storage, "_backend", None)
+    backend = backend_of(study)
     if isinstance(backend, BatchedJournal):
         backend.flush()
 

@@ -15,6 +15,16 @@ from typing import NamedTuple, TypeVar
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.search.storage.optuna_private import (
+    backend_of,
+    forget_trials,
+    set_state,
+    set_study_attribute,
+    set_trial_attribute,
+    stored,
+    study_attributes,
+    trial_in_training,
+)
 from sweep.search.storage.patience import PatientStorage
 
 BEAT_SECS = 20.0
@@ -44,16 +54,13 @@ def in_turn(study: optuna.Study, act: Callable[[], T]) -> T:
     Raises:
         StorageError: Another keeps the turn for too long.
     """
-    cache = study._storage
-    storage = getattr(cache, "_backend", None)
+    storage = backend_of(study)
     if not isinstance(storage, PatientStorage):
         return act()
 
     def forget() -> None:
         """What Optuna remembers of trials that have not come to be."""
-        for known in ("_studies", "_trial_id_to_study_id_and_number"):
-            getattr(cache, known).clear()
-        cache._study_id_and_number_to_trial_id.clear()  # type: ignore[attr-defined]
+        forget_trials(study)
 
     return storage.in_turn(zlib.crc32(study.study_name.encode()), act, forget)
 
@@ -65,7 +72,7 @@ def owner_of(folder: Path) -> str:
 
 def claim(trial: optuna.Trial, owner: str) -> None:
     """Write down who runs a trial."""
-    trial.storage.set_trial_system_attr(trial._trial_id, _OWNER, owner)
+    set_trial_attribute(trial, _OWNER, owner)
 
 
 def is_claimed(trial: FrozenTrial, owner: str) -> bool:
@@ -92,7 +99,7 @@ def abandoned_trials(
     def is_abandoned(trial: FrozenTrial) -> bool:
         return not shared or is_claimed(trial, owner) or trial.system_attrs[_OWNER] in silent
 
-    return [optuna.Trial(study, t._trial_id) for t in _running(study) if is_abandoned(t)]
+    return [trial_in_training(study, t) for t in _running(study) if is_abandoned(t)]
 
 
 def give_back(study: optuna.Study, trials: Iterable[optuna.Trial], owner: str) -> None:
@@ -104,9 +111,9 @@ def give_back(study: optuna.Study, trials: Iterable[optuna.Trial], owner: str) -
 
     def give() -> None:
         for trial in unfinished:
-            now = trial.storage.get_trial(trial._trial_id)
+            now = stored(trial)
             if now.state == TrialState.RUNNING and is_claimed(now, owner):
-                trial.storage.set_trial_state_values(trial._trial_id, state=TrialState.WAITING)
+                set_state(trial, TrialState.WAITING)
 
     in_turn(study, give)
 
@@ -144,7 +151,7 @@ class SignsOfLife:
         self._beats += 1
         value = f"{self._run}-{self._beats}"
         key = _BEAT + hashlib.sha256(self._owner.encode()).hexdigest()[:16]
-        self._study._storage.set_study_system_attr(self._study._study_id, key, value)
+        set_study_attribute(self._study, key, value)
         self._beat_at = time.time()
 
     @property
@@ -154,7 +161,7 @@ class SignsOfLife:
 
     def look(self) -> None:
         """See what the others have written."""
-        attributes = self._study._storage.get_study_system_attrs(self._study._study_id)
+        attributes = study_attributes(self._study)
         now = time.monotonic()
         others = others_running(self._study, self._owner)
         self._seen = {other: seen for other, seen in self._seen.items() if other in others}

@@ -22,6 +22,7 @@ from sqlalchemy.exc import (
 
 from sweep.base.errors import InterruptedSweep, StorageError
 from sweep.base.wording import duration
+from sweep.search.storage.optuna_private import backend_of
 from sweep.search.storage.passing import may_pass
 from sweep.search.storage.urls import reason_of, without_password
 
@@ -307,7 +308,7 @@ def patient(
         note: Told what is waited for.
         stop: Set to wait no more.
     """
-    storage = getattr(study._storage, "_backend", None)
+    storage = backend_of(study)
     if not isinstance(storage, PatientStorage):
         yield
         return

@@ -19,9 +19,9 @@ from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.search.completion import completes
+from sweep.search.attributes import completes, has_diverged
+from sweep.search.storage.optuna_private import every_trial
 from sweep.search.strategies.parzen import Floats, ParzenEstimator, recommended
-from sweep.search.trials import has_diverged
 from sweep.study.space import Choice, Dimension, Space, Value
 
 MOST_FIRST = 5
@@ -231,7 +231,7 @@ class FamilySampler(BaseSampler):
         Under Hyperband, `study` has those of one bracket alone; from them, the turns of every
         bracket would begin with the same points.
         """
-        trials = study._storage.get_all_trials(study._study_id, deepcopy=False)  # by number
+        trials = every_trial(study)
         known = self._lessons
         if (lacking := len(trials) - len(known)) > 0:
             known = np.concatenate([known, np.zeros(max(lacking, len(known)), known.dtype)])

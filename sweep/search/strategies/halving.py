@@ -13,7 +13,7 @@ from optuna.pruners import BasePruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from sweep.search.completion import completes
+from sweep.search.attributes import completes
 
 
 class HalvingPruner(BasePruner):

@@ -8,12 +8,12 @@ from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial
 
 from sweep.base.errors import StudyFileError
 from sweep.base.wording import counted, verb
 from sweep.search.strategies.arguments import build
 from sweep.search.strategies.family_sampler import FamilyPlan, FamilySampler
+from sweep.search.trials import Trial
 from sweep.study.sections import SamplerConfig
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Value
@@ -82,7 +82,7 @@ def family_plan(config: StudyConfig) -> FamilyPlan:
     return FamilyPlan(config.search_space, config.trials, config.fair)
 
 
-def first_trials(config: StudyConfig, trials: Sequence[FrozenTrial] = ()) -> list[dict[str, Value]]:
+def first_trials(config: StudyConfig, trials: Sequence[Trial] = ()) -> list[dict[str, Value]]:
     """The trials that are enqueued before a study's sampler is asked for any.
 
     The grid is nothing but such trials, and the family sampler sees to its own. The others do not
@@ -96,9 +96,7 @@ def first_trials(config: StudyConfig, trials: Sequence[FrozenTrial] = ()) -> lis
     """
     space, name = config.search_space, config.sampling.name
     if name == "grid":
-        had = {
-            _same_point(trial.system_attrs.get("fixed_params", trial.params)) for trial in trials
-        }
+        had = {_same_point(trial.enqueued or trial.parameters) for trial in trials}
         every = space.grid(grid_points(config.sampling), config.seed)
         return [point for point in every if _same_point(point) not in had]
     if trials or name == "family" or config.fair or len(space.schedulers) == 1:
@@ -106,7 +104,7 @@ def first_trials(config: StudyConfig, trials: Sequence[FrozenTrial] = ()) -> lis
     return FamilySampler(family_plan(config), seed=config.seed).first_trials()[: config.trials]
 
 
-def reachable_trials(config: StudyConfig, trials: Sequence[FrozenTrial] = ()) -> int:
+def reachable_trials(config: StudyConfig, trials: Sequence[Trial] = ()) -> int:
     """How many trials a study can have: those that it asks for, unless its grid has fewer.
 
     Args:
@@ -118,7 +116,7 @@ def reachable_trials(config: StudyConfig, trials: Sequence[FrozenTrial] = ()) ->
     return min(config.trials, len(trials) + len(first_trials(config, trials)))
 
 
-def grid_note(config: StudyConfig, trials: Sequence[FrozenTrial] = ()) -> str:
+def grid_note(config: StudyConfig, trials: Sequence[Trial] = ()) -> str:
     """How the grid and the number of trials fit, in a sentence; empty if nothing is to be said.
 
     Args:

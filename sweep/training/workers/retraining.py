@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from sweep.study.metric import MSE, Metric
+from sweep.study.metric import Metric
 from sweep.training.contract import EpochResult, TrialSpec
 from sweep.training.divergence import divergence
 from sweep.training.record import TrialRecord, what_diverged
@@ -36,9 +36,9 @@ class Retraining:
     epochs: int
     stop: threading.Event
     note: Callable[[str], None]
+    metric: Metric
     on_epochs: Callable[[int], None] = lambda count: None
     on_record: Callable[[TrialSpec, TrialRecord], None] = lambda spec, record: None
-    metric: Metric = MSE
     limit: TimeLimit = field(default_factory=TimeLimit)
 
     def run(self, pool: WorkerPool, specs: Sequence[TrialSpec], save: Save | None = None) -> None:

@@ -8,11 +8,15 @@ import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.search.trials import Trial
 from sweep.study.space import UNUSED, Space, Value
 
 
 def in_memory(
-    trials: Sequence[FrozenTrial], space: Space, names: Sequence[str] | None = None
+    study: optuna.Study,
+    trials: Sequence[Trial],
+    space: Space,
+    names: Sequence[str] | None = None,
 ) -> optuna.Study:
     """A study of these trials that holds their parameters and values alone, in their order.
 
@@ -20,6 +24,7 @@ def in_memory(
     that it ignores. Here it has that of its schedule: 1.
 
     Args:
+        study: Theirs.
         trials: The first one becomes trial 0.
         space: What they were drawn from.
         names: The parameters to keep; all of them if None.
@@ -27,13 +32,14 @@ def in_memory(
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        study = optuna.create_study()
+        found = optuna.create_study()
     finally:
         optuna.logging.set_verbosity(verbosity)
-    for trial in trials:
+    frozen = study.get_trials(deepcopy=False)
+    for trial in (frozen[trial.number] for trial in trials):
         kept = [name for name in trial.params if names is None or name in names]
         drawn = {name: _as_used(trial, name, space) for name in kept}
-        study.add_trial(
+        found.add_trial(
             optuna.create_trial(
                 state=trial.state,
                 value=trial.value if trial.state == TrialState.COMPLETE else None,
@@ -41,7 +47,7 @@ def in_memory(
                 distributions={name: distribution for name, (_, distribution) in drawn.items()},
             )
         )
-    return study
+    return found
 
 
 def _as_used(trial: FrozenTrial, name: str, space: Space) -> tuple[Value, BaseDistribution]:

@@ -1,0 +1,95 @@
+"""What this project uses of Optuna that Optuna does not promise to keep: here, and nowhere else.
+
+tests/search/test_optuna_private.py says which versions it holds for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage
+from optuna.storages.journal._storage import JournalOperation
+from optuna.trial import FrozenTrial, TrialState
+
+RECORD_START = b'{"op_code"'
+"""How Optuna starts each line of a journal."""
+
+CAN_WAIT = frozenset(
+    {
+        JournalOperation.SET_TRIAL_PARAM,
+        JournalOperation.SET_TRIAL_INTERMEDIATE_VALUE,
+        JournalOperation.SET_TRIAL_USER_ATTR,
+        JournalOperation.SET_TRIAL_SYSTEM_ATTR,
+    }
+)
+"""Operations of a journal that may reach the file a little later than the ones after them: a
+trial's parameters, reports and attributes. What creates or ends a trial or a study never waits."""
+
+
+def storage_of(study: optuna.Study) -> BaseStorage:
+    """Where a study is kept."""
+    return study._storage
+
+
+def backend_of(study: optuna.Study) -> Any:
+    """What stands behind the cache of a study's storage: a database, or a journal's file."""
+    return getattr(study._storage, "_backend", None)
+
+
+def forget_trials(study: optuna.Study) -> None:
+    """Have the cache of a database forget what it knows of trials."""
+    cache: Any = study._storage
+    cache._studies.clear()
+    cache._trial_id_to_study_id_and_number.clear()
+    cache._study_id_and_number_to_trial_id.clear()
+
+
+def study_id(study: optuna.Study) -> int:
+    """A study in the storage's own counting."""
+    return study._study_id
+
+
+def study_attributes(study: optuna.Study) -> dict[str, Any]:
+    """A study's attributes beside those that a user sets."""
+    return study._storage.get_study_system_attrs(study._study_id)
+
+
+def set_study_attribute(study: optuna.Study, name: str, value: Any) -> None:
+    """Set one of `study_attributes`."""
+    study._storage.set_study_system_attr(study._study_id, name, value)
+
+
+def trial_id(trial: optuna.Trial | FrozenTrial) -> int:
+    """A trial in the storage's own counting."""
+    return trial._trial_id
+
+
+def trial_ids(study: optuna.Study) -> dict[int, int]:
+    """Every trial of a study in the storage's own counting, by number."""
+    return {trial.number: trial._trial_id for trial in study.get_trials(deepcopy=False)}
+
+
+def every_trial(study: optuna.Study) -> list[FrozenTrial]:
+    """A study's trials by number, also where `study` is a pruner's view of some of them."""
+    return study._storage.get_all_trials(study._study_id, deepcopy=False)
+
+
+def stored(trial: optuna.Trial) -> FrozenTrial:
+    """A trial as the storage has it now."""
+    return trial.storage.get_trial(trial._trial_id)
+
+
+def set_trial_attribute(trial: optuna.Trial, name: str, value: Any) -> None:
+    """Set an attribute of a trial beside those that a user sets."""
+    trial.storage.set_trial_system_attr(trial._trial_id, name, value)
+
+
+def set_state(trial: optuna.Trial, state: TrialState) -> None:
+    """Set a trial's state without telling its sampler."""
+    trial.storage.set_trial_state_values(trial._trial_id, state=state)
+
+
+def trial_in_training(study: optuna.Study, frozen: FrozenTrial) -> optuna.Trial:
+    """A trial that is in the storage already, to report to and to tell."""
+    return optuna.Trial(study, frozen._trial_id)
