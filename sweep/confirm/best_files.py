@@ -35,8 +35,8 @@ def write_predictions(
         The score in the unit of the validation MSE; the file has the target's own unit, also
         where the study takes its logarithm.
     """
-    truth = data.y_test.astype(np.float64) * data.target_scale + data.target_mean
-    predicted = prediction.astype(np.float64) * data.target_scale + data.target_mean
+    truth = data.to_target_units(data.y_test)
+    predicted = data.to_target_units(prediction)
     mse = float(np.mean((truth - predicted) ** 2))
     variance = float(np.var(truth))
     if data.unit != data.target:

@@ -45,3 +45,12 @@ class Dataset:
     fingerprint: str
     missing: Mapping[str, int] = field(default_factory=dict)
     constant: tuple[str, ...] = ()
+
+    def to_target_units(self, y: Array) -> npt.NDArray[np.float64]:
+        """Standardised targets, or predictions of them, in units of `unit`; of the same shape."""
+        return y.astype(np.float64) * self.target_scale + self.target_mean
+
+    @property
+    def validation_variance(self) -> float:
+        """Of the validation target, in squared units of `unit`, as the MSE."""
+        return float(self.y_validation.var()) * self.target_scale**2

@@ -69,8 +69,7 @@ class DataFacts:
     def of(cls, data: Dataset, source: str) -> DataFacts:
         """From prepared rows."""
         y_train, y_validation, y_test = (
-            y.astype(float) * data.target_scale + data.target_mean
-            for y in (data.y_train, data.y_validation, data.y_test)
+            data.to_target_units(y) for y in (data.y_train, data.y_validation, data.y_test)
         )
         mean = float(y_train.mean())
         return cls(

@@ -198,7 +198,7 @@ class _Search:
             owner=self._owner,
             shared=is_shared(storage_url(sweep.config.storage, sweep.location.folder)),
             trials=self._total,
-            variance=_variance(data) if data else 0.0,
+            variance=data.validation_variance if data else 0.0,
             weights=(lambda trial: save_order(sweep, trial)) if data else None,
             on_finished=self._on_finished,
             on_tick=self._listener.on_tick,
@@ -242,11 +242,6 @@ def _nothing_left(sweep: RunContext, total: int) -> str:
     if possible == there:
         return f"{told}; its grid has no more"
     return f"{told}; to go on, ask for more trials in all, such as {possible}"
-
-
-def _variance(data: Dataset) -> float:
-    """Of the validation target, in the unit of the MSE."""
-    return float(data.y_validation.var()) * data.target_scale**2
 
 
 def _conclude(

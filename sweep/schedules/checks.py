@@ -8,8 +8,10 @@ import operator
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from sweep.base.errors import ScheduleError, did_you_mean
-from sweep.schedules.shape import Shape, Value, as_number, invalid
+from sweep.schedules.shape import Rates, Shape, Value, as_number, invalid
 from sweep.schedules.shapes import SHAPES
 
 _RESERVED = frozenset({"optimizer", "total_steps", "decay"})
@@ -42,6 +44,12 @@ def is_factory(reference: str) -> bool:
     if module.endswith(".py"):
         names = (function,) if module.isprintable() else ()
     return bool(names) and all(n.isidentifier() and not keyword.iskeyword(n) for n in names)
+
+
+def impossible_step(rates: Rates) -> int | None:
+    """The first step whose rate none can be taken with: not finite, or below 0; None if all can."""
+    wrong = np.flatnonzero(~(np.isfinite(rates) & (rates >= 0)))
+    return int(wrong[0]) if len(wrong) else None
 
 
 def check_params(name: str, params: Mapping[str, Any], shape: Shape | None) -> dict[str, Value]:

@@ -9,6 +9,7 @@ import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from sweep.base.errors import ScheduleError
+from sweep.schedules.checks import impossible_step
 from sweep.schedules.schedule import Schedule
 from sweep.schedules.shape import Rates
 
@@ -50,11 +51,10 @@ def step_through(schedule: Schedule, steps_per_epoch: int, epochs: int) -> Rates
                 raise ScheduleError(
                     f"its scheduler failed at step {step + 1} of {total}: {kind}: {error}"
                 ) from error
-    wrong = np.flatnonzero(~(np.isfinite(rates) & (rates >= 0)))
-    if len(wrong):
+    wrong = impossible_step(rates)
+    if wrong is not None:
         raise ScheduleError(
-            f"gives the rate {rates[wrong[0]]:g} at step {wrong[0]}; expected a finite rate of at "
-            "least 0"
+            f"gives the rate {rates[wrong]:g} at step {wrong}; expected a finite rate of at least 0"
         )
     if schedule.shape is not None and not schedule.shape.per_epoch:
         expected = schedule.rates(total)[:steps]

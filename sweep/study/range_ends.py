@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from sweep.base.errors import ScheduleError
+from sweep.schedules.checks import impossible_step
 from sweep.schedules.schedule import Schedule
 from sweep.study.space import Space
 
@@ -59,6 +58,6 @@ def _check(schedule: Schedule, total_steps: int) -> None:
     if schedule.shape.per_epoch or total_steps > _MOST_STEPS:
         return
     rates = schedule.rates(total_steps)
-    wrong = np.flatnonzero(~(np.isfinite(rates) & (rates >= 0)))
-    if len(wrong):
-        raise ScheduleError(f"the rate at step {wrong[0]} of {total_steps} is {rates[wrong[0]]:g}")
+    wrong = impossible_step(rates)
+    if wrong is not None:
+        raise ScheduleError(f"the rate at step {wrong} of {total_steps} is {rates[wrong]:g}")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import nullcontext
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
 from sweep.base.errors import InputError, ModelError, ScheduleError
 from sweep.data.dataset import Dataset
+from sweep.schedules.checks import impossible_step
 from sweep.schedules.schedule import Schedule
 from sweep.study.sections import ModelConfig
 from sweep.training.contract import (
@@ -150,9 +150,9 @@ def check_schedule(schedule: Schedule, total_steps: int) -> None:
             be taken with.
     """
     rates = schedule.rates(total_steps)
-    wrong = np.flatnonzero(~(np.isfinite(rates) & (rates >= 0)))
-    if len(wrong):
+    wrong = impossible_step(rates)
+    if wrong is not None:
         raise ScheduleError(
-            f"{schedule.factory}: gives the rate {rates[wrong[0]]:g} at step {wrong[0]}; expected "
+            f"{schedule.factory}: gives the rate {rates[wrong]:g} at step {wrong}; expected "
             "a finite rate of at least 0"
         )
