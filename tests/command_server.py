@@ -99,12 +99,12 @@ def _serve(server: socket.socket) -> dict[str, Any]:
             os.close(fd)
 
 
-def _fork_instead(path: bytes, arguments: Sequence[Any], fds: Sequence[int]) -> int:
+def _fork_instead(path: bytes, args: Sequence[Any], passfds: Sequence[int]) -> int:
     """Take the place of `multiprocessing.util.spawnv_passfds`, which starts a new Python."""
     pid = os.fork()
     if pid:
         return pid
-    kept = [0, 1, 2, *sorted(fds)]
+    kept = [0, 1, 2, *sorted(passfds)]
     for before, after in zip(kept, [*kept[1:], os.sysconf("SC_OPEN_MAX")], strict=True):
         os.closerange(before + 1, after)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
@@ -114,10 +114,10 @@ def _fork_instead(path: bytes, arguments: Sequence[Any], fds: Sequence[int]) -> 
     warnings.resetwarnings()
     warnings.filters[:] = _FILTERS  # type: ignore[index]
     warnings.showwarning = _SHOWWARNING
-    forkserver._forkserver.__init__()  # type: ignore[attr-defined,misc]
+    forkserver._forkserver.__init__()  # type: ignore[misc]
     code = 1
     try:
-        exec(arguments[-1], {})
+        exec(args[-1], {})
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0
