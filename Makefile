@@ -18,7 +18,7 @@ run: $(READY)
 	$(BIN)/sweep report
 
 # Each process takes whole files of tests, as far as it can, so that these share what they train.
-TOGETHER := -n 2 --dist worksteal
+TOGETHER := -n 2 --dist worksteal -p no:randomly
 
 test: check
 	$(BIN)/python -m pytest $(TOGETHER)
