@@ -32,7 +32,9 @@ def study_on(kind: str, folder: Path, request: pytest.FixtureRequest) -> optuna.
     return study
 
 
-@pytest.mark.parametrize("kind", ["journal", "sqlite", "postgresql"])
+@pytest.mark.parametrize(
+    "kind", ["journal", "sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
+)
 def test_notes_on_a_study_and_on_trials_that_have_ended(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -168,6 +168,7 @@ class TestPage:
                         assert f"{column.partition('.')[2]} {row[column]:.4g}" in text
         assert seen == set(results.index)
 
+    @pytest.mark.slow
     def test_a_long_search_stays_small(self, tmp_path: Path) -> None:
         study = new_study()
         draw = np.random.default_rng(0)
@@ -285,6 +286,7 @@ class TestNames:
         assert any(f"true $x_1$ %{{y}} {HOSTILE}" in text for text in texts)
 
 
+@pytest.mark.slow
 class TestStates:
     """Studies that are not as they should be."""
 

@@ -80,6 +80,7 @@ def engines(build: ModelBuilder, batch_size: int) -> dict[str, Engine]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [11, 32, ROWS])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_engine_averages_by_the_formula(optimizer: str, batch_size: int) -> None:

@@ -40,6 +40,7 @@ from sweep.training.sequential import SequentialEngine
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheduler", SHAPES)
 @pytest.mark.parametrize("model", MODELS)
 def test_models_and_schedules(model: str, scheduler: str) -> None:
@@ -160,6 +161,7 @@ def test_layer_zoo(name: str) -> None:
 COMPILES = pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")
 
 
+@pytest.mark.slow
 @COMPILES
 def test_compiled_steps() -> None:
     specs = [spec(0), spec(1, 4), spec(2, 4, Schedule("step", 0.02), SGD)]

@@ -119,6 +119,7 @@ def test_a_trial_is_what_a_plain_loop_makes_of_it(clip: float | None) -> None:
     assert np.allclose(got, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["order-pre", "mlp", "linear"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_course_depends_on_the_spec_alone(model: str, optimizer: str) -> None:
