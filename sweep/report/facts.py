@@ -126,7 +126,8 @@ class Summary:
         objective: Which validation MSE is a trial's value.
         counts: How the trials stand.
         epochs_trained: By the trials that have ended.
-        epochs_saved: Share of those trials' epochs that pruning and divergence cut off.
+        epochs_saved: Share of those trials' epochs that pruning and divergence cut off, less what
+            was trained twice since it was pruned first; at least 0.
         worker_secs: Time the workers spent on `epochs_trained`.
         best: The winner: the best trial of the confirmation, or else of the search; None if no
             trial has completed.

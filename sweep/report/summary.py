@@ -80,7 +80,7 @@ def summarise(
     stopped = [trial for trial in trials if trial.ending in (Ending.PRUNED, Ending.DIVERGED)]
     epochs_trained = sum(trial.epochs for trial in trained)
     twice = epochs_trained - sum(trial.epochs for trial in ended)
-    saved = sum(config.epochs - trial.epochs for trial in stopped) - twice
+    saved = max(sum(config.epochs - trial.epochs for trial in stopped) - twice, 0)
     return Summary(
         study=reader.name,
         folder=folder,
