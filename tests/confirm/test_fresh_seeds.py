@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -313,11 +314,13 @@ def test_a_winner_that_the_search_stopped_is_said_to_be_one(tmp_path: Path) -> N
 
 
 def test_runs_of_another_study_are_not_taken_for_ones_own(tmp_path: Path) -> None:
-    _, _, folder, _ = sweep(tmp_path)
-    before = pd.read_csv(folder / "confirm.csv").set_index("key")["val_mse"]
-    other = str(tmp_path / "other.journal")
-    _, _, _, heard = sweep(tmp_path, storage=other, space__lr="1e-3:3e-3:log")
-    after = pd.read_csv(folder / "confirm.csv").set_index("key")["val_mse"]
+    _, _, theirs, _ = sweep(tmp_path / "theirs")
+    lower = {"space__lr": "1e-3:3e-3:log"}
+    _, _, ours, _ = sweep(tmp_path / "ours", **lower)
+    before = pd.read_csv(theirs / "confirm.csv").set_index("key")["val_mse"]
+    shutil.copy(theirs / "confirm.csv", ours / "confirm.csv")
+    _, _, _, heard = sweep(tmp_path / "ours", **lower)
+    after = pd.read_csv(ours / "confirm.csv").set_index("key")["val_mse"]
     assert heard.retrained > 0
     assert not set(before.index) & set(after.index)
 
