@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
+from sweep.base.wording import number
+
 LEVEL = 0.95
 """Of every interval."""
 
@@ -38,6 +40,11 @@ class Interval:
     def margin(self) -> float:
         """Half its width."""
         return (self.high - self.low) / 2
+
+    @property
+    def plus_minus(self) -> str:
+        """Half its width in two digits, `± 240`; empty where it has no ends."""
+        return f"± {number(float(f'{self.margin:.2g}'))}" if self.is_finite else ""
 
 
 def _without_ends(mean: float, count: int) -> Interval:

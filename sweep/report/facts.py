@@ -193,10 +193,8 @@ class Summary:
         if self.confirmation:
             interval = self.confirmation.winner.interval
             seeds = counted(interval.count, "fresh seed")
-            margin = f" ± {interval.margin:.2g}" if interval.is_finite else ""
-            reached = (
-                f"reaches {self.metric.title} {number(interval.mean)}{margin}{weights} over {seeds}"
-            )
+            mean = f"{number(interval.mean)} {interval.plus_minus}".rstrip()
+            reached = f"reaches {self.metric.title} {mean}{weights} over {seeds}"
             if self.confirmation.winner.repeats:
                 reached += ", the same from each"
         return f"{best.schedule.describe()} {reached}."

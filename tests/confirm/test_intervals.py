@@ -78,3 +78,11 @@ def test_being_behind_is_a_one_sided_paired_test() -> None:
     assert not is_behind([2.0], [1.0], 0.05)
     assert is_behind([2.0, 3.0], [1.0, 2.0], 0.05)  # always behind by the same
     assert not is_behind(OURS, OURS, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [((3000.0, 3400.0, 3900.0), "± 1100"), ((0.1, 0.1001, 0.1002), "± 0.00025"), ((1.0,), "")],
+)
+def test_half_its_width_is_told_in_two_digits(values: tuple[float, ...], shown: str) -> None:
+    assert mean_interval(values).plus_minus == shown

@@ -105,9 +105,8 @@ def _trial_note(findings: Findings, trial: TrialFacts) -> str:
         if candidate.trial == trial.number:
             seeds = counted(candidate.interval.count, "fresh seed")
             interval = candidate.interval
-            margin = f" ± {number(interval.margin)}" if interval.is_finite else ""
             alike = ", the same from each" if candidate.repeats else ""
-            mean = f"{number(interval.mean)}{margin}{alike}"
+            mean = f"{number(interval.mean)} {interval.plus_minus}".rstrip() + alike
             lines.append(f"on {seeds}: mean {escaped(findings.metric.title)} {mean}")
     horizon = findings.of(trial).horizon
     if horizon:

@@ -138,8 +138,7 @@ def _hover(candidate: Candidate) -> str:
 
 
 def _margin(candidate: Candidate) -> str:
-    interval = candidate.interval
-    return f" ± {interval.margin:.2g}" if interval.is_finite else ""
+    return f" {candidate.interval.plus_minus}".rstrip()
 
 
 def _table(confirmation: Confirmation) -> Table:

@@ -83,10 +83,7 @@ def _columns(found: Comparison) -> tuple[Column, ...]:
 
 
 def _margin(entry: Entry) -> str:
-    interval = entry.interval
-    if interval is None or not math.isfinite(interval.margin):
-        return number(None)
-    return f"± {number(float(f'{interval.margin:.2g}'))}"
+    return (entry.interval and entry.interval.plus_minus) or number(None)
 
 
 def _origin(entry: Entry) -> str:

@@ -154,7 +154,7 @@ def confirmation_table(confirmation: Confirmation) -> FittingTable:
 
 
 def _margin(interval: Interval) -> str:
-    return f"± {interval.margin:.2g}" if interval.is_finite else number(None)
+    return interval.plus_minus or number(None)
 
 
 def _lead(confirmation: Confirmation, candidate: Candidate) -> str:
