@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sweep.data.dataset import Array, Dataset
 from sweep.schedules.schedule import Schedule
@@ -19,10 +19,6 @@ from sweep.training.contract import (
     TrialError,
     TrialSpec,
 )
-
-if TYPE_CHECKING:  # the coordinator's side starts without torch
-    pass
-
 
 ANSWER_SECS = 0.1
 """A worker that has trained so long answers, however many epochs it was told to train."""

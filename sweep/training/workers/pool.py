@@ -17,14 +17,11 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sweep.base.errors import SweepError, TrainingError
 from sweep.base.library_warnings import are_shown
 from sweep.base.wording import duration
-
-if TYPE_CHECKING:  # the coordinator's side starts without torch
-    pass
 from sweep.training.workers.messages import (
     ANSWER_SECS,
     Answer,
