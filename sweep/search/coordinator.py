@@ -16,7 +16,7 @@ from sweep.search.attributes import completes
 from sweep.search.completion import next_enqueued
 from sweep.search.failures import Failures
 from sweep.search.in_training import InTraining
-from sweep.search.status import Lane, Status, Tally
+from sweep.search.status import Status, Tally
 from sweep.search.storage.opening import flush
 from sweep.search.storage.optuna_private import stored
 from sweep.search.storage.owners import (
@@ -32,8 +32,7 @@ from sweep.search.storage.owners import (
 )
 from sweep.search.strategies.pruners import decision_epochs
 from sweep.search.trials import StudyReader, Trial
-from sweep.training.contract import EpochResult, TrialSpec
-from sweep.training.specs import trial_spec
+from sweep.training.contract import EpochResult, TrialEnd, TrialSpec
 from sweep.training.workers.dispatcher import Dispatcher, Verdict
 from sweep.training.workers.messages import Save
 from sweep.training.workers.pool import WorkerPool
@@ -90,7 +89,6 @@ class Coordinator:
         self._study = study = reader.study
         self._config = config
         self._metric = config.measure
-        self._space = config.search_space
         self._owner = owner
         self._shared = shared
         self._total = trials
@@ -208,6 +206,12 @@ class Coordinator:
         save = self._weights(finished) if finished and self._weights and is_best else None
         return Verdict(over=True, save=save)
 
+    def end(self, end: TrialEnd) -> None:
+        """End a trial that has stopped of itself."""
+        running = self._running.get(end.number)
+        if running:
+            self._end(running, *running.ended_early(end))
+
     def fail(self, number: int, reason: str, traceback: str = "") -> None:
         """End a trial that raised, or whose workers died.
 
@@ -260,7 +264,9 @@ class Coordinator:
             lacks = self._tally.to_complete > 0  # one that completes a pruned one goes first
             trial = next_enqueued(self._study) if lacks else self._study.ask()
             claim(trial, self._owner)
-            return self._prepare(trial)  # drawn before another may ask: it counts what is drawn
+            return InTraining.of(
+                trial, self._config
+            )  # drawn before another may ask: it counts what is drawn
 
         running = in_turn(self._study, ask)
         if running is not None:
@@ -290,7 +296,7 @@ class Coordinator:
                 claim(trial, self._owner)
             return [trial for trial in abandoned if trial.number not in ours]
 
-        resumed = [self._prepare(trial) for trial in in_turn(self._study, take)]
+        resumed = [InTraining.of(trial, self._config) for trial in in_turn(self._study, take)]
         self._waiting.extend(resumed)
         if resumed:
             numbers = ", ".join(str(running.trial.number) for running in resumed)
@@ -344,12 +350,6 @@ class Coordinator:
             self.tick()
         return bool(self._waiting)
 
-    def _prepare(self, trial: optuna.Trial) -> InTraining:
-        suggestion = self._space.suggest(trial)
-        before = stored(trial).intermediate_values
-        spec = trial_spec(self._config, trial.number, suggestion, completes(trial))
-        return InTraining(trial, spec, reported=max(before, default=0))
-
     def _end(
         self, running: InTraining, state: TrialState, reason: str, traceback: str = ""
     ) -> Trial | None:
@@ -391,10 +391,7 @@ class Coordinator:
             epochs=self._epochs,
             elapsed_secs=elapsed,
             remaining_secs=self._limit.cut(expected, self._deadline),
-            lanes=tuple(
-                Lane(number, running.spec.schedule.scheduler, len(running.curve))
-                for number, running in sorted(self._running.items())
-            ),
+            lanes=tuple(running.lane for _, running in sorted(self._running.items())),
             course=self._tally.course,
             families=dict(self._tally.families),
         )

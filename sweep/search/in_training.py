@@ -9,10 +9,13 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.search.attributes import TOTAL_STEPS, TRACEBACK, completes, write_record
+from sweep.search.status import Lane
+from sweep.search.storage.optuna_private import stored
 from sweep.study.settings import StudyConfig
-from sweep.training.contract import EpochResult, TrialSpec
+from sweep.training.contract import EpochResult, TrialEnd, TrialSpec
 from sweep.training.divergence import divergence
 from sweep.training.record import TrialRecord, what_diverged
+from sweep.training.specs import trial_spec
 
 
 @dataclass
@@ -27,6 +30,19 @@ class InTraining:
     spec: TrialSpec
     reported: int = 0
     curve: list[EpochResult] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, trial: optuna.Trial, config: StudyConfig) -> InTraining:
+        """One that has been asked for: its parameters are drawn, unless they have been."""
+        suggestion = config.search_space.suggest(trial)
+        before = stored(trial).intermediate_values
+        spec = trial_spec(config, trial.number, suggestion, completes(trial))
+        return cls(trial, spec, reported=max(before, default=0))
+
+    @property
+    def lane(self) -> Lane:
+        """What is shown of it."""
+        return Lane(self.trial.number, self.spec.schedule.scheduler, len(self.curve))
 
     def judge(
         self, result: EpochResult, config: StudyConfig, decisions: Collection[int] | None
@@ -60,6 +76,20 @@ class InTraining:
             name = config.pruning.name
             return TrialState.PRUNED, f"pruned at epoch {result.epoch} by {name}"
         return None
+
+    def ended_early(self, end: TrialEnd) -> tuple[TrialState, str]:
+        """How a trial ends that has stopped before its last epoch, and why.
+
+        One that never said what it came to has not completed.
+        """
+        if end.ending == "completed":
+            if self.curve:
+                return TrialState.COMPLETE, ""
+            return TrialState.FAIL, "it ended before its first epoch did"
+        reason = end.reason or "by the training itself"
+        if end.ending == "diverged":
+            return TrialState.PRUNED, divergence(end.epoch, reason)
+        return TrialState.PRUNED, f"pruned at epoch {end.epoch}: {reason}"
 
     def tell(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from sweep.schedules.schedule import Schedule
 from sweep.study.metric import Metric
 from sweep.study.sections import Objective
 from sweep.study.settings import StudyConfig
+from sweep.study.space import Value
 
 if TYPE_CHECKING:  # a coordinator imports this module, and has no need of torch
     from torch import Tensor, nn
@@ -62,12 +63,14 @@ class TrialSpec:
         seed: What its weights, order of rows and dropout masks derive from.
         schedule: The course of its learning rate.
         optimizer: What takes its steps.
+        params: Numbers and words of the user's own that are searched beside the schedule, by name.
     """
 
     number: int
     seed: int
     schedule: Schedule
     optimizer: OptimizerSettings
+    params: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ class EpochResult:
             gradient is that of the loss on the standardised target.
         seconds: Wall time of the epoch, validation included.
         total_steps: Optimizer steps of the whole trial, as a loop of the user's own told `attach`.
+        metrics: What a loop of the user's own tells beside these, by name.
     """
 
     number: int
@@ -102,6 +106,24 @@ class EpochResult:
     grad_norm: float | None
     seconds: float
     total_steps: int | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrialEnd:
+    """One trial has ended before its last epoch, as the user's own code wanted; it has left.
+
+    Args:
+        number: The trial's.
+        epoch: The last one that was told, from 1; 0 if none was.
+        ending: What has become of it: training that stops early, of itself, has completed.
+        reason: Why it was pruned or diverged; empty for a completed one.
+    """
+
+    number: int
+    epoch: int
+    ending: Literal["completed", "pruned", "diverged"]
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -250,6 +272,10 @@ EngineName = Literal["auto", "vectorized", "sequential"]
 """What a user chooses from; `auto` is the vectorised one where a model allows it."""
 
 
+TrialNews = EpochResult | TrialEnd | TrialError
+"""What an engine has to say of a trial."""
+
+
 class Engine(Protocol):
     """Trains trials side by side, one epoch at a time; each has its own horizon.
 
@@ -272,7 +298,7 @@ class Engine(Protocol):
     def remove(self, number: int) -> None:
         """Let a trial go, finished or not."""
 
-    def train_epoch(self) -> list[EpochResult | TrialError]:
+    def train_epoch(self) -> list[TrialNews]:
         """Train every trial for one epoch of its own; the order is that of `add`."""
 
     def weights(self, number: int) -> dict[str, Tensor]:

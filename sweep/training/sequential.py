@@ -21,6 +21,7 @@ from sweep.training.contract import (
     TrainingData,
     TrainingSettings,
     TrialError,
+    TrialNews,
     TrialSpec,
 )
 from sweep.training.generators import seed_generators
@@ -110,9 +111,9 @@ class SequentialEngine:
             return _copy_of_weights(lane.model)
         return lane.best_weights
 
-    def train_epoch(self) -> list[EpochResult | TrialError]:
+    def train_epoch(self) -> list[TrialNews]:
         """Train every trial for one epoch of its own; a trial that raises leaves."""
-        results: list[EpochResult | TrialError] = []
+        results: list[TrialNews] = []
         for lane in list(self._lanes.values()):
             try:
                 results.append(self._train_lane(lane))

@@ -18,6 +18,7 @@ from sweep.training.contract import (
     TrainingData,
     TrainingSettings,
     TrialError,
+    TrialNews,
     TrialSpec,
 )
 from sweep.training.lanes.compiled import CompilingTrainer
@@ -116,15 +117,15 @@ class VectorizedEngine:
         best = self._settings.objective != "final" and lane.best_mse < float("inf")
         return self._stack.state_dict(lane.slot, best)
 
-    def train_epoch(self) -> list[EpochResult | TrialError]:
+    def train_epoch(self) -> list[TrialNews]:
         """Train every trial for one epoch of its own; the order is that of `add`."""
         in_stack = sorted(self._lanes.values(), key=lambda lane: lane.slot)
         group = self._trainer.group()
-        results: dict[int, EpochResult | TrialError] = {}
+        results: dict[int, TrialNews] = {}
         for first in range(0, len(in_stack), group):
             lanes = in_stack[first : first + group]
             try:
-                answers: Sequence[EpochResult | TrialError] = self._train(lanes)
+                answers: Sequence[TrialNews] = self._train(lanes)
             except Exception as error:
                 answers = [TrialError.of(lane.spec.number, lane.epoch + 1, error) for lane in lanes]
             results |= {answer.number: answer for answer in answers}

@@ -15,7 +15,7 @@ from torch import Tensor
 from sweep.base.errors import TrainingError, did_you_mean
 from sweep.base.wording import counted
 from sweep.study.metric import Metric
-from sweep.training.contract import EpochResult, LoopSettings, TrialError, TrialSpec
+from sweep.training.contract import EpochResult, LoopSettings, TrialError, TrialNews, TrialSpec
 from sweep.training.own_loop.checkpoints import Checkpoint, Checkpoints
 from sweep.training.own_loop.course import Course, LoopSchedule
 from sweep.training.own_loop.loading import Loop
@@ -151,9 +151,9 @@ class LoopEngine:
         """There are none to give: a loop of the user's own keeps its models itself."""
         raise TrainingError(f"trial {number}: the weights are the training loop's own")
 
-    def train_epoch(self) -> list[EpochResult | TrialError]:
+    def train_epoch(self) -> list[TrialNews]:
         """Train every trial for one epoch of its own; a trial that raises leaves."""
-        results: list[EpochResult | TrialError] = []
+        results: list[TrialNews] = []
         for run in list(self._runs.values()):
             results += run.untold
             run.untold = []

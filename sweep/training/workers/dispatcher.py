@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sweep.base.errors import TrainingError
-from sweep.training.contract import EpochResult, TrialError, TrialSpec
+from sweep.training.contract import EpochResult, TrialEnd, TrialError, TrialNews, TrialSpec
 from sweep.training.workers.messages import Answer, Died, Orders, Save
 from sweep.training.workers.pool import WorkerPool
 from sweep.training.workers.time_limit import TimeLimit
@@ -60,6 +60,9 @@ class Source(Protocol):
 
     def hear(self, result: EpochResult) -> Verdict:
         """Judge an epoch of a trial; its epochs come in their order, and again if it restarts."""
+
+    def end(self, end: TrialEnd) -> None:
+        """A trial has ended of itself, before its last epoch."""
 
     def fail(self, number: int, reason: str, traceback: str = "") -> None:
         """A trial raised, or its workers died; it is trained no more."""
@@ -157,7 +160,7 @@ class Dispatcher:
         the order of trials.
         """
         heard, self._heard = self._heard, []
-        results: list[tuple[int, EpochResult | TrialError]] = []
+        results: list[tuple[int, TrialNews]] = []
         for index, message in heard:
             if isinstance(message, Died):
                 self._bury(index, message)
@@ -175,9 +178,7 @@ class Dispatcher:
         for index, given in orders.items():
             self._give(index, given)
 
-    def _judge(
-        self, index: int, result: EpochResult | TrialError, orders: dict[int, Orders]
-    ) -> None:
+    def _judge(self, index: int, result: TrialNews, orders: dict[int, Orders]) -> None:
         """Pass a worker's result on; what follows from it is added to the orders."""
         run = self._running[index].get(result.number)
         if run is None:  # it was over some epochs ago
@@ -186,6 +187,10 @@ class Dispatcher:
             where = f"epoch {result.epoch}" if result.epoch else "start"
             del self._running[index][result.number]
             self._source.fail(result.number, f"{where}: {result.error}", result.traceback)
+            return
+        if isinstance(result, TrialEnd):
+            del self._running[index][result.number]
+            self._source.end(result)
             return
         run.epoch = result.epoch
         verdict = self._source.hear(result)

@@ -11,14 +11,7 @@ from sweep.data.dataset import Array, Dataset
 from sweep.schedules.schedule import Schedule
 from sweep.study.sections import ModelConfig
 from sweep.study.settings import StudyConfig
-from sweep.training.contract import (
-    EngineName,
-    EpochResult,
-    LoopSettings,
-    TrainingSettings,
-    TrialError,
-    TrialSpec,
-)
+from sweep.training.contract import EngineName, LoopSettings, TrainingSettings, TrialNews, TrialSpec
 
 ANSWER_SECS = 0.1
 """A worker that has trained so long answers, however many epochs it was told to train."""
@@ -125,7 +118,7 @@ class Answer:
     """
 
     lanes: int
-    results: list[EpochResult | TrialError]
+    results: list[TrialNews]
     notes: list[str]
     prediction: Prediction | None = None
     engine: str = ""

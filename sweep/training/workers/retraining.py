@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sweep.study.metric import Metric
-from sweep.training.contract import EpochResult, TrialSpec
+from sweep.training.contract import EpochResult, TrialEnd, TrialSpec
 from sweep.training.divergence import divergence
 from sweep.training.record import TrialRecord, what_diverged
 from sweep.training.workers.dispatcher import Dispatcher, Verdict
@@ -104,6 +104,10 @@ class _Specs:
         self._end(result.number, divergence(len(curve), diverged) if diverged else "")
         wanted = self.save is not None and self.save.number == result.number
         return Verdict(over=True, save=self.save if wanted else None)
+
+    def end(self, end: TrialEnd) -> None:
+        """Keep what it came to; one that stopped of itself has come to its end."""
+        self._end(end.number, end.reason)
 
     def fail(self, number: int, reason: str, traceback: str = "") -> None:
         """Keep why it ended."""

@@ -22,10 +22,7 @@ from sweep.base.errors import SweepError, TrainingError
 from sweep.base.files import write_whole
 from sweep.base.library_warnings import hidden_library_warnings, show_library_warnings
 from sweep.base.user_code import look_in
-from sweep.training.contract import (
-    EpochResult,
-    TrialError,
-)
+from sweep.training.contract import TrialError, TrialNews
 
 if TYPE_CHECKING:  # the coordinator's side starts without torch
     from sweep.training.contract import Engine
@@ -72,7 +69,7 @@ def _obey(connection: Connection, setup: WorkerSetup) -> None:
         answer = Answer(engine.lanes, _carry_out(orders, engine), [], prediction)
 
 
-def _carry_out(orders: Orders, engine: Engine) -> list[EpochResult | TrialError]:
+def _carry_out(orders: Orders, engine: Engine) -> list[TrialNews]:
     engine.expect(orders.expect)
     for save in orders.save:
         try:
@@ -81,7 +78,7 @@ def _carry_out(orders: Orders, engine: Engine) -> list[EpochResult | TrialError]
             engine.notes.append(f"{save.path}: the weights cannot be written: {problem.strerror}")
     for number in orders.remove:
         engine.remove(number)
-    results: list[EpochResult | TrialError] = []
+    results: list[TrialNews] = []
     for spec in orders.add:
         try:
             engine.add(spec)
