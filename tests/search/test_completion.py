@@ -41,6 +41,7 @@ SETTINGS: dict[str, Any] = {
     "epochs": 3,
     "trials": 12,
     "workers": 1,
+    "deterministic": True,  # what is pruned must not depend on how busy the machine is
     "space.scheduler": ["constant", "cosine", "step"],
     "space.lr": "1e-3:0.1:log",
     "sampler.name": "random",
