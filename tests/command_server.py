@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import forkserver, process, util
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 
 class CommandServer:
@@ -65,6 +65,13 @@ class CommandServer:
             return subprocess.CompletedProcess(arguments, code, *(text.result() for text in said))
 
 
+LATER = (
+    *("optuna.visualization", "optuna.visualization.matplotlib", "plotly.graph_objs._figure"),
+    *("sklearn.datasets", "torch._dynamo", "torch.profiler"),
+)
+"""What commands import no sooner than they need it, which takes longer than all they do then."""
+
+
 def _import_everything() -> None:
     """Import what any command imports, and the parts of torch that training starts with."""
     import sweep
@@ -72,6 +79,8 @@ def _import_everything() -> None:
     for module in pkgutil.walk_packages(sweep.__path__, "sweep."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+    for name in LATER:
+        importlib.import_module(name)
 
 
 def _serve(server: socket.socket) -> dict[str, Any]:
@@ -144,6 +153,32 @@ def _become(request: dict[str, Any]) -> None:
     util.spawnv_passfds = _fork_instead
 
 
+def _call() -> int:
+    """Call the command; the code that its process is to end with."""
+    from sweep.cli import main
+
+    try:
+        main()
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        print(end.code, file=sys.stderr)
+        return 1
+    except Exception:
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
+
+
+def _end(code: int) -> NoReturn:
+    """End the process as Python does, but leave its memory to the system: it is much."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
     control = socket.socket(fileno=int(sys.argv[1]))
     sys.path[0] = ""
@@ -152,6 +187,4 @@ if __name__ == "__main__":
     gc.freeze()
     with contextlib.suppress(KeyboardInterrupt):
         _become(_serve(control))
-        from sweep.cli import main
-
-        main()
+        _end(_call())
