@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import forkserver, process, util
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 
 class CommandServer:
@@ -49,7 +49,20 @@ class CommandServer:
         self, arguments: list[str], cwd: Path, environment: dict[str, str]
     ) -> subprocess.CompletedProcess[str]:
         """What `sweep` with these arguments says, once it and its workers have ended."""
-        request = {"arguments": arguments, "cwd": str(cwd), "environment": environment}
+        command = self.start(arguments, cwd, environment)
+        said = command.communicate()
+        return subprocess.CompletedProcess(arguments, command.returncode, *said)
+
+    def start(
+        self, arguments: list[str], cwd: Path, environment: dict[str, str], session: bool = False
+    ) -> Command:
+        """Start `sweep` with these arguments, in a session of its own if it is to be."""
+        request = {
+            "arguments": arguments,
+            "cwd": str(cwd),
+            "environment": environment,
+            "session": session,
+        }
         ours, theirs = socket.socketpair()
         out, out_end = os.pipe()
         err, err_end = os.pipe()
@@ -58,11 +71,49 @@ class CommandServer:
         theirs.close()
         os.close(out_end)
         os.close(err_end)
-        with ours, open(out) as stdout, open(err) as stderr, ThreadPoolExecutor(2) as threads:
-            ours.sendall(json.dumps(request).encode() + b"\n")
-            said = [threads.submit(stream.read) for stream in (stdout, stderr)]
-            code = int(ours.makefile().readline())
-            return subprocess.CompletedProcess(arguments, code, *(text.result() for text in said))
+        ours.sendall(json.dumps(request).encode() + b"\n")
+        return Command(ours, out, err)
+
+
+class Command:
+    """A command that has been started, and what tests use of a `subprocess.Popen`.
+
+    Attributes:
+        pid: Of its process.
+    """
+
+    def __init__(self, told: socket.socket, out: int, err: int) -> None:
+        with told:
+            lines = told.makefile()
+        self.pid = int(lines.readline())
+        threads = ThreadPoolExecutor(3)
+        self._code = threads.submit(_read_line, lines)
+        self._said = [threads.submit(_read_all, fd) for fd in (out, err)]
+        threads.shutdown(wait=False)
+
+    @property
+    def returncode(self) -> int:
+        """Its exit code; minus the number of the signal that killed it. Waits for its end."""
+        return int(self._code.result())
+
+    def is_running(self) -> bool:
+        """Whether its process has not ended."""
+        return not self._code.done()
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """What it has said, once all that can write to its streams has ended."""
+        out, err = (said.result(timeout) for said in self._said)
+        return out, err
+
+
+def _read_line(lines: TextIO) -> str:
+    with lines:
+        return lines.readline()
+
+
+def _read_all(fd: int) -> str:
+    with open(fd) as stream:
+        return stream.read()
 
 
 LATER = (
@@ -100,6 +151,7 @@ def _serve(server: socket.socket) -> dict[str, Any]:
                     return {**request, "fds": fds[1:]}
                 for fd in fds[1:]:
                     os.close(fd)
+                asker.sendall(b"%d\n" % command)
                 _, status = os.waitpid(command, 0)
                 with contextlib.suppress(OSError):
                     asker.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
@@ -136,6 +188,8 @@ def _fork_instead(path: bytes, args: Sequence[Any], passfds: Sequence[int]) -> i
 
 def _become(request: dict[str, Any]) -> None:
     """Be as `python -m sweep` is when it begins."""
+    if request["session"]:
+        os.setsid()
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
     for to, fd in zip((1, 2), request["fds"], strict=True):

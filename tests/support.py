@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from command_server import CommandServer
+from command_server import Command, CommandServer
 from optuna.trial import FrozenTrial
 
 from sweep.search.attributes import completes
@@ -69,6 +69,11 @@ def sweep(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]
     """Run the command line in a process of its own, and wait for its workers' ends, too."""
     environment = os.environ | {"COLUMNS": "100"}
     return _command_server().run([*map(str, arguments)], cwd, environment)
+
+
+def start_sweep(*arguments: str | Path, cwd: Path) -> Command:
+    """Start the command line in a session of its own, so that what it leaves can be found."""
+    return _command_server().start([*map(str, arguments)], cwd, dict(os.environ), session=True)
 
 
 def sweep_anew(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:

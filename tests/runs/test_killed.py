@@ -6,47 +6,54 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import optuna
 import pandas as pd
 import pytest
+from command_server import Command
 from optuna.trial import TrialState
-from support import drawn
+from support import drawn, start_sweep, sweep
 
 from sweep.search.storage.opening import load_study
 
-pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads processes from /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads processes from /proc"),
+]
 
-TRIALS = 400
+Start = Callable[..., Command]
+
+MANY = 20_000
+"""Trials, more than can have ended while a test runs."""
+
 KILLS = 20
 
 
-def start(folder: Path, *more: str) -> subprocess.Popen[str]:
-    """`sweep run` in a session of its own, so that what it leaves behind can be found."""
-    command = [
-        sys.executable,
-        "-m",
-        "sweep",
-        "run",
-        "diabetes",
-        "--epochs",
-        "60",
-        "--batch-size",
-        "1",
-    ]
-    return subprocess.Popen(
-        [*command, "--workers", "2", *more],
-        cwd=folder,
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return tmp_path
+
+
+@pytest.fixture
+def start(folder: Path) -> Iterator[Start]:
+    """Starts `sweep run`; what still runs at the end of the test is killed."""
+    started = []
+
+    def run(trials: int) -> Command:
+        study = ("run", "diabetes", "--epochs", "20", "--batch-size", "1", "--workers", "2")
+        small = ("--model", "linear", "--no-confirm", "--trials", str(trials))
+        started.append(start_sweep(*study, *small, cwd=folder))
+        return started[-1]
+
+    yield run
+    for command in started:
+        with suppress(ProcessLookupError):
+            os.killpg(command.pid, signal.SIGKILL)
 
 
 def session(leader: int) -> dict[int, int]:
@@ -94,7 +101,7 @@ def finished(journal: Path) -> dict[int, float | None]:
     return {t.number: t.value for t in study.get_trials(deepcopy=False) if t.state.is_finished()}
 
 
-def kill(process: subprocess.Popen[str], target: str, chance: random.Random) -> bool:
+def kill(process: Command, target: str, chance: random.Random) -> bool:
     """Kill -9 one worker, the command alone, or everything; whether the command is gone."""
     if target == "worker":
         alive = workers(process.pid)
@@ -104,28 +111,22 @@ def kill(process: subprocess.Popen[str], target: str, chance: random.Random) -> 
     if target == "all":
         os.killpg(process.pid, signal.SIGKILL)
     else:
-        process.kill()
+        os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     wait_until_gone(process.pid)
     return True
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    yield tmp_path
-
-
 @pytest.mark.timeout(300)
-def test_twenty_kills_lose_nothing(folder: Path) -> None:
+def test_twenty_kills_lose_nothing(folder: Path, start: Start) -> None:
     chance = random.Random(0)
     journal = folder / "studies" / "diabetes" / "study.journal"
-    targets = ["coordinator", "worker", "worker", "all", "worker"] * (KILLS // 5)
-    process = start(folder, "--trials", str(TRIALS))
+    targets = ["worker", "coordinator", "worker", "worker", "all"] * (KILLS // 5)
+    process = start(MANY)
     first_start = wait_for_reports(journal, 0)
     slowest = 0.0
     done: dict[int, float | None] = {}
-    for target in targets:
+    for place, target in enumerate(targets, start=1):
         time.sleep(chance.uniform(0.0, 0.5))
         if not kill(process, target, chance):
             continue
@@ -135,22 +136,24 @@ def test_twenty_kills_lose_nothing(folder: Path) -> None:
         if chance.random() < 0.5:
             Path(f"{journal}.lock").unlink(missing_ok=True)
             os.symlink(journal, f"{journal}.lock")
-        size = journal.stat().st_size
-        process = start(folder, "--trials", str(TRIALS))
-        slowest = max(slowest, wait_for_reports(journal, size - 40))
         now = finished(journal)
         assert done.items() <= now.items(), "a finished trial was lost or changed"
         done = now
-    assert process.poll() is None, "more trials are needed for as many kills"
-    output, _ = process.communicate(timeout=200)
-    assert process.returncode == 0, output
-    wait_until_gone(process.pid)
+        if place < KILLS:
+            size = journal.stat().st_size
+            process = start(MANY)
+            slowest = max(slowest, wait_for_reports(journal, size - 40))
     assert slowest < first_start + 20  # Optuna would wait 30 s for what a killed one has locked
 
+    total = len(drawn(load_study("diabetes", str(journal)).get_trials(deepcopy=False))) + 2
+    process = start(total)
+    output = "".join(process.communicate(timeout=200))
+    assert process.returncode == 0, output
+    wait_until_gone(process.pid)
     study = load_study("diabetes", str(journal))
     trials = study.get_trials(deepcopy=False)
     assert done.items() <= {t.number: t.value for t in trials}.items()
-    assert len(drawn(trials)) == TRIALS
+    assert len(drawn(trials)) == total
     assert all(t.state.is_finished() for t in trials)
     results = pd.read_csv(journal.parent / "results.csv")
     assert sorted(results["number"]) == [trial.number for trial in trials]
@@ -160,27 +163,39 @@ def test_twenty_kills_lose_nothing(folder: Path) -> None:
         json.loads(line)
 
 
+LOOP = """
+import os, pathlib, signal, torch
+
+def train(schedule, epochs):
+    schedule.attach(torch.optim.SGD([torch.zeros(1)], lr=1.0), steps_per_epoch=1)
+    for epoch in range(epochs):
+        if epoch == 2 and not pathlib.Path("killed").exists():
+            pathlib.Path("killed").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield schedule.lr
+"""
+
+
 def test_a_dead_worker_costs_one_retry(folder: Path) -> None:
-    process = start(folder, "--trials", "60")
-    journal = folder / "studies" / "diabetes" / "study.journal"
-    wait_for_reports(journal, 0)
-    os.kill(workers(process.pid)[0], signal.SIGKILL)
-    output, _ = process.communicate(timeout=100)
-    assert process.returncode == 0, output
-    assert "was killed by SIGKILL; the trial is retried" in output
-    results = pd.read_csv(journal.parent / "results.csv")
-    assert results["completes"].isna().sum() == 60
+    (folder / "train.py").write_text(LOOP)
+    study = ("run", "--loop", "train.py:train", "--trials", "6", "--epochs", "3", "--workers", "2")
+    done = sweep(*study, "--no-confirm", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("was killed by SIGKILL; the trial is retried") == 1
+    results = pd.read_csv(folder / "studies" / "train" / "results.csv")
+    assert results["completes"].isna().sum() == 6
     assert "FAIL" not in set(results["state"])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_sweep_says_so_and_goes_on(folder: Path, number: signal.Signals) -> None:
-    process = start(folder, "--trials", "120")
+def test_an_interrupted_sweep_says_so_and_goes_on(
+    folder: Path, start: Start, number: signal.Signals
+) -> None:
+    process = start(MANY)
     journal = folder / "studies" / "diabetes" / "study.journal"
     wait_for_reports(journal, 0)
-    time.sleep(0.5)
     os.killpg(process.pid, number)  # as a terminal does: to every process of the group
-    output, _ = process.communicate(timeout=100)
+    output = "".join(process.communicate(timeout=100))
     assert process.returncode == 130, output
     assert "The same command goes on with the rest" in output
     assert "Traceback" not in output
@@ -188,27 +203,28 @@ def test_an_interrupted_sweep_says_so_and_goes_on(folder: Path, number: signal.S
     saved = pd.read_csv(journal.parent / "results.csv")
     assert set(saved["number"]) == set(finished(journal))
 
-    process = start(folder, "--trials", "120")
-    output, _ = process.communicate(timeout=200)
+    total = len(drawn(load_study("diabetes", str(journal)).trials)) + 2
+    process = start(total)
+    output = "".join(process.communicate(timeout=200))
     assert process.returncode == 0, output
     results = pd.read_csv(journal.parent / "results.csv")
-    assert results["completes"].isna().sum() == 120
+    assert results["completes"].isna().sum() == total
     both = saved.merge(results, on="number", suffixes=("", "_now"))
     pd.testing.assert_series_equal(both["val_mse"], both["val_mse_now"], check_names=False)
 
 
-def test_a_second_run_leaves_the_first_alone(folder: Path) -> None:
-    first = start(folder, "--trials", "20000")  # more than it could have trained by then
+def test_a_second_run_leaves_the_first_alone(folder: Path, start: Start) -> None:
+    first = start(MANY)
     journal = folder / "studies" / "diabetes" / "study.journal"
     wait_for_reports(journal, 0)
-    second = start(folder, "--trials", "20000")
-    output, _ = second.communicate(timeout=120)
-    assert second.returncode == 1
-    assert output.strip() == (
+    second = start(MANY)
+    out, err = second.communicate(timeout=120)
+    assert (second.returncode, out) == (1, "")
+    assert err.strip() == (
         "error: studies/diabetes: this study is being run by another process; "
         "wait for it, stop it, or give --out another folder"
     )
-    assert first.poll() is None
+    assert first.is_running()
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
     wait_until_gone(first.pid)
