@@ -17,7 +17,12 @@ from filelock import FileLock
 from slow import starts_processes
 from support import HOSTILE, PASSWORD, PostgreSQL, sweep
 
+from sweep.training.workers import pool
+
 RunOnce = Callable[..., Path]
+
+pool.PRELOADED.append("torch._dynamo")
+"""What torch imports with a worker's first optimizer, which takes a second and more each."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 from support import sweep, sweep_anew
 
+pytestmark = pytest.mark.slow
+
 LOOP = """
 import os
 import torch

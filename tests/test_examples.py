@@ -25,6 +25,7 @@ def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_digits(tmp_path: Path) -> None:
     short = ("--trials", "4", "--epochs", "3", "--pruner", "none", "--set", "space.lr=0.1")
     done = sweep("run", EXAMPLES / "digits/digits.toml", "--out", "out", *short, cwd=tmp_path)
@@ -35,6 +36,7 @@ def test_digits(tmp_path: Path) -> None:
     assert "reaches val_accuracy 0." in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     importlib.util.find_spec("lightning") is None,
     reason="lightning is not installed: pip install lightning",
@@ -94,6 +96,7 @@ class TestPlain:
         page = (ROOT / "docs" / "own-loop.md").read_text()
         assert all(line in page for line in lines)
 
+    @pytest.mark.slow
     def test_before_and_after_run(self, tmp_path: Path) -> None:
         before = python(str(EXAMPLES / "plain/before.py"), cwd=tmp_path)
         assert before.returncode == 0, before.stderr
@@ -105,6 +108,7 @@ class TestPlain:
         assert "reaches validation MSE 0." in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_order_pre(tmp_path: Path) -> None:
     for name in ("before.py", "after.py"):

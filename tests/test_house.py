@@ -119,6 +119,7 @@ MAKES_TORCH_OBJECTS = {"attached", "dry_run", "warmup"}
 """Of `schedules`: what is imported when a torch scheduler is wanted."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["base", "schedules", "study"])
 def test_settings_and_schedules_are_read_without_torch_and_optuna(package: str) -> None:
     modules = [name for name in MODULES if package_of(name) == package]
@@ -128,6 +129,7 @@ def test_settings_and_schedules_are_read_without_torch_and_optuna(package: str) 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_coordinator_starts_without_torch() -> None:
     code = "import sys, sweep.runs.run, sweep.cli.progress; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

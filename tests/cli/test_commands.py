@@ -70,6 +70,7 @@ class TestInit:
         assert (ended.code, ended.out, ended.err) == (1, "", "error: studies: File exists\n")
 
 
+@pytest.mark.slow
 class TestExport:
     @pytest.mark.parametrize(
         ("to", "file"), [("python", "best_schedule.py"), ("json", "best_schedule.json")]
@@ -98,6 +99,7 @@ class TestExport:
         assert ended.err == "error: --to yaml: expected python, json, csv\n"
 
 
+@pytest.mark.slow
 class TestReport:
     def test_text_fits_the_screen(self, sweep: Sweep, tiny_study: Path) -> None:
         ended = sweep("report", tiny_study)
@@ -255,6 +257,7 @@ class TestRun:
         assert (tmp_path / "studies" / "houses" / "best_schedule.py").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [("--workers", "1"), ("--workers", "2", "--sampler", "random", "--pruner", "none")],

@@ -98,17 +98,20 @@ class TestErrors:
         assert (ended.code, ended.out) == (2, "")
         assert expected in ended.err and "Traceback" not in ended.err
 
+    @pytest.mark.slow
     def test_a_storage_that_cannot_be_reached(self, sweep: Sweep, tiny_study: Path) -> None:
         ended = sweep("report", tiny_study, "--storage", "postgresql://me:secret@127.0.0.1:1/db")
         assert (ended.code, ended.out) == (1, "")
         assert ended.err.startswith("error: postgresql://me@127.0.0.1:1/db: the storage cannot be")
         assert "secret" not in ended.err
 
+    @pytest.mark.slow
     def test_a_place_that_cannot_be_written(self, sweep: Sweep, tiny_study: Path) -> None:
         ended = sweep("export", tiny_study, "--out", "nowhere/schedule.py")
         assert (ended.code, ended.out) == (2, "")
         assert ended.err == "error: nowhere/schedule.py: there is no folder nowhere\n"
 
+    @pytest.mark.slow
     def test_a_traceback_with_debug(self, sweep: Sweep, tmp_path: Path) -> None:
         with pytest.raises(InputError):
             sweep("--debug", "report", "mine")
@@ -138,6 +141,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_ends_it_while_it_still_imports(tmp_path: Path, name: str) -> None:
     done = subprocess.run(
@@ -151,6 +155,7 @@ def test_a_signal_ends_it_while_it_still_imports(tmp_path: Path, name: str) -> N
     assert set(done.stderr.split()) == {"interrupted"}
 
 
+@pytest.mark.slow
 def test_a_folder_for_temporary_files_whose_path_is_too_long(tmp_path: Path) -> None:
     folder = tmp_path / ("x" * 120)
     folder.mkdir()

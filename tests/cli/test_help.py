@@ -82,6 +82,7 @@ class TestHelp:
         assert ended.code == 2
         assert "Usage: sweep [OPTIONS] COMMAND" in ended.out + ended.err
 
+    @pytest.mark.slow
     def test_imports_nothing_heavy(self) -> None:
         code = (
             "import sys; from sweep.cli import app\n"
@@ -98,6 +99,7 @@ class TestHelp:
         ended = sweep("--version")
         assert (ended.code, ended.out, ended.err) == (0, f"sweep {__version__}\n", "")
 
+    @pytest.mark.slow
     def test_completes_names(self, tmp_path: Path) -> None:
         environment = {"_SWEEP_COMPLETE": "complete_bash", "COMP_CWORD": "2"}
         code = "from sweep.cli import app; app(prog_name='sweep')"

@@ -106,12 +106,14 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 class TestBestSchedule:
+    @pytest.mark.slow
     def test_what_is_written_is_read(self, tiny_study: Path) -> None:
         found = BestSchedule.read(tiny_study)
         assert found is not None
         assert found.to_json() == (tiny_study / "best_schedule.json").read_text()
         assert found.to_code() == (tiny_study / "best_schedule.py").read_text()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "value",
         [NAME, '"""\nprint("INJECTED")\n"""', float("nan"), 1e308, -1, 10**400, [], {"a": 1}, True],
@@ -140,6 +142,7 @@ class TestBestSchedule:
             assert statements(code) <= expected | {"WARMUP", "DECAY", "DROPS"}, path
         assert refused > 30
 
+    @pytest.mark.slow
     def test_unknown_keys_are_refused(self, tiny_study: Path, tmp_path: Path) -> None:
         for place in ((), ("schedule",), ("test",), ("confirmation",), ("torch",), ("optimizer",)):
             changed = described(tiny_study)
@@ -245,6 +248,7 @@ def handed_over(tiny_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     return folder
 
 
+@pytest.mark.slow
 def test_a_factory_is_run_for_those_alone_who_trust_it(handed_over: Path) -> None:
     planted = handed_over.parent / "PWNED"
     for to in ("python", "json"):
@@ -260,6 +264,7 @@ def test_a_factory_is_run_for_those_alone_who_trust_it(handed_over: Path) -> Non
     assert loaded.factory == "evil_factory.py:f"
 
 
+@pytest.mark.slow
 def test_a_study_that_is_loaded_runs_nothing_that_its_own_folder_names(
     tiny_study: Path, handed_over: Path
 ) -> None:
@@ -313,6 +318,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
@@ -355,11 +361,13 @@ def test_no_command_obeys_a_text(
         assert ":100:" in said
 
 
+@pytest.mark.slow
 def test_what_a_run_says_is_plain(hostile: Path) -> None:
     said = (hostile / "said.txt").read_text()
     assert is_plain(said) and ":100:" in said and "[bold]a[/]" in said
 
 
+@pytest.mark.slow
 def test_files_of_a_run_hold_no_code_and_no_formula(hostile: Path) -> None:
     folder = hostile / "out"
     code = (folder / "best_schedule.py").read_text()
@@ -376,6 +384,7 @@ def test_files_of_a_run_hold_no_code_and_no_formula(hostile: Path) -> None:
     assert tomllib.loads(made.read_text())["name"] == NAME
 
 
+@pytest.mark.slow
 def test_notes_show_texts_as_they_are(hostile: Path) -> None:
     study = load_study(NAME, str(hostile / "out" / "study.journal"))
     notes = [get_note(study)]

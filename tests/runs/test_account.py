@@ -18,6 +18,8 @@ from sweep.study.locations import Location
 from sweep.study.results_folder import EPOCHS, FILES, RESULTS
 from sweep.study.settings import StudyConfig
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, StudyConfig]:

@@ -265,6 +265,7 @@ class TestForecast:
         assert speed.notes[-1].startswith("an epoch takes longer than 8 s")
 
 
+@pytest.mark.slow
 class TestCommand:
     def test_all_is_well(self, folder: Path) -> None:
         small = ("--target", "price", "--model", "linear", "--trials", "8", "--workers", "1")
@@ -416,6 +417,7 @@ class TestCommand:
         assert "did you mean 'diabetes'?" in done.stderr
 
 
+@pytest.mark.slow
 class TestRunBeginsWithIt:
     def test_a_custom_schedule_that_fails_at_one_end(self, folder: Path) -> None:
         study = folder / "mine.toml"

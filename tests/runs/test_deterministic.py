@@ -14,6 +14,8 @@ from sweep.runs.run import run_sweep
 from sweep.study.file import load_study
 from sweep.study.locations import Location
 
+pytestmark = pytest.mark.slow
+
 LOOP = """
 import os, time
 import torch

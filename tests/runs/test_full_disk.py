@@ -61,6 +61,7 @@ def command(
 SMALL = ("run", "diabetes", "--model", "linear", "--workers", "1", "--no-confirm")
 
 
+@pytest.mark.slow
 def test_a_journal_that_cannot_grow(tmp_path: Path) -> None:
     study = (*SMALL, "--trials", "60", "--epochs", "5")
     stopped = command(tmp_path, *study, size=60_000)
@@ -73,6 +74,7 @@ def test_a_journal_that_cannot_grow(tmp_path: Path) -> None:
     assert all(trial.state.is_finished() for trial in trials)
 
 
+@pytest.mark.slow
 def test_a_report_that_cannot_be_written(tmp_path: Path) -> None:
     done = command(tmp_path, *SMALL, "--trials", "3", "--epochs", "2", size=250_000)
     assert done.returncode == 1
@@ -80,6 +82,7 @@ def test_a_report_that_cannot_be_written(tmp_path: Path) -> None:
     assert "best_schedule.py" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "wide.py").write_text(
         "from torch import nn\n"
@@ -93,6 +96,7 @@ def test_a_model_that_cannot_be_written(tmp_path: Path) -> None:
     assert "best_model.pt" in line and "the same command goes on once they can" in line
 
 
+@pytest.mark.slow
 def test_an_output_that_cannot_be_written() -> None:
     with open("/dev/full", "w") as full:
         done = command(Path.cwd(), "schedules", out=full.fileno())
@@ -120,12 +124,14 @@ class TakesAway(Listener):
             shutil.rmtree(self.folder)
 
 
+@pytest.mark.slow
 def test_a_folder_that_vanishes(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file") as raised:
         run(tmp_path, TakesAway(tmp_path / "small"), trials=8)
     assert described(raised.value).startswith(f"{tmp_path / 'small' / 'study.journal'}: No such")
 
 
+@pytest.mark.slow
 def test_a_table_that_cannot_grow(tmp_path: Path) -> None:
     """The tables are rewritten as a whole, so the old ones stay."""
     _, _, location = run(tmp_path, trials=3)

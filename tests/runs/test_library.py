@@ -39,12 +39,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_scripts_of_the_page_say_the_same_of_the_winner(folder: Path) -> None:
     ran, loaded = ((folder / f"{name}.py.out").read_text() for name in ("run", "load"))
     assert loaded.startswith(ran.splitlines()[0])
     assert "def build_scheduler(" in (folder / "schedule.py.out").read_text()
 
 
+@pytest.mark.slow
 def test_a_result_is_what_its_files_say(folder: Path) -> None:
     found = sweep.load_study(folder / "mine")
     assert isinstance(found.study, optuna.Study)
@@ -65,6 +67,7 @@ def test_a_result_is_what_its_files_say(folder: Path) -> None:
         (folder / "kept.json").rename(folder / "mine" / "best_schedule.json")
 
 
+@pytest.mark.slow
 def test_a_loop_in_the_script_itself(tmp_path: Path) -> None:
     code = """
     import torch
@@ -112,6 +115,7 @@ print(len(found.results))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("from_input", [True, False])
 def test_a_call_beside_the_loop_needs_no_guard(tmp_path: Path, from_input: bool) -> None:
     (tmp_path / "train.py").write_text(TRAIN)
@@ -127,6 +131,7 @@ def test_a_call_beside_the_loop_needs_no_guard(tmp_path: Path, from_input: bool)
     assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")
 
 
+@pytest.mark.slow
 def test_an_unguarded_call_in_the_loops_file_is_explained_once(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(TRAIN + CALL)
     done = run("train.py", tmp_path)

@@ -19,6 +19,8 @@ from support import sweep
 from sweep.schedules.schedule import Schedule
 from sweep.search.storage.opening import load_study
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:

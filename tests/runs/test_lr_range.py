@@ -85,6 +85,7 @@ MOMENTUM = {"sgd": [], "adam": ["--set", "optimizer.momentum=0"]}
 MOMENTUM["adamw"] = MOMENTUM["adam"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 @pytest.mark.parametrize("study", ["diabetes", "order_pre"])
 def test_bounds_hold_the_best_constant_rate_of_a_real_sweep(
@@ -158,6 +159,7 @@ class TestFindRange:
             find_range(HERE, settings(), between)
 
 
+@pytest.mark.slow
 class TestCommand:
     def test_draws_the_curve_and_prints_the_line(self, tmp_path: Path) -> None:
         done = sweep("lr-range", "diabetes", "--epochs", "4", "--rates", "12", cwd=tmp_path)

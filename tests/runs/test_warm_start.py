@@ -70,6 +70,7 @@ def carried_from(folder: Path, **settings: Any) -> WarmStart:
     return best_of_other(Location("long", None, Path("long")), config)
 
 
+@pytest.mark.slow
 class TestStudy:
     def test_best_trials_go_first_and_their_ranking_is_told(self, there: Path) -> None:
         best = load_study("short").described["trial"]
@@ -126,6 +127,7 @@ class TestStudy:
         assert ["from_trial" in trial.user_attrs for trial in now] == [True] * 10 + [False] * 5
 
 
+@pytest.mark.slow
 class TestWhatIsCarriedOver:
     def test_a_confirmed_winner_goes_before_all(self, there: Path) -> None:
         path = there / "short/best_schedule.json"
@@ -183,6 +185,7 @@ class TestWhatIsCarriedOver:
         assert "trial 15, the same as trial 14" in found.left_out
 
 
+@pytest.mark.slow
 class TestErrors:
     @pytest.mark.parametrize(
         ("options", "said"),
@@ -240,6 +243,7 @@ class TestRanking:
         run_sweep(Location(folder.name, None, folder), config, Listener())
         return folder
 
+    @pytest.mark.slow
     def test_it_held_across_directions(self, source: Path) -> None:
         folder = self.run(source.parent / "second", trials=10, warm_start=str(source))
         found = load_study(folder)
@@ -251,6 +255,7 @@ class TestRanking:
         first = found.study.trials[0]
         assert first.user_attrs["from_value"] == -min(t.values[0] for t in found.study.trials[:9])
 
+    @pytest.mark.slow
     def test_it_did_not_hold(self, source: Path) -> None:
         settings = {"metric": "misled", "direction": "maximize", "warm_start": str(source)}
         folder = self.run(source.parent / "second", trials=9, **settings)
@@ -260,12 +265,14 @@ class TestRanking:
             "the ranking of 9 carried-over trials did not hold: rank correlation -1.00"
         )
 
+    @pytest.mark.slow
     def test_too_few_to_tell(self, source: Path) -> None:
         folder = self.run(source.parent / "second", trials=3, warm_start=str(source))
         carried = carried_over(read(folder))
         assert carried and (carried.held, carried.correlation) == (None, None)
         assert carried.verdict.startswith("3 of 3 carried-over trials completed in both studies")
 
+    @pytest.mark.slow
     def test_all_the_same(self, source: Path) -> None:
         settings = {"space.lr": 0.1, "space.scheduler": ["cosine"]}
         second = self.run(source.parent / "second", trials=6, **settings)

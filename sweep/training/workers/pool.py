@@ -39,6 +39,9 @@ COMPILE_SECS = 300.0
 
 _CONTEXT: Any = multiprocessing.get_context(_METHOD)
 
+PRELOADED = ["sweep.training.workers.pool", "sweep.training.build"]
+"""What the process that workers are forked from has imported."""
+
 
 def default_workers() -> int:
     """One worker a core that this process may use."""
@@ -51,7 +54,7 @@ def preload() -> None:
     """Start loading torch for the workers, while the caller reads files and settings."""
     if _METHOD != "forkserver":
         return
-    _CONTEXT.set_forkserver_preload(["sweep.training.workers.pool", "sweep.training.build"])
+    _CONTEXT.set_forkserver_preload(PRELOADED)
     try:
         multiprocessing.resource_tracker.ensure_running()  # else it lets Ctrl-C through below
         with _without_interrupts():
