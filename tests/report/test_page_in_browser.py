@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from browser import Browser, Page, browser
 
 from sweep.schedules.schedule import Schedule
@@ -37,59 +37,92 @@ def opened(
     return page
 
 
+@pytest.fixture(scope="module")
+def light_page(window: Browser, searched_study: Path) -> Page:
+    """The report on a desktop; loading it takes long, so tests leave it as they found it."""
+    return opened(window, searched_study)
+
+
+@pytest.fixture(scope="module")
+def phone_page(window: Browser, searched_study: Path) -> Page:
+    """The same on a phone whose system is dark."""
+    return opened(window, searched_study, 320, dark=True, phone=True)
+
+
+@pytest.fixture(scope="module")
+def hostile_page(window: Browser, hostile_study: Path) -> Page:
+    """The report of a study with hostile names."""
+    return opened(window, hostile_study)
+
+
+@pytest.fixture
+def page(request: pytest.FixtureRequest) -> Page:
+    """One of the pages, in front, where it is drawn as a page that one looks at."""
+    found: Page = request.getfixturevalue(request.param)
+    found.call("Page.bringToFront")
+    return found
+
+
+LIGHT, PHONE, HOSTILE_NAMES = (
+    pytest.mark.parametrize("page", [name], indirect=True)
+    for name in ("light_page", "phone_page", "hostile_page")
+)
+
+
 @pytest.mark.parametrize(
-    ("width", "dark", "phone"), [(1100, False, False), (1100, True, False), (320, True, True)]
+    ("page", "width", "ink"),
+    [("light_page", 1100, "rgb(29, 33, 39)"), ("phone_page", 320, "rgb(230, 232, 235)")],
+    indirect=["page"],
 )
 def test_draws_every_figure_without_a_complaint_or_a_request(
-    window: Browser, searched_study: Path, width: int, dark: bool, phone: bool
+    page: Page, searched_study: Path, width: int, ink: str
 ) -> None:
-    page = opened(window, searched_study, width, dark, phone)
     assert page.complaints() == []
     assert page.requests() == [(searched_study / "report.html").as_uri()]
     marks = dict(page.run(MARKS))
     assert len(marks) > 12
     assert [name for name, count in marks.items() if not count] == []
     assert page.run("document.documentElement.scrollWidth") <= width
-    ink = "rgb(230, 232, 235)" if dark else "rgb(29, 33, 39)"
     assert page.run("getComputedStyle(document.body).color") == ink
     title = "document.querySelector('.plot .xtitle')"
     assert page.run(f"getComputedStyle({title}).fill") == ink
 
 
-@pytest.mark.parametrize("clipboard", [True, False])
+@pytest.mark.parametrize(
+    ("page", "study", "clipboard"),
+    [("light_page", "searched_study", True), ("hostile_page", "hostile_study", False)],
+    indirect=["page"],
+)
 def test_the_button_copies_code_that_runs_with_torch_alone(
-    window: Browser, searched_study: Path, tmp_path: Path, clipboard: bool
+    page: Page,
+    study: str,
+    clipboard: bool,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    page = opened(window, searched_study)
+    folder: Path = request.getfixturevalue(study)
     if not clipboard:  # as in browsers that give none to a page from a file
         page.run("Object.defineProperty(navigator, 'clipboard', {value: undefined}), 0")
     page.click("[data-copies=code]")
     page.wait_until("document.querySelector('[data-copies=code]').textContent == 'Copied'")
     code = page.pasted()
-    assert code == (searched_study / "best_schedule.py").read_text(encoding="utf-8")
-    (tmp_path / "pasted.py").write_text(code)
-    (tmp_path / "train.py").write_text(
-        "import json, sys, torch\n"
-        "from pasted import build_scheduler\n"
-        "optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)\n"
-        "scheduler = build_scheduler(optimizer, 88)\n"
-        "rates = []\n"
-        "for _ in range(88):\n"
-        "    rates.append(optimizer.param_groups[0]['lr'])\n"
-        "    optimizer.step()\n"
-        "    scheduler.step()\n"
-        "print(json.dumps([rates, 'sweep' in sys.modules]))\n"
-    )
-    command = [sys.executable, "train.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    rates, imported = json.loads(done.stdout)
-    schedule = Schedule.load(searched_study / "best_schedule.json")
+    assert code == (folder / "best_schedule.py").read_text(encoding="utf-8")
+    monkeypatch.setitem(sys.modules, "sweep", None)  # importing it would raise
+    namespace: dict[str, Any] = {}
+    exec(code, namespace)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    scheduler = namespace["build_scheduler"](optimizer, 88)
+    rates = []
+    for _ in range(88):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    schedule = Schedule.load(folder / "best_schedule.json")
     np.testing.assert_allclose(rates, schedule.rates(88), rtol=1e-9)
-    assert not imported
 
 
-def test_hover_tells_trial_and_parameters(window: Browser, searched_study: Path) -> None:
-    page = opened(window, searched_study)
+@LIGHT
+def test_hover_tells_trial_and_parameters(page: Page) -> None:
     said = page.run(
         "(() => { const plot = document.querySelector('#history .plot');"
         "Plotly.Fx.hover(plot, [{curveNumber: 0, pointNumber: 3}]);"
@@ -100,31 +133,35 @@ def test_hover_tells_trial_and_parameters(window: Browser, searched_study: Path)
     assert "lr 0." in said
 
 
-def test_follows_the_system_between_light_and_dark_and_prints_light(
-    window: Browser, searched_study: Path
-) -> None:
-    page = opened(window, searched_study)
+@LIGHT
+def test_follows_the_system_between_light_and_dark_and_prints_light(page: Page) -> None:
     ink = "getComputedStyle(document.querySelector('.plot .xtitle')).fill"
     dark, light = "rgb(230, 232, 235)", "rgb(29, 33, 39)"
-    features = [{"name": "prefers-color-scheme", "value": "dark"}]
-    page.call("Emulation.setEmulatedMedia", features=features)
+    prefer(page, "dark")
     page.wait_until(f"{ink} == '{dark}'")
     page.run("dispatchEvent(new Event('beforeprint'))")
     page.wait_until(f"{ink} == '{light}'")
     page.run("dispatchEvent(new Event('afterprint'))")
     page.wait_until(f"{ink} == '{dark}'")
     assert page.pdf().startswith(b"%PDF")
+    prefer(page, "light")
+    page.wait_until(f"{ink} == '{light}'")
     assert page.complaints() == []
 
 
-def test_a_finger_on_a_figure_scrolls_the_page(window: Browser, searched_study: Path) -> None:
-    page = opened(window, searched_study, 360, phone=True)
+def prefer(page: Page, scheme: str) -> None:
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    page.call("Emulation.setEmulatedMedia", features=features)
+
+
+@PHONE
+def test_a_finger_on_a_figure_scrolls_the_page(page: Page) -> None:
     modes = page.run("[...document.querySelectorAll('.plot')].map(p => p._fullLayout.dragmode)")
     assert set(modes) == {False}
 
 
-def test_names_do_nothing(window: Browser, hostile_study: Path) -> None:
-    page = opened(window, hostile_study)
+@HOSTILE_NAMES
+def test_names_do_nothing(page: Page, hostile_study: Path) -> None:
     page.run(
         "(() => { for (const plot of document.querySelectorAll('.plot')) {"
         "Plotly.Fx.hover(plot, [{curveNumber: 0, pointNumber: 0}]); } })()"
