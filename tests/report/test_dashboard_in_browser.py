@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import sys
+import queue
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from browser import Browser, Page, browser
-from served import served
 
+from sweep.report.dashboard import server
 from sweep.report.findings import Findings, gather
 from sweep.search.storage.opening import load_study
 from sweep.search.storage.urls import storage_url
@@ -25,11 +27,23 @@ def findings(searched_study: Path) -> Findings:
 
 
 @pytest.fixture(scope="module")
-def address(searched_study: Path) -> Iterator[str]:
-    command = (sys.executable, "-m", "sweep", "dashboard", str(searched_study), "--port", "0")
-    with served(*command, cwd=searched_study) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline().split()[2]
+def address(findings: Findings) -> Iterator[str]:
+    """Served by a thread of this process; `test_server.py` has the command."""
+    study, folder = findings.study, findings.summary.folder
+    make_server, made, ready = server.make_server, list[Any](), queue.Queue[str]()
+
+    def kept(*arguments: Any) -> Any:
+        made.append(make_server(*arguments))
+        return made[-1]
+
+    assert server.prepare(study, findings.config, folder, None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server, "make_server", kept)
+        serving = threading.Thread(target=server.serve, args=(study, folder, 0, ready.put))
+        serving.start()
+        yield ready.get(timeout=60)
+    made[0].shutdown()
+    serving.join()
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import http.client
 import json
 import signal
 import socket
-import subprocess
 import sys
 import time
 import urllib.error
@@ -17,6 +16,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from served import served
+from support import sweep
 
 
 def free_port() -> int:
@@ -134,8 +134,7 @@ def test_sweep_dashboard_serves_until_it_is_interrupted(tiny_study: Path) -> Non
             assert "build_scheduler" in trial["note"]["body"]
 
         check_other_sites_are_refused(port)
-        second = (*command[:-1], str(port))
-        refused = subprocess.run(second, capture_output=True, text=True, check=False)
+        refused = sweep("dashboard", tiny_study, "--port", str(port), cwd=tiny_study)
         assert refused.returncode == 2
         assert refused.stderr == (
             f"error: --port {port}: Address already in use; give another port\n"
