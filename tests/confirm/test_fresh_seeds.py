@@ -13,6 +13,7 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
+from unreported import run_unreported
 
 from sweep.base.errors import InputError, StudyChangedError
 from sweep.confirm.audit import audit
@@ -24,7 +25,6 @@ from sweep.data.load import load_dataset
 from sweep.report.summary import summarise
 from sweep.runs.audit import run_audit
 from sweep.runs.listener import Listener
-from sweep.runs.run import run_sweep
 from sweep.search.context import RunContext
 from sweep.search.trials import Ending, StudyReader, completed, standing, standing_for_themselves
 from sweep.study.file import load_study
@@ -43,7 +43,7 @@ SETTINGS: dict[str, Any] = {
     "model.hidden": [8],
     "epochs": 6,
     "trials": 40,
-    "workers": 2,
+    "workers": 1,
     "space.scheduler": ["constant", "cosine", "step", "linear"],
     "space.lr": "1e-3:0.3:log",
     "sampler.name": "random",
@@ -66,13 +66,32 @@ def sweep(folder: Path, **changes: Any) -> tuple[optuna.Study, StudyConfig, Path
     settings = SETTINGS | {key.replace("__", "."): value for key, value in changes.items()}
     config, heard = load_study(None, settings), Heard()
     location = Location("small", None, folder / "small")
-    study = run_sweep(location, config, heard)
+    study = run_unreported(location, config, heard)
     return study, config, location.folder, heard
 
 
+Ran = tuple[optuna.Study, StudyConfig, Path, Heard]
+
+
 @pytest.fixture(scope="module")
-def confirmed(tmp_path_factory: pytest.TempPathFactory) -> tuple[optuna.Study, StudyConfig, Path]:
-    return sweep(tmp_path_factory.mktemp("confirmed"))[:3]
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """A study as its run left it."""
+    return sweep(tmp_path_factory.mktemp("ran"))
+
+
+@pytest.fixture(scope="module")
+def confirmed(
+    ran: Ran, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[optuna.Study, StudyConfig, Path]:
+    """The same, for tests that write audits into its folder."""
+    study, config, folder, _ = ran
+    copied(folder, copy := tmp_path_factory.mktemp("confirmed"))
+    return study, config, copy / folder.name
+
+
+def copied(folder: Path, into: Path) -> Path:
+    """A study's folder, where `sweep` looks for it."""
+    return Path(shutil.copytree(folder, into / folder.name))
 
 
 def read(folder: Path) -> tuple[Confirmation, pd.DataFrame, dict[str, Any]]:
@@ -157,13 +176,15 @@ def test_a_better_trial_since_makes_a_confirmation_stale(confirmed: Any) -> None
     assert summary.best is not None and summary.best.number == len(study.get_trials())
 
 
-def test_running_again_confirms_only_what_is_missing(tmp_path: Path) -> None:
-    _, _, folder, first = sweep(tmp_path)
+def test_running_again_confirms_only_what_is_missing(ran: Ran, tmp_path: Path) -> None:
+    assert ran[-1].retrained > 0
+    folder = copied(ran[2], tmp_path)
     before = read(folder)
-    assert first.retrained > 0
-    _, _, _, again = sweep(tmp_path)
-    assert again.retrained == 0
-    assert read(folder)[0] == before[0]
+    for _ in range(2):
+        _, _, _, again = sweep(tmp_path)
+        assert again.retrained == 0
+        assert not any("once more" in note for note in again.notes)
+        assert read(folder)[0] == before[0]
     rows = before[1]
     rows.iloc[: len(rows) // 2].to_csv(folder / "confirm.csv", index=False)  # as if interrupted
     _, _, _, after = sweep(tmp_path)
@@ -313,8 +334,8 @@ def test_a_winner_that_the_search_stopped_is_said_to_be_one(tmp_path: Path) -> N
     assert summary.luck == f"the search had stopped it after {epochs} of 6 epochs"
 
 
-def test_runs_of_another_study_are_not_taken_for_ones_own(tmp_path: Path) -> None:
-    _, _, theirs, _ = sweep(tmp_path / "theirs")
+def test_runs_of_another_study_are_not_taken_for_ones_own(ran: Ran, tmp_path: Path) -> None:
+    theirs = ran[2]
     lower = {"space__lr": "1e-3:3e-3:log"}
     _, _, ours, _ = sweep(tmp_path / "ours", **lower)
     before = pd.read_csv(theirs / "confirm.csv").set_index("key")["val_mse"]
@@ -325,8 +346,10 @@ def test_runs_of_another_study_are_not_taken_for_ones_own(tmp_path: Path) -> Non
     assert not set(before.index) & set(after.index)
 
 
-def test_a_run_that_failed_is_tried_again_and_one_that_diverged_is_not(tmp_path: Path) -> None:
-    _, _, folder, _ = sweep(tmp_path)
+def test_a_run_that_failed_is_tried_again_and_one_that_diverged_is_not(
+    ran: Ran, tmp_path: Path
+) -> None:
+    folder = copied(ran[2], tmp_path)
     whole = read(folder)[0]
     rows = pd.read_csv(folder / "confirm.csv")
     rows["reason"] = rows["reason"].astype(object)
@@ -363,12 +386,6 @@ def test_trials_that_differ_in_momentum_alone_are_different_candidates(tmp_path:
 def test_a_study_of_constant_rates_alone_confirms_several(tmp_path: Path) -> None:
     _, _, folder, _ = sweep(tmp_path, space__scheduler=["constant"], pruner__name="none", trials=60)
     assert len(read(folder)[0].candidates) > 2
-
-
-def test_finished_studies_are_not_trained_again(tmp_path: Path) -> None:
-    sweep(tmp_path)
-    for _ in range(3):
-        assert not any("once more" in note for note in sweep(tmp_path)[3].notes)
 
 
 def test_an_interrupted_audit_leaves_the_last_one(confirmed: Any) -> None:

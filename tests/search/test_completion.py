@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState
 from support import PostgreSQL
+from unreported import run_unreported
 
 from sweep.confirm.candidates import chosen
 from sweep.report.dashboard.running_note import running_note
 from sweep.report.summary import summarise
 from sweep.runs.listener import Listener
-from sweep.runs.run import run_sweep
 from sweep.search.attributes import COMPLETES
 from sweep.search.completion import enqueue
 from sweep.search.context import RunContext
@@ -57,7 +57,7 @@ def sweep(
     settings = SETTINGS | {key.replace("__", "."): value for key, value in changes.items()}
     config = load_study(None, {key: value for key, value in settings.items() if value is not None})
     location = Location("small", None, folder / "small")
-    return run_sweep(location, config, listener or Listener()), config, location.folder
+    return run_unreported(location, config, listener), config, location.folder
 
 
 def read(study: optuna.Study) -> list[Trial]:
