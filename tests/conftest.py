@@ -150,6 +150,12 @@ def hostile_files(folder: Path, target: str) -> None:
 
 
 @pytest.fixture
+def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs in this process draw no page: that takes longer than all else of a small run."""
+    monkeypatch.setattr("sweep.runs.run.write_report", lambda *_: None)
+
+
+@pytest.fixture
 def one_thread() -> Iterator[None]:
     """Torch with one thread, as a worker has it."""
     import torch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,10 @@ from sweep.data.load import load_dataset
 from sweep.report.summary import summarise
 from sweep.runs.listener import Listener
 from sweep.runs.run import run_sweep
+from sweep.search.status import Status
 from sweep.search.storage.opening import load_study as load_trials
 from sweep.search.tables import read_results
+from sweep.search.trials import Trial
 from sweep.study.file import load_study
 from sweep.study.locations import Location
 from sweep.study.metric import MSE
@@ -37,6 +40,8 @@ from sweep.study.results_folder import BEST_MODEL
 from sweep.training.contract import EpochResult
 from sweep.training.models import build_model, predict
 from sweep.training.record import what_diverged
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_page")]
 
 
 def test_a_course_is_the_same_with_any_number_of_workers(tmp_path: Path) -> None:
@@ -330,8 +335,17 @@ def test_a_timeout_too_short_for_any_trial(tmp_path: Path) -> None:
     assert study.best_trials
 
 
-def test_a_timeout_starts_no_further_trial(tmp_path: Path) -> None:
-    study, *_ = sweep(tmp_path, trials=100_000, epochs=1, timeout=20)
+def test_a_timeout_starts_no_further_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock jumps ahead when the first trial has ended."""
+    clock, ahead = time.monotonic, 0.0
+
+    class Waits(Listener):
+        def on_finished(self, trial: Trial, status: Status) -> None:
+            nonlocal ahead
+            ahead = 100_000.0
+
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + ahead)
+    study, *_ = sweep(tmp_path, Waits(), trials=100_000, epochs=1, timeout=100_000)
     assert study.best_trials
     assert sum(trial.state.is_finished() for trial in study.trials) < 100_000
     states = {trial.state for trial in study.trials}
