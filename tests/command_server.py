@@ -15,6 +15,7 @@ import importlib
 import json
 import os
 import pkgutil
+import resource
 import signal
 import socket
 import subprocess
@@ -25,6 +26,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import forkserver, process, util
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn, TextIO
 
 
@@ -46,23 +48,26 @@ class CommandServer:
         self._process.wait()
 
     def run(
-        self, arguments: list[str], cwd: Path, environment: dict[str, str]
+        self, arguments: list[str], cwd: Path, environment: dict[str, str], **more: Any
     ) -> subprocess.CompletedProcess[str]:
-        """What `sweep` with these arguments says, once it and its workers have ended."""
-        command = self.start(arguments, cwd, environment)
+        """What a command says, once it and its workers have ended; see `start`."""
+        command = self.start(arguments, cwd, environment, **more)
         said = command.communicate()
         return subprocess.CompletedProcess(arguments, command.returncode, *said)
 
     def start(
-        self, arguments: list[str], cwd: Path, environment: dict[str, str], session: bool = False
+        self, arguments: list[str], cwd: Path, environment: dict[str, str], **more: Any
     ) -> Command:
-        """Start `sweep` with these arguments, in a session of its own if it is to be."""
-        request = {
-            "arguments": arguments,
-            "cwd": str(cwd),
-            "environment": environment,
-            "session": session,
-        }
+        """Start `sweep` with these arguments.
+
+        Args:
+            arguments: Its own.
+            cwd: Its working folder.
+            environment: All its variables.
+            more: `script`, which is run instead, as `python script` does; `session`, whether it has
+                one of its own; `largest_file` that it can write, in bytes.
+        """
+        request = {"arguments": arguments, "cwd": str(cwd), "environment": environment, **more}
         ours, theirs = socket.socketpair()
         out, out_end = os.pipe()
         err, err_end = os.pipe()
@@ -188,8 +193,10 @@ def _fork_instead(path: bytes, args: Sequence[Any], passfds: Sequence[int]) -> i
 
 def _become(request: dict[str, Any]) -> None:
     """Be as `python -m sweep` is when it begins."""
-    if request["session"]:
+    if request.get("session"):
         os.setsid()
+    if size := request.get("largest_file"):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
     for to, fd in zip((1, 2), request["fds"], strict=True):
@@ -202,17 +209,25 @@ def _become(request: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     process.ORIGINAL_DIR = os.getcwd()  # type: ignore[attr-defined]
-    sys.path[0] = os.getcwd()
-    sys.argv = ["sweep", *request["arguments"]]
+    script = request.get("script", "")
+    sys.path[0] = str(Path(script).resolve().parent) if script else os.getcwd()
+    sys.argv = [script or "sweep", *request["arguments"]]
     util.spawnv_passfds = _fork_instead
 
 
-def _call() -> int:
-    """Call the command; the code that its process is to end with."""
+def _call(script: str | None) -> int:
+    """Call the command or the script; the code that its process is to end with."""
     from sweep.cli import main
 
     try:
-        main()
+        if script is None:
+            main()
+        else:
+            module = ModuleType("__main__")
+            module.__file__ = os.path.abspath(script)
+            sys.modules["__main__"] = module
+            code = compile(Path(script).read_bytes(), script, "exec", dont_inherit=True)
+            exec(code, vars(module))
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
             return end.code or 0
@@ -240,5 +255,6 @@ if __name__ == "__main__":
     _FILTERS, _SHOWWARNING = list(warnings.filters), warnings.showwarning
     gc.freeze()
     with contextlib.suppress(KeyboardInterrupt):
-        _become(_serve(control))
-        _end(_call())
+        request = _serve(control)
+        _become(request)
+        _end(_call(request.get("script")))

@@ -65,15 +65,29 @@ def _command_server() -> CommandServer:
     return CommandServer()
 
 
-def sweep(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own, and wait for its workers' ends, too."""
+def sweep(
+    *arguments: str | Path, cwd: Path, largest_file: int | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own, and wait for its workers' ends, too.
+
+    Args:
+        arguments: Its own.
+        cwd: Its working folder.
+        largest_file: That it can write, in bytes; any if None.
+    """
     environment = os.environ | {"COLUMNS": "100"}
-    return _command_server().run([*map(str, arguments)], cwd, environment)
+    given = [*map(str, arguments)]
+    return _command_server().run(given, cwd, environment, largest_file=largest_file)
 
 
 def start_sweep(*arguments: str | Path, cwd: Path) -> Command:
     """Start the command line in a session of its own, so that what it leaves can be found."""
     return _command_server().start([*map(str, arguments)], cwd, dict(os.environ), session=True)
+
+
+def python(script: str | Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script in a process of its own, forked as those of `sweep`."""
+    return _command_server().run([*arguments], cwd, dict(os.environ), script=str(script))
 
 
 def sweep_anew(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:

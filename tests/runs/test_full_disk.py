@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from small_runs import sweep as run
-from support import drawn
+from support import drawn, sweep
 
 from sweep.base.files import described, write_whole
 from sweep.runs.listener import Listener
@@ -45,30 +45,17 @@ def largest_file(size: int) -> Iterator[None]:
         limit(before)
 
 
-def command(
-    folder: Path, *arguments: str, size: int | None = None, out: int = subprocess.PIPE
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "sweep", *arguments],
-        cwd=folder,
-        stdout=out,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=None if size is None else lambda: limit(size),
-    )
-
-
 SMALL = ("run", "diabetes", "--model", "linear", "--workers", "1", "--no-confirm")
 
 
 @pytest.mark.slow
 def test_a_journal_that_cannot_grow(tmp_path: Path) -> None:
     study = (*SMALL, "--trials", "60", "--epochs", "5")
-    stopped = command(tmp_path, *study, size=60_000)
+    stopped = sweep(*study, cwd=tmp_path, largest_file=60_000)
     journal = Path("studies/diabetes/study.journal")
     assert stopped.returncode == 1
     assert stopped.stderr == f"error: {journal}: {FULL}; {GOES_ON}\n"
-    assert command(tmp_path, *study).returncode == 0
+    assert sweep(*study, cwd=tmp_path).returncode == 0
     trials = load_study("diabetes", str(tmp_path / journal)).trials
     assert len(drawn(trials)) == 60
     assert all(trial.state.is_finished() for trial in trials)
@@ -76,7 +63,7 @@ def test_a_journal_that_cannot_grow(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_report_that_cannot_be_written(tmp_path: Path) -> None:
-    done = command(tmp_path, *SMALL, "--trials", "3", "--epochs", "2", size=250_000)
+    done = sweep(*SMALL, *("--trials", "3", "--epochs", "2"), cwd=tmp_path, largest_file=250_000)
     assert done.returncode == 1
     assert done.stderr == f"error: studies/diabetes/report.html: {FULL}; {GOES_ON}\n"
     assert "best_schedule.py" in done.stdout
@@ -90,7 +77,9 @@ def test_a_model_that_cannot_be_written(tmp_path: Path) -> None:
         "    return nn.Sequential(nn.Linear(features, 9000), nn.Tanh(), nn.Linear(9000, 1))\n"
     )
     small = ("--trials", "2", "--epochs", "1", "--lr", "1e-6", "--workers", "1", "--no-confirm")
-    done = command(tmp_path, "run", "diabetes", "--model", "wide:net", *small, size=200_000)
+    done = sweep(
+        "run", "diabetes", "--model", "wide:net", *small, cwd=tmp_path, largest_file=200_000
+    )
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "best_model.pt" in line and "the same command goes on once they can" in line
@@ -99,7 +88,12 @@ def test_a_model_that_cannot_be_written(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_an_output_that_cannot_be_written() -> None:
     with open("/dev/full", "w") as full:
-        done = command(Path.cwd(), "schedules", out=full.fileno())
+        done = subprocess.run(
+            [sys.executable, "-m", "sweep", "schedules"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     assert (done.returncode, done.stderr) == (1, "error: No space left on device\n")
 
 
@@ -125,6 +119,7 @@ class TakesAway(Listener):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_page")
 def test_a_folder_that_vanishes(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file") as raised:
         run(tmp_path, TakesAway(tmp_path / "small"), trials=8)
@@ -132,6 +127,7 @@ def test_a_folder_that_vanishes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_page")
 def test_a_table_that_cannot_grow(tmp_path: Path) -> None:
     """The tables are rewritten as a whole, so the old ones stay."""
     _, _, location = run(tmp_path, trials=3)

@@ -11,17 +11,13 @@ from textwrap import dedent
 import optuna
 import pandas as pd
 import pytest
-from support import ROOT
+from support import ROOT, python
 
 import sweep
 from sweep.base.errors import InputError, StudyFileError
 from sweep.runs.library import reference_to
 
 PAGE = ROOT / "docs" / "library.md"
-
-
-def run(file: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, file], cwd=cwd, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         name = re.match(r"# (\w+\.py)\n", block)
         assert name, f"a script on the page has no name: {block}"
         (folder / name[1]).write_text(block)
-        done = run(name[1], folder)
+        done = python(name[1], cwd=folder)
         assert done.returncode == 0, f"{name[1]}: {done.stderr}"
         assert not done.stderr
         (folder / f"{name[1]}.out").write_text(done.stdout)
@@ -91,7 +87,7 @@ def test_a_loop_in_the_script_itself(tmp_path: Path) -> None:
         print(*found.notes, sep="\\n")
     """
     (tmp_path / "plain.py").write_text(dedent(code))
-    done = run("plain.py", tmp_path)
+    done = python("plain.py", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == "True 0"
     assert "the loop yields no averaged_gain" in done.stdout
@@ -116,17 +112,18 @@ print(len(found.results))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("from_input", [True, False])
-def test_a_call_beside_the_loop_needs_no_guard(tmp_path: Path, from_input: bool) -> None:
+def test_a_call_beside_the_loop_needs_no_guard(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(TRAIN)
     (tmp_path / "plain.py").write_text(CALL)
+    done = python("plain.py", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")
+
+
+@pytest.mark.slow
+def test_a_call_from_standard_input_needs_no_guard(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TRAIN)
     done = subprocess.run(
-        [sys.executable, "-" if from_input else "plain.py"],
-        input=CALL if from_input else None,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-"], input=CALL, cwd=tmp_path, capture_output=True, text=True
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")
 
@@ -134,7 +131,7 @@ def test_a_call_beside_the_loop_needs_no_guard(tmp_path: Path, from_input: bool)
 @pytest.mark.slow
 def test_an_unguarded_call_in_the_loops_file_is_explained_once(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(TRAIN + CALL)
-    done = run("train.py", tmp_path)
+    done = python("train.py", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.count("Traceback") == 1
     last = done.stderr.splitlines()[-1]
