@@ -8,6 +8,7 @@ from textwrap import dedent
 
 import pandas as pd
 import pytest
+from called import called
 from support import PostgreSQL, sweep
 
 from sweep.base.errors import StudyFileError
@@ -70,6 +71,7 @@ def test_what_it_is_called_on_training_rows(name: str, train: str) -> None:
     assert Metric(name).train_name == train
 
 
+@pytest.mark.slow
 def test_a_forgotten_direction_is_refused_with_both_choices(tmp_path: Path) -> None:
     arguments = looped(tmp_path, "val_accuracy")
     told = (
@@ -78,14 +80,14 @@ def test_a_forgotten_direction_is_refused_with_both_choices(tmp_path: Path) -> N
         "file)"
     )
     for command in ("run", "check"):
-        done = sweep(command, *arguments, cwd=tmp_path)
+        done = called(command, *arguments, cwd=tmp_path)
         assert done.returncode == 2
         assert told.removeprefix("error: ") in " ".join((done.stdout + done.stderr).split())
     assert not (tmp_path / "studies").exists()
     (tmp_path / "mine.toml").write_text('loop = "train.py:train"\nmetric = "val_accuracy"\n')
-    done = sweep("run", "mine.toml", cwd=tmp_path)
+    done = called("run", "mine.toml", cwd=tmp_path)
     assert done.stderr.strip() == told.replace("error: ", "error: mine.toml: ")
-    done = sweep("run", *arguments, "--direction", "minimize", cwd=tmp_path)
+    done = called("run", *arguments, "--direction", "minimize", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 
@@ -93,15 +95,16 @@ def test_a_forgotten_direction_is_refused_with_both_choices(tmp_path: Path) -> N
 def test_fresh_may_change_the_direction(
     storage: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    arguments = looped(tmp_path, "val_accuracy")
+    arguments, command = looped(tmp_path, "val_accuracy"), called
     if storage == "postgresql":
+        command = sweep  # whose connections end with it
         server: PostgreSQL = request.getfixturevalue("postgresql")
         arguments += ("--storage", server.new_database("directions"))
     elif storage == "sqlite":
         arguments += ("--storage", "a.db")
     for direction in ("minimize", "maximize"):
         fresh = () if direction == "minimize" else ("--fresh", "--yes")
-        done = sweep("run", *arguments, "--direction", direction, *fresh, cwd=tmp_path)
+        done = command("run", *arguments, "--direction", direction, *fresh, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         results = pd.read_csv(tmp_path / "studies/train/results.csv")
         assert len(results) == 2
@@ -109,26 +112,27 @@ def test_fresh_may_change_the_direction(
         values = results["val_accuracy"]
         wanted = values.max() if direction == "maximize" else values.min()
         assert best["val_accuracy"] == pytest.approx(wanted)
-    done = sweep("run", *arguments, "--direction", "minimize", cwd=tmp_path)
+    done = command("run", *arguments, "--direction", "minimize", cwd=tmp_path)
     assert done.returncode == 1
     assert "with the direction maximize, not minimize; give another --out" in done.stderr
     assert len(pd.read_csv(tmp_path / "studies/train/results.csv")) == 2
 
 
+@pytest.mark.slow
 def test_a_name_with_a_slash(tmp_path: Path) -> None:
     arguments = looped(tmp_path, "val/accuracy")
-    done = sweep("run", *arguments, "--direction", "maximize", cwd=tmp_path)
+    done = called("run", *arguments, "--direction", "maximize", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "could not be written" not in done.stderr
     assert "reaches val/accuracy 0." in done.stdout
     assert "val/accuracy" in pd.read_csv(tmp_path / "studies/train/results.csv")
     for format in ("text", "md", "json", "csv"):
-        shown = sweep("report", "train", "-f", format, cwd=tmp_path)
+        shown = called("report", "train", "-f", format, cwd=tmp_path)
         assert shown.returncode == 0 and "val/accuracy" in shown.stdout
     by_set = ("--loop", "train.py:train", "--set", "metric=val/accuracy", *SHORT)
-    done = sweep("run", *by_set, "--direction", "maximize", "--trials", "3", cwd=tmp_path)
+    done = called("run", *by_set, "--direction", "maximize", "--trials", "3", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    done = sweep("run", *looped(tmp_path, "val accuracy?"), cwd=tmp_path)
+    done = called("run", *looped(tmp_path, "val accuracy?"), cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.strip() == (
         "error: --metric 'val accuracy?': expected a letter, then letters, digits and _, in parts "
