@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-import tomlkit
-
 MISSING = "-"
 
 
@@ -62,4 +60,6 @@ def listed(words: Iterable[str], limit: int = 20) -> str:
 
 def toml_list(names: Iterable[str]) -> str:
     """Names as TOML has a list of them."""
+    import tomlkit  # a script that only wants its schedule may not have it
+
     return tomlkit.item(list(names)).as_string()

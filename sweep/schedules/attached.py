@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from typing import Any
 
 from torch.optim.lr_scheduler import LRScheduler
@@ -23,6 +24,22 @@ def knowing(scheduler: LRScheduler, schedule: str, total_steps: int) -> LRSchedu
     base: Any = type(scheduler)
     scheduler.__class__ = _class(base)
     vars(scheduler)[_KEY] = {"schedule": schedule, "total_steps": total_steps}
+    return scheduler
+
+
+def innermost(optimizer: Any) -> Any:
+    """The optimizer that takes the steps: Accelerate and others hand over one that wraps it."""
+    while not hasattr(optimizer, "_optimizer_step_pre_hooks") and hasattr(optimizer, "optimizer"):
+        optimizer = optimizer.optimizer
+    return optimizer
+
+
+def begun(scheduler: LRScheduler, steps: int) -> LRScheduler:
+    """The same scheduler after some steps, which its optimizer need not have taken here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch wants an optimizer step before each
+        for _ in range(steps):
+            scheduler.step()
     return scheduler
 
 

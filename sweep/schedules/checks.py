@@ -89,6 +89,16 @@ def whole(name: str, value: Any) -> int:
     return number
 
 
+def check_last_epoch(value: Any) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise invalid("last_epoch", "a whole number", value) from None
+    if number < -1:
+        raise invalid("last_epoch", "at least -1", value)
+    return number
+
+
 def horizon_from(total_steps: int | None, steps_per_epoch: int | None, epochs: int | None) -> int:
     if total_steps is not None and steps_per_epoch is None and epochs is None:
         return total_steps

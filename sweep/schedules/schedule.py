@@ -22,7 +22,13 @@ from sweep.schedules.shapes import SHAPES
 if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
-from sweep.schedules.checks import check_name, check_params, horizon_from, whole
+from sweep.schedules.checks import (
+    check_last_epoch,
+    check_name,
+    check_params,
+    horizon_from,
+    whole,
+)
 
 __all__ = ["SHAPES", "Schedule", "Shape", "ShapeParam"]
 _BY_NAME: Any = None  # lets the default decay depend on the shape's name
@@ -107,6 +113,8 @@ class Schedule:
         total_steps: int | None = None,
         steps_per_epoch: int | None = None,
         epochs: int | None = None,
+        last_epoch: int = -1,
+        scale: float = 1.0,
     ) -> LRScheduler:
         """The torch scheduler of this schedule on an optimizer, warm-up included.
 
@@ -117,21 +125,32 @@ class Schedule:
 
         Args:
             optimizer: Its first parameter group gets the peak rate; the others keep their ratio
-                to the first.
+                to the first. Each is multiplied by its `lr_scale`, where timm has left one.
             total_steps: The horizon in optimizer steps; or give the next two instead.
             steps_per_epoch: Optimizer steps in an epoch.
             epochs: Number of epochs.
+            last_epoch: The index of the last step that was taken before, as torch's schedulers
+                have it: -1 at the beginning.
+            scale: The peak rate of this optimizer / that of the schedule, where several have one.
 
         Raises:
             ScheduleError: The horizon is missing, given twice or too short, the ratio of the
                 groups' rates is undefined, or a custom factory fails.
         """
-        from sweep.schedules.attached import knowing
+        from torch.optim import Optimizer
 
+        from sweep.schedules.attached import begun, innermost, knowing
+
+        if not isinstance(optimizer, Optimizer):
+            optimizer = innermost(optimizer)
         horizon = horizon_from(total_steps, steps_per_epoch, epochs)
-        return knowing(self._attach(optimizer, horizon), self.describe(), horizon)
+        if not is_within(as_number("scale", scale), "(0, inf)"):
+            raise invalid("scale", "positive and finite", scale)
+        steps = check_last_epoch(last_epoch) + 1
+        scheduler = knowing(self._attach(optimizer, horizon, scale), self.describe(), horizon)
+        return begun(scheduler, steps)
 
-    def _attach(self, optimizer: Optimizer, total_steps: int) -> LRScheduler:
+    def _attach(self, optimizer: Optimizer, total_steps: int, scale: float = 1.0) -> LRScheduler:
         """A fresh torch scheduler."""
         from torch.optim import lr_scheduler
 
@@ -139,7 +158,7 @@ class Schedule:
 
         warmup_steps, steps = self._split(total_steps)
         try:
-            peaks = set_peaks(optimizer, self.lr)
+            peaks = set_peaks(optimizer, self.lr * scale)
         except ZeroDivisionError:
             raise ScheduleError(
                 "the optimizer's parameter groups must keep their ratio to the first, but the "
@@ -342,7 +361,7 @@ class Schedule:
         import torch
 
         optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=self.lr)
-        scheduler = self.attach(optimizer, total_steps=total_steps)
+        scheduler = self._attach(optimizer, total_steps)
         rates = np.empty(total_steps)
         for step in range(total_steps):
             rates[step] = optimizer.param_groups[0]["lr"]

@@ -21,9 +21,18 @@ def set_rates(optimizer: Optimizer, rates: list[float]) -> None:
 
 
 def set_peaks(optimizer: Optimizer, peak: float) -> list[float]:
-    """Set and return the groups' peak rates: each keeps its ratio to the first group."""
+    """Set and return the groups' peak rates: each keeps its ratio to the first group.
+
+    A group's `lr_scale`, which timm's layer decay leaves to schedulers, is a factor beside that,
+    unless the rates have it already.
+    """
     rates = [float(group["lr"]) for group in optimizer.param_groups]
-    peaks = [peak if rate == rates[0] else peak * (rate / rates[0]) for rate in rates]
+    ratios = [1.0 if rate == rates[0] else rate / rates[0] for rate in rates]
+    scales = [float(group.get("lr_scale", 1.0)) for group in optimizer.param_groups]
+    pairs = list(zip(ratios, scales, strict=True))
+    if all(abs(ratio * scales[0] - scale) <= 1e-6 * scale for ratio, scale in pairs):
+        ratios = [1.0] * len(rates)
+    peaks = [peak * ratio * scale for ratio, scale in zip(ratios, scales, strict=True)]
     set_rates(optimizer, peaks)
     for group in optimizer.param_groups:
         group.pop("initial_lr", None)  # torch would keep what another schedule left here
@@ -117,3 +126,10 @@ class WarmupPlateauLR(lr_scheduler.ReduceLROnPlateau):
         elif metrics is None and not warm:
             self.steps_taken += 1
             self._set_ramp()
+
+    def _is_better(self, a: float, best: float) -> bool:
+        """As torch has it for positive numbers; for others, its margin has the wrong sign."""
+        margin = 0.0 if abs(best) == float("inf") else self.threshold * abs(best)
+        return a < best - margin if self.mode == "min" else a > best + margin
+
+    is_better = _is_better  # its name in earlier versions of torch

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 import traceback
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from sweep.base.errors import TrainingError, did_you_mean
 from sweep.base.wording import counted
 from sweep.study.metric import Metric
 from sweep.training.contract import EpochResult, LoopSettings, TrialError, TrialNews, TrialSpec
+from sweep.training.own_loop.advice import remarks, warnings
 from sweep.training.own_loop.checkpoints import Checkpoint, Checkpoints
 from sweep.training.own_loop.course import Course, LoopSchedule
 from sweep.training.own_loop.loading import Loop
@@ -77,7 +77,8 @@ def _short(value: Any) -> str:
 class _Run:
     """A trial whose loop is suspended where it yielded its last epoch.
 
-    `results` are of all its epochs; those `untold` were trained before it was interrupted.
+    `results` are of all its epochs; the first `kept` were trained before it was interrupted, and
+    some of them are still `untold`.
     """
 
     spec: TrialSpec
@@ -85,6 +86,7 @@ class _Run:
     generator: Iterator[Any]
     results: list[EpochResult]
     untold: list[EpochResult]
+    kept: int = 0
 
     @property
     def epoch(self) -> int:
@@ -129,7 +131,9 @@ class LoopEngine:
             course.report(results[-1].val_mse)
             self.notes.append(f"trial {spec.number} goes on after its epoch {len(results)}")
         generator = self._loop.start(schedule, spec.seed, kept.state if kept else None)
-        self._runs[spec.number] = _Run(spec, course, generator, results, list(results))
+        self._runs[spec.number] = _Run(
+            spec, course, generator, results, list(results), len(results)
+        )
 
     def expect(self, epochs: int) -> None:
         """Nothing needs preparation here."""
@@ -175,7 +179,7 @@ class LoopEngine:
                 f"the loop ended after {run.epoch} of {counted(settings.epochs, 'epoch')}; it must "
                 "yield its metric once an epoch"
             ) from None
-        if run.course.total_steps is None:
+        if not run.course.is_known:
             raise TrainingError(
                 "the loop has not attached its schedule: scheduler = schedule.attach(optimizer, "
                 "steps_per_epoch=len(loader))"
@@ -183,7 +187,8 @@ class LoopEngine:
         epoch = run.epoch + 1
         first, last = run.course.end_epoch()
         run.course.report(yielded.value)
-        self._advise(run, yielded, last)
+        self._advise(run, yielded)
+        seen = run.course.seen(self._share(run, epoch))
         if epoch == settings.epochs:
             self._finish(run)
         result = EpochResult(
@@ -197,7 +202,10 @@ class LoopEngine:
             grad_norm=None,
             seconds=time.perf_counter() - started,
             total_steps=run.course.total_steps,
+            advice=warnings(seen) if seen else (),
         )
+        for remark in remarks(seen) if seen else ():
+            self._note_once(remark)
         run.results.append(result)
         if yielded.state is not None and epoch < settings.epochs:
             self._keep(run, yielded.state)
@@ -230,9 +238,19 @@ class LoopEngine:
             self._noted.add(text)
             self.notes.append(text)
 
-    def _advise(self, run: _Run, yielded: _Yielded, last: float) -> None:
+    def _share(self, run: _Run, epoch: int) -> float:
+        """How much of a whole trial has been trained here, up to an epoch."""
+        settings = self._settings
+        if settings.horizon is None or settings.evaluate_every is None:
+            return (epoch - run.kept) / settings.epochs
+        done, before = (
+            min(count * settings.evaluate_every, settings.horizon) for count in (epoch, run.kept)
+        )
+        return (done - before) / settings.horizon
+
+    def _advise(self, run: _Run, yielded: _Yielded) -> None:
         """Note what is probably not meant."""
-        metric, course = self._settings.metric, run.course
+        metric = self._settings.metric
         if run.epoch > 0:
             return
         if yielded.averaged is None and self._settings.wants_averaged:
@@ -242,15 +260,6 @@ class LoopEngine:
             )
         if yielded.unused:
             self._note_once(f"the loop also yields {', '.join(yielded.unused)}: not used")
-        total = course.total_steps or 0
-        if run.spec.schedule.scheduler == "plateau" or not 0 < course.steps <= total:
-            return
-        expected = float(run.spec.schedule.rates(total)[course.steps - 1])
-        if not math.isclose(last, expected, rel_tol=1e-4):
-            self._note_once(
-                "the learning rate does not follow the schedule: call scheduler.step() after every "
-                "optimizer.step(), and nothing else that sets the rate"
-            )
 
     def _told(self, error: Exception) -> str:
         """An error in a line, with the line of the loop that it came from."""
