@@ -42,7 +42,7 @@ class Digits(lightning.LightningModule):
         right = self.layers(x).argmax(dim=1) == y
         self.log("val_accuracy", right.float().mean(), batch_size=len(y))
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         optimizer = torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)
         steps = int(self.trainer.estimated_stepping_batches)
         scheduler = self.schedule.attach(optimizer, total_steps=steps)

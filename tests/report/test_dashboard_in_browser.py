@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from wsgiref.simple_server import make_server
 
 import pytest
 from browser import Browser, Page, browser
@@ -30,7 +31,7 @@ def findings(searched_study: Path) -> Findings:
 def address(findings: Findings) -> Iterator[str]:
     """Served by a thread of this process; `test_server.py` has the command."""
     study, folder = findings.study, findings.summary.folder
-    make_server, made, ready = server.make_server, list[Any](), queue.Queue[str]()
+    made, ready = list[Any](), queue.Queue[str]()
 
     def kept(*arguments: Any) -> Any:
         made.append(make_server(*arguments))

@@ -481,8 +481,7 @@ def test_a_constant_rate_is_drawn_at_the_decay_that_it_has(tmp_path: Path) -> No
             | {"decay": "1e-4:0.1:log", "warmup": "0.1:0.2"},
         }
     )
-    study = new_study()
-    rng = np.random.default_rng(0)
+    study, rng = new_study(), np.random.default_rng(0)
     drawn: dict[str, list[float]] = {"constant": [], "cosine": []}
     for number in range(48):
         scheduler = "cosine" if number % 2 else "constant"
