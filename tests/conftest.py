@@ -156,6 +156,12 @@ def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def brief_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check in this process measures the speed of few epochs, however little that tells."""
+    monkeypatch.setattr("sweep.runs.speed._ENOUGH_SECS", 0.0)
+
+
+@pytest.fixture
 def one_thread() -> Iterator[None]:
     """Torch with one thread, as a worker has it."""
     import torch

@@ -18,7 +18,7 @@ from sweep.study.locations import Location
 from sweep.study.results_folder import EPOCHS, FILES, RESULTS
 from sweep.study.settings import StudyConfig
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_page", "brief_measurement")]
 
 
 @pytest.fixture(scope="module")
