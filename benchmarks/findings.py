@@ -76,7 +76,7 @@ def against(baseline: Candidate, candidate: Candidate) -> str:
     """A candidate's lead over the tuned constant rate, paired by seed."""
     if candidate is baseline or not math.isfinite(candidate.interval.mean):
         return ""
-    lead = relative_lead(candidate.val_mse, baseline.val_mse)
+    lead = relative_lead(candidate.values, baseline.values)
     text = f"{lead.mean:+.1%} ({lead.low:+.1%} to {lead.high:+.1%})"
     return f"**{text}**" if lead.low > 0 or lead.high < 0 else text
 
@@ -91,7 +91,7 @@ def table_of(confirmation: Confirmation) -> str:
     ]
     lines.append("|---|---:|---:|---:|---:|---:|")
     for candidate in sorted(confirmation.candidates, key=lambda c: c.interval.mean):
-        schedule, interval = candidate.schedule, mean_interval(candidate.val_mse)
+        schedule, interval = candidate.schedule, mean_interval(candidate.values)
         cells = [schedule.scheduler, f"{schedule.lr:.3g}"]
         cells.append("-" if schedule.scheduler == BASELINE else f"{schedule.decay:.2g}")
         cells.append(f"{interval.mean:.5g} ± {interval.margin:.2g}")

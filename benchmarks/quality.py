@@ -247,7 +247,7 @@ def evaluate(
         for _ in range(config.epochs):
             for result in engine.train_epoch():
                 if isinstance(result, EpochResult):
-                    best[result.number] = min(best[result.number], result.val_mse)
+                    best[result.number] = min(best[result.number], result.value)
         test = []
         for number in range(seeds):
             model.load_state_dict(engine.weights(number))

@@ -145,10 +145,10 @@ def run_study(config: StudyConfig, sampler_seed: int) -> tuple[float, list[float
             diverged = what_diverged(result, config.measure)
             if not diverged:
                 averaged = config.pruner.signal == "averaged"
-                judged_by = result.averaged_val_mse if averaged else result.val_mse
+                judged_by = result.averaged if averaged else result.value
                 assert judged_by is not None, "an engine of ours averages"
                 trial.report(judged_by, result.epoch)
-                best[number] = min(best[number], result.val_mse)
+                best[number] = min(best[number], result.value)
             if result.epoch == config.epochs and not diverged:
                 study.tell(trial, best[number])
             elif diverged or trial.should_prune():

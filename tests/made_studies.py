@@ -39,9 +39,9 @@ CONFIG = StudyConfig.model_validate(
 Params = Mapping[str, Any]
 
 
-def epoch(number: int, epoch: int, val_mse: float, rate: float = 0.1) -> EpochResult:
-    averaged = val_mse * 0.75
-    return EpochResult(number, epoch, val_mse, averaged, val_mse / 2, rate, rate / 2, 1.0, 0.5)
+def epoch(number: int, epoch: int, value: float, rate: float = 0.1) -> EpochResult:
+    averaged = value * 0.75
+    return EpochResult(number, epoch, value, averaged, value / 2, rate, rate / 2, 1.0, 0.5)
 
 
 def new_study(name: str = "shop", unit: str = "buy") -> optuna.Study:

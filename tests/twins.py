@@ -31,7 +31,7 @@ RTOL = 1e-4
 ROWS, FEATURES, EPOCHS = 120, 3, 4
 SGD = OptimizerSettings()
 FIELDS = (
-    *("number", "epoch", "val_mse", "averaged_val_mse", "train_mse"),
+    *("number", "epoch", "value", "averaged", "training"),
     *("lr_first", "lr_last", "grad_norm"),
 )
 OPTIMIZERS = {

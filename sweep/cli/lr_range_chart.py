@@ -24,14 +24,14 @@ def lr_range_report(found: LrRange, width: int = 80) -> Group:
     rule = (
         f"From {number(found.rates[low])} to {number(found.rates[high])} the MSE falls by at least "
         f"{percent(CLEARLY)} of its greatest fall, from {number(found.untrained)} to "
-        f"{number(found.val_mse[best])} at lr {number(found.rates[best])}."
+        f"{number(found.values[best])} at lr {number(found.rates[best])}."
     )
     parts: list[RenderableType] = [_chart(found, min(width, _WIDEST)), Text(), Text(rule)]
     if found.steps < found.horizon:
         trial, test = counted(found.horizon, "step"), f"{found.steps:,}"
         shorter = f"A trial has {trial}, the test {test}: the lower bound is lower by that much."
         parts.append(Text(shorter))
-    diverged = sum(not math.isfinite(value) for value in found.val_mse)
+    diverged = sum(not math.isfinite(value) for value in found.values)
     if diverged:
         parts.append(Text(f"{diverged} of {len(found.rates)} rates diverged."))
     parts += [Text(f"note: {note}") for note in found.notes]
@@ -40,7 +40,7 @@ def lr_range_report(found: LrRange, width: int = 80) -> Group:
 
 def _chart(found: LrRange, width: int) -> Text:
     """The MSE over the rates; what is within the bounds is drawn through."""
-    values = np.array(found.val_mse)
+    values = np.array(found.values)
     top = found.untrained + _ABOVE * (found.untrained - values.min())
     values = np.where(values <= top, values, math.nan)
     places = np.arange(len(values))

@@ -39,13 +39,13 @@ class Audited:
         trial: Its number.
         schedule: What it was trained with.
         pruned_at: Epochs that it had when it was stopped.
-        val_mse: What it would have come to; `Metric.worst` if it diverges or raises.
+        value: What it would have come to; `Metric.worst` if it diverges or raises.
     """
 
     trial: int
     schedule: Schedule
     pruned_at: int
-    val_mse: float
+    value: float
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Audit:
     Args:
         audited: The sample, the best first.
         pruned: All trials that the pruner stopped.
-        best_val_mse: The search's best value, which they are compared with.
+        best_value: The search's best value, which they are compared with.
         epochs_trained: By the whole search.
         epochs_saved: By pruning: what the pruned trials would have trained on for, without what
             was trained twice because it was pruned first.
@@ -64,7 +64,7 @@ class Audit:
 
     audited: tuple[Audited, ...]
     pruned: int
-    best_val_mse: float
+    best_value: float
     epochs_trained: int
     epochs_saved: int
     metric: Metric
@@ -73,7 +73,7 @@ class Audit:
     def better(self) -> tuple[Audited, ...]:
         """Those that would have beaten the best trial of the search."""
         better = self.metric.is_better
-        return tuple(one for one in self.audited if better(one.val_mse, self.best_val_mse))
+        return tuple(one for one in self.audited if better(one.value, self.best_value))
 
     @property
     def share_better(self) -> tuple[float, float]:
@@ -92,7 +92,7 @@ class Audit:
     @property
     def regret(self) -> float:
         """How much better the best of the audited is than the search's best, as a share of it."""
-        leads = [self.metric.lead(one.val_mse, self.best_val_mse) or 0.0 for one in self.better]
+        leads = [self.metric.lead(one.value, self.best_value) or 0.0 for one in self.better]
         return max(leads, default=0.0)
 
     @property
@@ -131,7 +131,7 @@ class Audit:
                     "trial": one.trial,
                     "schedule": one.schedule.to_dict(),
                     "pruned_at": one.pruned_at,
-                    self.metric.name: one.val_mse if math.isfinite(one.val_mse) else None,
+                    self.metric.name: one.value if math.isfinite(one.value) else None,
                 }
                 for one in self.audited
             ],
@@ -139,7 +139,7 @@ class Audit:
             "share_low": low,
             "share_high": high,
             "regret": self.regret,
-            f"best_{self.metric.name}": self.best_val_mse,
+            f"best_{self.metric.name}": self.best_value,
             "epochs_trained": self.epochs_trained,
             "epochs_saved": self.epochs_saved,
             "sentences": list(self.sentences),
@@ -147,7 +147,7 @@ class Audit:
 
 
 def audit(
-    sweep: RunContext,
+    context: RunContext,
     pool: WorkerPool,
     sample: int,
     stop: threading.Event,
@@ -158,7 +158,7 @@ def audit(
     Each is trained from its own seed, so its first epochs are those that it had.
 
     Args:
-        sweep: A study that has been run.
+        context: A study that has been run.
         pool: The workers.
         sample: How many; all if there are fewer.
         stop: Set from anywhere to end soon.
@@ -170,13 +170,13 @@ def audit(
     Raises:
         InputError: Nothing was pruned, or nothing has completed.
     """
-    config = sweep.config
-    pruned = pruned_trials(sweep)
+    config = context.config
+    pruned = pruned_trials(context)
     metric = config.measure
-    done = completed(sweep.trials, metric)
+    done = completed(context.trials, metric)
     if not pruned or not done:
         what = "no trial was pruned" if done else "no trial has completed"
-        raise InputError(f"study {sweep.location.name!r}: {what}, so there is nothing to audit")
+        raise InputError(f"study {context.location.name!r}: {what}, so there is nothing to audit")
     drawn = random.Random(config.seed).sample(pruned, min(sample, len(pruned)))
     trials = {trial.number: trial for trial in drawn}
     values: dict[int, float] = {}
@@ -193,7 +193,7 @@ def audit(
         kind="trial",
         epochs=config.epochs,
         stop=stop,
-        note=sweep.note,
+        note=context.note,
         metric=metric,
         on_epochs=lambda count: on_epochs(_WHAT, count, most),
         on_record=keep,
@@ -209,24 +209,24 @@ def audit(
         )
         for number, value in values.items()
     ]
-    trained = sum(trial.epochs for trial in sweep.trials)
-    once = sum(trial.epochs for trial in standing_for_themselves(sweep.trials))
+    trained = sum(trial.epochs for trial in context.trials)
+    once = sum(trial.epochs for trial in standing_for_themselves(context.trials))
     cut = sum(config.epochs - trial.epochs for trial in pruned)
     found = Audit(
-        audited=tuple(sorted(audited, key=lambda one: metric.rank(one.val_mse, one.trial))),
+        audited=tuple(sorted(audited, key=lambda one: metric.rank(one.value, one.trial))),
         pruned=len(pruned),
-        best_val_mse=done[0].result,
+        best_value=done[0].result,
         epochs_trained=trained,
         epochs_saved=cut - (trained - once),
         metric=metric,
     )
-    write_whole(sweep.location.folder / AUDIT, frame_to_csv(_frame(found)))
+    write_whole(context.location.folder / AUDIT, frame_to_csv(_frame(found)))
     return found
 
 
-def pruned_trials(sweep: RunContext) -> list[Trial]:
+def pruned_trials(context: RunContext) -> list[Trial]:
     """The trials that the pruner stopped for good; not those that diverged."""
-    trials = standing_for_themselves(sweep.trials)
+    trials = standing_for_themselves(context.trials)
     return [trial for trial in trials if trial.ending == Ending.PRUNED]
 
 
@@ -238,7 +238,7 @@ def _frame(found: Audit) -> pd.DataFrame:
             "lr": one.schedule.lr,
             "decay": one.schedule.decay,
             "pruned_at": one.pruned_at,
-            found.metric.name: one.val_mse if math.isfinite(one.val_mse) else None,
+            found.metric.name: one.value if math.isfinite(one.value) else None,
             "would_have_won": one in found.better,
         }
         for one in found.audited

@@ -47,7 +47,7 @@ def write_predictions(
 
 
 def write_best(
-    sweep: RunContext,
+    context: RunContext,
     best: Trial,
     confirmation: Confirmation | None,
     test: HeldOutScore | None,
@@ -56,23 +56,23 @@ def write_best(
     """Write `best_schedule.json` and `best_schedule.py`.
 
     Args:
-        sweep: Whose.
+        context: Whose.
         best: The winner's trial.
         confirmation: What made it the winner; None if the search alone did.
         test: How its weights do on the test rows.
         missing: What there was no time to confirm, in a sentence; empty if for all.
     """
-    config, metric, horizon = sweep.config, sweep.config.measure, best.horizon
+    config, metric, horizon = context.config, context.config.measure, best.horizon
     schedule = best.schedule
-    found, whole = completed(sweep.trials, metric), best.value is not None
+    found, whole = completed(context.trials, metric), best.value is not None
     constant = [trial for trial in found if trial.scheduler == BASELINE]
     described = {
         "schedule": schedule.to_dict(),
-        "study": sweep.location.name,
+        "study": context.location.name,
         "trial": best.number,
         metric.name: best.value,
         "val_r2": best.r2 if whole else None,
-        "unit": sweep.data.unit if sweep.data else "",
+        "unit": context.data.unit if context.data else "",
         "best_epoch": best.best_epoch if whole else None,
         "objective": config.objective,
         "epochs": config.epochs,
@@ -86,7 +86,7 @@ def write_best(
         "not_confirmed": missing,
         "test": None if test is None else vars(test),
     }
-    folder = sweep.location.folder
+    folder = context.location.folder
     written = BestSchedule.from_dict(
         {name: None if _is_infinite(value) else value for name, value in described.items()}
     )

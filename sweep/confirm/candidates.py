@@ -20,13 +20,13 @@ _MOST_ALIKE = 0.4
 """Of the candidates, those of one scheduler."""
 
 
-def affordable_runs(sweep: RunContext) -> int:
+def affordable_runs(context: RunContext) -> int:
     """Trainings that a confirmation may have: a share of what the search takes without pruning."""
-    ended = [trial for trial in drawn(sweep.trials) if trial.ending]
-    return round(sweep.config.confirm.share * len(ended))
+    ended = [trial for trial in drawn(context.trials) if trial.ending]
+    return round(context.config.confirm.share * len(ended))
 
 
-def chosen(sweep: RunContext, budget: int | None, at_most: int | None = None) -> Iterator[Trial]:
+def chosen(context: RunContext, budget: int | None, at_most: int | None = None) -> Iterator[Trial]:
     """The candidates: the best of the search, and the best constant rate.
 
     As many as the budget allows for, but at least _FEWEST, and no more than _MOST_ALIKE of them of
@@ -35,18 +35,18 @@ def chosen(sweep: RunContext, budget: int | None, at_most: int | None = None) ->
     stand in.
 
     Args:
-        sweep: Its search is over.
+        context: Its search is over.
         budget: Trainings that may be done; None for as many candidates as are wished for, whatever
             it takes to confirm them.
         at_most: Candidates in all that there is time for.
     """
-    config, space = sweep.config, sweep.config.search_space
+    config, space = context.config, context.config.search_space
     several = len(space.schedulers) > 1
-    ranked = standing(sweep.trials, config.measure)
+    ranked = standing(context.trials, config.measure)
     kinds = {trial.scheduler for trial in ranked}
     apart = several and BASELINE in kinds  # the constant rate has a place of its own
     fewest = _FEWEST - apart
-    most = config.confirm.most_candidates(affordable_runs(sweep) if budget is None else budget)
+    most = config.confirm.most_candidates(affordable_runs(context) if budget is None else budget)
     if budget is not None:
         most = min(most, max(fewest, budget // FIRST_SEEDS - 1))
     if at_most is not None:
@@ -67,14 +67,14 @@ def chosen(sweep: RunContext, budget: int | None, at_most: int | None = None) ->
             yield trial
 
 
-def to_complete(sweep: RunContext) -> list[Trial]:
+def to_complete(context: RunContext) -> list[Trial]:
     """The pruned trials that must be trained to their end for the candidates to be compared.
 
     Those that wait for it already, or are in training, are left out.
     """
-    begun = {trial.completes for trial in sweep.trials}
+    begun = {trial.completes for trial in context.trials}
     return [
         trial
-        for trial in chosen(sweep, None)
+        for trial in chosen(context, None)
         if trial.ending == Ending.PRUNED and trial.number not in begun
     ]

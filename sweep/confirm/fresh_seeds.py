@@ -44,7 +44,7 @@ class Outcome:
 
 
 def confirm(
-    sweep: RunContext,
+    context: RunContext,
     pool: WorkerPool,
     stop: threading.Event,
     on_epochs: Callable[[str, int, int], None],
@@ -55,22 +55,22 @@ def confirm(
     Runs that `confirm.csv` holds already are not done again; every run is in it as it ends.
 
     Args:
-        sweep: Its search is over, and has completed a trial.
+        context: Its search is over, and has completed a trial.
         pool: The workers.
         stop: Set from anywhere to end soon.
         on_epochs: Told what is done, how many epochs have been trained, and of how many at most.
         limit: When to be over: where there is little time, there are fewer candidates, or fewer
             seeds, or nothing is confirmed.
     """
-    config, limit = sweep.config, limit or TimeLimit()
-    budget = affordable_runs(sweep)
-    meant = _by_number(chosen(sweep, budget))
+    config, limit = context.config, limit or TimeLimit()
+    budget = affordable_runs(context)
+    meant = _by_number(chosen(context, budget))
     seeds = tuple(mix(config.seed, 5, index) for index in range(config.confirm.seeds))
-    step = KeptRuns(sweep, pool, stop, seeds, limit)
-    in_time = limit.trainings_left(config.epochs, len(pool), _usual_secs(sweep))
+    step = KeptRuns(context, pool, stop, seeds, limit)
+    in_time = limit.trainings_left(config.epochs, len(pool), _usual_secs(context))
     trials, first_seeds = meant, FIRST_SEEDS
     if in_time is not None and step.missing(meant, FIRST_SEEDS) > in_time:
-        fitting = _fitting(sweep, budget, step, len(meant), in_time)
+        fitting = _fitting(context, budget, step, len(meant), in_time)
         if fitting is None:
             return Outcome(missing=_no_time(limit, config.epochs))
         trials, first_seeds = fitting
@@ -83,7 +83,7 @@ def confirm(
         nonlocal by_budget, by_time
         by_budget = by_time = budget - spent
         if limit.is_set:
-            fits = limit.trainings_left(config.epochs, len(pool), _usual_secs(sweep))
+            fits = limit.trainings_left(config.epochs, len(pool), _usual_secs(context))
             if step.trained:
                 fits = int(limit.left_secs * step.trained / (time.monotonic() - started))
             by_time = (fits or 0) + step.known(trials) - spent
@@ -119,7 +119,7 @@ def confirm(
     candidates = ranked(schedules, values, metric)
     found = Confirmation(candidates, seeds[:used], not config.fair, metric=metric)
     if found.doubt:
-        sweep.note(found.doubt)
+        context.note(found.doubt)
     return Outcome(found, missing)
 
 
@@ -127,21 +127,21 @@ def _by_number(trials: Iterable[Trial]) -> dict[int, Trial]:
     return {trial.number: trial for trial in trials}
 
 
-def _usual_secs(sweep: RunContext) -> float | None:
+def _usual_secs(context: RunContext) -> float | None:
     """An epoch's share of a worker's time, in the trials so far; None if none has trained."""
-    ended = (trial for trial in sweep.trials if trial.ending)
+    ended = (trial for trial in context.trials if trial.ending)
     seconds = [secs for trial in ended for secs in trial.record.column("seconds")]
     return fmean(seconds) if seconds else None
 
 
 def _fitting(
-    sweep: RunContext, budget: int, step: KeptRuns, most: int, in_time: int
+    context: RunContext, budget: int, step: KeptRuns, most: int, in_time: int
 ) -> tuple[dict[int, Trial], int] | None:
     """Candidates, and seeds that each gets at first, that there is time for; None if for none."""
     fewest = min(most, _FEWEST_IN_TIME)
     plans = [*((count, FIRST_SEEDS) for count in range(most - 1, fewest - 1, -1)), (fewest, 2)]
     for count, seeds in plans:
-        trials = _by_number(chosen(sweep, budget, count))
+        trials = _by_number(chosen(context, budget, count))
         if step.missing(trials, seeds) <= in_time:
             return trials, seeds
     return None

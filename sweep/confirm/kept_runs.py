@@ -41,7 +41,7 @@ class KeptRuns:
 
     def __init__(
         self,
-        sweep: RunContext,
+        context: RunContext,
         pool: WorkerPool,
         stop: threading.Event,
         seeds: tuple[int, ...],
@@ -49,7 +49,7 @@ class KeptRuns:
     ) -> None:
         self.trained = 0
         self.cut_off = False
-        self._sweep = sweep
+        self._context = context
         self._pool = pool
         self._stop = stop
         self._seeds = seeds
@@ -57,13 +57,13 @@ class KeptRuns:
         self._on_epochs: Callable[[int], None] = lambda epochs: None
         self._suggestions: dict[int, Suggestion] = {}
         self._keys: dict[int, str] = {}
-        self._path = sweep.location.folder / CONFIRM
-        self._runs = read_runs(self._path, sweep.config.measure.name)
+        self._path = context.location.folder / CONFIRM
+        self._runs = read_runs(self._path, context.config.measure.name)
 
     def begin(self, trials: Mapping[int, Trial], on_epochs: Callable[[int], None]) -> None:
         """Take the candidates in; `on_epochs` is told how many epochs have been trained."""
         self._suggestions = {n: trial.suggestion for n, trial in trials.items()}
-        self._keys = {n: _key(self._sweep, s) for n, s in self._suggestions.items()}
+        self._keys = {n: _key(self._context, s) for n, s in self._suggestions.items()}
         self._on_epochs = on_epochs
 
     def missing(self, trials: Mapping[int, Trial], seeds: int) -> int:
@@ -72,20 +72,20 @@ class KeptRuns:
 
     def known(self, trials: Mapping[int, Trial], seeds: int | None = None) -> int:
         """Runs of some candidates that need not be trained, of the first seeds or of all."""
-        keys = [_key(self._sweep, trial.suggestion) for trial in trials.values()]
+        keys = [_key(self._context, trial.suggestion) for trial in trials.values()]
         return sum((key, seed) in self._runs for key in keys for seed in self._seeds[:seeds])
 
     def train(self, pairs: list[tuple[int, int]]) -> dict[tuple[int, int], float]:
         """Trials and indices of seeds, and the loss that each came to."""
         missing = [pair for pair in pairs if self._row(*pair) is None]
         specs = [self._spec(number, *pair) for number, pair in enumerate(missing)]
-        before = self.trained * self._sweep.config.epochs
+        before = self.trained * self._context.config.epochs
         asked = Retraining(
             kind="confirmation run",
-            epochs=self._sweep.config.epochs,
-            metric=self._sweep.config.measure,
+            epochs=self._context.config.epochs,
+            metric=self._context.config.measure,
             stop=self._stop,
-            note=self._sweep.note,
+            note=self._context.note,
             limit=self._limit,
             on_epochs=lambda count: self._on_epochs(before + count),
             on_record=lambda spec, record: self._keep(*missing[spec.number], record),
@@ -93,7 +93,7 @@ class KeptRuns:
         asked.run(self._pool, specs)
         rows = {pair: self._row(*pair) for pair in pairs}
         self.cut_off |= None in rows.values()
-        metric = self._sweep.config.measure
+        metric = self._context.config.measure
         return {
             pair: math.inf if pd.isna(row[metric.name]) else metric.loss(float(row[metric.name]))
             for pair, row in rows.items()
@@ -108,19 +108,19 @@ class KeptRuns:
             for index in range(len(self._seeds))
             if (row := self._row(trial, index)) is not None
         ]
-        metric = self._sweep.config.measure
+        metric = self._context.config.measure
         write_whole(self._path, frame_to_csv(_frame(rows, metric.name)))
 
     def _row(self, trial: int, index: int) -> dict[str, Any] | None:
         return self._runs.get((self._keys[trial], self._seeds[index]))
 
     def _spec(self, number: int, trial: int, index: int) -> TrialSpec:
-        spec = trial_spec(self._sweep.config, trial, self._suggestions[trial])
+        spec = trial_spec(self._context.config, trial, self._suggestions[trial])
         return replace(spec, number=number, seed=self._seeds[index])
 
     def _keep(self, trial: int, index: int, record: TrialRecord) -> None:
         self.trained += 1
-        objective, metric = self._sweep.config.objective, self._sweep.config.measure
+        objective, metric = self._context.config.objective, self._context.config.measure
         suggestion, key = self._suggestions[trial], self._keys[trial]
         schedule, seed = suggestion.schedule, self._seeds[index]
         self._runs[key, seed] = {
@@ -142,14 +142,14 @@ class KeptRuns:
         self.write()
 
 
-def _key(sweep: RunContext, suggestion: Suggestion) -> str:
+def _key(context: RunContext, suggestion: Suggestion) -> str:
     """What a run depends on beside its seed, in a few characters."""
     parts = [
         suggestion.schedule.to_dict(),
         suggestion.momentum,
         suggestion.weight_decay,
-        sweep.config.comparable(),
-        sweep.data.fingerprint if sweep.data else None,
+        context.config.comparable(),
+        context.data.fingerprint if context.data else None,
     ]
     text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -25,24 +25,24 @@ class Candidate:
     Args:
         trial: The trial of the search that it comes from.
         schedule: The schedule.
-        val_mse: What it came to from each seed, in the order of the seeds; `Metric.worst` where
+        values: What it came to from each seed, in the order of the seeds; `Metric.worst` where
             it diverged or raised. One that dropped out has fewer than the others.
     """
 
     trial: int
     schedule: Schedule
-    val_mse: tuple[float, ...]
+    values: tuple[float, ...]
 
     @cached_property
     def interval(self) -> Interval:
         """The mean over its seeds."""
-        return mean_interval(self.val_mse)
+        return mean_interval(self.values)
 
     @property
     def repeats(self) -> bool:
         """Whether it came to one and the same value from each of several seeds."""
-        several = len(self.val_mse) > 1 and math.isfinite(self.interval.mean)
-        return several and not vary(self.val_mse)
+        several = len(self.values) > 1 and math.isfinite(self.interval.mean)
+        return several and not vary(self.values)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Confirmation:
     @property
     def runs(self) -> int:
         """Trainings of all candidates."""
-        return sum(len(candidate.val_mse) for candidate in self.candidates)
+        return sum(len(candidate.values) for candidate in self.candidates)
 
     @property
     def baseline(self) -> Candidate | None:
@@ -89,7 +89,7 @@ class Confirmation:
         So it is where a loop of the user's own seeds itself.
         """
         finite = [c for c in self.candidates if math.isfinite(c.interval.mean)]
-        several = [c for c in finite if len(c.val_mse) > 1]
+        several = [c for c in finite if len(c.values) > 1]
         return bool(several) and all(c.repeats for c in several)
 
     @property
@@ -112,12 +112,12 @@ class Confirmation:
 
         It is paired over the seeds that both were trained from.
         """
-        common = len(candidate.val_mse)
+        common = len(candidate.values)
         ours, theirs = self._losses(self.winner), self._losses(candidate)
         return relative_lead(ours[:common], theirs)
 
     def _losses(self, candidate: Candidate) -> list[float]:
-        return [self.metric.loss(value) for value in candidate.val_mse]
+        return [self.metric.loss(value) for value in candidate.values]
 
     def is_ahead_of(self, candidate: Candidate) -> bool:
         """Whether the winner's lead is beyond its interval, or the candidate failed a seed.
@@ -130,14 +130,14 @@ class Confirmation:
 
     def dropped_out(self, candidate: Candidate) -> bool:
         """Whether it got fewer seeds than the winner."""
-        return len(candidate.val_mse) < len(self.winner.val_mse)
+        return len(candidate.values) < len(self.winner.values)
 
     def mean_ranks(self) -> tuple[float, ...]:
         """Each candidate's mean rank, from 1, over the seeds that all were trained from."""
-        common = min(len(candidate.val_mse) for candidate in self.candidates)
+        common = min(len(candidate.values) for candidate in self.candidates)
         totals = [0.0] * len(self.candidates)
         for seed in range(common):
-            values = [self.metric.loss(c.val_mse[seed]) for c in self.candidates]
+            values = [self.metric.loss(c.values[seed]) for c in self.candidates]
             for i, value in enumerate(values):
                 below = sum(other < value for other in values)
                 same = sum(other == value for other in values)
@@ -147,7 +147,7 @@ class Confirmation:
     @property
     def verdict(self) -> str:
         """Whether the winner is really ahead, in a sentence."""
-        seeds = counted(len(self.winner.val_mse), "fresh seed")
+        seeds = counted(len(self.winner.values), "fresh seed")
         if not math.isfinite(self.winner.interval.mean):
             return "every candidate diverged or failed on a fresh seed"
         if self.seeds_are_alike:
@@ -165,7 +165,7 @@ class Confirmation:
                 f"ahead of those that stayed; {_named(out)} dropped out behind an earlier leader, "
                 f"and {verb(len(out), 'is', 'are')} not shown to be worse"
             )
-        show = verb(len(self.winner.val_mse), "shows", "show")
+        show = verb(len(self.winner.values), "shows", "show")
         return f"tied with {_named(stayed)}: {seeds} {show} no difference beyond noise between them"
 
     @property
@@ -211,7 +211,7 @@ class Confirmation:
                 {
                     "trial": candidate.trial,
                     "schedule": candidate.schedule.to_dict(),
-                    self.metric.name: [v if math.isfinite(v) else None for v in candidate.val_mse],
+                    self.metric.name: [v if math.isfinite(v) else None for v in candidate.values],
                     "mean": _jsonable(candidate.interval),
                     "mean_rank": rank,
                     "dropped_out": self.dropped_out(candidate),
@@ -235,7 +235,7 @@ class Confirmation:
             Candidate(
                 trial=entry["trial"],
                 schedule=Schedule.from_dict(entry["schedule"]),
-                val_mse=tuple(metric.worst if v is None else v for v in entry[metric.name]),
+                values=tuple(metric.worst if v is None else v for v in entry[metric.name]),
             )
             for entry in fields["candidates"]
         )
@@ -265,7 +265,7 @@ def ranked(
     candidates = [Candidate(t, schedules[t], tuple(values[t])) for t in schedules if values[t]]
 
     def standing(candidate: Candidate) -> tuple[bool, int, tuple[float, int]]:
-        mean, count = candidate.interval.mean, len(candidate.val_mse)
+        mean, count = candidate.interval.mean, len(candidate.values)
         return not math.isfinite(mean), -count, metric.rank(mean, candidate.trial)
 
     return tuple(sorted(candidates, key=standing))

@@ -21,24 +21,24 @@ from sweep.training.workers.retraining import Retraining
 from sweep.training.workers.time_limit import TimeLimit
 
 
-def save_order(sweep: RunContext, trial: Trial) -> Save:
+def save_order(context: RunContext, trial: Trial) -> Save:
     """The order to write a trial's weights to `best_model.pt`."""
-    data = sweep.data
+    data = context.data
     assert data is not None
     about: dict[str, Any] = {
         "trial": trial.number,
         "val_mse": trial.value,
-        "model": sweep.config.model.model_dump(mode="json"),
+        "model": context.config.model.model_dump(mode="json"),
         "features": list(data.features),
         "target_mean": data.target_mean,
         "target_scale": data.target_scale,
     }
-    path = sweep.location.folder / BEST_MODEL
+    path = context.location.folder / BEST_MODEL
     return Save(trial.number, path.absolute(), about)
 
 
 def write_winner(
-    sweep: RunContext,
+    context: RunContext,
     pool: WorkerPool,
     stop: threading.Event,
     outcome: Outcome,
@@ -49,37 +49,37 @@ def write_winner(
     Where there is no time to train it once more for its weights, those of another one are taken
     away: they would pass for the winner's.
     """
-    best = winning_trial(sweep, outcome.confirmation)
-    if sweep.data is None:  # a loop of the user's own keeps its models itself
-        write_best(sweep, best, outcome.confirmation, None, outcome.missing)
+    best = winning_trial(context, outcome.confirmation)
+    if context.data is None:  # a loop of the user's own keeps its models itself
+        write_best(context, best, outcome.confirmation, None, outcome.missing)
         return
-    folder, score = sweep.location.folder, None
-    prediction = _prediction(sweep, pool, stop, best, limit)
+    folder, score = context.location.folder, None
+    prediction = _prediction(context, pool, stop, best, limit)
     if stop.is_set():
         return
     if prediction is None:
         for name in (BEST_MODEL, PREDICTIONS):
             (folder / name).unlink(missing_ok=True)
-        sweep.note(
+        context.note(
             f"the time limit left too little to train trial {best.number} once more for its "
             f"weights: there is no {BEST_MODEL}, and no test; the same command with a "
             "longer --timeout, or without one, writes it"
         )
-    elif len(sweep.data.y_test):
-        score = write_predictions(folder, sweep.data, prediction.values)
-    write_best(sweep, best, outcome.confirmation, score, outcome.missing)
+    elif len(context.data.y_test):
+        score = write_predictions(folder, context.data, prediction.values)
+    write_best(context, best, outcome.confirmation, score, outcome.missing)
 
 
-def winning_trial(sweep: RunContext, confirmation: Confirmation | None) -> Trial:
+def winning_trial(context: RunContext, confirmation: Confirmation | None) -> Trial:
     """The trial of the schedule that won the confirmation, or else the search."""
-    best = standing(sweep.trials, sweep.config.measure)
+    best = standing(context.trials, context.config.measure)
     if confirmation is None:
         return best[0]
     return next(trial for trial in best if trial.number == confirmation.winner.trial)
 
 
 def _prediction(
-    sweep: RunContext, pool: WorkerPool, stop: threading.Event, best: Trial, limit: TimeLimit
+    context: RunContext, pool: WorkerPool, stop: threading.Event, best: Trial, limit: TimeLimit
 ) -> Prediction | None:
     """What the winner's weights in `best_model.pt` predict; None if it was stopped, or in time.
 
@@ -87,14 +87,14 @@ def _prediction(
     was killed, or another machine trained the winner), the trial is trained once more: the same
     seed gives the same numbers.
     """
-    save = save_order(sweep, best)
+    save = save_order(context, best)
     if save.path.exists():
         found = pool.predict(save.path, stop)
-        if found and (found.trial, found.val_mse) == (best.number, save.about["val_mse"]):
+        if found and (found.trial, found.value) == (best.number, save.about["val_mse"]):
             return found
-    if stop.is_set() or not limit.allows(sweep.config.epochs):
+    if stop.is_set() or not limit.allows(context.config.epochs):
         return None
-    if not _retrain(sweep, pool, stop, best, save, limit):
+    if not _retrain(context, pool, stop, best, save, limit):
         return None
     again = pool.predict(save.path, stop)
     if again is None and not stop.is_set():
@@ -104,7 +104,7 @@ def _prediction(
 
 
 def _retrain(
-    sweep: RunContext,
+    context: RunContext,
     pool: WorkerPool,
     stop: threading.Event,
     trial: Trial,
@@ -116,8 +116,8 @@ def _retrain(
     Raises:
         TrainingError: It raises this time.
     """
-    sweep.note(f"training trial {trial.number} once more, for its weights")
-    spec = trial_spec(sweep.config, trial.number, trial.suggestion, trial.completes)
+    context.note(f"training trial {trial.number} once more, for its weights")
+    spec = trial_spec(context.config, trial.number, trial.suggestion, trial.completes)
 
     ended = False
 
@@ -128,17 +128,17 @@ def _retrain(
             raise TrainingError(
                 f"trial {trial.number}, trained once more for its weights: {record.reason}"
             )
-        again = record.value(sweep.config.objective, sweep.config.measure)
+        again = record.value(context.config.objective, context.config.measure)
         before = trial.value
         if before is not None and (again is None or abs(again - before) > 1e-3 * before):
-            sweep.note(f"it now ends at a validation MSE of {again}, not {before:.6g}")
+            context.note(f"it now ends at a validation MSE of {again}, not {before:.6g}")
 
     Retraining(
         kind="trial",
-        epochs=sweep.config.epochs,
-        metric=sweep.config.measure,
+        epochs=context.config.epochs,
+        metric=context.config.measure,
         stop=stop,
-        note=sweep.note,
+        note=context.note,
         on_record=check,
         limit=limit,
     ).run(pool, [spec], save)

@@ -60,7 +60,7 @@ class Entry:
         confirmation = self.summary.confirmation
         if confirmation is None:
             return {}
-        return dict(zip(confirmation.seeds, confirmation.winner.val_mse, strict=False))
+        return dict(zip(confirmation.seeds, confirmation.winner.values, strict=False))
 
     @property
     def interval(self) -> Interval | None:
@@ -77,7 +77,7 @@ class Entry:
         """The confirmed mean, or else the value in the search; None if no trial has completed."""
         if self.interval:
             return self.interval.mean
-        return self.summary.best.val_mse if self.summary.best else None
+        return self.summary.best.value if self.summary.best else None
 
     @property
     def loss(self) -> float:
@@ -89,8 +89,8 @@ class Entry:
         """The winner's values over the epochs of its trial in the search."""
         if self.summary.best is None:
             return []
-        averaged = self.summary.objective == "averaged"
-        return self.summary.best.curve["averaged_val_mse" if averaged else "val_mse"]
+        curve = self.summary.best.curve
+        return curve.averaged if self.summary.objective == "averaged" else curve.value
 
     def losses(self, seeds: Sequence[int] | None = None) -> list[float]:
         """What it came to from some of its fresh seeds, or from all, so that less is better."""

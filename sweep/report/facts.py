@@ -50,16 +50,35 @@ class TrialFacts:
     Args:
         number: Its number in the study.
         schedule: What it was trained with.
-        val_mse: Its value.
+        value: What it came to.
         r2: On the validation rows.
         best_epoch: The epoch, from 1, whose validation MSE counts.
     """
 
     number: int
     schedule: Schedule
-    val_mse: float
+    value: float
     r2: float | None
     best_epoch: int | None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A trial's course: a number for each epoch, as `EpochResult` has it; NaN where it has none.
+
+    Args:
+        lr_first: The rate of the epoch's first step.
+        lr_last: That of its last one.
+        training: The metric on the training rows.
+        value: On the validation rows.
+        averaged: The same of the averaged weights.
+    """
+
+    lr_first: list[float]
+    lr_last: list[float]
+    training: list[float]
+    value: list[float]
+    averaged: list[float]
 
 
 @dataclass(frozen=True)
@@ -70,15 +89,14 @@ class Best(TrialFacts):
         epochs: How many it was trained for.
         torch: Its torch class and arguments; None while the horizon is unknown.
         total_steps: The horizon in optimizer steps; None while it is unknown.
-        curve: Rate and MSE over its epochs: lr_first, lr_last, train_mse, val_mse and
-            averaged_val_mse.
+        curve: Its course.
         edges: What to widen, a sentence for each range that it lies at the end of.
     """
 
     epochs: int
     torch: dict[str, Any] | None
     total_steps: int | None
-    curve: dict[str, list[float]]
+    curve: Curve
     edges: tuple[str, ...]
 
 
@@ -104,14 +122,14 @@ class SchedulerFacts:
         trials: All of them, running ones included.
         endings: How those have ended that have.
         best: Its best trial, if any has completed.
-        median_val_mse: Over its completed trials.
+        median_value: Over its completed trials.
     """
 
     name: str
     trials: int
     endings: EndingCounts
     best: TrialFacts | None
-    median_val_mse: float | None
+    median_value: float | None
 
 
 @dataclass(frozen=True)
@@ -189,7 +207,7 @@ class Summary:
         if best.best_epoch is not None:
             epochs = f" after {best.best_epoch} of {counted(self.epochs, 'epoch')}"
         weights = " with averaged weights" if self.objective == "averaged" else ""
-        reached = f"reaches {self.metric.title} {number(best.val_mse)}{r2}{weights}{epochs}"
+        reached = f"reaches {self.metric.title} {number(best.value)}{r2}{weights}{epochs}"
         if self.confirmation:
             interval = self.confirmation.winner.interval
             seeds = counted(interval.count, "fresh seed")
@@ -212,10 +230,10 @@ class Summary:
         mean = self.confirmation.winner.interval.mean
         if not math.isfinite(mean) or not mean:
             return "unknown"
-        share = self.metric.lead(self.best.val_mse, mean) or 0.0
+        share = self.metric.lead(self.best.value, mean) or 0.0
         word = "better" if share >= 0 else "worse"
         return (
-            f"in the search it came to {number(self.best.val_mse)}, "
+            f"in the search it came to {number(self.best.value)}, "
             f"{percent(abs(share))} {word} than on fresh seeds"
         )
 
@@ -236,7 +254,7 @@ class Summary:
             return "a constant rate is as good"
         return (
             f"{percent(self.constant.behind)} {self.metric.better} than the best constant rate "
-            f"(lr {number(rival.schedule.lr)}: {number(rival.val_mse)})"
+            f"(lr {number(rival.schedule.lr)}: {number(rival.value)})"
         )
 
     @property
@@ -311,22 +329,14 @@ class Summary:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, with the sentences; what is not a finite number is None."""
         names = ("headline", "luck", "shares", "trained_on", "gain", "cautions", "mse_unit")
-        sentences = {name: _jsonable(getattr(self, name)) for name in names}
+        sentences = {name: _jsonable(getattr(self, name), self.metric) for name in names}
         confirmation = self.confirmation.to_dict() if self.confirmation else None
-        described: dict[str, Any] = _jsonable(self) | sentences
-        named: dict[str, Any] = _named(described, self.metric)
+        named: dict[str, Any] = _jsonable(self, self.metric) | sentences
         if confirmation:  # what the search alone says of rivals must not pass for what is confirmed
             for name in ("constant", "runner_up"):
                 named[f"search_{name}"] = named.pop(name)
         carried = self.carried_over.to_dict() if self.carried_over else None
         return named | {"confirmation": confirmation, "carried_over": carried}
-
-
-def _named(value: Any, metric: Metric) -> Any:
-    """The same with the metric's name in the place of the validation MSE's."""
-    if isinstance(value, dict):
-        return {metric.named(key): _named(item, metric) for key, item in value.items()}
-    return [_named(item, metric) for item in value] if isinstance(value, list) else value
 
 
 def _flat(named: dict[str, Any]) -> dict[str, Any]:
@@ -337,16 +347,17 @@ def _flat(named: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _jsonable(value: Any) -> Any:
+def _jsonable(value: Any, metric: Metric) -> Any:
+    """With the metric's name in the place of `value`."""
     if isinstance(value, Schedule):
         return value.to_dict()
     if is_dataclass(value):
-        named = {part.name: _jsonable(getattr(value, part.name)) for part in fields(value)}
-        return _flat(named)
+        parts = ((part.name, getattr(value, part.name)) for part in fields(value))
+        return _flat({metric.named(name): _jsonable(part, metric) for name, part in parts})
     if isinstance(value, dict):
-        return {key: _jsonable(item) for key, item in value.items()}
+        return {key: _jsonable(item, metric) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_jsonable(item) for item in value]
+        return [_jsonable(item, metric) for item in value]
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, float) and not math.isfinite(value):

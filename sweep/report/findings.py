@@ -27,7 +27,7 @@ from sweep.study.results_folder import PREDICTIONS
 from sweep.study.settings import StudyConfig
 from sweep.training.record import CURVE_COLUMNS, TrialRecord
 
-RAW, AVERAGED = "val_mse", "averaged_val_mse"
+RAW, AVERAGED = "value", "averaged"
 MOST_POINTS = 1200
 """Trials that a figure shows, so that the page of a long search stays light."""
 

@@ -19,6 +19,7 @@ from sweep.report.edges import edge_advice
 from sweep.report.facts import (
     Best,
     Counts,
+    Curve,
     Rival,
     SchedulerFacts,
     Summary,
@@ -155,13 +156,12 @@ def _best(trial: Trial, config: StudyConfig, written: BestSchedule | None) -> Be
     horizon = trial.horizon
     if horizon is None and written and not written.loop:
         horizon = written.steps_per_epoch and written.steps_per_epoch * config.epochs
-    columns = ("lr_first", "lr_last", "train_mse", "val_mse", "averaged_val_mse")
     return Best(
         **{field.name: getattr(facts, field.name) for field in fields(TrialFacts)},
         epochs=trial.epochs,
         torch=schedule.torch_spec(horizon) if horizon else None,
         total_steps=horizon,
-        curve={name: trial.record.column(name) for name in columns},
+        curve=Curve(**{part.name: trial.record.column(part.name) for part in fields(Curve)}),
         edges=edge_advice(schedule, {**trial.parameters, **values}, config.search_space),
     )
 
@@ -169,7 +169,7 @@ def _best(trial: Trial, config: StudyConfig, written: BestSchedule | None) -> Be
 def _rival(trial: TrialFacts | None, best: Best | None, metric: Metric) -> Rival | None:
     if trial is None or best is None:
         return None
-    return Rival(trial, metric.lead(best.val_mse, trial.val_mse))
+    return Rival(trial, metric.lead(best.value, trial.value))
 
 
 def _failure(trials: Sequence[Trial]) -> str:
@@ -201,13 +201,13 @@ def _by_scheduler(
             trials=len(begun),
             endings=EndingCounts.of(trial.ending for trial in begun),
             best=done[0] if done else None,
-            median_val_mse=statistics.median(f.val_mse for f in done) if done else None,
+            median_value=statistics.median(f.value for f in done) if done else None,
         )
         rows.append(row)
 
     def standing_of(row: SchedulerFacts) -> tuple[float, int]:
         best = row.best
-        return metric.rank(best.val_mse, best.number) if best else (math.inf, len(trials))
+        return metric.rank(best.value, best.number) if best else (math.inf, len(trials))
 
     return tuple(sorted(rows, key=standing_of))
 

@@ -37,7 +37,7 @@ def to_csv(summary: Summary) -> str:
     columns = ("number", "scheduler", "lr", "decay", "warmup", *own)
     text = io.StringIO()
     writer = csv.DictWriter(
-        text, (*columns, named("val_mse"), "val_r2", "best_epoch"), restval="", lineterminator="\n"
+        text, (*columns, named("value"), "val_r2", "best_epoch"), restval="", lineterminator="\n"
     )
     writer.writeheader()
     for trial in summary.top:
@@ -51,7 +51,7 @@ def to_csv(summary: Summary) -> str:
                     "decay": schedule.decay,
                     "warmup": schedule.warmup,
                     **_own(trial),
-                    named("val_mse"): trial.val_mse,
+                    named("value"): trial.value,
                     "val_r2": trial.r2,
                     "best_epoch": trial.best_epoch,
                 }
@@ -138,8 +138,8 @@ def _scheduler_rows(summary: Summary) -> str:
     rows = [
         [
             row.name,
-            number(row.best.val_mse if row.best else None),
-            number(row.median_val_mse),
+            number(row.best.value if row.best else None),
+            number(row.median_value),
             number(row.best.schedule.lr if row.best else None),
             number(row.best.schedule.decay if row.best else None),
             *map(str, (row.trials, *vars(row.endings).values())),
@@ -162,7 +162,7 @@ def _trial_rows(summary: Summary) -> str:
             number(trial.schedule.decay),
             number(trial.schedule.warmup),
             ", ".join(f"{name} {_plain(v)}" for name, v in trial.schedule.params.items()),
-            number(trial.val_mse),
+            number(trial.value),
             number(trial.r2),
             number(trial.best_epoch),
         ]

@@ -34,11 +34,11 @@ def run_audit(
     """
     location = Location(study.study_name, folder / SAVED_STUDY, folder)
     data = prepare(location, config)
-    sweep = RunContext(location, config, data, study, listener.on_note)
-    if data and data.fingerprint != sweep.reader.rows:
+    context = RunContext(location, config, data, study, listener.on_note)
+    if data and data.fingerprint != context.reader.rows:
         raise StudyChangedError(f"{config.data.source}: not the rows that the study was trained on")
-    with worker_pool(sweep) as pool, stopping_on_signals() as stop:
-        found = audit(sweep, pool, sample, stop, listener.on_retraining)
+    with worker_pool(context) as pool, stopping_on_signals() as stop:
+        found = audit(context, pool, sample, stop, listener.on_retraining)
     if found is None:
         raise InterruptedSweep("interrupted; the study and any earlier audit are as they were")
     return found

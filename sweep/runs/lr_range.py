@@ -58,7 +58,7 @@ class LrRange:
     Args:
         study: Its name.
         rates: That were tried, ascending.
-        val_mse: What each came to, as the study's objective has it: in its best epoch, unless the
+        values: What each came to, as the study's objective has it: in its best epoch, unless the
             study says otherwise; infinite where it diverged or raised.
         untrained: The validation MSE that all began with.
         epochs: That each was trained.
@@ -70,7 +70,7 @@ class LrRange:
 
     study: str
     rates: tuple[float, ...]
-    val_mse: tuple[float, ...]
+    values: tuple[float, ...]
     untrained: float
     epochs: int
     steps: int
@@ -81,12 +81,12 @@ class LrRange:
     @property
     def best(self) -> int:
         """Which rate came to the lowest MSE."""
-        return int(np.argmin(self.val_mse))
+        return int(np.argmin(self.values))
 
     @property
     def threshold(self) -> float:
         """The validation MSE up to which the loss has clearly fallen."""
-        return self.untrained - CLEARLY * (self.untrained - min(self.val_mse))
+        return self.untrained - CLEARLY * (self.untrained - min(self.values))
 
     @property
     def clear(self) -> tuple[int, int]:
@@ -95,7 +95,7 @@ class LrRange:
         That is by a quarter of the greatest fall at least. The greatest is the last one before a
         rate at which it does not, or diverges: what falls beyond that does so by luck.
         """
-        falls = [value <= self.threshold for value in self.val_mse]
+        falls = [value <= self.threshold for value in self.values]
         high = self.best
         while high + 1 < len(falls) and falls[high + 1]:
             high += 1
@@ -137,8 +137,15 @@ class LrRange:
         """JSON-able."""
         bounds = self.bounds
         return {
-            **vars(self),
-            "val_mse": [value if math.isfinite(value) else None for value in self.val_mse],
+            "study": self.study,
+            "rates": self.rates,
+            "val_mse": [value if math.isfinite(value) else None for value in self.values],
+            "untrained": self.untrained,
+            "epochs": self.epochs,
+            "steps": self.steps,
+            "horizon": self.horizon,
+            "optimizer": self.optimizer,
+            "unit": self.unit,
             "best_rate": self.rates[self.best],
             "low": bounds.low,
             "high": bounds.high,
@@ -178,12 +185,12 @@ def find_range(
     epochs = max(-(-_LEAST_STEPS // steps_per_epoch), round(_LEAST_SHARE * config.epochs), 2)
     epochs = min(epochs, config.epochs)
     records = _train(location, config, data, rates, epochs, note)
-    val_mse = tuple(_value(record, config) for record in records)
-    untrained = records[0].column("val_mse")[0] if records[0].curve else math.inf
+    values = tuple(_value(record, config) for record in records)
+    untrained = records[0].column("value")[0] if records[0].curve else math.inf
     found = LrRange(
         study=location.name,
         rates=rates,
-        val_mse=val_mse,
+        values=values,
         untrained=untrained,
         epochs=epochs,
         steps=epochs * steps_per_epoch,
@@ -191,7 +198,7 @@ def find_range(
         optimizer=config.optimizer.name,
         unit=data.unit,
     )
-    if not min(val_mse) < untrained:
+    if not min(values) < untrained:
         raise TrainingError(_no_fall(found, records))
     return found
 

@@ -137,11 +137,11 @@ def open_sweep(
     now = comparable(config, data)
     if continues(study, now, is_shared(url)):
         begin(study, now)
-    sweep = RunContext(location, config, data, study, note)
-    known = {"unit": data.unit, "steps_per_epoch": sweep.steps_per_epoch} if data else {}
+    context = RunContext(location, config, data, study, note)
+    known = {"unit": data.unit, "steps_per_epoch": context.steps_per_epoch} if data else {}
     describe(study, config.measure, known)
     _save_settings(location, config, url)
-    return sweep, carried
+    return context, carried
 
 
 def _discard(location: Location, url: str, is_there: bool) -> None:
@@ -202,18 +202,18 @@ def _to_carry_over(
     return None
 
 
-def enqueue_first(sweep: RunContext, carried: WarmStart | None) -> int:
+def enqueue_first(context: RunContext, carried: WarmStart | None) -> int:
     """Enqueue what the sampler must not decide; the total of trials."""
-    config, trials = sweep.config, drawn(sweep.trials)
+    config, trials = context.config, drawn(context.trials)
     first, total = first_trials(config, trials), reachable_trials(config, trials)
     room = total - len(trials)
     if note := grid_note(config, trials):
-        sweep.note(note)
+        context.note(note)
     if carried and config.sampling.name == "grid":
-        sweep.note("a grid gives every trial its parameters: nothing is carried over")
+        context.note("a grid gives every trial its parameters: nothing is carried over")
     elif carried:
-        sweep.note(carried.enqueue(sweep.reader, total))
+        context.note(carried.enqueue(context.reader, total))
         room -= len(carried.trials)
     for parameters in first[: max(0, room)]:
-        sweep.study.enqueue_trial(parameters)
+        context.study.enqueue_trial(parameters)
     return total

@@ -85,26 +85,26 @@ def run_sweep(
     check_ends(config.search_space, _steps_of(config, data))
     url = storage_url(config.storage, location.folder)
     with hold(location.folder, url), explained(url):
-        sweep, carried = open_sweep(location, config, data, fresh, listener.on_note)
-        within_reach = {"trials": reachable_trials(config, drawn(sweep.trials))}
+        context, carried = open_sweep(location, config, data, fresh, listener.on_note)
+        within_reach = {"trials": reachable_trials(config, drawn(context.trials))}
         listener.on_start(location, config.model_copy(update=within_reach), data)
         with (
-            worker_pool(sweep) as pool,
+            worker_pool(context) as pool,
             stopping_on_signals() as stop,
-            patient(sweep.study, listener.on_note, stop),
+            patient(context.study, listener.on_note, stop),
         ):
-            total = in_turn(sweep.study, lambda: enqueue_first(sweep, carried))
-            search = _Search(sweep, total, listener, pool, stop, limit)
+            total = in_turn(context.study, lambda: enqueue_first(context, carried))
+            search = _Search(context, total, listener, pool, stop, limit)
             search.run(_deadline(started, config.search_timeout))
             if not stop.is_set():
-                _conclude(sweep, listener, pool, stop, limit)
+                _conclude(context, listener, pool, stop, limit)
             if stop.is_set():
                 raise InterruptedSweep(
                     f"interrupted; finished trials are in {location.folder}. "
                     "The same command goes on with the rest."
                 )
-        write_report(sweep.study, config, location.folder, listener.on_unwritten)
-    return sweep.study
+        write_report(context.study, config, location.folder, listener.on_unwritten)
+    return context.study
 
 
 def prepare(location: Location, config: StudyConfig) -> Dataset | None:
@@ -129,13 +129,13 @@ def _steps_of(config: StudyConfig, data: Dataset | None) -> int:
     return config.horizon or NOMINAL_STEPS
 
 
-def worker_pool(sweep: RunContext) -> WorkerPool:
+def worker_pool(context: RunContext) -> WorkerPool:
     """The workers; they are started when something is to be trained."""
-    config = sweep.config
+    config = context.config
     workers = min(config.workers or default_workers(), config.trials)
-    setup = WorkerSetup.of(config, sweep.data, sweep.location.code_folders)
+    setup = WorkerSetup.of(config, context.data, context.location.code_folders)
     if config.loop:
-        checkpoints = sweep.location.folder.absolute() / CHECKPOINTS
+        checkpoints = context.location.folder.absolute() / CHECKPOINTS
         threads = config.threads or max(1, default_workers() // workers)
         loop = replace(LoopSettings.of(config), threads=threads, checkpoints=checkpoints)
         setup = replace(setup, loop=loop)
@@ -151,55 +151,55 @@ class _Search:
 
     def __init__(
         self,
-        sweep: RunContext,
+        context: RunContext,
         total: int,
         listener: Listener,
         pool: WorkerPool,
         stop: threading.Event,
         limit: TimeLimit,
     ) -> None:
-        self._sweep = sweep
+        self._context = context
         self._total = total
         self._listener = listener
         self._pool = pool
         self._stop = stop
         self._limit = limit
-        self._owner = owner_of(sweep.location.folder)
-        self._tables = _TableWriter(sweep)
-        self._note = RunningNote(sweep.reader, total)
+        self._owner = owner_of(context.location.folder)
+        self._tables = _TableWriter(context)
+        self._note = RunningNote(context.reader, total)
 
     def run(self, deadline: float) -> None:
         """Search until the total is reached or the time is up; draw nothing after `deadline`."""
-        sweep, study = self._sweep, self._sweep.study
+        context, study = self._context, self._context.study
         if not self._train(deadline):
-            sweep.note(_nothing_left(sweep, self._total))
+            context.note(_nothing_left(context, self._total))
         while (
             not self._stop.is_set()
-            and self._limit.allows(sweep.config.epochs)
+            and self._limit.allows(context.config.epochs)
             and not others_running(study, self._owner)
         ):
             lacking = in_turn(study, self._enqueue_lacking)
             if not lacking:
                 break
             numbers = ", ".join(str(trial.number) for trial in lacking)
-            sweep.note(
+            context.note(
                 f"too few trials completed to be compared: "
                 f"{counted(len(lacking), 'pruned trial')} {verb(len(lacking), 'is', 'are')} "
                 f"trained on to the end ({numbers})"
             )
             self._train(self._limit.at, draws=False)
-        _write_tables(sweep)
+        _write_tables(context)
 
     def _train(self, deadline: float, draws: bool = True) -> bool:
         """Whether there was anything to train."""
-        sweep, study, data = self._sweep, self._sweep.study, self._sweep.data
+        context, study, data = self._context, self._context.study, self._context.data
         coordinator = Coordinator(
-            sweep.reader,
+            context.reader,
             owner=self._owner,
-            shared=is_shared(storage_url(sweep.config.storage, sweep.location.folder)),
+            shared=is_shared(storage_url(context.config.storage, context.location.folder)),
             trials=self._total,
             variance=data.validation_variance if data else 0.0,
-            weights=(lambda trial: save_order(sweep, trial)) if data else None,
+            weights=(lambda trial: save_order(context, trial)) if data else None,
             on_finished=self._on_finished,
             on_tick=self._listener.on_tick,
             on_note=self._listener.on_note,
@@ -213,7 +213,7 @@ class _Search:
         try:
             coordinator.run(self._pool)
         except TrainingError:
-            _write_tables(sweep)  # they say which trials failed, and why
+            _write_tables(context)  # they say which trials failed, and why
             raise
         finally:
             flush(study)
@@ -226,52 +226,56 @@ class _Search:
 
     def _enqueue_lacking(self) -> list[Trial]:
         """Enqueue the pruned trials that are lacking for a comparison, and return them."""
-        lacking = to_complete(self._sweep)
-        completion.enqueue(self._sweep.study, lacking)
+        lacking = to_complete(self._context)
+        completion.enqueue(self._context.study, lacking)
         return lacking
 
 
-def _nothing_left(sweep: RunContext, total: int) -> str:
+def _nothing_left(context: RunContext, total: int) -> str:
     """That a study has all of its trials, and how to go on."""
-    there = sum(not trial.is_waiting for trial in drawn(sweep.trials))
+    there = sum(not trial.is_waiting for trial in drawn(context.trials))
     told = (
         f"this study has {counted(there, 'trial')} already, of {total} asked for: none is trained"
     )
-    more = sweep.config.model_copy(update={"trials": 2 * there})
-    possible = reachable_trials(more, drawn(sweep.trials))
+    more = context.config.model_copy(update={"trials": 2 * there})
+    possible = reachable_trials(more, drawn(context.trials))
     if possible == there:
         return f"{told}; its grid has no more"
     return f"{told}; to go on, ask for more trials in all, such as {possible}"
 
 
 def _conclude(
-    sweep: RunContext, listener: Listener, pool: WorkerPool, stop: threading.Event, limit: TimeLimit
+    context: RunContext,
+    listener: Listener,
+    pool: WorkerPool,
+    stop: threading.Event,
+    limit: TimeLimit,
 ) -> None:
     """Confirm the best schedules and write everything about the winner."""
-    config = sweep.config
-    elsewhere = others_running(sweep.study, owner_of(sweep.location.folder))
+    config = context.config
+    elsewhere = others_running(context.study, owner_of(context.location.folder))
     count = elsewhere.total()
     if elsewhere:
-        sweep.note(
+        context.note(
             f"{counted(count, 'trial')} of this study {verb(count, 'is', 'are')} in training "
             f"elsewhere ({', '.join(sorted(elsewhere))}): the results here are preliminary; the "
             f"same command confirms them once {verb(count, 'it has', 'those have')} ended, and "
             f"takes over what nothing is heard of for {duration(SILENT_SECS)}"
         )
-    if not completed(sweep.trials, config.measure):
+    if not completed(context.trials, config.measure):
         if elsewhere:
             return
-        raise TrainingError(_why_nothing_completed(sweep, limit))
+        raise TrainingError(_why_nothing_completed(context, limit))
     outcome = Outcome()
     if config.confirm.enabled and not elsewhere:
-        outcome = confirm(sweep, pool, stop, listener.on_retraining, limit)
+        outcome = confirm(context, pool, stop, listener.on_retraining, limit)
         if stop.is_set():
             return
         if outcome.missing:
-            sweep.note(outcome.missing)
-    write_winner(sweep, pool, stop, outcome, limit)
+            context.note(outcome.missing)
+    write_winner(context, pool, stop, outcome, limit)
     if not stop.is_set() and not limit.is_over:
-        shutil.rmtree(sweep.location.folder / CHECKPOINTS, ignore_errors=True)
+        shutil.rmtree(context.location.folder / CHECKPOINTS, ignore_errors=True)
 
 
 class _TableWriter:
@@ -280,34 +284,34 @@ class _TableWriter:
     _SHARE = 0.02
     _FIRST_SECS = 2.0
 
-    def __init__(self, sweep: RunContext) -> None:
-        self._sweep = sweep
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
         self._next = time.monotonic() + self._FIRST_SECS
 
     def trial_finished(self) -> None:
         started = time.monotonic()
         if started < self._next:
             return
-        _write_tables(self._sweep)
+        _write_tables(self._context)
         ended = time.monotonic()
         self._next = ended + max(1.0, (ended - started) / self._SHARE)
 
 
-def _write_tables(sweep: RunContext) -> None:
-    flush(sweep.study)  # a machine that stops must not have lost trials that the tables have
-    write_tables(sweep.location.folder, sweep.trials, sweep.config)
+def _write_tables(context: RunContext) -> None:
+    flush(context.study)  # a machine that stops must not have lost trials that the tables have
+    write_tables(context.location.folder, context.trials, context.config)
 
 
-def _why_nothing_completed(sweep: RunContext, limit: TimeLimit) -> str:
-    ended = [trial for trial in sweep.trials if trial.ending]
+def _why_nothing_completed(context: RunContext, limit: TimeLimit) -> str:
+    ended = [trial for trial in context.trials if trial.ending]
     failed = [trial for trial in ended if trial.ending == Ending.FAILED]
     if not ended:
-        furthest = max((max(trial.reports, default=0) for trial in sweep.trials), default=0)
-        had = f", the furthest had {furthest} of {sweep.config.epochs} epochs" if furthest else ""
+        furthest = max((max(trial.reports, default=0) for trial in context.trials), default=0)
+        had = f", the furthest had {furthest} of {context.config.epochs} epochs" if furthest else ""
         return f"no trial has ended{had}: give a longer --timeout"
     reasons = [trial.reason for trial in (failed or ended)]
     most = max(dict.fromkeys(reasons), key=reasons.count)  # of equals, the earliest trial's
-    if limit.is_set and not limit.allows(sweep.config.epochs):
+    if limit.is_set and not limit.allows(context.config.epochs):
         advice = "give a longer --timeout"
     elif failed:
         advice = "mend what raises, then run it again with --fresh"

@@ -63,9 +63,9 @@ class InTraining:
             return TrialState.PRUNED, divergence(result.epoch, diverged)
         is_new = result.epoch > self.reported
         if is_new:
-            averaged = result.averaged_val_mse
+            averaged = result.averaged
             if averaged is None or config.pruner.signal == "raw":
-                self.trial.report(result.val_mse, result.epoch)
+                self.trial.report(result.value, result.epoch)
             else:
                 self.trial.report(averaged, result.epoch)
         if result.epoch >= config.epochs:

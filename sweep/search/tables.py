@@ -46,7 +46,7 @@ def results_frame(trials: Sequence[Trial], config: StudyConfig) -> pd.DataFrame:
     searched = [name for name in ("momentum", "weight_decay") if name in space.shared]
     columns = [
         *("number", "state", "scheduler", "lr", "decay", "warmup", *space.own, *searched),
-        *("val_mse", "val_r2", "best_epoch", "final_val_mse", "train_mse", "epochs_run"),
+        *("value", "val_r2", "best_epoch", "final_value", "training", "epochs_run"),
         *("reason", "lr_final", "seed", "started", "finished", "duration", "completes", "torch"),
     ]
     frame = pd.DataFrame(rows, columns=columns)
@@ -67,11 +67,11 @@ def _row(trial: Trial, ending: Ending) -> dict[str, Any]:
         **{f"{schedule.scheduler}.{name}": value for name, value in schedule.params.items()},
         "momentum": suggestion.momentum,
         "weight_decay": suggestion.weight_decay,
-        "val_mse": trial.reached,
+        "value": trial.reached,
         "val_r2": trial.r2,
         "best_epoch": trial.best_epoch,
-        "final_val_mse": trial.final_value,
-        "train_mse": trial.train_value,
+        "final_value": trial.final_value,
+        "training": trial.train_value,
         "epochs_run": trial.epochs,
         "reason": trial.reason,
         "lr_final": trial.final_lr,

@@ -107,10 +107,14 @@ class Metric:
         return f"averaged_{self.name}"
 
     def named(self, key: str) -> str:
-        """The name of a column or a key for this metric, from its name for the validation MSE."""
-        if self.is_mse:
-            return key
-        return key.replace("val_mse", self.name).replace("train_mse", self.train_name)
+        """What files and tables call something, from what it is called inside.
+
+        `value` is `val_accuracy` there, `median_value` is `median_val_accuracy`, `averaged` is
+        `averaged_val_accuracy` and `training` is `train_accuracy`; any other name stays.
+        """
+        if key == "value" or key.endswith("_value"):
+            return key.removesuffix("value") + self.name
+        return {"averaged": self.averaged_name, "training": self.train_name}.get(key, key)
 
 
 MSE = Metric()

@@ -80,12 +80,12 @@ class EpochResult:
     Args:
         number: The trial's.
         epoch: From 1.
-        val_mse: Validation MSE after the epoch, in squared target units.
-            From a loop of the user's own, the study's metric, as it was yielded.
-        averaged_val_mse: Validation MSE of the averaged weights (training/averaging.py), with the
-            model's own buffers, in squared target units. This, and what follows but the number of
-            seconds, is None where a loop of the user's own does not tell.
-        train_mse: Mean loss over the epoch's rows as they were trained on (dropout on, weights
+        value: The study's metric after the epoch: the validation MSE, in squared target units.
+            From a loop of the user's own, as it was yielded.
+        averaged: The same of the averaged weights (training/averaging.py), with the model's own
+            buffers. This, and what follows but the number of seconds, is None where a loop of the
+            user's own does not tell.
+        training: Mean loss over the epoch's rows as they were trained on (dropout on, weights
             in motion), in squared target units.
         lr_first: The rate that the epoch's first step was taken with.
         lr_last: The rate that its last step was taken with.
@@ -100,9 +100,9 @@ class EpochResult:
 
     number: int
     epoch: int
-    val_mse: float
-    averaged_val_mse: float | None
-    train_mse: float | None
+    value: float
+    averaged: float | None
+    training: float | None
     lr_first: float
     lr_last: float
     grad_norm: float | None

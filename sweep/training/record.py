@@ -11,10 +11,8 @@ from sweep.study.metric import Metric
 from sweep.study.sections import Objective
 from sweep.training.contract import EpochResult
 
-CURVE_COLUMNS = (
-    *("lr_first", "lr_last", "train_mse", "val_mse", "averaged_val_mse", "grad_norm", "seconds"),
-)
-"""What is kept of each epoch, in this order."""
+CURVE_COLUMNS = (*("lr_first", "lr_last", "training", "value", "averaged", "grad_norm", "seconds"),)
+"""What is kept of each epoch, in this order; `Metric.named` says what files call it."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +70,8 @@ class TrialRecord:
             attributes["lr_final"] = self.column("lr_last")[-1]
         if epoch is not None:
             attributes["best_epoch"] = epoch
-            attributes[f"final_{metric.name}"] = json_number(self.column("val_mse")[-1])
-            attributes[metric.train_name] = json_number(self.column("train_mse")[epoch - 1])
+            attributes[f"final_{metric.name}"] = json_number(self.column("value")[-1])
+            attributes[metric.train_name] = json_number(self.column("training")[epoch - 1])
             if variance:
                 attributes["r2"] = 1.0 - self.column(_column_of(objective))[epoch - 1] / variance
         if self.reason:
@@ -82,7 +80,7 @@ class TrialRecord:
 
 
 def _column_of(objective: Objective) -> str:
-    return "averaged_val_mse" if objective == "averaged" else "val_mse"
+    return "averaged" if objective == "averaged" else "value"
 
 
 def what_diverged(result: EpochResult, metric: Metric) -> str:
@@ -90,15 +88,13 @@ def what_diverged(result: EpochResult, metric: Metric) -> str:
     training = "training MSE" if metric.is_mse else metric.train_name
     wrong = _not_finite(
         {
-            metric.title: result.val_mse,
-            training: result.train_mse,
+            metric.title: result.value,
+            training: result.training,
             "gradient norm": result.grad_norm,
         }
     )
     # averages seldom diverge alone
-    return wrong or _not_finite(
-        {f"{metric.title} of the averaged weights": result.averaged_val_mse}
-    )
+    return wrong or _not_finite({f"{metric.title} of the averaged weights": result.averaged})
 
 
 def _not_finite(named: Mapping[str, float | None]) -> str:

@@ -146,21 +146,21 @@ class SequentialEngine:
                         average.lerp_(weight, 1 - decay)
                 squared_error += loss * len(batch)
                 grad_norm += norm
-        val_mse = self._validate(lane.model)
+        value = self._validate(lane.model)
         if self._settings.objective != "averaged":
-            _keep_best(lane, val_mse)
+            _keep_best(lane, value)
         with _averaged(lane):
-            averaged_val_mse = self._validate(lane.model)
+            averaged = self._validate(lane.model)
             if self._settings.objective == "averaged":
-                _keep_best(lane, averaged_val_mse)
+                _keep_best(lane, averaged)
         if isinstance(lane.scheduler, ReduceLROnPlateau):
-            lane.scheduler.step(val_mse)
+            lane.scheduler.step(value)
         return EpochResult(
             number=lane.spec.number,
             epoch=lane.epoch,
-            val_mse=val_mse,
-            averaged_val_mse=averaged_val_mse,
-            train_mse=squared_error.item() / rows * self._data.mse_scale,
+            value=value,
+            averaged=averaged,
+            training=squared_error.item() / rows * self._data.mse_scale,
             lr_first=rates[0],
             lr_last=rates[-1],
             grad_norm=grad_norm.item() / len(rates),

@@ -125,9 +125,9 @@ def test_candidates_are_paired_on_fresh_seeds(confirmed: Any) -> None:
     assert not searched & set(confirmation.seeds)
     for candidate in confirmation.candidates:
         mine = runs[runs["trial"] == candidate.trial]
-        count = len(candidate.val_mse)
+        count = len(candidate.values)
         assert tuple(mine["seed"]) == confirmation.seeds[:count]
-        assert tuple(mine["val_mse"]) == pytest.approx(candidate.val_mse)
+        assert tuple(mine["val_mse"]) == pytest.approx(candidate.values)
 
 
 def test_a_run_takes_the_course_of_a_trial_with_that_seed(confirmed: Any, tmp_path: Path) -> None:
@@ -144,8 +144,8 @@ def test_a_run_takes_the_course_of_a_trial_with_that_seed(confirmed: Any, tmp_pa
     winner = confirmation.winner
     engine.add(TrialSpec(0, confirmation.seeds[0], winner.schedule, OptimizerSettings()))
     results = [result for _ in range(config.epochs) for result in engine.train_epoch()]
-    values = [result.val_mse for result in results if isinstance(result, EpochResult)]
-    assert min(values) == pytest.approx(winner.val_mse[0], rel=1e-4)
+    values = [result.value for result in results if isinstance(result, EpochResult)]
+    assert min(values) == pytest.approx(winner.values[0], rel=1e-4)
 
 
 def test_the_report_speaks_of_the_confirmed_winner(confirmed: Any) -> None:
@@ -154,7 +154,7 @@ def test_the_report_speaks_of_the_confirmed_winner(confirmed: Any) -> None:
     summary = summarise(study, config, folder)
     assert summary.confirmation == confirmation
     assert summary.best is not None and summary.best.number == confirmation.winner.trial
-    assert f"over {len(confirmation.winner.val_mse)} fresh seeds" in summary.headline
+    assert f"over {len(confirmation.winner.values)} fresh seeds" in summary.headline
     assert summary.gain == confirmation.against_constant
     assert summary.to_dict()["confirmation"] == described["confirmation"]
 
@@ -209,7 +209,7 @@ def test_a_fair_study_confirms_each_scheduler_on_the_same_seeds(tmp_path: Path) 
     confirmation, *_ = read(folder)
     names = [candidate.schedule.scheduler for candidate in confirmation.candidates]
     assert sorted(names) == sorted(config.space.scheduler)
-    assert {len(c.val_mse) for c in confirmation.candidates} == {len(confirmation.seeds)}
+    assert {len(c.values) for c in confirmation.candidates} == {len(confirmation.seeds)}
     assert not confirmation.raced
 
 
@@ -223,8 +223,8 @@ def test_an_audit_trains_pruned_trials_to_their_end(confirmed: Any) -> None:
     for one in found.audited:
         record = trials[one.trial].record
         assert one.pruned_at == len(record.curve) < config.epochs
-        assert one.val_mse <= min(record.column("val_mse")) * (1 + 1e-6)
-    better = [one.trial for one in found.audited if one.val_mse < study.best_value]
+        assert one.value <= min(record.column("value")) * (1 + 1e-6)
+    better = [one.trial for one in found.audited if one.value < study.best_value]
     assert [one.trial for one in found.better] == better
     assert found.share_better == (len(better) / len(pruned),) * 2
     twice = [trials[t.completes] for t in trials if t.completes is not None]
@@ -249,9 +249,9 @@ def test_a_sample_says_how_little_it_shows(confirmed: Any) -> None:
 def test_what_an_audit_found_in_words(confirmed: Any) -> None:
     study, config, folder = confirmed
     found = run_audit(folder, config, study, 3, Listener())
-    better = replace(found, best_val_mse=1e9)
+    better = replace(found, best_value=1e9)
     assert len(better.better) == 3
-    assert better.regret == pytest.approx(1 - found.audited[0].val_mse / 1e9)
+    assert better.regret == pytest.approx(1 - found.audited[0].value / 1e9)
     low, high = better.share_better
     assert high == 1.0 and low == pytest.approx(0.025 ** (1 / 3))
     assert "3 would have beaten the best of the search" in better.sentences[0]
@@ -308,7 +308,7 @@ def test_a_baseline_that_never_completed_is_confirmed_all_the_same(tmp_path: Pat
             for epoch in range(3, 9):
                 del trial.intermediate_values[epoch]
         other.add_trial(trial)
-    taken = [trial for trial in chosen(_sweep(other, config, folder), 20)]
+    taken = [trial for trial in chosen(_context(other, config, folder), 20)]
     constant = [trial for trial in taken if trial.scheduler == "constant"]
     assert len(constant) == 1
     last = {t.number: t.intermediate_values[2] for t in other.get_trials() if not t.values}
@@ -323,7 +323,7 @@ def test_a_winner_that_the_search_stopped_is_said_to_be_one(tmp_path: Path) -> N
     values = {pruned.number: (1.0, 2.0), study.best_trial.number: (2.0, 2.5)}
     schedules = {number: trials[number].schedule for number in values}
     confirmation = Confirmation(ranked(schedules, values, MSE), (5, 6), metric=MSE)
-    write_best(_sweep(study, config, folder), pruned, confirmation, None)
+    write_best(_context(study, config, folder), pruned, confirmation, None)
     described = json.loads((folder / BEST_SCHEDULE).read_text())
     assert described["schedule"] == schedule.to_dict()
     assert (described["val_mse"], described["val_r2"], described["best_epoch"]) == (None,) * 3
@@ -394,13 +394,13 @@ def test_an_interrupted_audit_leaves_the_last_one(confirmed: Any) -> None:
     before = (folder / "audit.csv").read_text()
     stop = threading.Event()
     stop.set()
-    running = _sweep(study, config, folder)
+    running = _context(study, config, folder)
     with WorkerPool(WorkerSetup.of(config, running.data, ()), 1) as pool:
         assert audit(running, pool, 5, stop, lambda what, epochs, most: None) is None
     assert (folder / "audit.csv").read_text() == before
 
 
-def _sweep(study: optuna.Study, config: StudyConfig, folder: Path) -> RunContext:
+def _context(study: optuna.Study, config: StudyConfig, folder: Path) -> RunContext:
     data = load_dataset(config.data, config.seed)
     return RunContext(Location("small", None, folder), config, data, study, lambda text: None)
 
@@ -417,19 +417,19 @@ def test_a_confirmation_is_shortened_to_the_time_there_is(
     confirmed: Any, tmp_path: Path, secs: float, candidates: int, seeds: int
 ) -> None:
     study, config, _ = confirmed
-    running = _sweep(study, config, tmp_path)
+    running = _context(study, config, tmp_path)
     with WorkerPool(WorkerSetup.of(config, running.data, ()), 1) as pool:
         outcome = confirm(running, pool, threading.Event(), _heard, _limit(secs))
     found = outcome.confirmation
     assert found is not None and len(found.candidates) == candidates
-    assert min(len(candidate.val_mse) for candidate in found.candidates) >= seeds
+    assert min(len(candidate.values) for candidate in found.candidates) >= seeds
     assert outcome.missing.startswith("the time limit shortened the confirmation to ")
     assert outcome.missing.endswith("without it, there are up to 12 of 4")
 
 
 def test_there_may_be_no_time_to_confirm_anything(confirmed: Any, tmp_path: Path) -> None:
     study, config, folder = confirmed
-    running = _sweep(study, config, tmp_path)
+    running = _context(study, config, tmp_path)
     with WorkerPool(WorkerSetup.of(config, running.data, ()), 1) as pool:
         outcome = confirm(running, pool, threading.Event(), _heard, _limit(20.0))
         assert outcome.confirmation is None
@@ -440,7 +440,7 @@ def test_there_may_be_no_time_to_confirm_anything(confirmed: Any, tmp_path: Path
         best = completed(StudyReader(study, config).trials, config.measure)[0]
         write_best(running, best, None, None, outcome.missing)
         assert outcome.missing in summarise(study, config, tmp_path).cautions
-        there = _sweep(study, config, folder)  # what has been trained already takes no time
+        there = _context(study, config, folder)  # what has been trained already takes no time
         again = confirm(there, pool, threading.Event(), _heard, _limit(0.0))
     assert again.confirmation == read(folder)[0]
 

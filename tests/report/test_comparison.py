@@ -282,7 +282,7 @@ def test_a_winner_that_failed_on_a_seed(folder: Path) -> None:
     small, wide = found.entries
     confirmation = small.summary.confirmation
     assert confirmation is not None
-    object.__setattr__(confirmation.winner, "val_mse", (Metric().worst, 1.0))
+    object.__setattr__(confirmation.winner, "values", (Metric().worst, 1.0))
     assert only(Comparison((small, wide))).text == "small diverged or failed on a fresh seed"
     assert json.loads(views.to_json(found))["studies"][0]["value"] is None
 

@@ -348,7 +348,7 @@ class TestStates:
         page = Page(to_html(gather(study, config, tmp_path)))
         named = {trace.get("name"): trace for trace in page.figures()["learning-curves"]["data"]}
         record = gather(study, config, tmp_path).trials[0].record
-        assert numbers(named["<b>cosine</b>"]["y"]) == record.column("averaged_val_mse")
+        assert numbers(named["<b>cosine</b>"]["y"]) == record.column("averaged")
         assert numbers(named["cosine, raw weights"]["y"]) == [4.0, 3.0, 2.5, 1.0]
         assert "of the averaged weights" in page.texts["header"][0]
 

@@ -51,12 +51,12 @@ def test_best_trial_and_its_rivals(tmp_path: Path) -> None:
     best, constant, runner_up = summary.best, summary.constant, summary.runner_up
     assert best and constant and runner_up and summary.test
     assert best.schedule == Schedule("cosine", 0.2, 0.01, 0.1)
-    assert (best.number, best.val_mse, best.best_epoch, best.epochs) == (1, 12, 3, EPOCHS)
+    assert (best.number, best.value, best.best_epoch, best.epochs) == (1, 12, 3, EPOCHS)
     assert best.r2 == pytest.approx(1 - 12 / 20)
     assert best.total_steps == 100
     assert best.torch == best.schedule.torch_spec(100)
-    assert best.curve["val_mse"] == [30, 18, 12, 13]
-    assert best.curve["averaged_val_mse"] == [22.5, 13.5, 9, 9.75]
+    assert best.curve.value == [30, 18, 12, 13]
+    assert best.curve.averaged == [22.5, 13.5, 9, 9.75]
     assert (constant.trial.number, runner_up.trial.number) == (0, 3)
     assert constant.behind == pytest.approx(4 / 16)
     assert runner_up.behind == pytest.approx(3 / 15)
@@ -85,9 +85,9 @@ def test_schedulers_are_listed_by_their_best_and_the_untried_last(tmp_path: Path
     assert [row.name for row in rows] == ["cosine", "step", "constant", "plateau"]
     cosine, step, _, plateau = rows
     assert (cosine.trials, cosine.endings) == (3, EndingCounts(completed=2, diverged=1))
-    assert cosine.median_val_mse == 16
+    assert cosine.median_value == 16
     assert (step.trials, step.endings) == (4, EndingCounts(completed=1, pruned=1, failed=2))
-    assert (plateau.trials, plateau.best, plateau.median_val_mse) == (0, None, None)
+    assert (plateau.trials, plateau.best, plateau.median_value) == (0, None, None)
 
 
 def test_top_holds_the_best_completed_trials(tmp_path: Path) -> None:

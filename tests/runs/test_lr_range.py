@@ -24,7 +24,7 @@ from sweep.study.settings import StudyConfig
 FOUND = LrRange(
     study="mine",
     rates=(1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0),
-    val_mse=(99.0, 70.0, 20.0, 0.0, 50.0, math.inf),
+    values=(99.0, 70.0, 20.0, 0.0, 50.0, math.inf),
     untrained=100.0,
     epochs=2,
     steps=20,
@@ -43,10 +43,10 @@ class TestBounds:
         assert FOUND.notes == ()
 
     def test_what_falls_beyond_a_rate_that_diverges_is_luck(self) -> None:
-        assert replace(FOUND, val_mse=(99.0, 70.0, 20.0, 0.0, math.inf, 50.0)).clear == (1, 3)
+        assert replace(FOUND, values=(99.0, 70.0, 20.0, 0.0, math.inf, 50.0)).clear == (1, 3)
 
     def test_ends_that_are_still_good_are_said(self) -> None:
-        low, high = replace(FOUND, val_mse=(60.0, 50.0, 20.0, 0.0, 30.0, 40.0)).notes
+        low, high = replace(FOUND, values=(60.0, 50.0, 20.0, 0.0, 30.0, 40.0)).notes
         assert "lower ones, too" in low and "higher ones, too" in high
 
     def test_rounds_away_from_divergence_to_two_digits(self) -> None:
@@ -60,7 +60,7 @@ class TestBounds:
         assert (bounds.low, bounds.high) == (0.001, 0.3)
 
     def test_one_good_rate_is_still_a_range(self) -> None:
-        alone = replace(FOUND, val_mse=(99.0, 90.0, 80.0, 0.0, 90.0, math.inf), horizon=20)
+        alone = replace(FOUND, values=(99.0, 90.0, 80.0, 0.0, 90.0, math.inf), horizon=20)
         assert alone.clear == (3, 3)
         assert alone.line == 'lr = "0.01:0.1:log"'  # the rates lie a factor of ten apart
 
@@ -70,7 +70,7 @@ class TestBounds:
         self, good: float, spacing: float
     ) -> None:
         rates = tuple(good * spacing**place for place in (-2, -1, 0, 1))
-        found = replace(FOUND, rates=rates, val_mse=(99.0, 99.0, 0.0, 99.0), horizon=20)
+        found = replace(FOUND, rates=rates, values=(99.0, 99.0, 0.0, 99.0), horizon=20)
         bounds = found.bounds
         assert bounds.low < bounds.high <= good
         assert bounds.low > good / max(spacing, 1.1) ** 2
@@ -140,13 +140,13 @@ class TestFindRange:
         one = find_range(HERE, settings(engine="sequential"), "1e-3:1", 6)
         many = find_range(HERE, settings(engine="vectorized"), "1e-3:1", 6)
         assert one.rates == many.rates and len(one.rates) == 6
-        assert np.allclose(one.val_mse, many.val_mse, rtol=1e-4)
+        assert np.allclose(one.values, many.values, rtol=1e-4)
         assert one.epochs == 4 and one.steps == one.horizon == 40
 
     def test_a_searched_momentum_is_in_the_middle(self) -> None:
         fixed = find_range(HERE, settings(**{"optimizer.momentum": 0.5}), "1e-3:0.1", 4)
         searched = find_range(HERE, settings(**{"space.momentum": "0.2:0.8"}), "1e-3:0.1", 4)
-        assert searched.val_mse == fixed.val_mse
+        assert searched.values == fixed.values
 
     def test_rates_at_which_nothing_falls(self) -> None:
         with pytest.raises(TrainingError) as raised:

@@ -139,9 +139,9 @@ def test_a_model_that_cannot_be_trained_stops_the_sweep_at_once(tmp_path: Path) 
 def test_averaged_weights_can_diverge_too() -> None:
     fine = EpochResult(0, 1, 1.0, 2.0, 3.0, 0.1, 0.1, 1.0, 0.5)
     assert what_diverged(fine, MSE) == ""
-    alone = replace(fine, averaged_val_mse=math.inf)
+    alone = replace(fine, averaged=math.inf)
     assert what_diverged(alone, MSE) == "validation MSE of the averaged weights is inf"
-    beside = replace(alone, val_mse=math.nan)
+    beside = replace(alone, value=math.nan)
     assert what_diverged(beside, MSE) == "validation MSE is nan"
 
 

@@ -85,8 +85,8 @@ def test_a_search_ends_with_something_to_compare(tmp_path: Path, storage: str | 
         assert trial.parameters == before.parameters
         assert trial.seed == before.seed
         assert sorted(trial.reports) == [1, 2, 3]
-        first = before.record.column("val_mse")
-        again = trial.record.column("val_mse")
+        first = before.record.column("value")
+        again = trial.record.column("value")
         np.testing.assert_allclose(again[: len(first)], first, rtol=1e-5)
     done = completed(trials, config.measure)
     names = [trial.scheduler for trial in done]

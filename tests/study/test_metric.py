@@ -71,6 +71,22 @@ def test_what_it_is_called_on_training_rows(name: str, train: str) -> None:
     assert Metric(name).train_name == train
 
 
+@pytest.mark.parametrize(
+    ("inside", "mse", "accuracy"),
+    [
+        ("value", "val_mse", "val/acc"),
+        ("final_value", "final_val_mse", "final_val/acc"),
+        ("averaged", "averaged_val_mse", "averaged_val/acc"),
+        ("training", "train_mse", "train/acc"),
+        ("lr_first", "lr_first", "lr_first"),
+        ("my.value", "my.value", "my.value"),
+    ],
+)
+def test_what_files_call_it(inside: str, mse: str, accuracy: str) -> None:
+    assert Metric().named(inside) == mse
+    assert Metric("val/acc", maximize=True).named(inside) == accuracy
+
+
 @pytest.mark.slow
 def test_a_forgotten_direction_is_refused_with_both_choices(tmp_path: Path) -> None:
     arguments = looped(tmp_path, "val_accuracy")

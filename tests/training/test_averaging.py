@@ -89,7 +89,7 @@ def test_every_engine_averages_by_the_formula(optimizer: str, batch_size: int) -
     for name, engine in engines(build, batch_size).items():
         engine.add(spec(0, 3, None, OPTIMIZERS[optimizer]))
         curve = [train(engine)[0] for _ in range(EPOCHS)]
-        got = np.array([(r.val_mse, r.averaged_val_mse) for r in curve], dtype=float)
+        got = np.array([(r.value, r.averaged) for r in curve], dtype=float)
         np.testing.assert_allclose(got, expected, rtol=1e-4, err_msg=name)
     raw, averaged = np.transpose(expected)
     assert np.allclose(raw, averaged, rtol=1e-6) == (batch_size == ROWS)
@@ -118,7 +118,7 @@ def test_buffers_are_those_of_the_model() -> None:
     engine = SequentialEngine(make_data(), own(Normed), settings())
     engine.add(spec(0, 3, None, OPTIMIZERS["momentum"]))
     curve = [train(engine)[0] for _ in range(EPOCHS)]
-    got = np.array([(r.val_mse, r.averaged_val_mse) for r in curve], dtype=float)
+    got = np.array([(r.value, r.averaged) for r in curve], dtype=float)
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 

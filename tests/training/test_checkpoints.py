@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,11 +120,38 @@ def test_damaged_files_are_told_from_those_of_another_trial(tmp_path: Path) -> N
             continue
         with pytest.raises(TrainingError, match="is damaged or not a checkpoint"):
             Checkpoints(tmp_path / "kept").load(SPEC)
-    wrong = [{**saved["results"][0], "val_mse": "low"}], [{**saved["results"][0], "number": 4}]
-    for results in wrong:
-        torch.save({**saved, "results": results}, path)
+    for wrong in (
+        {"val_mse": "low"},
+        {"number": 4},
+        {"metrics": {"f1": "high"}},
+        {"metrics": 0.5},
+        {"other": 1},
+    ):
+        torch.save({**saved, "results": [{**saved["results"][0], **wrong}]}, path)
         with pytest.raises(TrainingError, match="is damaged or not a checkpoint"):
             Checkpoints(tmp_path / "kept").load(SPEC)
+
+
+def test_files_keep_the_names_that_they_have_always_had(tmp_path: Path) -> None:
+    path = kept(tmp_path / "kept", {"step": 3})
+    saved = torch.load(path, weights_only=True)
+    epoch = {"number": SPEC.number, "epoch": 1, "val_mse": 0.5, "averaged_val_mse": None}
+    epoch |= {"train_mse": 0.25, "lr_first": 0.1, "lr_last": 0.05, "grad_norm": None}
+    epoch |= {"seconds": 0.1, "total_steps": 8}
+    assert list(saved["results"][0]) == list(epoch)
+    torch.save({**saved, "results": [epoch]}, path)
+    found = Checkpoints(tmp_path / "kept").load(SPEC)
+    assert found is not None
+    assert found.results == [
+        EpochResult(SPEC.number, 1, 0.5, None, 0.25, 0.1, 0.05, None, 0.1, total_steps=8)
+    ]
+
+
+def test_further_metrics_are_kept(tmp_path: Path) -> None:
+    told = replace(RESULT, metrics={"f1": 0.5, "recall": 0.25})
+    Checkpoints(tmp_path).save(SPEC, Checkpoint(None, [told]))
+    found = Checkpoints(tmp_path).load(SPEC)
+    assert found is not None and found.results == [told]
 
 
 def test_nothing_in_the_package_reads_pickles() -> None:

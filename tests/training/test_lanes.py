@@ -113,7 +113,7 @@ def test_a_diverging_lane_stays_alone(kernel: Kernel) -> None:
         (expected,) = train(calm)
         wild, same = train(beside)
         assert_same([same], [expected])
-    assert not math.isfinite(wild.val_mse)
+    assert not math.isfinite(wild.value)
     assert_same_weights(beside, calm, 1)
     for number in (0, 1):
         beside.remove(number)

@@ -47,7 +47,7 @@ def test_a_trial_that_is_resumed_takes_the_same_course(scheduler: str, tmp_path:
         results = train(resumed, 8 - stop)
         for ours, theirs in zip(results, expected, strict=True):
             assert ours.epoch == theirs.epoch
-            assert ours.val_mse == theirs.val_mse
+            assert ours.value == theirs.value
             assert (ours.lr_first, ours.lr_last) == (theirs.lr_first, theirs.lr_last)
         other = engine_of(tmp_path, code, epochs=8, checkpoints=folder)
         other.add(spec(given.schedule, seed=4))
@@ -77,7 +77,7 @@ def test_a_trial_whose_checkpoint_is_damaged_is_trained_from_its_start(tmp_path:
     again.add(spec())
     (note,) = again.notes
     assert note.startswith(f"trial 0 is trained from its start: {path} is damaged")
-    assert [r.val_mse for r in train(again, 1)] == [r.val_mse for r in expected]
+    assert [r.value for r in train(again, 1)] == [r.value for r in expected]
 
 
 def test_a_state_that_cannot_be_kept_ends_its_trial(tmp_path: Path) -> None:

@@ -37,9 +37,9 @@ def test_what_it_yields_is_what_is_recorded(tmp_path: Path) -> None:
     engine = engine_of(tmp_path, LINE)
     engine.add(spec())
     results = train(engine)
-    assert results[-1].val_mse < 0.1 * results[0].val_mse
-    assert all(r.train_mse is not None and r.train_mse > 0 for r in results)
-    assert all(r.averaged_val_mse is None and r.grad_norm is None for r in results)
+    assert results[-1].value < 0.1 * results[0].value
+    assert all(r.training is not None and r.training > 0 for r in results)
+    assert all(r.averaged is None and r.grad_norm is None for r in results)
 
 
 def test_a_seed_alone_decides_what_is_random(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_seed_alone_decides_what_is_random(tmp_path: Path) -> None:
     values = []
     for seed in (3, 4, 3):
         engine.add(spec(seed=seed))
-        values.append([r.val_mse for r in train(engine)])
+        values.append([r.value for r in train(engine)])
         engine.remove(0)
     assert values[0] == values[2] != values[1]
 
@@ -66,14 +66,14 @@ def train(schedule, epochs):
 """
     engine = engine_of(tmp_path, dedent(code))
     engine.add(spec())
-    assert [r.val_mse for r in train(engine)] == [0.5] * EPOCHS
+    assert [r.value for r in train(engine)] == [0.5] * EPOCHS
 
 
 def test_averaged_weights_are_taken_where_they_are_yielded(tmp_path: Path) -> None:
     code = LINE.replace('"val_mse": error,', '"val_mse": error, "averaged_val_mse": 7, "time": 1,')
     engine = engine_of(tmp_path, code, wants_averaged=True)
     engine.add(spec())
-    assert [r.averaged_val_mse for r in train(engine)] == [7.0] * EPOCHS
+    assert [r.averaged for r in train(engine)] == [7.0] * EPOCHS
     assert engine.notes == ["the loop also yields time: not used"]
 
 
@@ -240,7 +240,7 @@ trainer, partial = Trainer(), functools.partial(train)
     for name in ("train", "trainer", "partial", "wrapped"):
         engine = engine_of(tmp_path, code, reference=f"train.py:{name}")
         engine.add(spec())
-        values.add(train(engine)[-1].val_mse)
+        values.add(train(engine)[-1].value)
     assert len(values) == 1
 
 
@@ -286,7 +286,7 @@ def train(schedule, epochs):
 """
     engine = engine_of(tmp_path, dedent(code))
     engine.add(spec())
-    assert [r.val_mse for r in train(engine)] == pytest.approx([0.1] * EPOCHS)
+    assert [r.value for r in train(engine)] == pytest.approx([0.1] * EPOCHS)
 
 
 def test_metrics() -> None:

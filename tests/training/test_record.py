@@ -19,20 +19,20 @@ from sweep.training.record import CURVE_COLUMNS, TrialRecord
 NAN, INF = math.nan, math.inf
 
 
-def record(*val_mse: float, reason: str = "") -> TrialRecord:
+def record(*values: float, reason: str = "") -> TrialRecord:
     curve = [
         EpochResult(
             number=7,
             epoch=epoch,
-            val_mse=value,
-            averaged_val_mse=value * 0.75,
-            train_mse=value / 2,
+            value=value,
+            averaged=value * 0.75,
+            training=value / 2,
             lr_first=0.1 / epoch,
             lr_last=0.09 / epoch,
             grad_norm=epoch * 1.5,
             seconds=0.25,
         )
-        for epoch, value in enumerate(val_mse, start=1)
+        for epoch, value in enumerate(values, start=1)
     ]
     return TrialRecord.from_curve(3, curve, reason)
 
@@ -109,7 +109,7 @@ def test_is_read_back(tmp_path: Path, storage: str) -> None:
     after = read_record(fresh.trials[0])
     assert (after.seed, after.reason) == (3, "diverged at epoch 3")
     assert after.curve[:2] == before.curve[:2]
-    assert [math.isnan(value) for value in after.column("val_mse")] == [False, False, True, True]
+    assert [math.isnan(value) for value in after.column("value")] == [False, False, True, True]
     assert after.column("lr_first") == before.column("lr_first")
 
 

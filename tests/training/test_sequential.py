@@ -71,8 +71,8 @@ def course(engine: SequentialEngine, epochs: int = 4) -> dict[int, list[EpochRes
 
 
 def numbers(results: list[EpochResult]) -> list[tuple[float, ...]]:
-    """Everything but the time, and the horizon that only a loop of the user's own tells."""
-    left_out = ("number", "seconds", "total_steps")
+    """Everything but the time, and what only a loop of the user's own tells."""
+    left_out = ("number", "seconds", "total_steps", "metrics")
     names = [field.name for field in fields(EpochResult) if field.name not in left_out]
     return [tuple(getattr(result, name) for name in names) for result in results]
 
@@ -150,8 +150,8 @@ def test_the_product_is_what_the_objective_says() -> None:
         engine = engine_for(epochs=6, objective=objective)
         engine.add(spec(lr=0.5, scheduler="constant"))
         curve = course(engine, 6)[0]
-        values = [r.val_mse for r in curve]
-        averaged = [r.averaged_val_mse or math.nan for r in curve]
+        values = [r.value for r in curve]
+        averaged = [r.averaged or math.nan for r in curve]
         model = build_model(ModelConfig(name="mlp", hidden=[8]), 3, 0)
         model.load_state_dict(engine.weights(0))
         assert min(values) < values[-1]
@@ -242,7 +242,7 @@ def test_weights_that_are_computed_are_trained() -> None:
     engine = SequentialEngine(some_data(), build, TrainingSettings(5, 32))
     engine.add(spec())
     curve = course(engine, 5)[0]
-    first, last = curve[0].train_mse, curve[-1].train_mse
+    first, last = curve[0].training, curve[-1].training
     assert first is not None and last is not None and last < 0.9 * first
     assert "0.weight_g" in engine.weights(0)
 
@@ -250,7 +250,7 @@ def test_weights_that_are_computed_are_trained() -> None:
 def test_divergence_shows_in_the_numbers() -> None:
     engine = engine_for(epochs=10)
     engine.add(spec(lr=1e4, scheduler="constant"))
-    assert not math.isfinite(course(engine, 10)[0][-1].val_mse)
+    assert not math.isfinite(course(engine, 10)[0][-1].value)
 
 
 def test_dropout_masks_are_fair_and_reproducible() -> None:

@@ -99,7 +99,7 @@ def _trial_note(findings: Findings, trial: TrialFacts) -> str:
         standing.append(f"rank {ranks[trial.number]} of the search")
     epoch = f" after epoch {trial.best_epoch} of {summary.epochs}" if trial.best_epoch else ""
     r2 = "" if trial.r2 is None else f" (R² {number(trial.r2)})"
-    lines = [f"{escaped(findings.metric.title)} {number(trial.val_mse)}{r2}{epoch}"]
+    lines = [f"{escaped(findings.metric.title)} {number(trial.value)}{r2}{epoch}"]
     candidates = summary.confirmation.candidates if summary.confirmation else ()
     for candidate in candidates:
         if candidate.trial == trial.number:

@@ -26,16 +26,16 @@ def confirmation_figures(findings: Findings) -> list[Picture]:
 
 def _values(findings: Findings, confirmation: Confirmation) -> Picture | None:
     """Each candidate's validation MSE from each seed, and their mean with its interval."""
-    finite = [c for c in confirmation.candidates if any(map(math.isfinite, c.val_mse))]
+    finite = [c for c in confirmation.candidates if any(map(math.isfinite, c.values))]
     if not finite:
         return None
     figure = go.Figure()
     for candidate in finite:
         look = findings.looks[candidate.schedule.scheduler]
         label = _label(candidate)
-        seeds = confirmation.seeds[: len(candidate.val_mse)]
+        seeds = confirmation.seeds[: len(candidate.values)]
         figure.add_scatter(
-            x=[value if math.isfinite(value) else None for value in candidate.val_mse],
+            x=[value if math.isfinite(value) else None for value in candidate.values],
             y=[label] * len(seeds),
             mode="markers",
             marker={"symbol": "line-ns-open", "size": 11, "color": look.colour, "opacity": 0.7},
@@ -153,7 +153,7 @@ def _table(confirmation: Confirmation) -> Table:
                 number(candidate.schedule.decay),
                 f"{number(candidate.interval.mean)}{_margin(candidate)}",
                 _lead(confirmation, candidate) if not is_winner else "",
-                str(len(candidate.val_mse)),
+                str(len(candidate.values)),
                 number(rank),
                 "yes" if confirmation.dropped_out(candidate) else "",
             ]

@@ -7,7 +7,7 @@ import math
 import plotly.graph_objects as go
 
 from sweep.report.figures.picture import Picture, log_axis, styled
-from sweep.report.findings import AVERAGED, Findings, column, is_wide, rate_course
+from sweep.report.findings import AVERAGED, RAW, Findings, column, is_wide, rate_course
 from sweep.report.palette import ACCENT, NEUTRAL, SECOND
 from sweep.search.trials import Trial
 
@@ -37,9 +37,9 @@ def trial_rates(findings: Findings, trial: Trial) -> Picture | None:
 def trial_curve(findings: Findings, trial: Trial) -> Picture | None:
     """A trial's validation and training MSE after each epoch; None if it was not trained."""
     columns = {
-        "validation": ("val_mse", ACCENT, "solid", 2.5),
+        "validation": (RAW, ACCENT, "solid", 2.5),
         "validation, averaged weights": (AVERAGED, ACCENT, "longdashdot", 1.6),
-        "training": ("train_mse", SECOND, "dot", 1.6),
+        "training": ("training", SECOND, "dot", 1.6),
     }
     figure = go.Figure()
     shown: list[float] = []
@@ -62,7 +62,7 @@ def trial_curve(findings: Findings, trial: Trial) -> Picture | None:
     if epoch:
         figure.add_scatter(
             x=[epoch],
-            y=[trial.record.column("val_mse")[epoch - 1]],
+            y=[trial.record.column(RAW)[epoch - 1]],
             mode="markers",
             showlegend=False,
             marker={"color": ACCENT, "size": 11, "line": {"color": NEUTRAL, "width": 1}},

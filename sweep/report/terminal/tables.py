@@ -173,13 +173,13 @@ def audit_report(found: Audit) -> Group:
     best = found.audited[:10]
     schedules = [one.schedule for one in best]
     metric = found.metric
-    lead = [metric.lead(one.val_mse, found.best_val_mse) or 0.0 for one in best]
+    lead = [metric.lead(one.value, found.best_value) or 0.0 for one in best]
     table = FittingTable(
         "Pruned trials, trained to their end",
         (
             Column("trial", [str(one.trial) for one in best]),
             Column("scheduler", [schedule.scheduler for schedule in schedules], justify="left"),
-            Column(_value_title(metric), [aligned(one.val_mse) for one in best]),
+            Column(_value_title(metric), [aligned(one.value) for one in best]),
             Column("against the best", [_better_or_worse(share) for share in lead], 1, "left"),
             Column("pruned at epoch", [str(one.pruned_at) for one in best], 2),
             Column("lr", [number(schedule.lr) for schedule in schedules], 3, "left"),
@@ -212,10 +212,10 @@ def scheduler_table(summary: Summary) -> FittingTable:
             Column("scheduler", [row.name for row in rows], justify="left"),
             Column(
                 f"best {summary.metric.short}",
-                [aligned(best.val_mse if best else None) for best in bests],
+                [aligned(best.value if best else None) for best in bests],
             ),
             Column("behind", [_behind(summary, best) for best in bests], rank=8),
-            Column("median", [aligned(row.median_val_mse) for row in rows], rank=4),
+            Column("median", [aligned(row.median_value) for row in rows], rank=4),
             Column("best lr", [_lr(best) for best in bests], 1, "left"),
             Column("decay", [_decay(best) for best in bests], 2, "left"),
             Column("trials", [str(row.trials) for row in rows], rank=3),
@@ -232,9 +232,9 @@ def scheduler_table(summary: Summary) -> FittingTable:
 def _behind(summary: Summary, trial: TrialFacts | None) -> str:
     """How far behind the best of the search, which need not be the winner."""
     first = summary.schedulers[0].best
-    if trial is None or first is None or trial is first or not trial.val_mse:
+    if trial is None or first is None or trial is first or not trial.value:
         return ""
-    return percent(summary.metric.lead(first.val_mse, trial.val_mse) or 0.0)
+    return percent(summary.metric.lead(first.value, trial.value) or 0.0)
 
 
 def _value_title(metric: Metric) -> str:
@@ -263,7 +263,7 @@ def top_table(summary: Summary) -> FittingTable:
         (
             Column("trial", [str(trial.number) for trial in top]),
             Column("scheduler", [schedule.scheduler for schedule in schedules], justify="left"),
-            Column(_value_title(summary.metric), [aligned(trial.val_mse) for trial in top]),
+            Column(_value_title(summary.metric), [aligned(trial.value) for trial in top]),
             Column("R²", [aligned(trial.r2) for trial in top], 6),
             Column("epoch", epochs, 7),
             Column("lr", [number(schedule.lr) for schedule in schedules], 1, "left"),
@@ -314,9 +314,7 @@ def winner_rates(best: Best, width: int) -> Text:
         steps = best.total_steps or _NOMINAL_STEPS
         return draw_rates(best.schedule, steps, width=width, x_label="epochs", x_range=epochs)
     curve = best.curve
-    recorded = [
-        rate for pair in zip(curve["lr_first"], curve["lr_last"], strict=True) for rate in pair
-    ]
+    recorded = [rate for pair in zip(curve.lr_first, curve.lr_last, strict=True) for rate in pair]
     return draw_rate_curve(recorded, width=width, x_label="epochs", x_range=epochs)
 
 
@@ -324,11 +322,11 @@ def learning_curve(summary: Summary, width: int) -> Text:
     """What the best trial came to on validation and training rows after each epoch."""
     best = summary.best
     assert best is not None
-    series = {"validation": best.curve["val_mse"], "training": best.curve["train_mse"]}
+    series = {"validation": best.curve.value, "training": best.curve.training}
     if not any(map(math.isfinite, series["training"])):  # a loop need not tell
         del series["training"]
     if summary.objective == "averaged":
-        series = {"averaged weights": best.curve["averaged_val_mse"], **series}
+        series = {"averaged weights": best.curve.averaged, **series}
     values = sorted(v for column in series.values() for v in column if v > 0)
     log = bool(values) and values[-1] > 5 * values[len(values) // 2]
     title = f"{summary.metric.short} of trial {best.number}{' (log scale)' if log else ''}"

@@ -143,26 +143,26 @@ class VectorizedEngine:
         plan = plan_epoch(lanes, rows, self._dropout_calls, self._steps)
         squared_errors, norms = self._trainer.train(self._stack, plan)
         sums = [squared_errors, norms, *self._validate(plan.lanes)]
-        train_mse, grad_norm, val_mse, averaged_val_mse = (
+        training, grad_norm, values, averaged = (
             torch.stack([each.double() for each in sums]).cpu().numpy()  # (4, lanes)
         )
-        train_mse *= self._data.mse_scale / rows
-        for mse in (val_mse, averaged_val_mse):
+        training *= self._data.mse_scale / rows
+        for mse in (values, averaged):
             mse *= self._data.mse_scale / len(self._data.y_validation)
         grad_norm /= self._steps
-        self._end_epoch(lanes, val_mse.tolist())
+        self._end_epoch(lanes, values.tolist())
         if self._settings.objective == "averaged":
-            self._keep_best(lanes, averaged_val_mse.tolist(), self._stack.averages)
+            self._keep_best(lanes, averaged.tolist(), self._stack.averages)
         else:
-            self._keep_best(lanes, val_mse.tolist(), self._stack.parameters)
+            self._keep_best(lanes, values.tolist(), self._stack.parameters)
         seconds = (time.perf_counter() - started) / len(lanes)
         return [
             EpochResult(
                 number=lane.spec.number,
                 epoch=lane.epoch,
-                val_mse=float(val_mse[i]),
-                averaged_val_mse=float(averaged_val_mse[i]),
-                train_mse=float(train_mse[i]),
+                value=float(values[i]),
+                averaged=float(averaged[i]),
+                training=float(training[i]),
                 lr_first=float(plan.rates[0, i]),
                 lr_last=float(plan.rates[-1, i]),
                 grad_norm=float(grad_norm[i]),
@@ -180,9 +180,9 @@ class VectorizedEngine:
             return raw, raw
         return raw, self._trainer.validate(self._stack.averages[lanes], constants)
 
-    def _end_epoch(self, lanes: list[Lane], val_mse: list[float]) -> None:
+    def _end_epoch(self, lanes: list[Lane], values: list[float]) -> None:
         """Count the epoch, and tell the schedules."""
-        for lane, error in zip(lanes, val_mse, strict=True):
+        for lane, error in zip(lanes, values, strict=True):
             lane.epoch += 1
             lane.rates.report(error)
 

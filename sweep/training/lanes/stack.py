@@ -52,10 +52,10 @@ class LaneRates:
             self._scheduler.step()
         return rates
 
-    def report(self, val_mse: float) -> None:
+    def report(self, value: float) -> None:
         """Tell the schedule how the epoch ended."""
         if isinstance(self._scheduler, ReduceLROnPlateau):
-            self._scheduler.step(val_mse)
+            self._scheduler.step(value)
 
 
 @dataclass

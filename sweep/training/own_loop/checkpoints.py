@@ -8,7 +8,7 @@ import pickle
 import time
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,14 @@ import torch
 
 from sweep.base.errors import TrainingError
 from sweep.base.files import write_whole
+from sweep.study.metric import MSE
 from sweep.training.contract import EpochResult, TrialSpec
 
 _SHARE = 0.1
 """The greatest share of the time that is spent on writing."""
+
+_KEYS = {field.name: MSE.named(field.name) for field in fields(EpochResult)}
+"""What a file calls an epoch's fields: `val_mse`, whatever the metric is."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ class Checkpoints:
         content: Mapping[str, Any] = {
             "trial": _identity(spec),
             "state": checkpoint.state,
-            "results": [asdict(result) for result in checkpoint.results],
+            "results": [_to_file(result) for result in checkpoint.results],
         }
         buffer = io.BytesIO()
         try:
@@ -111,14 +115,21 @@ class Checkpoints:
         return self._folder / f"{spec.number}-{zlib.crc32(_identity(spec).encode()):08x}.pt"
 
 
-def _result(fields: Any, spec: TrialSpec) -> EpochResult:
+def _to_file(result: EpochResult) -> dict[str, Any]:
+    """An epoch as it stands in a file."""
+    kept = {key: getattr(result, name) for name, key in _KEYS.items() if name != "metrics"}
+    return kept | ({"metrics": dict(result.metrics)} if result.metrics else {})
+
+
+def _result(kept: Any, spec: TrialSpec) -> EpochResult:
     """An epoch of a checkpoint.
 
     Raises:
         TypeError: It is not of the trial, or its values are no numbers.
     """
-    result = EpochResult(**fields)
-    for name, value in fields.items():
+    names = {key: name for name, key in _KEYS.items()}
+    result = EpochResult(**{names[key]: value for key, value in kept.items()})
+    for name, value in {**kept, "metrics": None, **result.metrics}.items():
         if value is not None and type(value) not in (int, float):
             raise TypeError(f"{name} is a {type(value).__name__}")
     if result.number != spec.number:

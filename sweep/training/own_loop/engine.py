@@ -128,7 +128,7 @@ class LoopEngine:
         course = Course(self._settings.epochs, self._settings.horizon, self._settings.metric)
         schedule = LoopSchedule.of(spec.schedule, course)
         if results:
-            course.report(results[-1].val_mse)
+            course.report(results[-1].value)
             self.notes.append(f"trial {spec.number} goes on after its epoch {len(results)}")
         generator = self._loop.start(schedule, spec.seed, kept.state if kept else None)
         self._runs[spec.number] = _Run(
@@ -194,9 +194,9 @@ class LoopEngine:
         result = EpochResult(
             number=run.spec.number,
             epoch=epoch,
-            val_mse=yielded.value,
-            averaged_val_mse=yielded.averaged,
-            train_mse=yielded.training,
+            value=yielded.value,
+            averaged=yielded.averaged,
+            training=yielded.training,
             lr_first=first,
             lr_last=last,
             grad_norm=None,

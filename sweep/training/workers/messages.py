@@ -130,12 +130,12 @@ class Prediction:
 
     Args:
         trial: Whose weights they are.
-        val_mse: What that trial came to in the search; None if it was stopped early.
+        value: What that trial came to in the search; None if it was stopped early.
         values: Standardised, (rows,).
     """
 
     trial: int
-    val_mse: float | None
+    value: float | None
     values: Array
 
 
