@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
 from sweep.schedules.schedule import Schedule
 from sweep.study.metric import Metric
+from sweep.study.space import Value
 from sweep.training.contract import (
     EpochResult,
     LoopSettings,
@@ -81,9 +84,18 @@ def engine_of(folder: Path, code: str, **settings: object) -> LoopEngine:
     return LoopEngine(load_loop(shared, (folder,), CPU), shared)
 
 
-def spec(schedule: Schedule | None = None, number: int = 0, seed: int = 3) -> TrialSpec:
+def spec(
+    schedule: Schedule | None = None,
+    number: int = 0,
+    seed: int = 3,
+    params: Mapping[str, Value] = MappingProxyType({}),
+) -> TrialSpec:
     return TrialSpec(
-        number, seed, schedule or Schedule("cosine", lr=0.2, decay=0.1), OptimizerSettings()
+        number,
+        seed,
+        schedule or Schedule("cosine", lr=0.2, decay=0.1),
+        OptimizerSettings(),
+        params,
     )
 
 

@@ -6,6 +6,8 @@ import ast
 import importlib
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,6 +26,28 @@ def look_in(folders: tuple[Path, ...]) -> None:
     for folder in reversed(folders):
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
+
+
+@contextmanager
+def as_a_script(reference: str, folders: tuple[Path, ...]) -> Iterator[None]:
+    """Inside this context a module finds what a script finds that is called without arguments.
+
+    `sys.argv` is its path alone, and its own folder stays the first to look in for its imports.
+
+    Args:
+        reference: `path/to/file.py:attribute`, or a module that is called by its name.
+        folders: Where to look for it.
+    """
+    name = reference.rpartition(":")[0]
+    path = _file_of(name, folders) if name.endswith(".py") else None
+    if path is not None:
+        folder = str(path.resolve().parent)
+        sys.path[:] = [folder, *(place for place in sys.path if place != folder)]
+    before, sys.argv = sys.argv, [name if path is None else str(path)]
+    try:
+        yield
+    finally:
+        sys.argv = before
 
 
 def load_object(
@@ -70,9 +94,14 @@ def _load_module(
         raise error(f"{reference!r}: importing it failed: {kind}: {broken}") from broken
 
 
-def _load_file(name: str, folders: tuple[Path, ...]) -> ModuleType:
+def _file_of(name: str, folders: tuple[Path, ...]) -> Path | None:
+    """Where a file is; None if it is nowhere."""
     places = (*folders, Path(), *map(Path, sys.path))
-    path = next((folder / name for folder in places if (folder / name).is_file()), None)
+    return next((folder / name for folder in places if (folder / name).is_file()), None)
+
+
+def _load_file(name: str, folders: tuple[Path, ...]) -> ModuleType:
+    path = _file_of(name, folders)
     if path is None:
         raise ModuleNotFoundError(name=name)
     path = path.resolve()

@@ -88,7 +88,7 @@ class InTraining:
             return TrialState.FAIL, "it ended before its first epoch did"
         reason = end.reason or "by the training itself"
         if end.ending == "diverged":
-            return TrialState.PRUNED, divergence(end.epoch, reason)
+            return TrialState.PRUNED, divergence(end.epoch + 1, reason)
         return TrialState.PRUNED, f"pruned at epoch {end.epoch}: {reason}"
 
     def tell(

@@ -64,6 +64,7 @@ class TrialSpec:
         schedule: The course of its learning rate.
         optimizer: What takes its steps.
         params: Numbers and words of the user's own that are searched beside the schedule, by name.
+        name: What its folder is called, where it is no trial of the search; else it is the number.
     """
 
     number: int
@@ -71,6 +72,7 @@ class TrialSpec:
     schedule: Schedule
     optimizer: OptimizerSettings
     params: Mapping[str, Value] = field(default_factory=dict)
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -212,6 +214,8 @@ class LoopSettings:
         wants_averaged: Whether trials are compared by the metric of averaged weights if the loop
             yields it.
         checkpoints: A folder for the states that it yields.
+        folders: Where the folders of trials are made, for a loop that takes its `trial`.
+        params: The names of what is searched beside the schedule.
     """
 
     reference: str
@@ -223,6 +227,8 @@ class LoopSettings:
     threads: int = 1
     wants_averaged: bool = False
     checkpoints: Path | None = None
+    folders: Path | None = None
+    params: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, config: StudyConfig) -> LoopSettings:

@@ -69,12 +69,15 @@ def train(schedule, epochs):
     assert [r.value for r in train(engine)] == [0.5] * EPOCHS
 
 
-def test_averaged_weights_are_taken_where_they_are_yielded(tmp_path: Path) -> None:
-    code = LINE.replace('"val_mse": error,', '"val_mse": error, "averaged_val_mse": 7, "time": 1,')
+def test_what_is_yielded_beside_the_metric(tmp_path: Path) -> None:
+    more = '"averaged_val_mse": 7, "mae": torch.tensor(2.0), "model": [],'
+    code = LINE.replace('"val_mse": error,', f'"val_mse": error, {more}')
     engine = engine_of(tmp_path, code, wants_averaged=True)
     engine.add(spec())
-    assert [r.averaged for r in train(engine)] == [7.0] * EPOCHS
-    assert engine.notes == ["the loop also yields time: not used"]
+    results = train(engine)
+    assert [r.averaged for r in results] == [7.0] * EPOCHS
+    assert [r.metrics for r in results] == [{"mae": 2.0}] * EPOCHS
+    assert engine.notes == ["the loop also yields model, which are no numbers: not used"]
 
 
 def test_a_loop_without_averages_is_compared_by_its_metric_and_says_so_once(
@@ -135,16 +138,9 @@ def train(schedule, epochs):
     [
         (
             "range(epochs)",
-            "range(epochs - 1)",
-            4,
-            "the loop ended after 3 of 4 epochs; it must yield its metric once an epoch",
-        ),
-        (
-            "range(epochs)",
-            "range(epochs + 1)",
-            4,
-            "the loop yielded more than 4 times; it must yield its metric once an epoch, for the "
-            "4 epochs that it is told",
+            "range(0)",
+            1,
+            "the loop ended before it yielded anything; it must yield its metric once an epoch",
         ),
         (
             "scheduler = schedule.attach(optimizer, steps_per_epoch=10)",
@@ -195,9 +191,9 @@ def test_what_is_wrong_ends_the_trial_and_says_where(
     ("code", "text"),
     [
         (
-            "def train(schedule, epochs): return 1.0",
+            "train = 3",
             "train.py:train: expected a generator function train(schedule, *, epochs, seed, "
-            "device) that yields its validation metric once an epoch, but it has no yield",
+            "device) that yields its validation metric once an epoch, but it is 3",
         ),
         (
             "def train(): yield 1.0",
@@ -207,7 +203,8 @@ def test_what_is_wrong_ends_the_trial_and_says_where(
         (
             "def train(schedule, *, epoch): yield 1.0",
             "train.py:train: has the parameter 'epoch' without a default; did you mean 'epochs'?; "
-            "a loop is given device, epochs, seed, state",
+            "a loop is given device, epochs, seed, state, "
+            "trial",
         ),
         (
             "def trian(schedule): yield 1.0",

@@ -22,8 +22,13 @@ from sweep.training.contract import EpochResult, TrialSpec
 _SHARE = 0.1
 """The greatest share of the time that is spent on writing."""
 
-_KEYS = {field.name: MSE.named(field.name) for field in fields(EpochResult)}
-"""What a file calls an epoch's fields: `val_mse`, whatever the metric is."""
+_KEYS = {
+    field.name: MSE.named(field.name) for field in fields(EpochResult) if field.name != "advice"
+}
+"""What a file calls an epoch's fields: `val_mse`, whatever the metric is.
+
+What is wrong with the steps is found again in the next epoch.
+"""
 
 
 @dataclass(frozen=True)

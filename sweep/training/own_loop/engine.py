@@ -2,75 +2,38 @@
 
 from __future__ import annotations
 
+import gc
+import shutil
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from sweep.base.errors import TrainingError, did_you_mean
+from sweep.base.errors import TrainingError
 from sweep.base.wording import counted
-from sweep.study.metric import Metric
-from sweep.training.contract import EpochResult, LoopSettings, TrialError, TrialNews, TrialSpec
+from sweep.training.contract import (
+    EpochResult,
+    LoopSettings,
+    TrialEnd,
+    TrialError,
+    TrialNews,
+    TrialSpec,
+)
 from sweep.training.own_loop.advice import remarks, warnings
 from sweep.training.own_loop.checkpoints import Checkpoint, Checkpoints
 from sweep.training.own_loop.course import Course, LoopSchedule
-from sweep.training.own_loop.loading import Loop
+from sweep.training.own_loop.loading import Loop, Returned
+from sweep.training.own_loop.trial import OwnTrial
+from sweep.training.own_loop.yielded import Yielded
 
-
-@dataclass(frozen=True)
-class _Yielded:
-    """What a loop tells of an epoch."""
-
-    value: float
-    averaged: float | None
-    training: float | None
-    state: Any
-    unused: tuple[str, ...]
-
-    @classmethod
-    def read(cls, yielded: Any, metric: Metric) -> _Yielded:
-        """From a number, or a dict with at least the metric."""
-        if not isinstance(yielded, Mapping):
-            return cls(_number(metric.name, yielded), None, None, None, ())
-        if metric.name not in yielded:
-            listed = ", ".join(map(str, yielded)) or "nothing"
-            near = did_you_mean(metric.name, map(str, yielded))
-            raise TrainingError(
-                f"the loop yielded a dict without {metric.name!r}, the study's metric (it has "
-                f"{listed}){near}"
-            )
-
-        def optional(name: str) -> float | None:
-            return _number(name, yielded[name]) if name in yielded else None
-
-        known = (metric.name, metric.averaged_name, metric.train_name, "state")
-        return cls(
-            value=_number(metric.name, yielded[metric.name]),
-            averaged=optional(metric.averaged_name),
-            training=optional(metric.train_name),
-            state=yielded.get("state"),
-            unused=tuple(str(key) for key in yielded if key not in known),
-        )
-
-
-def _number(name: str, value: Any) -> float:
-    try:
-        return float(value.detach() if isinstance(value, Tensor) else value)
-    except (TypeError, ValueError, RuntimeError):
-        kind = type(value).__name__
-        raise TrainingError(
-            f"the loop yielded {_short(value)} ({kind}) as {name}; expected a number, or a dict "
-            f"with the key {name!r}"
-        ) from None
-
-
-def _short(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 40 else f"{text[:40]} ..."
+_DIVERGED = (FloatingPointError, OverflowError)
+"""What a loop raises where a number is not finite, or too large: `math.exp(loss)`."""
+_PRUNED = "TrialPruned"
+"""The name of Optuna's exception for a trial that is to end; this package does without Optuna."""
 
 
 @dataclass
@@ -84,9 +47,11 @@ class _Run:
     spec: TrialSpec
     course: Course
     generator: Iterator[Any]
+    folder: Path | None
     results: list[EpochResult]
     untold: list[EpochResult]
     kept: int = 0
+    has_completed: bool = False
 
     @property
     def epoch(self) -> int:
@@ -130,64 +95,96 @@ class LoopEngine:
         if results:
             course.report(results[-1].value)
             self.notes.append(f"trial {spec.number} goes on after its epoch {len(results)}")
-        generator = self._loop.start(schedule, spec.seed, kept.state if kept else None)
+        state, trial = (kept.state if kept else None), self._trial(spec)
+        generator = self._loop.start(schedule, spec, state, trial)
+        folder = trial.place if trial else None
         self._runs[spec.number] = _Run(
-            spec, course, generator, results, list(results), len(results)
+            spec, course, generator, folder, results, list(results), len(results)
         )
+
+    def _trial(self, spec: TrialSpec) -> OwnTrial | None:
+        """What a loop is told of its trial, if it asks for it."""
+        if not self._loop.takes_trial or self._settings.folders is None:
+            return None
+        place = self._settings.folders / (spec.name or str(spec.number))
+        return OwnTrial(spec.number, spec.seed, self._settings.epochs, place, spec.params)
 
     def expect(self, epochs: int) -> None:
         """Nothing needs preparation here."""
 
     def remove(self, number: int) -> None:
-        """Let a trial go, finished or not: its generator is closed, so that its `finally` runs."""
+        """Let a trial go, finished or not: its generator is closed, so that its `finally` runs.
+
+        What it wrote into its folder stays only if it has trained to its end.
+        """
         run = self._runs.pop(number, None)
-        if run and self._checkpoints:
-            self._checkpoints.drop(run.spec)
-        close = getattr(run.generator, "close", None) if run else None
-        if close is None:
+        if run is None:
             return
+        if self._checkpoints:
+            self._checkpoints.drop(run.spec)
         try:
-            close()
+            self._close(run)
         except Exception as error:
             self.notes.append(f"trial {number} raised when it was closed: {self._told(error)}")
+        if run.folder and not run.has_completed:
+            shutil.rmtree(run.folder, ignore_errors=True)
+        del run
+        gc.collect()  # models and optimizers refer to each other in circles
+
+    def _close(self, run: _Run) -> None:
+        close = getattr(run.generator, "close", None)
+        if close is not None:
+            close()
 
     def weights(self, number: int) -> dict[str, Tensor]:
         """There are none to give: a loop of the user's own keeps its models itself."""
         raise TrainingError(f"trial {number}: the weights are the training loop's own")
 
     def train_epoch(self) -> list[TrialNews]:
-        """Train every trial for one epoch of its own; a trial that raises leaves."""
+        """Train every trial for one epoch of its own; a trial that ends or raises leaves."""
         results: list[TrialNews] = []
         for run in list(self._runs.values()):
             results += run.untold
             run.untold = []
-            try:
-                results.append(self._train(run))
-            except Exception as error:
-                number = run.spec.number
-                results.append(TrialError.of(number, run.epoch + 1, error, self._told(error)))
-                self.remove(number)
+            news = self._news(run)
+            results += news
+            if not isinstance(news[-1], EpochResult):
+                self.remove(run.spec.number)
         return results
 
-    def _train(self, run: _Run) -> EpochResult:
+    def _news(self, run: _Run) -> list[TrialNews]:
+        """What comes of a trial's next epoch."""
+        number = run.spec.number
+        try:
+            return self._train(run)
+        except Exception as error:
+            kinds = {kind.__name__ for kind in type(error).__mro__}
+            if _PRUNED in kinds:
+                return [TrialEnd(number, run.epoch, "pruned", str(error))]
+            if isinstance(error, _DIVERGED):
+                return [TrialEnd(number, run.epoch, "diverged", self._told(error))]
+            return [TrialError.of(number, run.epoch + 1, error, self._told(error))]
+
+    def _train(self, run: _Run) -> list[TrialNews]:
         started = time.perf_counter()
         settings = self._settings
         try:
-            yielded = _Yielded.read(next(run.generator), settings.metric)
-        except StopIteration:
-            raise TrainingError(
-                f"the loop ended after {run.epoch} of {counted(settings.epochs, 'epoch')}; it must "
-                "yield its metric once an epoch"
-            ) from None
+            told = next(run.generator)
+        except StopIteration as end:
+            if run.epoch or end.value is None:
+                return [self._ended(run)]
+            told = Returned(end.value)
+        returned = isinstance(told, Returned)
+        yielded = Yielded.read(told.value if returned else told, settings.metric)
         if not run.course.is_known:
             raise TrainingError(
                 "the loop has not attached its schedule: scheduler = schedule.attach(optimizer, "
                 "steps_per_epoch=len(loader))"
             )
-        epoch = run.epoch + 1
+        epoch = settings.epochs if returned else run.epoch + 1
         first, last = run.course.end_epoch()
         run.course.report(yielded.value)
-        self._advise(run, yielded)
+        self._advise(run, yielded, returned)
         seen = run.course.seen(self._share(run, epoch))
         if epoch == settings.epochs:
             self._finish(run)
@@ -202,14 +199,26 @@ class LoopEngine:
             grad_norm=None,
             seconds=time.perf_counter() - started,
             total_steps=run.course.total_steps,
+            metrics=yielded.metrics,
             advice=warnings(seen) if seen else (),
         )
         for remark in remarks(seen) if seen else ():
             self._note_once(remark)
         run.results.append(result)
+        if returned:
+            return [result, TrialEnd(run.spec.number, epoch, "completed")]
         if yielded.state is not None and epoch < settings.epochs:
             self._keep(run, yielded.state)
-        return result
+        return [result]
+
+    def _ended(self, run: _Run) -> TrialEnd:
+        """The end of a loop that stops before its last epoch, by an early stopping of its own."""
+        if not run.epoch:
+            raise TrainingError(
+                "the loop ended before it yielded anything; it must yield its metric once an epoch"
+            )
+        run.has_completed = True
+        return TrialEnd(run.spec.number, run.epoch, "completed")
 
     def _keep(self, run: _Run, state: Any) -> None:
         """Write down where a trial is."""
@@ -222,16 +231,16 @@ class LoopEngine:
                 self._note_once(f"the states of trials cannot be written: {problem}")
 
     def _finish(self, run: _Run) -> None:
-        """Let the loop end after its last epoch, and see that it does."""
-        epochs = self._settings.epochs
-        try:
-            next(run.generator)
-        except StopIteration:
+        """Let the loop end after its last epoch."""
+        run.has_completed = True
+        for _ in run.generator:
+            epochs = self._settings.epochs
+            self._note_once(
+                f"the loop goes on to yield after the {counted(epochs, 'epoch')} that it is told: "
+                "what it yields then is not used"
+            )
+            self._close(run)
             return
-        raise TrainingError(
-            f"the loop yielded more than {epochs} times; it must yield its metric once an epoch, "
-            f"for the {counted(epochs, 'epoch')} that it is told"
-        )
 
     def _note_once(self, text: str) -> None:
         if text not in self._noted:
@@ -248,7 +257,7 @@ class LoopEngine:
         )
         return (done - before) / settings.horizon
 
-    def _advise(self, run: _Run, yielded: _Yielded) -> None:
+    def _advise(self, run: _Run, yielded: Yielded, returned: bool) -> None:
         """Note what is probably not meant."""
         metric = self._settings.metric
         if run.epoch > 0:
@@ -259,7 +268,14 @@ class LoopEngine:
                 f"{metric.name} itself"
             )
         if yielded.unused:
-            self._note_once(f"the loop also yields {', '.join(yielded.unused)}: not used")
+            self._note_once(
+                f"the loop also yields {', '.join(yielded.unused)}, which are no numbers: not used"
+            )
+        if returned:
+            self._note_once(
+                "the loop returns its metric instead of yielding it once an epoch: no trial is "
+                "pruned"
+            )
 
     def _told(self, error: Exception) -> str:
         """An error in a line, with the line of the loop that it came from."""

@@ -11,12 +11,20 @@ from typing import Any
 import torch
 
 from sweep.base.errors import InputError, did_you_mean
-from sweep.base.user_code import load_object
+from sweep.base.user_code import as_a_script, load_object, look_in
 from sweep.schedules.schedule import Schedule
-from sweep.training.contract import LoopSettings
+from sweep.training.contract import LoopSettings, TrialSpec
 from sweep.training.generators import seed_generators
+from sweep.training.own_loop.trial import OwnTrial
 
 _CALL = "train(schedule, *, epochs, seed, device)"
+
+
+@dataclass(frozen=True)
+class Returned:
+    """The metric of a loop that yields nothing: it has trained to its end."""
+
+    value: Any
 
 
 @dataclass(frozen=True)
@@ -26,36 +34,69 @@ class Loop:
     Args:
         function: The generator function.
         arguments: Keyword arguments that are the same for every trial.
-        takes_seed: Whether it takes `seed`.
-        takes_state: Whether it takes `state`.
+        names: The parameters that it takes beside the schedule.
+        takes_all: Whether it takes any other, too.
+        yields: Whether it is known to be a generator function.
         file: Where it is defined, if that is known.
     """
 
-    function: Callable[..., Iterator[Any]]
+    function: Callable[..., Any]
     arguments: Mapping[str, Any]
-    takes_seed: bool
-    takes_state: bool
+    names: frozenset[str]
+    takes_all: bool
+    yields: bool
     file: str | None
 
-    def start(self, schedule: Schedule, seed: int, state: Any = None) -> Iterator[Any]:
+    @property
+    def takes_state(self) -> bool:
+        """Whether it can go on from what it has yielded."""
+        return "state" in self.names
+
+    @property
+    def takes_trial(self) -> bool:
+        """Whether it wants to know its trial."""
+        return "trial" in self.names
+
+    def start(
+        self,
+        schedule: Schedule,
+        spec: TrialSpec,
+        state: Any = None,
+        trial: OwnTrial | None = None,
+    ) -> Iterator[Any]:
         """A trial's generator, from everything random in a state that derives from the seed.
 
         Args:
-            schedule: The trial's.
-            seed: The trial's.
+            schedule: The trial's, which knows it.
+            spec: The trial.
             state: What the loop had yielded when it was interrupted; None at its beginning.
+            trial: What the loop may be told of it.
         """
-        seed_generators(seed)
-        own = {"seed": seed} if self.takes_seed else {}
-        own |= {"state": state} if self.takes_state else {}
-        return self.function(schedule, **self.arguments, **own)
+        seed_generators(spec.seed)
+        own: dict[str, Any] = {"seed": spec.seed, **spec.params}
+        given = {key: value for key, value in own.items() if self.takes_all or key in self.names}
+        given |= {"state": state} if self.takes_state else {}
+        given |= {"trial": trial} if self.takes_trial else {}
+        if self.yields:
+            generator: Iterator[Any] = self.function(schedule, **self.arguments, **given)
+            return generator
+        return self._called(schedule, given)
+
+    def _called(self, schedule: Schedule, given: Mapping[str, Any]) -> Iterator[Any]:
+        """What a function makes that is no generator itself: it may return one, or its metric."""
+        made = self.function(schedule, **self.arguments, **given)
+        if isinstance(made, Iterator):
+            yield from made
+        else:
+            yield Returned(made)
 
 
 def load_loop(settings: LoopSettings, folders: tuple[Path, ...], device: torch.device) -> Loop:
     """Import a training loop and look at what it takes.
 
-    Of `epochs`, `seed`, `device`, `state`, `horizon` and `evaluate_every` it is given those that it
-    takes.
+    Of `epochs`, `seed`, `device`, `state`, `trial`, `horizon`, `evaluate_every` and the study's
+    own parameters it is given those that it takes. Its module finds its neighbours and its
+    arguments as a script does that is called with none.
 
     Args:
         settings: Its name, and what it is called with.
@@ -63,14 +104,16 @@ def load_loop(settings: LoopSettings, folders: tuple[Path, ...], device: torch.d
         device: What it trains on.
 
     Raises:
-        InputError: It cannot be imported, is no generator function, or needs something else.
+        InputError: It cannot be imported, is no function, or needs something else.
     """
     name = settings.reference
-    function = load_object(name, folders)
-    if not callable(function) or not _yields(function):
+    look_in(folders)
+    with as_a_script(name, folders):
+        function = load_object(name, folders)
+    if not callable(function):
         raise InputError(
             f"{name}: expected a generator function {_CALL} that yields its validation metric "
-            "once an epoch, but it has no yield"
+            f"once an epoch, but it is {function!r}"
         )
     offered: dict[str, Any] = {"epochs": settings.epochs, "device": device}
     if settings.horizon is not None:
@@ -85,7 +128,7 @@ def load_loop(settings: LoopSettings, folders: tuple[Path, ...], device: torch.d
         raise InputError(f"{name}: must take a schedule as its first argument: {_CALL}")
     for parameter in parameters[1:]:
         variable = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-        known = {*offered, "seed", "state"}
+        known = {*offered, "seed", "state", "trial", *settings.params}
         if not variable and parameter.default is parameter.empty and parameter.name not in known:
             near = did_you_mean(parameter.name, known)
             raise InputError(
@@ -95,8 +138,9 @@ def load_loop(settings: LoopSettings, folders: tuple[Path, ...], device: torch.d
     return Loop(
         function=function,
         arguments={key: value for key, value in offered.items() if takes_all or key in names},
-        takes_seed=takes_all or "seed" in names,
-        takes_state="state" in names,
+        names=frozenset(names),
+        takes_all=takes_all,
+        yields=_yields(function),
         file=inspect.getsourcefile(inspect.unwrap(function))
         if inspect.isroutine(function)
         else None,

@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.base.errors import SweepError, TrainingError
 from sweep.base.files import write_whole
 from sweep.base.library_warnings import hidden_library_warnings, show_library_warnings
-from sweep.base.user_code import look_in
+from sweep.base.user_code import as_a_script, look_in
 from sweep.training.contract import TrialError, TrialNews
 
 if TYPE_CHECKING:  # the coordinator's side starts without torch
@@ -49,6 +49,12 @@ def _obey(connection: Connection, setup: WorkerSetup) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
     os.dup2(2, 1)  # what a model prints must not stand among what the command prints
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    with as_a_script(setup.loop.reference, setup.folders) if setup.loop else nullcontext():
+        _serve(connection, setup)
+
+
+def _serve(connection: Connection, setup: WorkerSetup) -> None:
+    """Build the engine, then carry out orders as they come."""
     try:
         engine = _build_engine(setup, connection)
     except SweepError as error:
