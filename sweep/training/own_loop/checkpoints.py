@@ -121,8 +121,9 @@ class Checkpoints:
 
 
 def _to_file(result: EpochResult) -> dict[str, Any]:
-    """An epoch as it stands in a file."""
-    kept = {key: getattr(result, name) for name, key in _KEYS.items() if name != "metrics"}
+    """An epoch as it stands in a file; what was advised with it has been told."""
+    left_out = ("metrics", "advice")
+    kept = {key: getattr(result, name) for name, key in _KEYS.items() if name not in left_out}
     return kept | ({"metrics": dict(result.metrics)} if result.metrics else {})
 
 
