@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,15 @@ from sweep.base.errors import InputError
 from sweep.base.library_warnings import hidden_library_warnings
 from sweep.confirm.best_schedule import BestSchedule
 from sweep.runs.listener import Listener
+from sweep.runs.overrides import found
 from sweep.runs.run import run_sweep
 from sweep.schedules.schedule import Schedule
 from sweep.search.storage.opening import load_study as load_trials
 from sweep.search.storage.urls import storage_url
-from sweep.search.strategies.problems import search_problems
 from sweep.search.tables import epochs_frame, results_frame
 from sweep.search.trials import StudyReader, Trial, completed
 from sweep.study.file import load_study as load_settings
-from sweep.study.locations import SAVED_STUDY, Location, locate_results, locate_study
+from sweep.study.locations import SAVED_STUDY, Location, locate_results
 from sweep.study.results_folder import BEST_SCHEDULE, CONFIRM
 from sweep.study.settings import StudyConfig
 
@@ -57,9 +57,9 @@ class StudyResult:
             InputError: No trial has completed; or the schedule has a factory, and the study is not
                 trusted or its settings name another one.
         """
-        found = BestSchedule.read(self.folder)
-        if found:
-            return self._allowed(found.schedule)
+        written = BestSchedule.read(self.folder)
+        if written:
+            return self._allowed(written.schedule)
         done = completed(self._trials, self.config.measure)
         if not done:
             raise InputError(f"{self.folder}: no trial has completed, so there is no best schedule")
@@ -84,8 +84,8 @@ class StudyResult:
     @cached_property
     def described(self) -> dict[str, Any]:
         """What is known of the winner: `best_schedule.json`; empty as long as there is none."""
-        found = BestSchedule.read(self.folder)
-        return found.to_dict() if found else {}
+        written = BestSchedule.read(self.folder)
+        return written.to_dict() if written else {}
 
     def _allowed(self, schedule: Schedule) -> Schedule:
         """The schedule, if its code may be run and comes from the settings."""
@@ -143,12 +143,10 @@ def run_study(
         )
     name = None if loop is None else loop if isinstance(loop, str) else reference_to(loop)
     overrides = dict(_flat(settings)) | ({} if name is None else {"loop": name})
-    source = overrides.get("data.source")
     folder = None if out is None else Path(out)
-    location = locate_study(None if study is None else str(study), folder, source, name)
-    config = load_settings(location.file, overrides, check=search_problems)
-    if config.name:
-        location = replace(location, name=config.name)
+    location, config, problems = found(None if study is None else str(study), folder, overrides)
+    if problems:
+        raise problems
     heard = _Notes(listener or Listener())
     with hidden_library_warnings():
         trained = run_sweep(location, config, heard, fresh)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from sweep.base.errors import InputError
@@ -71,7 +72,6 @@ def checked(given: Mapping[str, Any]) -> tuple[Location, StudyConfig, InputError
     Raises:
         InputError: There is no such study.
     """
-    location = locate_study(given["study"], given["out"], given["data"], given.get("loop"))
     overrides: dict[str, Any] = {}
     flags: dict[str, str] = {}
     for name, key in KEYS.items():
@@ -83,10 +83,40 @@ def checked(given: Mapping[str, Any]) -> tuple[Location, StudyConfig, InputError
         key, value = read_setting(text)
         overrides[key] = value
         flags[key] = f"--set {key}"
+    return found(given["study"], given["out"], overrides, flags)
+
+
+def found(
+    study: str | None,
+    out: Path | None,
+    overrides: Mapping[str, Any],
+    flags: Mapping[str, str] | None = None,
+) -> tuple[Location, StudyConfig, InputError | None]:
+    """The study that a name and some settings mean, for a command as for a script.
+
+    Args:
+        study: Its name, its file or its results folder; None for the default study or, where the
+            settings give a loop or a data source, for a study named after that.
+        out: The results folder, if not the study's own.
+        overrides: Settings by dotted key, in the place of those of its file.
+        flags: How the command line spells those keys.
+
+    Returns:
+        Its places; its settings, with the default in the place of what is not valid; what that is.
+
+    Raises:
+        InputError: There is no such study.
+    """
+    source, loop = (overrides.get(key) for key in ("data.source", "loop"))
+    location = locate_study(study, out, _text(source), _text(loop))
     config, problems = read_study(location.file, overrides, flags, search_problems)
     if config.name:
         location = replace(location, name=config.name)
     return location, config, problems
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _value(name: str, value: Any) -> Any:

@@ -45,9 +45,8 @@ from sweep.study.locations import Location
 from sweep.study.range_ends import check_ends
 from sweep.study.results_folder import CHECKPOINTS
 from sweep.study.settings import StudyConfig
-from sweep.training.contract import LoopSettings, TrainingSettings
 from sweep.training.divergence import is_divergence
-from sweep.training.workers.messages import NOMINAL_STEPS, WorkerSetup
+from sweep.training.workers.messages import WorkerSetup
 from sweep.training.workers.pool import WorkerPool, default_workers, preload
 from sweep.training.workers.time_limit import TimeLimit
 
@@ -82,7 +81,8 @@ def run_sweep(
     limit = TimeLimit(_deadline(started, config.timeout))
     data = prepare(location, config)
     check_folder(location)
-    check_ends(config.search_space, _steps_of(config, data))
+    setup = WorkerSetup.of(config, data, location.code_folders)
+    check_ends(config.search_space, setup.horizon)
     url = storage_url(config.storage, location.folder)
     with hold(location.folder, url), explained(url):
         context, carried = open_sweep(location, config, data, fresh, listener.on_note)
@@ -122,22 +122,15 @@ def prepare(location: Location, config: StudyConfig) -> Dataset | None:
     return load_dataset(config.data, config.seed, location.code_folders)
 
 
-def _steps_of(config: StudyConfig, data: Dataset | None) -> int:
-    """The horizon; a nominal one where only the user's own loop knows it."""
-    if data:
-        return TrainingSettings.of(config).horizon(len(data.x_train))
-    return config.horizon or NOMINAL_STEPS
-
-
 def worker_pool(context: RunContext) -> WorkerPool:
     """The workers; they are started when something is to be trained."""
     config = context.config
     workers = min(config.workers or default_workers(), config.trials)
     setup = WorkerSetup.of(config, context.data, context.location.code_folders)
-    if config.loop:
+    if setup.loop:
         checkpoints = context.location.folder.absolute() / CHECKPOINTS
         threads = config.threads or max(1, default_workers() // workers)
-        loop = replace(LoopSettings.of(config), threads=threads, checkpoints=checkpoints)
+        loop = replace(setup.loop, threads=threads, checkpoints=checkpoints)
         setup = replace(setup, loop=loop)
     return WorkerPool(setup, workers)
 

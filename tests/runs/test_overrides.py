@@ -42,6 +42,21 @@ class TestConfigured:
         assert (config.epochs, config.data.log1p, config.data.source) == (3, True, "houses.csv")
         assert (config.optimizer.batch_size, config.confirm.enabled) == ("full", False)
 
+    @pytest.mark.parametrize(
+        ("flag", "setting", "name"),
+        [
+            ({"data": "houses.csv"}, "data.source=houses.csv", "houses"),
+            ({"loop": "train.py:train"}, "loop=train.py:train", "train"),
+        ],
+    )
+    def test_a_setting_names_the_study_as_its_flag_does(
+        self, flag: dict[str, str], setting: str, name: str
+    ) -> None:
+        expected = Location(name, None, Path("studies") / name)
+        by_flag, config = configured({**NOTHING, **flag})
+        by_setting, same = configured({**NOTHING, "setting": [setting]})
+        assert (by_flag, by_setting, same) == (expected, expected, config)
+
     def test_what_was_not_given_stays_as_the_study_has_it(self) -> None:
         given = {**NOTHING, "study": "diabetes", "no_confirm": False, "scheduler": []}
         _, config = configured(given)

@@ -50,7 +50,7 @@ class WorkerSetup:
     def of(
         cls, config: StudyConfig, data: Dataset | None, folders: tuple[Path, ...]
     ) -> WorkerSetup:
-        """That of a study; a loop of the user's own is still to be given."""
+        """That of a study; a loop's threads and folder are still to be given."""
         return cls(
             data=data,
             model=config.model,
@@ -59,8 +59,16 @@ class WorkerSetup:
             engine=config.engine,
             lanes=config.lanes,
             custom=config.search_space.custom_schedules(),
+            loop=LoopSettings.of(config) if config.loop else None,
             deterministic=config.deterministic,
         )
+
+    @property
+    def horizon(self) -> int:
+        """Optimizer steps of a trial; a nominal number where only the user's own loop knows it."""
+        if self.data:
+            return self.settings.horizon(len(self.data.x_train))
+        return self.loop.horizon if self.loop and self.loop.horizon else NOMINAL_STEPS
 
 
 @dataclass(frozen=True)

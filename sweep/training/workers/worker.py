@@ -28,7 +28,6 @@ if TYPE_CHECKING:  # the coordinator's side starts without torch
     from sweep.training.contract import Engine
 from sweep.training.workers.messages import (
     ANSWER_SECS,
-    NOMINAL_STEPS,
     Answer,
     Compiling,
     Orders,
@@ -154,13 +153,8 @@ def _build_engine(setup: WorkerSetup, connection: Connection) -> Engine:
 
     torch.set_num_threads(setup.loop.threads if setup.loop else 1)
     look_in(setup.folders)
-    steps = NOMINAL_STEPS
-    if setup.data:
-        steps = setup.settings.horizon(len(setup.data.x_train))
-    elif setup.loop and setup.loop.horizon:
-        steps = setup.loop.horizon
     for schedule in setup.custom:
-        check_schedule(schedule, steps)
+        check_schedule(schedule, setup.horizon)
     if setup.loop:
         return build_loop_engine(setup.loop, setup.folders)
     assert setup.data is not None
