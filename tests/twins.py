@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sweep.schedules.schedule import Schedule
+from sweep.study.registries.optimizers import OPTIMIZERS as REGISTERED
 from sweep.study.sections import ModelConfig
 from sweep.training.contract import (
     Engine,
@@ -35,7 +36,7 @@ FIELDS = (
     *("lr_first", "lr_last", "grad_norm"),
 )
 OPTIMIZERS = {
-    "sgd": SGD,
+    **{name: OptimizerSettings(name) for name in REGISTERED},
     "momentum": OptimizerSettings(momentum=0.9),
     "nesterov": OptimizerSettings(momentum=0.8, nesterov=True, weight_decay=1e-2),
     "adam": OptimizerSettings("adam", weight_decay=1e-2),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 
@@ -17,6 +18,11 @@ def complete_results(incomplete: str) -> list[str]:
     """Studies that have been run."""
     names = (path.parent.name for path in Path("studies").glob("*/study.toml"))
     return sorted(name for name in names if name.startswith(incomplete))
+
+
+def completing(names: Iterable[str]) -> Callable[[str], list[str]]:
+    """What completes a name of a registry, in its order."""
+    return lambda incomplete: [name for name in names if name.startswith(incomplete)]
 
 
 def complete_scheduler(incomplete: str) -> list[str]:

@@ -10,8 +10,18 @@ from typing import Annotated
 
 import typer
 
-from sweep.cli.completion import complete_results, complete_scheduler, complete_study
+from sweep.cli.completion import complete_results, complete_scheduler, complete_study, completing
 from sweep.cli.options import StorageOption
+from sweep.study.registries.entry import alternatives, owners
+from sweep.study.registries.models import MODELS
+from sweep.study.registries.optimizers import OPTIMIZERS
+from sweep.study.registries.pruners import PRUNERS
+from sweep.study.registries.samplers import SAMPLERS
+from sweep.study.registries.sources import SOURCES
+
+_MODELS = ", ".join(
+    f"{model.name} (for {model.suits})" if model.suits else model.name for model in MODELS.values()
+)
 
 
 @dataclass
@@ -54,7 +64,11 @@ class StudyOptions:
     ] = None
     momentum: Annotated[
         str | None,
-        typer.Option(metavar="RANGE", help="SGD's momentum: 0:0.95", rich_help_panel="Search"),
+        typer.Option(
+            metavar="RANGE",
+            help=f"Momentum, of {alternatives(owners(OPTIMIZERS, 'momentum'))}: 0:0.95",
+            rich_help_panel="Search",
+        ),
     ] = None
     weight_decay: Annotated[
         str | None,
@@ -76,7 +90,8 @@ class StudyOptions:
         str | None,
         typer.Option(
             metavar="NAME",
-            help="auto, family, tpe, random, grid, qmc, cmaes or gp.",
+            help=f"{alternatives(SAMPLERS)}.",
+            autocompletion=completing(SAMPLERS),
             rich_help_panel="Search",
         ),
     ] = None
@@ -101,8 +116,8 @@ class StudyOptions:
         str | None,
         typer.Option(
             metavar="NAME",
-            help="auto, thorough, fast, median, percentile, asha, hyperband, patient, threshold or "
-            "none.",
+            help=f"{alternatives(PRUNERS)}.",
+            autocompletion=completing(PRUNERS),
             rich_help_panel="Search",
         ),
     ] = None
@@ -117,7 +132,7 @@ class StudyOptions:
         str | None,
         typer.Option(
             metavar="SOURCE",
-            help="behaviour-log, diabetes, a CSV, Parquet or other table file, or module:function.",
+            help=f"{', '.join(SOURCES)}, a CSV, Parquet or other table file, or module:function.",
             rich_help_panel="Training",
         ),
     ] = None
@@ -129,13 +144,19 @@ class StudyOptions:
         str | None,
         typer.Option(
             metavar="NAME",
-            help="mlp, linear, order-pre (for counts of behaviours), or module:Class.",
+            help=f"{_MODELS}, or module:Class.",
+            autocompletion=completing(MODELS),
             rich_help_panel="Training",
         ),
     ] = None
     optimizer: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="sgd, adam or adamw.", rich_help_panel="Training"),
+        typer.Option(
+            metavar="NAME",
+            help=f"{alternatives(OPTIMIZERS)}.",
+            autocompletion=completing(OPTIMIZERS),
+            rich_help_panel="Training",
+        ),
     ] = None
     loop: Annotated[
         str | None,

@@ -99,7 +99,7 @@ def _is_infinite(value: object) -> bool:
 
 
 def _optimizer(config: StudyConfig, best: Trial) -> dict[str, Any]:
-    described = config.optimizer.model_dump(mode="json", exclude_none=True)
+    described: dict[str, Any] = config.optimizer.model_dump(mode="json", exclude_none=True)
     return described | {
         name: best.parameters[name]
         for name in ("momentum", "weight_decay")

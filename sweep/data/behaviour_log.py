@@ -50,6 +50,11 @@ def behaviour_log(users: int) -> pd.DataFrame:
     )
 
 
+def behaviour_counts(users: int) -> pd.DataFrame:
+    """The log's events, counted: a row per user and a column per behaviour."""
+    return pd.DataFrame(_counts(users), columns=[*BEHAVIOURS.values()])
+
+
 def _counts(users: int) -> npt.NDArray[np.int64]:
     """Events of each user and behaviour, shape (users, behaviours)."""
     means, thresholds, covariance = _latent_moments()

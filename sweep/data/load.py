@@ -15,14 +15,12 @@ from sweep.base.wording import listed
 from sweep.data.dataset import Array, Dataset
 from sweep.data.magnitude import out_of_range
 from sweep.data.preparation import Preparation, Rows, log1p, target_name, target_values
-from sweep.data.sources import SOURCES, Table, read_table
+from sweep.data.sources import Table, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from sweep.study.sections import DataConfig
-
-__all__ = ["SOURCES", "load_dataset"]
 
 
 def load_dataset(config: DataConfig, seed: int, folders: tuple[Path, ...] = ()) -> Dataset:

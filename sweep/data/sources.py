@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,9 @@ import pandas as pd
 from sweep.base.errors import DataError, did_you_mean
 from sweep.base.user_code import is_reference, load_object
 from sweep.base.wording import listed
-from sweep.data.behaviour_log import BEHAVIOURS, behaviour_log
 from sweep.data.columns import alike
 from sweep.data.reading.files import find_table, known_endings, read_file
+from sweep.study.registries.sources import SOURCES
 
 if TYPE_CHECKING:
     from sweep.study.sections import DataConfig, PivotConfig
@@ -46,37 +46,6 @@ class Table:
     hint: str = ""
 
 
-@dataclass(frozen=True)
-class Source:
-    """A built-in source: how its table is made, and what is learnt from it by default."""
-
-    make: Callable[[DataConfig], pd.DataFrame]
-    target: str
-    summary: str
-
-
-def _behaviour_counts(config: DataConfig) -> pd.DataFrame:
-    counts, _ = pivot_counts(behaviour_log(config.users), "user_id", "behavior_type")
-    return counts.rename(columns={str(code): name for code, name in BEHAVIOURS.items()})
-
-
-def _diabetes(config: DataConfig) -> pd.DataFrame:
-    from sklearn.datasets import load_diabetes
-
-    frame: pd.DataFrame = load_diabetes(as_frame=True, scaled=False).frame
-    return frame.rename(columns={"target": "progression"})
-
-
-SOURCES = {
-    "behaviour-log": Source(
-        _behaviour_counts, "buy", "a synthetic shopping log, counted per user and behaviour"
-    ),
-    "diabetes": Source(
-        _diabetes, "progression", "442 patients and their disease's progression after a year"
-    ),
-}
-
-
 def read_table(config: DataConfig, folders: tuple[Path, ...] = ()) -> Table:
     """Read the table that the settings name, pivoted if they ask for it.
 
@@ -91,7 +60,7 @@ def read_table(config: DataConfig, folders: tuple[Path, ...] = ()) -> Table:
     name = config.source
     if name in SOURCES:
         _refuse(config, (*OF_FILES, "pivot"), f"the built-in source {name!r} is a table already")
-        return Table(SOURCES[name].make(config), name, SOURCES[name].target)
+        return Table(SOURCES[name].table(config), name, SOURCES[name].target)
     if is_reference(name) or ".py:" in name:
         table = _call(config, folders)
     elif "." in name or "/" in name or "\\" in name:

@@ -24,7 +24,7 @@ from sweep.search.storage.urls import storage_url
 from sweep.search.strategies.samplers import grid_note, reachable_trials
 from sweep.study.locations import SAVED_STUDY, Location
 from sweep.study.range_ends import described, ends_of
-from sweep.study.sections import MODELS
+from sweep.study.registries.models import MODELS
 from sweep.study.settings import StudyConfig
 from sweep.training.build import resolve_device, training_data
 from sweep.training.contract import LoopSettings, TrainingSettings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,11 @@ from sweep.data.load import load_dataset
 from sweep.data.preparation import UnusableColumns
 from sweep.search.strategies.problems import search_problems
 from sweep.study.file import load_study
+from sweep.study.registries.entry import alternatives, owners
+from sweep.study.registries.models import MODELS
+from sweep.study.registries.optimizers import OPTIMIZERS
+from sweep.study.registries.pruners import PRUNERS
+from sweep.study.registries.samplers import SAMPLERS
 
 _COMMENT_AT = 30
 """The column in which comments begin."""
@@ -39,12 +44,12 @@ validation = 0.2              # share of the rows that schedules are chosen by
 test = 0.1                    # share that is looked at once, at the end
 
 [model]
-name = "mlp"                  # or "linear", "order-pre", "module:Class" for your own nn.Module
+{model}
 hidden = [64, 64]
 
 [optimizer]
-name = "sgd"                  # or "adam", "adamw"
-momentum = 0.9                # sgd alone has it
+{optimizer}
+{momentum}
 batch_size = 64               # or "full"
 
 [space]
@@ -55,10 +60,10 @@ warmup = "0:0.2"              # share of the steps
 # weight_decay = "1e-6:1e-2:log"
 
 [sampler]
-name = "auto"                 # or family, tpe, random, grid, qmc, cmaes, gp
+{sampler}
 
 [pruner]
-name = "auto"                 # or thorough, fast, median, percentile, asha, hyperband, ..., none
+{pruner}
 """
 
 
@@ -124,6 +129,15 @@ def write_study_file(
         target=_toml(data.target),
         notes="".join(f"# {_one_line(text, 400)}\n" for text in data.notes),
         drop=_drop_lines(left_out),
+        model=_commented(
+            'name = "mlp"', f'or {_quoted(MODELS, "mlp")}, "module:Class" for your own nn.Module'
+        ),
+        optimizer=_commented('name = "sgd"', f"or {_quoted(OPTIMIZERS, 'sgd')}"),
+        momentum=_commented(
+            "momentum = 0.9", f"{alternatives(owners(OPTIMIZERS, 'momentum'))} alone has it"
+        ),
+        sampler=_commented('name = "auto"', f"or {_others(SAMPLERS, 'auto')}"),
+        pruner=_commented('name = "auto"', f"or {_others(PRUNERS, 'auto')}"),
     )
     written = [key for key in settings if key not in named]
     content = _with_settings(content, {key: settings[key] for key in written})
@@ -147,9 +161,18 @@ def _with_settings(content: str, settings: Mapping[str, Any]) -> str:
             written = f"{last} = {item.as_string()}"
             item.trivia.comment_ws = " " * max(_COMMENT_AT - len(written), 1)
     optimizer: Any = document["optimizer"]
-    if optimizer["name"] != "sgd" and "optimizer.momentum" not in settings:
-        del optimizer["momentum"]  # the template's own, which no other optimizer has
+    has_momentum = optimizer["name"] in owners(OPTIMIZERS, "momentum")
+    if not has_momentum and "optimizer.momentum" not in settings:
+        del optimizer["momentum"]  # the template's own
     return tomlkit.dumps(document)
+
+
+def _others(names: Iterable[str], but: str) -> str:
+    return ", ".join(name for name in names if name != but)
+
+
+def _quoted(names: Iterable[str], but: str) -> str:
+    return _others([f'"{name}"' for name in names], f'"{but}"')
 
 
 def _commented(setting: str, comment: str) -> str:

@@ -15,6 +15,8 @@ from sweep.base.wording import counted
 from sweep.schedules.checks import check_params, is_factory
 from sweep.schedules.schedule import SHAPES, Schedule
 from sweep.study.metric import is_usually_maximized
+from sweep.study.registries.entry import alternatives, owners
+from sweep.study.registries.optimizers import OPTIMIZERS
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Range, default_own_dimensions
 
@@ -90,18 +92,21 @@ def space_problems(config: StudyConfig) -> Iterator[Problem]:
                 check_params(name, {param: 0}, None)
             except ScheduleError as problem:
                 yield Problem(f"custom.{name}.params.{param}", None, str(problem))
-    if space.momentum and config.optimizer.name != "sgd":
-        optimizer = config.optimizer.name
-        yield Problem(
-            "space.momentum", str(space.momentum), f"{optimizer} has no momentum; sgd has"
-        )
+    optimizer = OPTIMIZERS[config.optimizer.name]
+    settled = config.optimizer.arguments
+    if space.momentum and "momentum" not in settled:
+        able = owners(OPTIMIZERS, "momentum")
+        text = f"{optimizer.name} has no momentum; {alternatives(able)} has"
+        yield Problem("space.momentum", str(space.momentum), text)
     if space.momentum and not (space.momentum.low >= 0 and space.momentum.high < 1):
         yield Problem("space.momentum", str(space.momentum), "must be at least 0 and below 1")
     if space.weight_decay and space.weight_decay.low < 0:
         yield Problem("space.weight_decay", str(space.weight_decay), "must be at least 0")
-    momentum = space.momentum.low if space.momentum else config.optimizer.momentum
-    if config.optimizer.nesterov and momentum <= 0:
-        yield Problem("optimizer.nesterov", True, "needs a momentum above 0")
+    if space.momentum:
+        settled |= {"momentum": space.momentum.low}
+    if found := optimizer.problem(settled):
+        key, text = found
+        yield Problem(f"optimizer.{key}", settled[key], text)
     known = [name for name in space.scheduler if name in names]
     own_names = {name for s in known for name in default_own_dimensions(s)}
     own_names |= {f"{n}.{p}" for n, c in config.custom.items() for p in c.params}

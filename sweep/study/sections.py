@@ -16,40 +16,20 @@ from pydantic import (
 )
 
 from sweep.base.errors import did_you_mean
+from sweep.base.wording import verb
 from sweep.schedules.schedule import SHAPES
+from sweep.study.named import known, one_of, with_settings_of
+from sweep.study.registries.entry import owners, settings_of, together
+from sweep.study.registries.models import MODELS
+from sweep.study.registries.optimizers import OPTIMIZERS
+from sweep.study.registries.pruners import PRUNERS
+from sweep.study.registries.samplers import SAMPLERS
+from sweep.study.registries.sources import BEHAVIOUR_COUNTS, SOURCES
 from sweep.study.space import Range
 
 Objective = Literal["best", "final", "averaged"]
 """Which validation MSE is a trial's value, and which weights its product: those of the best epoch,
 of the final one, or the averaged ones of the epoch in which they are best."""
-
-BEHAVIOUR_COUNTS = "behaviour-log"
-DATA_SOURCES = (BEHAVIOUR_COUNTS, "diabetes")
-MODELS = ("order-pre", "mlp", "linear")
-OPTIMIZERS = ("sgd", "adam", "adamw")
-SAMPLERS = ("auto", "family", "tpe", "random", "grid", "qmc", "cmaes", "gp")
-PRUNERS = (
-    "auto", "thorough", "fast",
-    "median", "percentile", "asha", "hyperband", "patient", "threshold", "none",
-)  # fmt: skip
-
-
-def _known(names: tuple[str, ...], kind: str, also: str = "") -> BeforeValidator:
-    """A check that a word is one of `names`."""
-
-    def check(value: Any) -> Any:
-        if isinstance(value, str) and value in names:
-            return value
-        listed = ", ".join(names)
-        raise ValueError(f"unknown {kind}{did_you_mean(str(value), names)} ({listed}{also})")
-
-    return BeforeValidator(check)
-
-
-def _one_of(names: tuple[str, ...], *, also: dict[str, Any] | None = None) -> WithJsonSchema:
-    """What an editor is told of a setting that is one of `names`, or what `also` describes."""
-    known = {"type": "string", "enum": [*names]}
-    return WithJsonSchema({"anyOf": [known, also]} if also else known)
 
 
 def _model_name(value: Any) -> Any:
@@ -164,7 +144,7 @@ class DataConfig(Section):
         test: Share of the rows that is looked at once, at the end.
     """
 
-    source: Annotated[str, _one_of(DATA_SOURCES, also={"type": "string"})] = BEHAVIOUR_COUNTS
+    source: Annotated[str, one_of(SOURCES, also={"type": "string"})] = BEHAVIOUR_COUNTS
     target: Annotated[
         str | None,
         BeforeValidator(_column_name),
@@ -203,7 +183,11 @@ class DataConfig(Section):
         return self
 
 
-class ModelConfig(Section):
+_Model = with_settings_of(MODELS, Section)
+_Optimizer = with_settings_of(OPTIMIZERS, Section)
+
+
+class ModelConfig(_Model):  # type: ignore[valid-type, misc]
     """A built-in model or `module:Class`, and what it is built with.
 
     A study that names none has `mlp`, or `order-pre` if it counts behaviours: the generated log, or
@@ -212,51 +196,49 @@ class ModelConfig(Section):
     Args:
         name: A built-in model, or an `nn.Module` of your own by `module:Class`; `order-pre` is the
             default for counts of behaviours alone.
-        hidden: Widths of the hidden layers of `mlp`.
-        dropout: Share of activations that `mlp` drops in training.
         args: What your own class is constructed with, beside the number of features.
     """
 
     name: Annotated[
         str,
         BeforeValidator(_model_name),
-        _one_of(MODELS, also={"type": "string", "pattern": ":"}),
+        one_of(MODELS, also={"type": "string", "pattern": ":"}),
     ] = "order-pre"
-    hidden: list[Annotated[int, Field(ge=1)]] = [64, 64]
-    dropout: float = Field(0.0, ge=0, lt=1)
-    args: dict[str, Any] = {}
+    args: dict[str, Any] = Field({})
 
 
-_Beta = Annotated[float, Field(ge=0, lt=1)]
-
-
-class OptimizerConfig(Section):
+class OptimizerConfig(_Optimizer):  # type: ignore[valid-type, misc]
     """The optimizer, but its rate: that is the schedule's.
 
     Args:
         name: torch's class, with torch's defaults.
-        momentum: Of `sgd`.
-        nesterov: Whether the momentum of `sgd` is Nesterov's.
-        weight_decay: torch's default by default.
-        betas: Of `adam` and `adamw`: decay of the averages of the gradient and its square.
-        eps: Of `adam` and `adamw`: what is added to the denominator.
         batch_size: Rows of an optimizer step.
         clip: The greatest L2 norm of the gradient; no limit by default.
     """
 
-    name: Annotated[str, _known(OPTIMIZERS, "optimizer"), _one_of(OPTIMIZERS)] = "sgd"
-    momentum: float = Field(0.0, ge=0, lt=1)
-    nesterov: bool = False
-    weight_decay: float | None = Field(None, ge=0)
-    betas: Annotated[tuple[_Beta, _Beta], Field(strict=False)] = (0.9, 0.999)
-    eps: float = Field(1e-8, gt=0)
+    name: Annotated[str, known(OPTIMIZERS, "optimizer"), one_of(OPTIMIZERS)] = "sgd"
     batch_size: Annotated[int, Field(ge=1)] | Literal["full"] = 64
     clip: float | None = Field(None, gt=0)
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The settings that this optimizer has; what is None is torch's default."""
+        return {s.name: getattr(self, s.name) for s in OPTIMIZERS[self.name].settings}
+
     @model_validator(mode="after")
     def _check(self) -> OptimizerConfig:
-        if self.name != "sgd" and (self.momentum or self.nesterov):
-            raise ValueError(f"momentum and nesterov belong to sgd, but name is {self.name!r}")
+        refused = {
+            setting.name: together(owners(OPTIMIZERS, setting.name))
+            for setting in settings_of(OPTIMIZERS.values()).values()
+            if setting.refused and setting.name not in self.arguments
+        }
+        for name, whose in refused.items():
+            if getattr(self, name):
+                theirs = [other for other, also in refused.items() if also == whose]
+                belong = verb(len(theirs), "belongs", "belong")
+                raise ValueError(
+                    f"{together(theirs)} {belong} to {whose}, but name is {self.name!r}"
+                )
         return self
 
 
@@ -300,7 +282,7 @@ class SpaceConfig(Section):
         lr: The peak rate.
         decay: Final rate / peak rate.
         warmup: Share of the steps in which the rate rises to its peak.
-        momentum: Of `sgd`; as the optimizer's section says by default.
+        momentum: Where the optimizer has one; as its section says by default.
         weight_decay: As the optimizer's section says by default.
         own: The schedulers' own parameters, by `<scheduler>.<parameter>`.
     """
@@ -345,7 +327,7 @@ class SamplerConfig(_Named):
             true. `grid` takes `points = 3`, values of each parameter.
     """
 
-    name: Annotated[str, _known(SAMPLERS, "sampler"), _one_of(SAMPLERS)] = "auto"
+    name: Annotated[str, known(SAMPLERS, "sampler"), one_of(SAMPLERS)] = "auto"
 
 
 class PrunerConfig(_Named):
@@ -358,7 +340,7 @@ class PrunerConfig(_Named):
             early what annealing will make of a schedule, or of the raw ones.
     """
 
-    name: Annotated[str, _known(PRUNERS, "pruner"), _one_of(PRUNERS)] = "auto"
+    name: Annotated[str, known(PRUNERS, "pruner"), one_of(PRUNERS)] = "auto"
     signal: Literal["averaged", "raw"] = "averaged"
 
 

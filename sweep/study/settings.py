@@ -14,8 +14,8 @@ from pydantic import (
 )
 
 from sweep.study.metric import NAME, Metric
+from sweep.study.registries.sources import BEHAVIOUR_COUNTS
 from sweep.study.sections import (
-    BEHAVIOUR_COUNTS,
     ConfirmConfig,
     CustomConfig,
     DataConfig,

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from sweep.schedules.schedule import Schedule
 from sweep.study.metric import Metric
+from sweep.study.registries.optimizers import OPTIMIZERS
 from sweep.study.sections import Objective
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Value
@@ -25,33 +26,26 @@ _TRACEBACK_CHARACTERS = 8_000
 """The end of a longer traceback tells what is wrong."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class OptimizerSettings:
-    """An optimizer without its rate.
-
-    Args:
-        name: `sgd`, `adam` or `adamw`.
-        momentum: Of SGD.
-        nesterov: Of SGD.
-        weight_decay: As torch's class takes it: an L2 gradient for sgd and adam, decoupled for
-            adamw.
-        betas: Of Adam and AdamW.
-        eps: Of Adam and AdamW.
+    """An optimizer without its rate: its name, and arguments of torch's class.
 
     Raises:
-        ValueError: Nesterov's step is wanted without a momentum, to which torch objects.
+        ValueError: It has no such argument, or arguments do not go together.
     """
 
-    name: str = "sgd"
-    momentum: float = 0.0
-    nesterov: bool = False
-    weight_decay: float = 0.0
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
+    name: str
+    _arguments: tuple[tuple[str, Any], ...]
 
-    def __post_init__(self) -> None:
-        if self.nesterov and self.momentum <= 0:
-            raise ValueError(f"nesterov needs a momentum above 0, but got momentum={self.momentum}")
+    def __init__(self, name: str = "sgd", **arguments: Any) -> None:
+        object.__setattr__(self, "name", name)
+        complete = OPTIMIZERS[name].arguments(arguments)
+        object.__setattr__(self, "_arguments", tuple(complete.items()))
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """All of them; those that were not given are torch's defaults."""
+        return dict(self._arguments)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from torch.nn import functional
 from sweep.base.errors import ModelError, did_you_mean
 from sweep.base.user_code import load_object
 from sweep.base.wording import listed
+from sweep.study.registries.models import MODELS
 from sweep.training.generators import seeded
 
 if TYPE_CHECKING:
@@ -32,85 +33,17 @@ CHECKED_PASSES = 30
 """A part that is skipped four times in five is missed by all of them once in 800 times."""
 
 
-class OrderPre(nn.Module):
-    """A normalised input and seven linear layers; half of the third's output is dropped.
+class BuiltInModel(nn.Module):
+    """A model of the registry: its layers, one after the other."""
 
-    Args:
-        features: Number of inputs; the reference model has 3.
-    """
-
-    def __init__(self, features: int = 3) -> None:
+    def __init__(self, layers: Sequence[nn.Module]) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.LayerNorm(features),
-            nn.Linear(features, 6),
-            nn.ReLU(),
-            nn.Linear(6, 12),
-            nn.ReLU(),
-            nn.Linear(12, 24),
-            nn.Dropout(0.5),
-            nn.ReLU(),
-            nn.Linear(24, 48),
-            nn.ReLU(),
-            nn.Linear(48, 96),
-            nn.ReLU(),
-            nn.Linear(96, 1),
-        )
+        self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map inputs of shape (rows, features) to predictions of shape (rows, 1)."""
         output: Tensor = self.layers(x)
         return output
-
-
-class MLP(nn.Module):
-    """Linear layers with ReLU between them.
-
-    Args:
-        features: Number of inputs.
-        hidden: Width of each hidden layer.
-        dropout: Share of the hidden units that is dropped in training, after each ReLU.
-    """
-
-    def __init__(self, features: int, hidden: Sequence[int] = (64, 64), dropout: float = 0) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        width = features
-        for next_width in hidden:
-            layers += [nn.Linear(width, next_width), nn.ReLU()]
-            if dropout:
-                layers.append(nn.Dropout(dropout))
-            width = next_width
-        self.layers = nn.Sequential(*layers, nn.Linear(width, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map inputs of shape (rows, features) to predictions of shape (rows, 1)."""
-        output: Tensor = self.layers(x)
-        return output
-
-
-class LinearModel(nn.Module):
-    """One linear layer: least squares, found by gradient descent.
-
-    Args:
-        features: Number of inputs.
-    """
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.Linear(features, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map inputs of shape (rows, features) to predictions of shape (rows, 1)."""
-        output: Tensor = self.layers(x)
-        return output
-
-
-MODELS: dict[str, Callable[[ModelConfig, int], nn.Module]] = {
-    "order-pre": lambda config, features: OrderPre(features),
-    "mlp": lambda config, features: MLP(features, config.hidden, config.dropout),
-    "linear": lambda config, features: LinearModel(features),
-}
 
 
 def build_model(
@@ -132,7 +65,9 @@ def build_model(
         if config.name in MODELS:
             if config.args:
                 raise ModelError(f"model.args belongs to 'module:Class', not to {config.name!r}")
-            return MODELS[config.name](config, features)
+            entry = MODELS[config.name]
+            kind: type[BuiltInModel] = type(entry.class_name, (BuiltInModel,), {})
+            return kind(entry.layers(config, features))
         return _build_own(config, features, folders)
 
 

@@ -7,11 +7,13 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from sweep.study.registries.optimizers import OPTIMIZERS
 from sweep.training.averaging import average_decays
 from sweep.training.contract import (
     VALIDATION_CHUNK,
@@ -34,23 +36,9 @@ def build_optimizer(
     model: nn.Module, settings: OptimizerSettings, lr: float
 ) -> torch.optim.Optimizer:
     """Torch's own optimizer over the model's trainable parameters."""
-    parameters = _trainable(model)
-    if settings.name == "sgd":
-        return torch.optim.SGD(
-            parameters,
-            lr=lr,
-            momentum=settings.momentum,
-            nesterov=settings.nesterov,
-            weight_decay=settings.weight_decay,
-        )
-    adam = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
-    return adam(
-        parameters,
-        lr=lr,
-        betas=settings.betas,
-        eps=settings.eps,
-        weight_decay=settings.weight_decay,
-    )
+    kind: Any = getattr(torch.optim, OPTIMIZERS[settings.name].torch_class)
+    optimizer: torch.optim.Optimizer = kind(_trainable(model), lr=lr, **settings.arguments)
+    return optimizer
 
 
 @dataclass

@@ -20,17 +20,9 @@ def trial_spec(
         completed: The pruned trial that it trains to its end: it has that one's seed.
     """
     optimizer = config.optimizer
-    default_decay = 0.01 if optimizer.name == "adamw" else 0.0  # torch's own defaults
-    weight_decay = (suggestion.weight_decay, optimizer.weight_decay, default_decay)
-    momentum = (suggestion.momentum, optimizer.momentum)
-    settings = OptimizerSettings(
-        name=optimizer.name,
-        momentum=next(value for value in momentum if value is not None),
-        nesterov=optimizer.nesterov,
-        weight_decay=next(value for value in weight_decay if value is not None),
-        betas=optimizer.betas,
-        eps=optimizer.eps,
-    )
+    searched = {"momentum": suggestion.momentum, "weight_decay": suggestion.weight_decay}
+    drawn = {name: value for name, value in searched.items() if value is not None}
+    settings = OptimizerSettings(optimizer.name, **{**optimizer.arguments, **drawn})
     drawn_as = number if completed is None else completed
     seed = config.seed if config.shares_seed else mix(config.seed, 4, drawn_as)
     return TrialSpec(number, seed, suggestion.schedule, settings)

@@ -15,7 +15,11 @@ from support import ROOT
 
 from sweep import __version__
 from sweep.cli import app
-from sweep.study.sections import DATA_SOURCES, MODELS, OPTIMIZERS, PRUNERS, SAMPLERS
+from sweep.study.registries.models import MODELS
+from sweep.study.registries.optimizers import OPTIMIZERS
+from sweep.study.registries.pruners import PRUNERS
+from sweep.study.registries.samplers import SAMPLERS
+from sweep.study.registries.sources import SOURCES
 
 README = ROOT / "README.md"
 
@@ -63,7 +67,7 @@ class TestHelp:
             ("pruner", PRUNERS),
             ("optimizer", OPTIMIZERS),
             ("model", MODELS),
-            ("data", DATA_SOURCES),
+            ("data", SOURCES),
         ],
     )
     def test_the_help_of_an_option_names_all_that_there_is(

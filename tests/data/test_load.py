@@ -14,8 +14,9 @@ from support import ROOT
 
 from sweep.base.errors import DataError
 from sweep.data.dataset import Dataset
-from sweep.data.load import SOURCES, load_dataset
-from sweep.study.sections import DATA_SOURCES, DataConfig
+from sweep.data.load import load_dataset
+from sweep.study.registries.sources import SOURCES
+from sweep.study.sections import DataConfig
 
 
 @pytest.fixture(autouse=True)
@@ -52,11 +53,7 @@ def raw_targets(data: Dataset) -> np.ndarray[Any, Any]:
     return np.concatenate(parts) * data.target_scale + data.target_mean
 
 
-def test_registry_has_the_names_of_the_settings() -> None:
-    assert tuple(SOURCES) == DATA_SOURCES
-
-
-@pytest.mark.parametrize("name", DATA_SOURCES)
+@pytest.mark.parametrize("name", SOURCES)
 def test_every_source_gives_a_standardised_data_set(name: str) -> None:
     data = load_dataset(DataConfig(source=name, users=300), seed=0)
     assert data.target == data.unit == SOURCES[name].target

@@ -15,9 +15,12 @@ from optuna.trial import TrialState
 
 from sweep.base.errors import StudyFileError
 from sweep.search.strategies.halving import HalvingPruner
-from sweep.search.strategies.pruners import HALVING, build_pruner, decision_epochs
-from sweep.study.sections import PRUNERS, PrunerConfig
+from sweep.search.strategies.pruners import build_pruner, decision_epochs
+from sweep.study.registries.pruners import PRUNERS
+from sweep.study.sections import PrunerConfig
 from sweep.study.settings import StudyConfig
+
+HALVING = [name for name, pruner in PRUNERS.items() if pruner.kind.endswith(":HalvingPruner")]
 
 EPOCHS = 9
 

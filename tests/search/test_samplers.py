@@ -13,7 +13,8 @@ from sweep.base.errors import StudyFileError
 from sweep.search.strategies.family_sampler import FamilyPlan
 from sweep.search.strategies.samplers import GRID_POINTS, family_plan, first_trials, grid_points
 from sweep.search.strategies.samplers import build_sampler as build
-from sweep.study.sections import SAMPLERS, SamplerConfig
+from sweep.study.registries.samplers import SAMPLERS
+from sweep.study.sections import SamplerConfig
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Space
 

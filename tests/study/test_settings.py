@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from sweep.study.sections import MODELS, OPTIMIZERS, PRUNERS, SAMPLERS, DataConfig, ModelConfig
+from sweep.study.registries.models import MODELS
+from sweep.study.registries.optimizers import OPTIMIZERS
+from sweep.study.registries.pruners import PRUNERS
+from sweep.study.registries.samplers import SAMPLERS
+from sweep.study.sections import DataConfig, ModelConfig
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Choice, Range
 
@@ -247,7 +251,7 @@ class TestNames:
         ],
     )
     def test_every_name_is_accepted_and_nothing_else(
-        self, section: str, names: tuple[str, ...]
+        self, section: str, names: dict[str, Any]
     ) -> None:
         for name in names:
             assert getattr(config(**{section: {"name": name}}), section).name == name

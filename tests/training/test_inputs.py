@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from sweep.base.errors import ModelError
+from sweep.study.sections import ModelConfig
 from sweep.training.contract import TrainingData, TrainingSettings
 from sweep.training.examine.anatomy import examine
 from sweep.training.examine.inputs import input_notes
-from sweep.training.models import LinearModel, OrderPre, check_model
+from sweep.training.models import build_model, check_model
 
 
 def inputs(features: int) -> Tensor:
@@ -39,13 +40,17 @@ def test_a_model_that_keeps_what_it_has_computed() -> None:
     assert input_notes(model, inputs(3), ("fixed",)) == []
 
 
+def built_in(name: str, features: int) -> nn.Module:
+    return build_model(ModelConfig(name=name), features, seed=0)
+
+
 class TestBlind:
     def test_layer_norm_of_a_single_feature(self) -> None:
-        assert input_notes(OrderPre(1), inputs(1)) == [
+        assert input_notes(built_in("order-pre", 1), inputs(1)) == [
             "model 'OrderPre' gives the same prediction for every row, whatever its weights: "
             "LayerNorm makes a single feature constant; take a model without it, such as mlp"
         ]
-        assert input_notes(OrderPre(2), inputs(2)) == []
+        assert input_notes(built_in("order-pre", 2), inputs(2)) == []
 
     def test_a_model_that_uses_nothing_of_its_input(self) -> None:
         (note,) = input_notes(Called(3, lambda x: x * 0), inputs(3))
@@ -54,23 +59,23 @@ class TestBlind:
         )
 
     def test_a_last_layer_that_begins_with_zeros_is_not(self) -> None:
-        model = LinearModel(3)
+        model = built_in("linear", 3)
         for parameter in model.parameters():
             nn.init.zeros_(parameter)
         assert input_notes(model, inputs(3)) == []
 
     @pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated")
     def test_a_model_that_keeps_what_it_computes(self) -> None:
-        model = LinearModel(3)
+        model = built_in("linear", 3)
         for layer in [module for module in model.modules() if isinstance(module, nn.Linear)]:
             nn.utils.weight_norm(layer)
         assert input_notes(model, inputs(3), ("year",)) == []
 
     def test_rows_that_are_all_the_same(self) -> None:
-        assert input_notes(LinearModel(3), torch.ones(40, 3)) == []
+        assert input_notes(built_in("linear", 3), torch.ones(40, 3)) == []
 
     def test_nothing_changes(self) -> None:
-        model = OrderPre(1)
+        model = built_in("order-pre", 1)
         before, state = copy.deepcopy(model.state_dict()), torch.get_rng_state()
         input_notes(model, inputs(1), ["c"])
         assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

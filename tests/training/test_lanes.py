@@ -31,10 +31,11 @@ from twins import (
 
 from sweep.base.errors import TrainingError
 from sweep.schedules.schedule import SHAPES, Schedule
+from sweep.study.registries.models import MODELS
+from sweep.training.contract import OptimizerSettings
 from sweep.training.lanes.engine import VectorizedEngine
 from sweep.training.lanes.kernel_choice import default_lanes
 from sweep.training.lanes.survey import survey
-from sweep.training.models import MODELS
 from sweep.training.sequential import SequentialEngine
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -57,7 +58,8 @@ def test_models_and_schedules(model: str, scheduler: str) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_models_and_optimizers(model: str, optimizer: str) -> None:
     settled = OPTIMIZERS[optimizer]
-    other = replace(settled, momentum=settled.momentum / 2, weight_decay=0.05)
+    less = {"momentum": settled.arguments["momentum"] / 2} if settled.name == "sgd" else {}
+    other = OptimizerSettings(settled.name, **{**settled.arguments, **less, "weight_decay": 0.05})
     specs = [spec(0, 3, None, settled), spec(1, 3, None, other), spec(2, 4, None, settled)]
     assert_same_courses(builder(CONFIGS[model]), {0: specs}, settings(clip=0.7), kernels=KERNELS)
 

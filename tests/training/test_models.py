@@ -14,13 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from sweep.base.errors import ModelError
-from sweep.study.sections import MODELS as NAMES
+from sweep.study.registries.models import MODELS
 from sweep.study.sections import ModelConfig
 from sweep.training.models import (
     FEATURE_ARGUMENTS,
-    MLP,
-    MODELS,
-    OrderPre,
     build_model,
     check_model,
     predict,
@@ -86,10 +83,7 @@ def own_net(signature: str) -> str:
 
 
 class TestBuiltIn:
-    def test_registry_has_the_names_of_the_settings(self) -> None:
-        assert tuple(MODELS) == NAMES
-
-    @pytest.mark.parametrize("name", NAMES)
+    @pytest.mark.parametrize("name", MODELS)
     @pytest.mark.parametrize("features", [1, 3, 7])
     def test_every_model_predicts_and_passes_the_check(self, name: str, features: int) -> None:
         model = build_model(ModelConfig(name=name), features, seed=0)
@@ -99,7 +93,7 @@ class TestBuiltIn:
         assert predict(model, x[:1]).shape == (1,)
         assert predict(model, x[:0]).shape == (0,)
 
-    @pytest.mark.parametrize("name", NAMES)
+    @pytest.mark.parametrize("name", MODELS)
     def test_seed_decides_the_weights(self, name: str) -> None:
         weights = [
             nn.utils.parameters_to_vector(build_model(ModelConfig(name=name), 3, seed).parameters())
@@ -129,24 +123,30 @@ class TestBuiltIn:
             nn.ReLU(),
             nn.Linear(96, 1),
         ]
-        assert str(OrderPre(3).layers) == str(nn.Sequential(*expected))
+        model = build_model(ModelConfig(name="order-pre"), 3, seed=0)
+        assert str(model.get_submodule("layers")) == str(nn.Sequential(*expected))
+        assert type(model).__name__ == "OrderPre"
 
     def test_order_pre_takes_any_number_of_features(self) -> None:
-        layers = OrderPre(8).layers
-        assert str(layers[0]) == str(nn.LayerNorm(8))
-        assert str(layers[1]) == str(nn.Linear(8, 6))
-        assert str(layers[2:]) == str(OrderPre(3).layers[2:])
+        layers, three = (
+            build_model(ModelConfig(name="order-pre"), features, seed=0).get_submodule("layers")
+            for features in (8, 3)
+        )
+        assert str(layers.get_submodule("0")) == str(nn.LayerNorm(8))
+        assert str(layers.get_submodule("1")) == str(nn.Linear(8, 6))
+        assert [*map(str, layers.children())][2:] == [*map(str, three.children())][2:]
 
     def test_layers_of_mlp(self) -> None:
         config = ModelConfig(name="mlp", hidden=[8, 4], dropout=0.1)
         model = build_model(config, 3, seed=0)
-        assert isinstance(model, MLP)
-        assert [type(layer).__name__ for layer in model.layers] == [
+        assert type(model).__name__ == "MLP"
+        plain = build_model(ModelConfig(name="mlp", hidden=[4]), 3, seed=0)
+        assert [type(layer).__name__ for layer in model.get_submodule("layers").children()] == [
             *("Linear", "ReLU", "Dropout"),
             *("Linear", "ReLU", "Dropout"),
             "Linear",
         ]
-        assert [type(layer).__name__ for layer in MLP(3, [4]).layers] == [
+        assert [type(layer).__name__ for layer in plain.get_submodule("layers").children()] == [
             "Linear",
             "ReLU",
             "Linear",

@@ -14,7 +14,9 @@ import torch
 from torch import nn
 
 from sweep.schedules.schedule import Schedule
-from sweep.study.sections import OPTIMIZERS, ModelConfig, Objective
+from sweep.study.registries.models import MODELS, Model
+from sweep.study.registries.optimizers import OPTIMIZERS
+from sweep.study.sections import ModelConfig, Objective
 from sweep.training.contract import (
     EpochResult,
     OptimizerSettings,
@@ -23,7 +25,7 @@ from sweep.training.contract import (
     TrialError,
     TrialSpec,
 )
-from sweep.training.models import MODELS, build_model
+from sweep.training.models import build_model
 from sweep.training.randomness import dropout_key, dropout_mask, row_order
 from sweep.training.seeds import mix
 from sweep.training.sequential import SequentialEngine
@@ -120,7 +122,7 @@ def test_a_trial_is_what_a_plain_loop_makes_of_it(clip: float | None) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["order-pre", "mlp", "linear"])
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_course_depends_on_the_spec_alone(model: str, optimizer: str) -> None:
     alone = engine_for(model)
@@ -218,7 +220,8 @@ class Noisy(nn.Module):
 
 
 def test_every_random_number_is_the_trials_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(MODELS, "linear", lambda config, features: Noisy())
+    noisy = Model("linear", "Noisy", lambda settings, features: [Noisy()])
+    monkeypatch.setitem(MODELS, "linear", noisy)
     random.seed(3)
     alone = engine_for("linear", epochs=3)
     alone.add(spec(0, seed=5))

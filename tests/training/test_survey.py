@@ -21,9 +21,9 @@ from twins import (
 )
 
 from sweep.base.errors import TrainingError
+from sweep.study.registries.models import MODELS
 from sweep.training.lanes.engine import VectorizedEngine
 from sweep.training.lanes.survey import survey
-from sweep.training.models import MODELS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

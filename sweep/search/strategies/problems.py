@@ -6,18 +6,21 @@ from collections.abc import Iterator
 
 from sweep.base.errors import StudyFileError
 from sweep.search.strategies.pruners import build_pruner
-from sweep.search.strategies.samplers import LEARNS_ALONE, build_sampler, family_plan
+from sweep.search.strategies.samplers import build_sampler, family_plan
 from sweep.study.problems import Problem, space_problems
+from sweep.study.registries.entry import alternatives
+from sweep.study.registries.samplers import SAMPLERS
 from sweep.study.settings import StudyConfig
 
 
 def search_problems(config: StudyConfig) -> Iterator[Problem]:
     """All that would keep a study from being run: in its space, its sampler and its pruner."""
     yield from space_problems(config)
-    if config.fair and config.sampling.name not in LEARNS_ALONE:
+    if config.fair and SAMPLERS[config.sampling.name].fair is None:
         sampler = config.sampling.name
         why = "gives each its points" if sampler == "grid" else "models all schedulers together"
-        yield Problem("fair", True, f"needs sampler 'family' or 'random', but {sampler} {why}")
+        able = alternatives(repr(name) for name, known in SAMPLERS.items() if known.fair)
+        yield Problem("fair", True, f"needs sampler {able}, but {sampler} {why}")
     any_plan = family_plan(StudyConfig())  # the study's own space may have problems
     for build in (
         lambda: build_sampler(config.sampling, config.seed, 0, any_plan),

@@ -4,40 +4,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
 
 from sweep.base.errors import StudyFileError
+from sweep.base.user_code import load_object
 from sweep.base.wording import counted, verb
 from sweep.search.strategies.arguments import build
 from sweep.search.strategies.family_sampler import FamilyPlan, FamilySampler
 from sweep.search.trials import Trial
+from sweep.study.registries.samplers import SAMPLERS
 from sweep.study.sections import SamplerConfig
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Value
 
 GRID_POINTS = 3
 """Values a dimension in a grid, unless the study file says otherwise."""
-
-LEARNS_ALONE = ("family", "random")
-"""Samplers that can give every scheduler the same number of trials, each drawn on its own."""
-
-_SAMPLERS: dict[str, tuple[type[BaseSampler], dict[str, Any]]] = {
-    "family": (FamilySampler, {}),
-    "tpe": (
-        optuna.samplers.TPESampler,
-        {"multivariate": True, "group": True, "constant_liar": True},
-    ),
-    "random": (optuna.samplers.RandomSampler, {}),
-    "qmc": (
-        optuna.samplers.QMCSampler,
-        {"scramble": True, "warn_independent_sampling": False},
-    ),
-    "cmaes": (optuna.samplers.CmaEsSampler, {"warn_independent_sampling": False}),
-    "gp": (optuna.samplers.GPSampler, {"warn_independent_sampling": False}),
-}
 
 
 def build_sampler(
@@ -52,9 +35,7 @@ def build_sampler(
         config: The name, and arguments for the sampler's class.
         seed: The study's.
         trials_before: Trials that the study already has. A continued study must not draw its
-            first trials again, so this counts into the seed; but for family, whose draws derive
-            from a trial's number, and qmc, whose sequence is one and whose position is in the
-            storage.
+            first trials again, so this counts into the seed, unless the sampler draws on by itself.
         plan: What is searched, and how fairly.
 
     Raises:
@@ -63,13 +44,12 @@ def build_sampler(
     if config.name == "grid":
         grid_points(config)
         return optuna.samplers.RandomSampler(seed=seed + trials_before)
-    kind, defaults = _SAMPLERS[config.name]
+    entry = SAMPLERS[config.name]
+    entry = (entry.fair if plan.fair else None) or entry
+    kind = load_object(str(entry.kind))
+    defaults = {"plan": plan, **entry.defaults} if kind is FamilySampler else entry.defaults
     arguments = {"seed": seed} | config.arguments
-    if config.name == "random" and plan.fair:
-        kind, defaults = FamilySampler, {"learns": False}
-    if kind is FamilySampler:
-        defaults = {"plan": plan, **defaults}
-    elif config.name != "qmc" and isinstance(arguments["seed"], int):
+    if not entry.draws_on and isinstance(arguments["seed"], int):
         arguments["seed"] += trials_before
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

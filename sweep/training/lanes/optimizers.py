@@ -1,57 +1,35 @@
-"""SGD, Adam and AdamW over a leading lane axis: torch's arithmetic with numbers of each lane."""
+"""Optimizers over a leading lane axis: torch's arithmetic with numbers of each lane."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sweep.study.registries.optimizers import OPTIMIZERS
 from sweep.training.contract import OptimizerSettings
 
-Table = NDArray[np.float32]
-"""A number per step and lane, (steps, lanes) float32."""
-
-Column = NDArray[np.float32]
-"""A number per lane, (lanes,) float32."""
-
-_STATES = {"sgd": 1, "adam": 2, "adamw": 2}
+Numbers = NDArray[np.float32]
+"""Of each lane, (lanes,), or of each step and lane, (steps, lanes); float32."""
 
 
 @dataclass(frozen=True)
 class StepNumbers:
     """What the lanes' optimizers need in an epoch, beside gradients.
 
-    Torch computes with Python floats and rounds when they meet a float32 tensor; so the numbers
-    here are made in float64 and rounded once.
-
     Args:
-        rate: What an update is multiplied with: the learning rate, over Adam's first bias
-            correction.
-        shrink: What AdamW multiplies the weights with before its update.
-        spread: The square root of Adam's second bias correction.
-        momentum: Of SGD.
-        lookahead: SGD's momentum where nesterov is on, else 0.
-        weight_decay: The L2 gradient's weight for sgd and adam, 0 for adamw.
-        gain1: Of Adam, 1 - beta1.
-        beta2: Of Adam.
-        gain2: Of Adam, 1 - beta2.
-        eps: Of Adam.
+        decay: What an optimizer with decoupled decay multiplies the weights with before its
+            update, or else what the weights are multiplied with to be added to the gradient.
+        own: Those that the optimizer's entry names, without those that no lane needs.
     """
 
-    rate: Table
-    shrink: Table
-    spread: Table
-    momentum: Column
-    lookahead: Column
-    weight_decay: Column
-    gain1: Column
-    beta2: Column
-    gain2: Column
-    eps: Column
+    decay: Numbers
+    own: Mapping[str, Numbers]
 
 
 def step_numbers(
@@ -66,45 +44,37 @@ def step_numbers(
         rates: Learning rates, (steps, lanes) float64.
         first_steps: Steps that each lane has taken before.
     """
-    adam = settings[0].name != "sgd"
-    decoupled = settings[0].name == "adamw"
-    decay = np.array([s.weight_decay for s in settings])
-    momentum = np.array([s.momentum for s in settings])
-    betas = np.array([s.betas for s in settings])  # (lanes, 2)
+    entry = OPTIMIZERS[settings[0].name]
+    each = [lane.arguments for lane in settings]
+    given = {name: np.array([arguments[name] for arguments in each]) for name in each[0]}
     taken = np.arange(1, len(rates) + 1)[:, None] + np.asarray(first_steps)  # (steps, lanes)
-    corrections = 1 - betas ** taken[..., None]  # (steps, lanes, 2)
+    known = SimpleNamespace(**given, lr=rates, step=taken)
+    own = {name: number(known) for name, number in entry.numbers.items()}
+    decay = given.get("weight_decay", np.zeros(len(settings)))
     return StepNumbers(
-        rate=_single(rates / corrections[..., 0] if adam else rates),
-        shrink=_single(1 - rates * decay if decoupled else np.ones_like(rates)),
-        spread=_single(np.sqrt(corrections[..., 1])),
-        momentum=_single(momentum),
-        lookahead=_single(momentum * [s.nesterov for s in settings]),
-        weight_decay=_single(decay * (not decoupled)),
-        gain1=_single(1 - betas[:, 0]),
-        beta2=_single(betas[:, 1]),
-        gain2=_single(1 - betas[:, 1]),
-        eps=_single(np.array([s.eps for s in settings])),
+        _single(1 - rates * decay if entry.decoupled else decay),
+        {name: _single(values) for name, values in own.items() if values is not None},
     )
 
 
-def _single(values: NDArray[np.float64]) -> NDArray[np.float32]:
+def _single(values: NDArray[np.float64]) -> Numbers:
     return np.ascontiguousarray(values, dtype=np.float32)
 
 
 def new_states(name: str, lanes: int, width: int, device: torch.device) -> list[Tensor]:
-    """The zero states that lanes start from: SGD's velocity, or Adam's two moments.
+    """The zero states that lanes start from, such as SGD's velocity.
 
     Returns:
-        One or two tensors, (lanes, width) float32.
+        As many as the optimizer has, each (lanes, width) float32.
     """
-    return [torch.zeros(lanes, width, device=device) for _ in range(_STATES[name])]
+    return [torch.zeros(lanes, width, device=device) for _ in OPTIMIZERS[name].states]
 
 
 class LaneOptimizer:
     """Takes an epoch's steps with flat parameters of several lanes.
 
     Args:
-        name: `sgd`, `adam` or `adamw`.
+        name: The optimizer's.
         numbers: Of this epoch.
         states: As `new_states` gives them; changed in place.
         device: Where the parameters are.
@@ -113,26 +83,17 @@ class LaneOptimizer:
     def __init__(
         self, name: str, numbers: StepNumbers, states: Sequence[Tensor], device: torch.device
     ) -> None:
+        self._entry = OPTIMIZERS[name]
         self._states = states
-        self._sgd = name == "sgd"
-        self._has_momentum = bool(numbers.momentum.any())
-        self._has_lookahead = bool(numbers.lookahead.any())
-        self._has_decay = bool(numbers.weight_decay.any())
-        self._shrinks = name == "adamw" and bool((numbers.shrink != 1).any())
 
-        def put(values: NDArray[np.float32]) -> Tensor:
-            return torch.from_numpy(values).to(device).unsqueeze(-1)
+        def put(values: Numbers) -> Tensor | tuple[Tensor, ...]:
+            tensor = torch.from_numpy(values).to(device).unsqueeze(-1)
+            return tensor.unbind() if values.ndim == 2 else tensor  # each (lanes, 1)
 
-        self._minus_rate = -put(numbers.rate)  # (steps, lanes, 1)
-        self._shrink = put(numbers.shrink)  # (steps, lanes, 1)
-        self._spread = put(numbers.spread)  # (steps, lanes, 1)
-        self._momentum = put(numbers.momentum)  # (lanes, 1)
-        self._lookahead = put(numbers.lookahead)  # (lanes, 1)
-        self._decay = put(numbers.weight_decay)  # (lanes, 1)
-        self._gain1 = put(numbers.gain1)  # (lanes, 1)
-        self._beta2 = put(numbers.beta2)  # (lanes, 1)
-        self._gain2 = put(numbers.gain2)  # (lanes, 1)
-        self._eps = put(numbers.eps)  # (lanes, 1)
+        nothing = 1.0 if self._entry.decoupled else 0.0
+        self._decay = put(numbers.decay) if (numbers.decay != nothing).any() else None
+        self._own = {name: put(values) for name, values in numbers.own.items()}
+        self._none_needs = dict.fromkeys({*self._entry.numbers} - {*self._own})
 
     def step(self, step: int, parameters: Tensor, gradients: Tensor) -> None:
         """Change parameters and states in place.
@@ -142,31 +103,15 @@ class LaneOptimizer:
             parameters: (lanes, width) float32.
             gradients: (lanes, width) float32; may be overwritten.
         """
-        if self._shrinks:
-            parameters.mul_(self._shrink[step])
-        if self._has_decay:
-            gradients.addcmul_(parameters, self._decay)
-        if self._sgd:
-            self._step_sgd(step, parameters, gradients)
-        else:
-            self._step_adam(step, parameters, gradients)
 
-    def _step_sgd(self, step: int, parameters: Tensor, gradients: Tensor) -> None:
-        if self._has_momentum:
-            (velocity,) = self._states
-            velocity.mul_(self._momentum).add_(gradients)
-            # without momentum a lane's velocity is its gradient, so one formula serves all lanes
-            if self._has_lookahead:
-                plain = self._lookahead == 0  # (lanes, 1)
-                ahead = gradients.addcmul_(velocity, self._lookahead)
-                gradients = torch.where(plain, velocity, ahead)
-            else:
-                gradients = velocity
-        parameters.addcmul_(gradients, self._minus_rate[step])
+        def now(number: Tensor | tuple[Tensor, ...]) -> Tensor:
+            return number[step] if isinstance(number, tuple) else number
 
-    def _step_adam(self, step: int, parameters: Tensor, gradients: Tensor) -> None:
-        mean, square = self._states
-        mean.lerp_(gradients, self._gain1)
-        square.mul_(self._beta2).addcmul_(gradients.square_(), self._gain2)
-        spread = square.sqrt().div_(self._spread[step]).add_(self._eps)
-        parameters.addcmul_(mean / spread, self._minus_rate[step])
+        if self._decay is not None and self._entry.decoupled:
+            parameters.mul_(now(self._decay))
+        elif self._decay is not None:
+            gradients.addcmul_(parameters, now(self._decay))
+        own = {name: now(number) for name, number in self._own.items()}
+        self._entry.update(
+            parameters, gradients, self._states, SimpleNamespace(**own, **self._none_needs)
+        )

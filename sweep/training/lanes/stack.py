@@ -82,7 +82,7 @@ class LaneStack:
 
     Args:
         stacked: The model's structure.
-        optimizer: `sgd`, `adam` or `adamw`.
+        optimizer: Its name.
         capacity: Rows to begin with; more are made when they are needed.
         device: Where they are.
     """

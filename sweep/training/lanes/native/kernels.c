@@ -331,45 +331,15 @@ INLINE void unpack(int rows, int columns, const float *padded, float *flat) {
 
 /* The program defines: FEATURES, WEIGHTS (padded numbers of weights), TRANSPOSED (numbers of
  * transposed weights), ACTIVATIONS (numbers of all activations of a block), INPUT and OUTPUT
- * (where activations begin), and the functions pack_all, unpack_all, transpose_all, forward,
- * backward. */
+ * (where activations begin), STATES (the most that an optimizer has), and the functions pack_all,
+ * unpack_all, transpose_all, forward, backward, states_of, step_with. */
 typedef struct {
-    float w[WEIGHTS], g[WEIGHTS], s[2][WEIGHTS], average[WEIGHTS];
+    float w[WEIGHTS], g[WEIGHTS], s[STATES][WEIGHTS], average[WEIGHTS];
     float wt[TRANSPOSED];
     float a[ACTIVATIONS], d[ACTIVATIONS];
 } Lane __attribute__((aligned(64)));
 
 #include "program.h"
-
-typedef struct {
-    float rate, shrink, spread, momentum, lookahead, weight_decay, gain1, beta2, gain2, eps;
-    float gain; /* of the averages */
-} Numbers;
-
-INLINE void step_sgd(Lane *l, float share, Numbers n) {
-    for (int i = 0; i < WEIGHTS; i++) {
-        float g = l->g[i] * share + n.weight_decay * l->w[i];
-        float velocity = l->s[0][i] * n.momentum + g;
-        l->s[0][i] = velocity;
-        float w = l->w[i] - n.rate * (n.lookahead != 0 ? g + n.lookahead * velocity : velocity);
-        l->w[i] = w;
-        l->average[i] += (w - l->average[i]) * n.gain;
-    }
-}
-
-INLINE void step_adam(Lane *l, float share, Numbers n) {
-    for (int i = 0; i < WEIGHTS; i++) {
-        float w = l->w[i] * n.shrink;
-        float g = l->g[i] * share + n.weight_decay * w;
-        float mean = l->s[0][i] + (g - l->s[0][i]) * n.gain1;
-        float square = l->s[1][i] * n.beta2 + g * g * n.gain2;
-        l->s[0][i] = mean;
-        l->s[1][i] = square;
-        w -= n.rate * (mean / (sqrtf(square) / n.spread + n.eps));
-        l->w[i] = w;
-        l->average[i] += (w - l->average[i]) * n.gain;
-    }
-}
 
 INLINE float norm(const float *g) {
     vec sums[4] = {zero(), zero(), zero(), zero()};
@@ -401,21 +371,22 @@ static float gradients(Lane *l, int rows, const float *x, const float *y, const 
     return error;
 }
 
-/* An epoch of each lane. Arrays as in EpochPlan; weights, averages and states are (lanes,
- * width). */
+/* An epoch of each lane. Arrays as in EpochPlan; weights, averages and each of the states are
+ * (lanes, width), numbers (steps, lanes, fields). */
 int train(long long lanes, long long rows, long long batch, long long calls, long long courses,
-          int adam, float clip, const float *x, const float *y, const long long *course,
-          const long long *orders, const int *keys, float *weights, float *averages, float *state1,
-          float *state2, long long width, const Numbers *numbers, float *errors, float *norms) {
+          int optimizer, float clip, const float *x, const float *y, const long long *course,
+          const long long *orders, const int *keys, float *weights, float *averages,
+          float *const *states, long long width, long long fields, const float *numbers,
+          float *errors, float *norms) {
     Lane *l = aligned_alloc(64, (sizeof(Lane) + 63) / 64 * 64);
     if (!l) return 1;
     for (long long lane = 0; lane < lanes; lane++) {
         memset(l, 0, sizeof *l);
         const long long *order = orders + course[lane] * rows;
-        float *states[2] = {state1 + lane * width, adam ? state2 + lane * width : 0};
         pack_all(weights + lane * width, l->w);
         pack_all(averages + lane * width, l->average);
-        for (int s = 0; s <= adam; s++) pack_all(states[s], l->s[s]);
+        for (int s = 0; s < states_of(optimizer); s++)
+            pack_all(states[s] + lane * width, l->s[s]);
         transpose_all(l);
         errors[lane] = norms[lane] = 0;
         for (long long first = 0, step = 0; first < rows; first += batch, step++) {
@@ -425,13 +396,13 @@ int train(long long lanes, long long rows, long long batch, long long calls, lon
             float length = norm(l->g), share = clip > 0 ? clip / (length + 1e-6f) : 1;
             norms[lane] += length;
             share = share > 1 ? 1 : share;
-            if (adam) step_adam(l, share, numbers[step * lanes + lane]);
-            else step_sgd(l, share, numbers[step * lanes + lane]);
+            step_with(optimizer, l, share, numbers + (step * lanes + lane) * fields);
             transpose_all(l);
         }
         unpack_all(l->w, weights + lane * width);
         unpack_all(l->average, averages + lane * width);
-        for (int s = 0; s <= adam; s++) unpack_all(l->s[s], states[s]);
+        for (int s = 0; s < states_of(optimizer); s++)
+            unpack_all(l->s[s], states[s] + lane * width);
     }
     free(l);
     return 0;

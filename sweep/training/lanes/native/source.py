@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import resources
+from textwrap import indent
 
+from sweep.study.registries.optimizers import OPTIMIZERS, Optimizer
 from sweep.training.lanes.native.chain import Activation, Dropout, Layer, LayerNorm, Linear
 
 _BLOCK = 64  # as in kernels.c
@@ -44,6 +46,7 @@ class _Program:
             "ACTIVATIONS": self._activations,
             "INPUT": 0,
             "OUTPUT": self._at,
+            "STATES": max(len(optimizer.states) for optimizer in OPTIMIZERS.values()),
         }
         defines = "".join(f"#define {name} {size}\n" for name, size in sizes.items())
         functions = {
@@ -57,6 +60,7 @@ class _Program:
             f"static void {head} {{\n    " + "\n    ".join(body) + "\n}\n"
             for head, body in functions.items()
         )
+        program += optimizers_source()
         kernels = resources.files(__package__).joinpath("kernels.c").read_text(encoding="utf-8")
         return defines + kernels.replace('#include "program.h"\n', program)
 
@@ -152,3 +156,47 @@ class _Program:
 def program_source(layers: Sequence[Layer], features: int) -> str:
     """The C program that trains a chain of layers."""
     return _Program(layers, features).source()
+
+
+def optimizers_source() -> str:
+    """The C functions `states_of` and `step_with`, which take an optimizer's place in its registry.
+
+    The numbers of a step are what the average of the weights takes in, the decay, and those that
+    the optimizer names.
+    """
+    parts = [_step_source(optimizer) for optimizer in OPTIMIZERS.values()]
+    states = ", ".join(str(len(optimizer.states)) for optimizer in OPTIMIZERS.values())
+    parts.append(
+        f"static int states_of(int optimizer) {{ return (int[]){{{states}}}[optimizer]; }}\n"
+    )
+    steps = "\n".join(
+        f"    case {place}: step_{name}(l, share, n); break;"
+        for place, name in enumerate(OPTIMIZERS)
+    )
+    parts.append(
+        "INLINE void step_with(int optimizer, Lane *l, float share, const float *n) {\n"
+        f"    switch (optimizer) {{\n{steps}\n    }}\n}}\n"
+    )
+    return "".join(parts)
+
+
+def _step_source(optimizer: Optimizer) -> str:
+    numbers = "".join(
+        f"    const float {name} = n[{place}];\n"
+        for place, name in enumerate(("average_gain", "weight_decay", *optimizer.numbers))
+    )
+    states = [*enumerate(optimizer.states)]
+    loaded = "".join(f"        float {name} = l->s[{place}][i];\n" for place, name in states)
+    stored = "".join(f"        l->s[{place}][i] = {name};\n" for place, name in states)
+    decay = "w *= weight_decay;" if optimizer.decoupled else "g += weight_decay * w;"
+    return f"""\
+INLINE void step_{optimizer.name}(Lane *l, float share, const float *n) {{
+{numbers}    for (int i = 0; i < WEIGHTS; i++) {{
+        float w = l->w[i], g = l->g[i] * share;
+{loaded}        {decay}
+{indent(optimizer.c_update, " " * 8)}
+{stored}        l->w[i] = w;
+        l->average[i] += (w - l->average[i]) * average_gain;
+    }}
+}}
+"""

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sweep.study.registries.optimizers import OPTIMIZERS
 from sweep.training.contract import TrainingData, TrainingSettings
 from sweep.training.lanes.native.chain import Layer
 from sweep.training.lanes.native.compiler import library
@@ -28,17 +29,14 @@ GREATEST_WIDTH = 256
 """Wider layers are trained as fast by torch's matrix products."""
 
 
-def _numbers(numbers: StepNumbers, gains: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The struct `Numbers` of each step and lane, (steps, lanes, 11)."""
-    shape = numbers.rate.shape
-    fields = [
-        *(numbers.rate, numbers.shrink, numbers.spread),
-        *(numbers.momentum, numbers.lookahead, numbers.weight_decay),
-        *(numbers.gain1, numbers.beta2, numbers.gain2),
-        np.maximum(numbers.eps, np.finfo(np.float32).tiny),  # padding is divided by it
-        gains,
-    ]
-    return np.stack([np.broadcast_to(f, shape) for f in fields], axis=-1).astype(np.float32)
+def _numbers(
+    optimizer: str, numbers: StepNumbers, gains: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The numbers of each step and lane in the program's order, (steps, lanes, numbers)."""
+    none = np.zeros(gains.shape[1], dtype=np.float32)
+    own = [numbers.own.get(name, none) for name in OPTIMIZERS[optimizer].numbers]
+    every = [np.broadcast_to(f, gains.shape) for f in (gains, numbers.decay, *own)]
+    return np.stack(every, axis=-1)
 
 
 class NativeTrainer:
@@ -84,7 +82,7 @@ class NativeTrainer:
         weights = stack.parameters[plan.lanes]
         states = [state[plan.lanes] for state in stack.states]
         errors, norms = torch.empty(2, len(weights))
-        numbers = _numbers(plan.numbers, plan.gains)
+        numbers = _numbers(stack.optimizer, plan.numbers, plan.gains)
         integers = [
             *self._x_train.shape[:1],
             self._batch_size,
@@ -94,11 +92,13 @@ class NativeTrainer:
         failed = self._library.train(
             ctypes.c_longlong(len(weights)),
             *[ctypes.c_longlong(integer) for integer in integers],
-            ctypes.c_int(stack.optimizer != "sgd"),
+            ctypes.c_int([*OPTIMIZERS].index(stack.optimizer)),
             ctypes.c_float(self._clip),
             *_pointers(self._x_train, self._y_train, plan.course, plan.orders, plan.keys),
-            *_pointers(weights, stack.averages[plan.lanes], states[0], states[-1]),
+            *_pointers(weights, stack.averages[plan.lanes]),
+            (ctypes.c_void_p * len(states))(*[state.data_ptr() for state in states]),
             ctypes.c_longlong(weights.shape[1]),
+            ctypes.c_longlong(numbers.shape[2]),
             *_pointers(numbers, errors, norms),
         )
         if failed:

@@ -1,0 +1,96 @@
+"""The pruners: when an unpromising trial is stopped.
+
+`search/strategies/pruners.py` builds them. Optuna's are all here but WilcoxonPruner: it pairs the
+values that two trials have at the same steps as if the steps were many problems to solve, in any
+order. Epochs of one training are no such sample: the early ones would count as much as the last.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from sweep.study.registries.entry import by_name
+
+Arguments = Mapping[str, Any]
+"""What a study file says beside a pruner's name."""
+
+Rungs = Mapping[int, float]
+"""The only epochs in which a pruner may stop a trial, and which share of the trials goes on."""
+
+
+@dataclass(frozen=True)
+class Pruner:
+    """A pruner.
+
+    Args:
+        name: What a study file calls it.
+        kind: `module:class` of a pruner of Optuna's kind, whose arguments a study file may give.
+        defaults: From a study's epochs to ours of these arguments, where they are not Optuna's.
+        rungs: From the arguments that are given and a study's epochs to its rungs; None if it may
+            stop a trial in any epoch.
+        lacks: From the arguments that are given to what has to be given beside them, as what
+            follows the pruner's name; empty if nothing.
+        wraps: The pruner that it waits with unless a study file names another as `wrapped`.
+    """
+
+    name: str
+    kind: str
+    defaults: Callable[[int], Arguments] = lambda epochs: {}
+    rungs: Callable[[Arguments, int], Rungs | None] = lambda arguments, epochs: None
+    lacks: Callable[[Arguments], str] = lambda arguments: ""
+    wraps: str | None = None
+
+
+def _halving(name: str, *parts: tuple[Fraction, float]) -> Pruner:
+    """Our own rule: after which parts of the epochs trials are compared, and which part goes on."""
+
+    def defaults(epochs: int) -> Arguments:
+        # In a short study, parts that fall on one epoch are one comparison, the later one.
+        shares = {math.ceil(part * epochs): keep for part, keep in parts}
+        same = len(set(shares.values())) == 1
+        keep = next(iter(shares.values())) if same else list(shares.values())
+        return {"rungs": list(shares), "keep": keep}
+
+    return Pruner(name, "sweep.search.strategies.halving:HalvingPruner", defaults)
+
+
+def _asha_rungs(arguments: Arguments, epochs: int) -> Rungs | None:
+    rung, factor = arguments.get("min_resource", "auto"), arguments.get("reduction_factor", 4)
+    if rung == "auto":
+        return None
+    rung *= factor ** arguments.get("min_early_stopping_rate", 0)
+    rungs: dict[int, float] = {}
+    while rung < epochs:
+        rungs[rung] = 1 / factor
+        rung *= factor
+    return rungs
+
+
+def _threshold_lacks(arguments: Arguments) -> str:
+    return (
+        ""
+        if {"lower", "upper"} & {*arguments}
+        else ("needs 'lower', 'upper' or both, in target units²")
+    )
+
+
+# benchmarks/pruning.py measures our own rules beside Optuna's; docs/pruning.md says how they were
+# chosen.
+PRUNERS = by_name(
+    _halving("auto", (Fraction(2, 15), 0.5), (Fraction(1, 3), 0.5), (Fraction(2, 3), 0.5)),
+    _halving("thorough", (Fraction(1, 3), 0.5), (Fraction(2, 3), 0.5)),
+    _halving("fast", (Fraction(1, 15), 0.4), (Fraction(1, 5), 0.5), (Fraction(3, 5), 0.5)),
+    Pruner("median", "optuna.pruners:MedianPruner"),
+    Pruner("percentile", "optuna.pruners:PercentilePruner", lambda epochs: {"percentile": 25.0}),
+    Pruner("asha", "optuna.pruners:SuccessiveHalvingPruner", rungs=_asha_rungs),
+    Pruner("hyperband", "optuna.pruners:HyperbandPruner", lambda epochs: {"max_resource": epochs}),
+    Pruner(
+        "patient", "optuna.pruners:PatientPruner", lambda epochs: {"patience": 3}, wraps="median"
+    ),
+    Pruner("threshold", "optuna.pruners:ThresholdPruner", lacks=_threshold_lacks),
+    Pruner("none", "optuna.pruners:NopPruner", rungs=lambda arguments, epochs: {}),
+)
