@@ -8,8 +8,8 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from called import called
 from optuna_dashboard import get_note
-from support import sweep
 
 from sweep.search.storage.opening import load_study
 
@@ -25,6 +25,8 @@ LOOP = """
             scheduler.step()
             yield 0.4 + round(schedule.lr, 1) / 3 + 0.1 * torch.rand(()).item()
 """
+pytestmark = pytest.mark.slow
+
 DOUBT = (
     "every fresh seed gave a schedule the same value: the training does not depend on its seed, or "
     "the metric cannot tell its runs apart"
@@ -36,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("alike")
     (folder / "train.py").write_text(dedent(LOOP))
     for out, seed in (("one", "0"), ("two", "1")):
-        done = sweep(
+        done = called(
             *("run", "--loop", "train.py:train", "--metric", "val_accuracy", "--out", out),
             *("--direction", "maximize", "--epochs", "2", "--trials", "8", "--workers", "1"),
             *("--pruner", "none", "--set", "confirm.share=3", "--seed", seed),
@@ -61,7 +63,7 @@ def test_the_run_and_the_report(folder: Path) -> None:
     assert f"note: {DOUBT}" in said
     says_nothing_is_ahead(said)
     for format in ("text", "md"):
-        shown = sweep("report", "one", "-f", format, cwd=folder).stdout.replace("│", " ")
+        shown = called("report", "one", "-f", format, cwd=folder).stdout.replace("│", " ")
         says_nothing_is_ahead(" ".join(shown.split()))
 
 
@@ -74,7 +76,7 @@ def test_the_page_and_the_dashboards_note(folder: Path) -> None:
 
 def test_the_json(folder: Path) -> None:
     written = json.loads((folder / "one/best_schedule.json").read_text())
-    shown = json.loads(sweep("report", "one", "-f", "json", cwd=folder).stdout)
+    shown = json.loads(called("report", "one", "-f", "json", cwd=folder).stdout)
     for confirmation in (written["confirmation"], shown["confirmation"]):
         assert confirmation["seeds_are_alike"] is True
         assert confirmation["verdict"].startswith(f"not known: {DOUBT}")
@@ -88,7 +90,7 @@ def test_the_json(folder: Path) -> None:
 
 
 def test_a_comparison(folder: Path) -> None:
-    found = json.loads(sweep("report", "one", "two", "-f", "json", cwd=folder).stdout)
+    found = json.loads(called("report", "one", "two", "-f", "json", cwd=folder).stdout)
     (difference,) = found["differences"]
     assert difference["basis"] == "none"
     assert difference["lead"] is difference["beyond_noise"] is None

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import optuna
 import pytest
+from called import called
 from optuna_dashboard import get_note, save_note
-from support import PostgreSQL, sweep
+from support import PostgreSQL
 
 from sweep.report.dashboard.note import is_ours, write_note
 from sweep.report.dashboard.running_note import RunningNote, running_note
@@ -111,9 +112,10 @@ def test_a_note_costs_little_of_a_study_of_thousands(tiny_study: Path) -> None:
     assert time.process_time() - began < 1e-4 * len(trials)
 
 
+@pytest.mark.slow
 def test_a_real_run_keeps_its_note(tmp_path: Path) -> None:
     small = ("--trials", "2", "--epochs", "2", "--workers", "1", "--no-confirm")
-    assert sweep("run", "diabetes", *small, cwd=tmp_path).returncode == 0
+    assert called("run", "diabetes", *small, cwd=tmp_path).returncode == 0
     folder = tmp_path / "studies" / "diabetes"
     journal = (folder / "study.journal").read_text()
     assert "**1 of 2 trials** has ended" in journal

@@ -313,9 +313,15 @@ class Forgetful(FamilySampler):
         return _Others(lessons[lessons["family"] >= 0], len(self._names))
 
 
-@pytest.mark.parametrize("direction", [StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE])
-@pytest.mark.parametrize("at_once", [1, 8])
-@pytest.mark.parametrize("brackets", [1, 3])
+@pytest.mark.parametrize(
+    ("brackets", "at_once", "direction"),
+    [
+        (1, 1, StudyDirection.MINIMIZE),
+        (1, 8, StudyDirection.MAXIMIZE),
+        (3, 1, StudyDirection.MAXIMIZE),
+        (3, 8, StudyDirection.MINIMIZE),
+    ],
+)
 def test_what_it_remembers_changes_no_draw(
     brackets: int, at_once: int, direction: StudyDirection
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import itertools
 import os
 import signal
 import socket
@@ -10,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,8 +25,9 @@ from small_runs import Notes
 from small_runs import sweep as run
 from storages import closed_later, new_study, other_process
 from support import PASSWORD, PostgreSQL
+from unreported import run_unreported
 
-from sweep.runs.run import run_sweep
+from sweep.base.errors import InterruptedSweep
 from sweep.search import coordinator
 from sweep.search.status import Status
 from sweep.search.storage import owners, patience
@@ -46,6 +50,8 @@ patience.ANSWER_SECS, patience._TURN_SECS, patience._TOLD_AFTER_SECS = 3.0, 1, 0
 patience._SESSION["idle_in_transaction_session_timeout"] = "5s"
 """
 """The waits of minutes in seconds."""
+
+SILENT = "the database does not answer"
 
 COMMAND = f"{IMPATIENT}\nfrom sweep.cli.entry import main\nmain()"
 
@@ -205,7 +211,7 @@ def finish(study_file: Path, url: str, listener: Notes, out: str = "b") -> None:
     """Run the study to its end in this process, into another results folder."""
     location = Location("slow", study_file, study_file.parent / out)
     config = load_settings(study_file, {"storage": url})
-    with closed_later(run_sweep(location, config, listener)):
+    with closed_later(run_unreported(location, config, listener)):
         pass
 
 
@@ -240,24 +246,56 @@ def assert_whole(url: str, total: int = 10) -> None:
     assert all(trial.state.is_finished() for trial in trials)
 
 
+def interrupted(study_file: Path, url: str, listener: Notes) -> str:
+    """What a run says as it is interrupted."""
+    try:
+        finish(study_file, url, listener, "a")
+    except InterruptedSweep as stopped:
+        return str(stopped)
+    raise AssertionError("the run went on")
+
+
+class Interrupted(Hears):
+    """Is interrupted where the database has been silent for a while."""
+
+    def on_note(self, text: str) -> None:
+        super().on_note(text)
+        if SILENT in text:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
 class TestNetworkGone:
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-    def test_a_signal_ends_the_run(
-        self,
-        postgresql: PostgreSQL,
-        study_file: Path,
-        impatient: None,
-        number: signal.Signals,
+    def test_an_interrupt_ends_the_run(
+        self, postgresql: PostgreSQL, study_file: Path, impatient: None
     ) -> None:
-        url = postgresql.new_database(f"silent_{number.name.lower()}")
+        assert threading.current_thread() is threading.main_thread()
+        url = postgresql.new_database("interrupted")
+        with proxy(postgresql) as network:
+            through = url.replace(str(postgresql.port), str(network.port))
+            listener = Interrupted(network.go_silent, finished=2)
+            said = interrupted(study_file, through, listener)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()  # the connections of a run that was interrupted, as a process's end does
+        assert "The same command goes on with the rest" in said and PASSWORD not in said
+        assert not listener.heard(PASSWORD)
+        finish(study_file, url, Notes())  # and nobody is locked out
+        assert_whole(url)
+
+    def test_a_signal_ends_the_command(
+        self, postgresql: PostgreSQL, study_file: Path, impatient: None
+    ) -> None:
+        url = postgresql.new_database("terminated")
         with proxy(postgresql) as network:
             through = url.replace(str(postgresql.port), str(network.port))
             with running(study_file, through, "a") as process:
                 wait_for(url, 2)
                 network.go_silent()
-                time.sleep(1.0)
-                process.send_signal(number)
-                output, _ = process.communicate(timeout=120)
+                assert process.stdout is not None
+                said = list(itertools.takewhile(lambda line: SILENT not in line, process.stdout))
+                process.send_signal(signal.SIGTERM)
+                output = "".join([*said, process.stdout.read()])
+                process.wait(timeout=120)
             assert process.returncode == 130, output
             assert "The same command goes on with the rest" in output
             assert "Traceback" not in output and PASSWORD not in output
@@ -276,7 +314,7 @@ class TestNetworkGone:
 
             listener = Hears(go_silent, finished=2)
             finish(study_file, url.replace(str(postgresql.port), str(network.port)), listener)
-        assert listener.heard("the database does not answer")
+        assert listener.heard(SILENT)
         assert_whole(url)
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
+import re
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from called import called
 from loops import LINE, RESUMED, engine_of, spec, train
 from support import sweep
 
@@ -89,38 +86,45 @@ def test_a_state_that_cannot_be_kept_ends_its_trial(tmp_path: Path) -> None:
     assert isinstance(error, TrialError) and "cannot be kept, for it holds pathlib" in error.error
 
 
+KILLED = """
+import multiprocessing, os, signal
+def killed(schedule, epochs, seed, state=None):
+    kept = pathlib.Path("studies/train/checkpoints")
+    for told in train(schedule, epochs, seed, state):
+        yield told
+        in_second = len(pathlib.Path("trained.txt").read_text().splitlines()) > 30
+        if in_second and any(kept.glob("*")) and not os.path.exists("was_killed"):
+            open("was_killed", "w").close()
+            os.kill(multiprocessing.parent_process().pid, signal.SIGKILL)
+            time.sleep(1000)
+"""
+"""Kills the sweep once the second of two trials, of 30 epochs each, has a checkpoint."""
+
+
 def test_a_sweep_killed_in_the_middle_of_a_trial_goes_on_there(tmp_path: Path) -> None:
-    (tmp_path / "train.py").write_text(RESUMED.replace("WAIT", "0.15"))
-    command = [sys.executable, "-m", "sweep", "run", "--loop", "train.py:train", "--epochs", "30"]
+    (tmp_path / "train.py").write_text(RESUMED.replace("WAIT", "0.05") + KILLED)
+    command = ["run", "--loop", "train.py:killed", "--epochs", "30"]
     command += ["--trials", "2", "--workers", "1", "--pruner", "none", "--no-confirm"]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL
-    )
+    assert sweep(*command, cwd=tmp_path).returncode == -signal.SIGKILL
     trained = tmp_path / "trained.txt"
-    deadline = time.monotonic() + 200
-    while not trained.exists() or len(trained.read_text().splitlines()) < 40:
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
     before = trained.read_text().splitlines()
     assert len(list((tmp_path / "studies/train/checkpoints").iterdir())) == 1
 
-    done = sweep(*command[3:], cwd=tmp_path)
+    done = called(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     after = trained.read_text().splitlines()[len(before) :]
     assert "resuming trials that were interrupted: 1" in done.stdout
-    assert "trial 1 goes on after its epoch" in done.stdout
-    assert len(before) + len(after) <= 2 * 30 + 2
-    assert int(after[0].split()[0]) > 5
+    (epoch,) = map(int, re.findall(r"trial 1 goes on after its epoch (\d+)", done.stdout))
+    assert 0 < epoch <= len(before) - 30
+    assert [int(line.split()[0]) for line in after] == list(range(epoch + 1, 31))
     results = pd.read_csv(tmp_path / "studies/train/results.csv")
     assert list(results["state"]) == ["COMPLETE"] * 2
     epochs = pd.read_csv(tmp_path / "studies/train/epochs.csv")
     assert list(epochs["epoch"]) == [*range(1, 31)] * 2
     assert not (tmp_path / "studies/train/checkpoints").exists()
 
-    shutil.rmtree(tmp_path / "studies")
     (tmp_path / "train.py").write_text(RESUMED.replace("WAIT", "0"))
-    assert sweep(*command[3:], cwd=tmp_path).returncode == 0
-    whole = pd.read_csv(tmp_path / "studies/train/epochs.csv")
+    command[2] = "train.py:train"
+    assert called(*command, "--out", "whole", cwd=tmp_path).returncode == 0
+    whole = pd.read_csv(tmp_path / "whole/epochs.csv")
     pd.testing.assert_series_equal(epochs["val_mse"], whole["val_mse"])

@@ -19,7 +19,7 @@ from sweep.training.lanes.engine import VectorizedEngine
 torch.set_num_threads(1)
 x = torch.rand(130_000, 3)
 y = x.sum(1)
-data = TrainingData(x[:100_000], y[:100_000], x[100_000:], y[100_000:], 1.0)
+data = TrainingData(x[:30_000], y[:30_000], x[30_000:], y[30_000:], 1.0)
 config = ModelConfig(name="order-pre")
 engine = VectorizedEngine(
     data,
