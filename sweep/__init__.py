@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from sweep.runs.listener import Listener
     from sweep.schedules.schedule import Schedule
     from sweep.training.examine.gradient_graph import gradient_graph, tree_lines
+    from sweep.training.own_command.current_trial import CurrentTrial, current_trial
 
 __all__ = [
+    "CurrentTrial",
     "InterruptedSweep",
     "Listener",
     "Progress",
@@ -26,6 +28,7 @@ __all__ = [
     "SweepError",
     "__version__",
     "behaviour_log",
+    "current_trial",
     "gradient_graph",
     "load_study",
     "run_study",
@@ -34,6 +37,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
+    "CurrentTrial": "training.own_command.current_trial",
     "InterruptedSweep": "base.errors",
     "Listener": "runs.listener",
     "Progress": "cli.progress",
@@ -41,6 +45,7 @@ _HOMES = {
     "StudyResult": "runs.library",
     "SweepError": "base.errors",
     "behaviour_log": "data.behaviour_log",
+    "current_trial": "training.own_command.current_trial",
     "gradient_graph": "training.examine.gradient_graph",
     "load_study": "runs.library",
     "run_study": "runs.library",
