@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import optuna
-from support import PASSWORD
+from command_server import Command
+from support import PASSWORD, _command_server
 
 from sweep.search.storage.opening import open_study
 
@@ -51,6 +53,37 @@ def other_process(code: str, *arguments: str | Path) -> Iterator[subprocess.Pope
             yield process
         finally:
             process.kill()
+
+
+def start_python(script: Path, *arguments: str, cwd: Path) -> Command:
+    """Start a script as `support.python` runs one, in a session of its own."""
+    environment = os.environ | {"COLUMNS": "1000"}  # lines are searched for whole sentences
+    return _command_server().start([*arguments], cwd, environment, session=True, script=str(script))
+
+
+MEETING = """
+import os, sys, time
+from pathlib import Path
+met = Path("met")
+met.mkdir(exist_ok=True)
+(met / str(os.getpid())).touch()
+while len(list(met.iterdir())) < int(sys.argv[1]):
+    time.sleep(0.01)
+"""
+"""Waits until as many processes have come this far."""
+
+
+def run_together(code: str, *arguments: str, count: int, cwd: Path) -> list[tuple[int, str]]:
+    """Run code in some processes that begin with it at the same time: their codes and errors.
+
+    `sys.argv[1]` is their number, the arguments follow it.
+    """
+    (cwd / "together.py").write_text(MEETING + code)
+    started = [
+        start_python(cwd / "together.py", str(count), *arguments, cwd=cwd) for _ in range(count)
+    ]
+    errors = [process.communicate()[1] for process in started]
+    return [(process.returncode, error) for process, error in zip(started, errors, strict=True)]
 
 
 def contents(folder: Path) -> dict[str, tuple[bytes, int]]:

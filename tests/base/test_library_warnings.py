@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -12,7 +11,7 @@ from textwrap import dedent
 import numpy as np
 import optuna
 import pytest
-from support import sweep
+from support import python, sweep
 
 from sweep.base.library_warnings import hidden_library_warnings, is_of_library
 from sweep.training import models
@@ -92,9 +91,7 @@ def test_a_script_is_spared_them_too(tmp_path: Path) -> None:
         "    sweep.run_study(loop='train.py:train', epochs=1, trials=2, workers=1, "
         "confirm=False, sampler='qmc')\n"
     )
-    done = subprocess.run(
-        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True
-    )
+    done = python(tmp_path / "script.py", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "the user's own" in done.stderr
     assert NUMPYS not in done.stderr and "Experimental" not in done.stderr

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import optuna
-from storages import closed_later, new_study
+from storages import closed_later, new_study, run_together
 from support import PostgreSQL
 
 from sweep.search.storage.opening import load_study
@@ -49,46 +47,41 @@ class TestAbandonedTrials:
         assert owner_of(tmp_path / "a") != owner_of(tmp_path / "b")
 
 
-ASK = (
-    "import sys, optuna; from sweep.search.storage.owners import in_turn; "
-    "from sweep.search.storage.opening import open_study\n"
-    "study = open_study('mine', sys.argv[1], optuna.samplers.RandomSampler(),"
-    " optuna.pruners.NopPruner())\n"
-    "def ask():\n"
-    "    wanted = len(study.get_trials(deepcopy=False)) < 40\n"
-    "    if wanted: study.ask()\n"
-    "    return wanted\n"
-    "print('ready', flush=True); sys.stdin.read(1)\n"
-    "while in_turn(study, ask): pass"
+ASK = """
+import optuna
+from sweep.search.storage.opening import open_study
+from sweep.search.storage.owners import in_turn
+
+study = open_study(
+    "mine", sys.argv[2], optuna.samplers.RandomSampler(), optuna.pruners.NopPruner()
 )
 
+def ask():
+    wanted = len(study.get_trials(deepcopy=False)) < 40
+    if wanted:
+        study.ask()
+    return wanted
 
-def asked_by_three(url: str) -> int:
+while in_turn(study, ask):
+    pass
+"""
+
+
+def asked_by_three(url: str, folder: Path) -> int:
     """How many trials three processes ask for in all, each of them up to 40."""
-    command = [sys.executable, "-c", ASK, url]
-    pipe = subprocess.PIPE
-    processes = [subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe) for _ in range(3)]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-    for process in processes:
-        process.communicate()
-        assert process.returncode == 0
+    ended = run_together(ASK, url, count=3, cwd=folder)
+    assert [code for code, _ in ended] == [0] * 3, ended
     with closed_later(load_study("mine", url)) as study:
         return len(study.trials)
 
 
 class TestInTurn:
     def test_sqlite(self, tmp_path: Path) -> None:
-        assert asked_by_three(f"sqlite:///{tmp_path / 'a.db'}") == 40
+        assert asked_by_three(f"sqlite:///{tmp_path / 'a.db'}", tmp_path) == 40
 
     def test_a_journal_and_memory_need_none(self, tmp_path: Path) -> None:
         for study in (new_study(str(tmp_path / JOURNAL)), optuna.create_study()):
             assert in_turn(study, study.ask).number == 0
 
-    def test_postgresql(self, postgresql: PostgreSQL) -> None:
-        assert asked_by_three(postgresql.new_database("turns")) == 40
+    def test_postgresql(self, postgresql: PostgreSQL, tmp_path: Path) -> None:
+        assert asked_by_three(postgresql.new_database("turns"), tmp_path) == 40

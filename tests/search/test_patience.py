@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import itertools
 import os
 import signal
 import socket
@@ -23,7 +22,7 @@ import pytest
 from optuna.trial import FrozenTrial
 from small_runs import Notes
 from small_runs import sweep as run
-from storages import closed_later, new_study, other_process
+from storages import closed_later, new_study, other_process, start_python
 from support import PASSWORD, PostgreSQL
 from unreported import run_unreported
 
@@ -104,10 +103,15 @@ class Proxy:
         self._server = port
         self._passes = threading.Event()
         self._passes.set()
+        self._holds = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._sockets: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def wait_for_vain_question(self) -> None:
+        """Until something is on its way that will not arrive."""
+        assert self._holds.wait(60), "nothing was asked or answered while the network was silent"
 
     def go_silent(self) -> None:
         self._passes.clear()
@@ -134,7 +138,9 @@ class Proxy:
     def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                self._passes.wait()
+                if not self._passes.is_set():
+                    self._holds.set()
+                    self._passes.wait()
                 target.sendall(data)
             target.shutdown(socket.SHUT_WR)
 
@@ -291,11 +297,9 @@ class TestNetworkGone:
             with running(study_file, through, "a") as process:
                 wait_for(url, 2)
                 network.go_silent()
-                assert process.stdout is not None
-                said = list(itertools.takewhile(lambda line: SILENT not in line, process.stdout))
+                network.wait_for_vain_question()
                 process.send_signal(signal.SIGTERM)
-                output = "".join([*said, process.stdout.read()])
-                process.wait(timeout=120)
+                output, _ = process.communicate(timeout=120)
             assert process.returncode == 130, output
             assert "The same command goes on with the rest" in output
             assert "Traceback" not in output and PASSWORD not in output
@@ -397,9 +401,12 @@ def test_one_that_was_silent_for_too_long(
 ) -> None:
     """Another takes its trials over and ends the study; when it wakes up it reports nothing."""
     url = postgresql.new_database("taken")
-    with running(study_file, url, "a") as first:
+    (study_file.parent / "command.py").write_text(COMMAND)
+    arguments = ("run", str(study_file), "--storage", url, "--out", "a")
+    first = start_python(study_file.parent / "command.py", *arguments, cwd=study_file.parent)
+    try:
         wait_for(url, 1)
-        first.send_signal(signal.SIGSTOP)
+        os.kill(first.pid, signal.SIGSTOP)
         listener = Hears()
         finish(study_file, url, listener)
         assert listener.heard("resuming trials that were interrupted")
@@ -407,8 +414,11 @@ def test_one_that_was_silent_for_too_long(
         assert listener.heard(f"nothing was heard of {gone} for")
         assert_whole(url)
         before = [(t.value, t.user_attrs, t.datetime_complete) for t in trials_of(url)]
-        first.send_signal(signal.SIGCONT)
-        output, _ = first.communicate(timeout=240)
+        os.kill(first.pid, signal.SIGCONT)
+        output = "".join(first.communicate(timeout=240))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(first.pid, signal.SIGKILL)
     assert first.returncode == 0, output
     assert "was taken over by another run" in output
     assert [(t.value, t.user_attrs, t.datetime_complete) for t in trials_of(url)] == before

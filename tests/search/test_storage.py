@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import optuna
 import pytest
-from storages import finished_trials, new_study
+from storages import finished_trials, new_study, run_together
 
 from sweep.base.errors import StorageError
 from sweep.search.storage.opening import load_study
@@ -38,17 +35,13 @@ class TestOpenStudy:
     def test_many_processes_create_it_at_once(self, tmp_path: Path) -> None:
         url = f"sqlite:///{tmp_path / 'a.db'}"
         code = (
-            "import sys, time, optuna; from sweep.search.storage.opening import open_study\n"
-            "time.sleep(max(0, float(sys.argv[2]) - time.time()))\n"
-            "study = open_study('mine', sys.argv[1], optuna.samplers.RandomSampler(),"
+            "import optuna, warnings; from sweep.search.storage.opening import open_study\n"
+            "warnings.simplefilter('error')\n"
+            "study = open_study('mine', sys.argv[2], optuna.samplers.RandomSampler(),"
             " optuna.pruners.NopPruner())\n"
             "study.tell(study.ask(), 1.0)"
         )
-        start = str(time.time() + 2.5)
-        command = [sys.executable, "-W", "error", "-c", code, url, start]
-        processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in "abc"]
-        for process in processes:
-            assert process.communicate()[1] == ""
+        assert run_together(code, url, count=3, cwd=tmp_path) == [(0, "")] * 3
         assert len(load_study("mine", url).trials) == 3
 
 

@@ -17,9 +17,9 @@ from sweep.training.contract import OptimizerSettings, TrainingData, TrainingSet
 from sweep.training.lanes.engine import VectorizedEngine
 
 torch.set_num_threads(1)
-x = torch.rand(130_000, 3)
+x = torch.rand(112_000, 3)
 y = x.sum(1)
-data = TrainingData(x[:30_000], y[:30_000], x[30_000:], y[30_000:], 1.0)
+data = TrainingData(x[:12_000], y[:12_000], x[12_000:], y[12_000:], 1.0)
 config = ModelConfig(name="order-pre")
 engine = VectorizedEngine(
     data,
