@@ -26,9 +26,11 @@ EPOCHS = 1_000_000
 RESIDUAL = """
 import os
 import torch
+import torch._inductor.config as config
 from torch import nn
 
-os.environ |= {"CXX": "COMPILER", "TORCHINDUCTOR_CACHE_DIR": "FOLDER/torch"}
+os.environ["TORCHINDUCTOR_CACHE_DIR"] = "FOLDER/torch"
+config.cpp.cxx = (None, "COMPILER")  # CXX may have been read already
 
 class Residual(nn.Module):
     def __init__(self, features):
