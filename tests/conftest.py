@@ -21,6 +21,9 @@ from sweep.training.workers import pool
 
 RunOnce = Callable[..., Path]
 
+os.environ["OMP_NUM_THREADS"] = "1"
+"""Before torch is imported: two processes test on two cores, and threads that wait are busy."""
+
 pool.PRELOADED.append("torch._dynamo")
 """What torch imports with a worker's first optimizer, which takes a second and more each."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import sys
 import tomllib
@@ -28,6 +29,7 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+@functools.cache
 def imported() -> dict[str, str]:
     """The distributions that the package imports from, each with a file that does."""
     files = [path for path in (ROOT / "sweep").rglob("*.py")]

@@ -5,14 +5,12 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from support import sweep
+from support import python, sweep
 
 from sweep.runs.library import load_study
 from sweep.search.trials import StudyReader
@@ -21,14 +19,12 @@ ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 
 
-def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True)
-
-
 @pytest.mark.slow
 def test_digits(tmp_path: Path) -> None:
     short = ("--trials", "4", "--epochs", "3", "--pruner", "none", "--set", "space.lr=0.1")
-    done = sweep("run", EXAMPLES / "digits/digits.toml", "--out", "out", *short, cwd=tmp_path)
+    short += ("--workers", "1", "--set", "threads=1")
+    study = EXAMPLES / "digits/digits.toml"
+    done = sweep("run", study, "--out", "out", *short, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     results = pd.read_csv(tmp_path / "out/results.csv")
     assert list(results["state"]) == ["COMPLETE"] * 4
@@ -43,12 +39,13 @@ def test_digits(tmp_path: Path) -> None:
 )
 class TestLightning:
     def test_the_schedule_is_followed_step_by_step(self, tmp_path: Path) -> None:
-        short = ("--trials", "6", "--epochs", "3", "--pruner", "none", "--no-confirm")
+        short = ("--trials", "4", "--epochs", "3", "--pruner", "none", "--no-confirm")
+        one = ("--lr", "0.03:0.3:log", "--workers", "1")
         study = EXAMPLES / "lightning/lightning.toml"
-        done = sweep("run", study, "--out", "out", *short, "--lr", "0.03:0.3:log", cwd=tmp_path)
+        done = sweep("run", study, "--out", "out", *short, *one, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         found = load_study(tmp_path / "out")
-        assert list(found.results["state"]) == ["COMPLETE"] * 6
+        assert list(found.results["state"]) == ["COMPLETE"] * 4
         assert found.results["val_accuracy"].max() > 0.8
         steps = 19  # 1,200 images in batches of 64
         for trial in StudyReader(found.study, found.config).trials:
@@ -57,7 +54,7 @@ class TestLightning:
             epochs = found.epochs[found.epochs["number"] == trial.number]
             np.testing.assert_allclose(epochs["lr_first"], rates[::steps], rtol=1e-6)
             np.testing.assert_allclose(epochs["lr_last"], rates[steps - 1 :: steps], rtol=1e-6)
-        alone = python(str(study.with_name("train.py")), "out/best_schedule.json", cwd=tmp_path)
+        alone = python(study.with_name("train.py"), "out/best_schedule.json", cwd=tmp_path)
         assert alone.returncode == 0, alone.stderr
         assert float(alone.stdout.removeprefix("val_accuracy: ")) > 0.8
 
@@ -76,7 +73,7 @@ class TestLightning:
         assert step in text
         broken = text.replace(step, "raise ValueError('no batch today')")
         (tmp_path / "train.py").write_text(broken)
-        short = ("--trials", "1", "--epochs", "2")
+        short = ("--trials", "1", "--epochs", "2", "--workers", "1")
         options = (*short, "--metric", "val_accuracy", "--direction", "maximize")
         done = sweep("run", "--loop", "train.py:train", *options, "--out", "out", cwd=tmp_path)
         assert done.returncode == 1
@@ -98,11 +95,11 @@ class TestPlain:
 
     @pytest.mark.slow
     def test_before_and_after_run(self, tmp_path: Path) -> None:
-        before = python(str(EXAMPLES / "plain/before.py"), cwd=tmp_path)
+        before = python(EXAMPLES / "plain/before.py", cwd=tmp_path)
         assert before.returncode == 0, before.stderr
         assert "epoch 20: validation MSE 0." in before.stdout
         shutil.copy(EXAMPLES / "plain/after.py", tmp_path)
-        short = ("--trials", "4", "--epochs", "4", "--no-confirm")
+        short = ("--trials", "4", "--epochs", "4", "--workers", "1", "--no-confirm")
         done = sweep("run", "--loop", "after.py:train", *short, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert "reaches validation MSE 0." in done.stdout

@@ -62,10 +62,16 @@ MODULES = module_files()
 
 
 @functools.cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """Every node of a file's syntax tree."""
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+@functools.cache
 def imported(path: Path) -> set[str]:
     """Dotted names of modules that a file imports, wherever in it."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -164,7 +170,7 @@ def calls(*names: str) -> list[tuple[str, str]]:
     return [
         (module, f"{node.lineno}: {ast.unparse(node.func)}")
         for module, path in MODULES.items()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in nodes(path)
         if isinstance(node, ast.Call) and ast.unparse(node.func) in names
     ]
 
@@ -191,10 +197,11 @@ PRIVATE = re.compile(r"_(storage|study_id|trial_id|backend|trial_id_to_\w+|study
 """Names that Optuna does not promise to keep."""
 
 
+@functools.cache
 def names_in(path: Path) -> set[str]:
     """Every name, attribute and keyword of a file."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) not in ("self", "cls"):
             found.add(node.attr)
         elif isinstance(node, ast.Name):
@@ -221,7 +228,7 @@ def test_optunas_private_names_stand_in_one_module(module: str) -> None:
 @pytest.mark.parametrize("module", MODULES)
 def test_no_metric_is_assumed(module: str) -> None:
     """A forgotten argument would sort the wrong way without a word."""
-    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+    for node in nodes(MODULES[module]):
         if isinstance(node, ast.arguments):
             defaults = [*node.defaults, *filter(None, node.kw_defaults)]
             assert "MSE" not in map(ast.unparse, defaults)

@@ -81,6 +81,7 @@ def test_two_runs_with_several_workers(tmp_path: Path) -> None:
     assert len(confirmation) > 6
 
 
+@pytest.mark.usefixtures("no_page")
 @pytest.mark.parametrize("sampler", ["auto", "qmc", "grid"])
 def test_trials_that_are_trained_side_by_side(sampler: str, tmp_path: Path) -> None:
     (tmp_path / "residual.py").write_text(MODEL)
