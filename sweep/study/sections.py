@@ -11,7 +11,9 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    SerializerFunctionWrapHandler,
     WithJsonSchema,
+    model_serializer,
     model_validator,
 )
 
@@ -224,6 +226,13 @@ class OptimizerConfig(_Optimizer):  # type: ignore[valid-type, misc]
     def arguments(self) -> dict[str, Any]:
         """The settings that this optimizer has; what is None is torch's default."""
         return {s.name: getattr(self, s.name) for s in OPTIMIZERS[self.name].settings}
+
+    @model_serializer(mode="wrap")
+    def _write_down(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what only other optimizers have and is not set: later ones change nothing."""
+        known = settings_of(OPTIMIZERS.values()).keys() - self.arguments.keys()
+        written: dict[str, Any] = write(self)
+        return {k: v for k, v in written.items() if not (k in known and v is None)}
 
     @model_validator(mode="after")
     def _check(self) -> OptimizerConfig:

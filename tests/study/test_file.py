@@ -12,6 +12,7 @@ from sweep.schedules.schedule import SHAPES
 from sweep.search.strategies.problems import search_problems
 from sweep.study.file import load_study
 from sweep.study.locations import shipped_studies
+from sweep.study.registries.optimizers import OPTIMIZERS
 from sweep.study.settings import StudyConfig
 from sweep.study.space import default_own_dimensions
 
@@ -232,7 +233,8 @@ class TestProblems:
             ("[model]\ndropout = 1", "model.dropout = 1: must be less than 1"),
             (
                 '[optimizer]\nname = "sdg"',
-                "optimizer.name = 'sdg': unknown optimizer; did you mean 'sgd'? (sgd, adam, adamw)",
+                "optimizer.name = 'sdg': unknown optimizer; did you mean 'sgd'? "
+                f"({', '.join(OPTIMIZERS)})",
             ),
             (
                 "[optimizer]\nbatch_size = 0",
@@ -434,7 +436,8 @@ class TestProblems:
             "  epochs = 0: must be at least 1\n"
             "  data: validation and test together must leave rows to train on: "
             "0.6 + 0.5 is not below 1\n"
-            "  optimizer.name = 'adm': unknown optimizer; did you mean 'adam'? (sgd, adam, adamw)\n"
+            "  optimizer.name = 'adm': unknown optimizer; did you mean 'adam'? "
+            f"({', '.join(OPTIMIZERS)})\n"
             "  space.lr = '1:0': low must be at most high: write '0:1'\n"
             "  trails: unknown key; did you mean 'trials'?\n"
             "  space.scheduler = 'cosin': unknown scheduler; did you mean 'cosine'? "

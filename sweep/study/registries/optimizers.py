@@ -158,8 +158,37 @@ w -= rate * (mean / (sqrtf(square) / spread + eps));""",
 }
 
 
+def _update_rmsprop(weights: Tensor, gradients: Tensor, states: Sequence[Tensor], n: Any) -> None:
+    (square,) = states
+    square.mul_(n.alpha).addcmul_(gradients * gradients, n.gain)
+    weights.addcmul_(gradients / square.sqrt().add_(n.eps), n.rate, value=-1)
+
+
 OPTIMIZERS = by_name(
     SGD,
     Optimizer("adam", "Adam", **_ADAM, defaults={"weight_decay": 0.0}),
     Optimizer("adamw", "AdamW", **_ADAM, defaults={"weight_decay": 0.01}, decoupled=True),
+    Optimizer(
+        "rmsprop",
+        "RMSprop",
+        (
+            Setting(
+                "alpha", float, None, "decay of the gradient's mean square", {"ge": 0, "lt": 1}
+            ),
+            _EPS,
+            _WEIGHT_DECAY,
+        ),
+        defaults={"alpha": 0.99, "weight_decay": 0.0},
+        states=("square",),
+        numbers={
+            "rate": lambda s: s.lr,
+            "alpha": lambda s: s.alpha,
+            "gain": lambda s: 1 - s.alpha,
+            "eps": lambda s: s.eps.clip(_LEAST),
+        },
+        update=_update_rmsprop,
+        c_update="""\
+square = square * alpha + g * g * gain;
+w -= rate * (g / (sqrtf(square) + eps));""",
+    ),
 )
