@@ -87,6 +87,8 @@ class Best(TrialFacts):
 
     Args:
         epochs: How many it was trained for.
+        of_epochs: How many its schedule is over.
+        completed: Whether that was to its end.
         torch: Its torch class and arguments; None while the horizon is unknown.
         total_steps: The horizon in optimizer steps; None while it is unknown.
         curve: Its course.
@@ -94,6 +96,8 @@ class Best(TrialFacts):
     """
 
     epochs: int
+    of_epochs: int
+    completed: bool
     torch: dict[str, Any] | None
     total_steps: int | None
     curve: Curve
@@ -162,6 +166,8 @@ class Summary:
         carried_over: How the trials of another study that went first did; None if none did.
         not_confirmed: What there was no time to confirm, in a sentence; empty if for all.
         left_out: Why a file of results says nothing here; empty if none is wrong.
+        advice: What is wrong with the steps and rates of training code of the user's own, a
+            sentence each.
     """
 
     study: str
@@ -186,6 +192,7 @@ class Summary:
     carried_over: CarriedOver | None = None
     not_confirmed: str = ""
     left_out: str = ""
+    advice: tuple[str, ...] = ()
 
     @property
     def mse_unit(self) -> str:
@@ -222,7 +229,7 @@ class Summary:
         """How much of the winner's value in the search was luck, in a sentence."""
         if self.confirmation is None or self.best is None:
             return "unknown without fresh seeds"
-        if self.best.epochs < self.epochs:
+        if not self.best.completed:
             trained = f"{self.best.epochs} of {counted(self.epochs, 'epoch')}"
             return f"the search had stopped it after {trained}"
         if self.confirmation.winner.repeats:
@@ -302,7 +309,7 @@ class Summary:
         """What to mind about the comparisons, a sentence each."""
         leader = self.best.number if self.best else None
         rivals = [r for r in (self.constant, self.runner_up) if r and r.trial.number != leader]
-        notes = [note for note in (self.left_out, self.not_confirmed) if note]
+        notes = [note for note in (self.left_out, self.not_confirmed, *self.advice) if note]
         if self.confirmation is None and any((rival.behind or 0) < _TOO_CLOSE for rival in rivals):
             notes.append(f"a lead below {percent(_TOO_CLOSE)} may turn with another seed")
         if self.confirmation and self.confirmation.doubt and not self.confirmation.seeds_are_alike:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 import statistics
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -38,8 +37,10 @@ from sweep.search.trials import (
     standing_for_themselves,
 )
 from sweep.study.metric import Metric
+from sweep.study.results_folder import TRACEBACK, TRIALS
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Space
+from sweep.training.own_loop.advice import distinct
 from sweep.training.record import TrialRecord
 
 __all__ = ["Summary", "summarise"]
@@ -110,6 +111,7 @@ def summarise(
         carried_over=carried_over(reader),
         not_confirmed=_not_confirmed(written, ranked),
         left_out=f"{invalid}; it is left out" if invalid else "",
+        advice=distinct(sentence for trial in ended for sentence in trial.advice),
     )
 
 
@@ -159,6 +161,8 @@ def _best(trial: Trial, config: StudyConfig, written: BestSchedule | None) -> Be
     return Best(
         **{field.name: getattr(facts, field.name) for field in fields(TrialFacts)},
         epochs=trial.epochs,
+        of_epochs=config.epochs,
+        completed=trial.ending == Ending.COMPLETED,
         torch=schedule.torch_spec(horizon) if horizon else None,
         total_steps=horizon,
         curve=Curve(**{part.name: trial.record.column(part.name) for part in fields(Curve)}),
@@ -174,14 +178,18 @@ def _rival(trial: TrialFacts | None, best: Best | None, metric: Metric) -> Rival
 
 def _failure(trials: Sequence[Trial]) -> str:
     """The most frequent reason of failed trials, on one line, without the epoch it came in."""
-    reasons = Counter(
-        re.sub(r"^(epoch \d+|start): ", "", trial.reason)
-        for trial in trials
-        if trial.ending == Ending.FAILED and trial.reason
-    )
-    most = reasons.most_common(1)[0][0] if reasons else ""
+    failed: dict[str, list[Trial]] = {}
+    for trial in trials:
+        if trial.ending == Ending.FAILED and trial.reason:
+            reason = re.sub(r"^(epoch \d+|start): ", "", trial.reason)
+            failed.setdefault(reason, []).append(trial)
+    if not failed:
+        return ""
+    most = max(failed, key=lambda reason: len(failed[reason]))
     text = " ".join(most.split())
-    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]} ..."
+    text = text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]} ..."
+    first = failed[most][0]
+    return f"{text} (see {TRIALS}/{first.number}/{TRACEBACK})" if first.traceback else text
 
 
 def _seconds(record: TrialRecord) -> float:

@@ -38,7 +38,7 @@ from sweep.search.strategies.samplers import (
 )
 from sweep.search.trials import StudyReader, Trial, drawn
 from sweep.study.locations import SAVED_STUDY, Location
-from sweep.study.results_folder import ARTIFACTS, CHECKPOINTS, FILES
+from sweep.study.results_folder import ARTIFACTS, CHECKPOINTS, FILES, LOGS, TRIALS
 from sweep.study.sections import DataConfig
 from sweep.study.settings import StudyConfig
 
@@ -155,7 +155,7 @@ def _discard(location: Location, url: str, is_there: bool) -> None:
             Path(url).unlink()
     for name in FILES:
         (location.folder / name).unlink(missing_ok=True)
-    for name in (CHECKPOINTS, ARTIFACTS):
+    for name in (CHECKPOINTS, ARTIFACTS, TRIALS, LOGS):
         shutil.rmtree(location.folder / name, ignore_errors=True)
 
 

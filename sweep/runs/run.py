@@ -11,6 +11,7 @@ from dataclasses import replace
 import optuna
 
 from sweep.base.errors import InterruptedSweep, TrainingError
+from sweep.base.files import write_whole
 from sweep.base.signals import stopping_on_signals
 from sweep.base.user_code import look_in
 from sweep.base.wording import counted, duration, verb
@@ -43,9 +44,10 @@ from sweep.search.tables import write_tables
 from sweep.search.trials import Ending, Trial, completed, drawn
 from sweep.study.locations import Location
 from sweep.study.range_ends import check_ends
-from sweep.study.results_folder import CHECKPOINTS
+from sweep.study.results_folder import CHECKPOINTS, TRACEBACK, TRIALS
 from sweep.study.settings import StudyConfig
 from sweep.training.divergence import is_divergence
+from sweep.training.own_loop.advice import distinct
 from sweep.training.workers.messages import WorkerSetup
 from sweep.training.workers.pool import WorkerPool, default_workers, preload
 from sweep.training.workers.time_limit import TimeLimit
@@ -128,9 +130,13 @@ def worker_pool(context: RunContext) -> WorkerPool:
     workers = min(config.workers or default_workers(), config.trials)
     setup = WorkerSetup.of(config, context.data, context.location.code_folders)
     if setup.loop:
-        checkpoints = context.location.folder.absolute() / CHECKPOINTS
-        threads = config.threads or max(1, default_workers() // workers)
-        loop = replace(setup.loop, threads=threads, checkpoints=checkpoints)
+        folder = context.location.folder.absolute()
+        loop = replace(
+            setup.loop,
+            threads=config.threads or max(1, default_workers() // workers),
+            checkpoints=folder / CHECKPOINTS,
+            folders=folder / TRIALS,
+        )
         setup = replace(setup, loop=loop)
     return WorkerPool(setup, workers)
 
@@ -160,6 +166,7 @@ class _Search:
         self._owner = owner_of(context.location.folder)
         self._tables = _TableWriter(context)
         self._note = RunningNote(context.reader, total)
+        self._advised: tuple[str, ...] = ()
 
     def run(self, deadline: float) -> None:
         """Search until the total is reached or the time is up; draw nothing after `deadline`."""
@@ -213,9 +220,19 @@ class _Search:
         return True
 
     def _on_finished(self, trial: Trial, status: Status) -> None:
+        told, self._advised = self._advised, distinct((*self._advised, *trial.advice))
+        for sentence in self._advised[len(told) :]:
+            self._listener.on_note(sentence)
+        if trial.traceback:
+            self._write_traceback(trial)
         self._tables.trial_finished()
         self._note.trial_finished()
         self._listener.on_finished(trial, status)
+
+    def _write_traceback(self, trial: Trial) -> None:
+        folder = self._context.location.folder / TRIALS / str(trial.number)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / TRACEBACK, trial.traceback)
 
     def _enqueue_lacking(self) -> list[Trial]:
         """Enqueue the pruned trials that are lacking for a comparison, and return them."""

@@ -26,7 +26,10 @@ TRACEBACK = "traceback"
 """Of a trial that raised."""
 TOTAL_STEPS = "total_steps"
 """A trial's optimizer steps, where its own loop has told them."""
+ADVICE = "advice"
+"""What is wrong with the steps and rates of a trial that the user's own code has trained."""
 _CURVE = "sweep:curve"
+_METRICS = "sweep:metrics"
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
@@ -82,6 +85,9 @@ def write_record(
         trial.set_user_attr(name, value)
     rows = [[json_number(value) for value in row] for row in record.curve]
     set_trial_attribute(trial, _CURVE, rows)
+    if record.metrics:
+        told = {name: [*map(json_number, column)] for name, column in record.metrics.items()}
+        set_trial_attribute(trial, _METRICS, told)
 
 
 def read_record(frozen: FrozenTrial) -> TrialRecord:
@@ -92,7 +98,25 @@ def read_record(frozen: FrozenTrial) -> TrialRecord:
     if not isinstance(rows, list) or not all(map(_is_row, rows)):
         return TrialRecord(seed, (), reason)
     curve = tuple(tuple(math.nan if v is None else float(v) for v in row) for row in rows)
-    return TrialRecord(seed, curve, reason)
+    return TrialRecord(seed, curve, reason, _metrics(frozen, len(curve)))
+
+
+def _metrics(frozen: FrozenTrial, epochs: int) -> dict[str, tuple[float, ...]]:
+    """What was told beside the metric, as far as it is a number for each epoch."""
+    return {
+        name: tuple(math.nan if value is None else float(value) for value in column)
+        for name, column in table(frozen.system_attrs, _METRICS).items()
+        if isinstance(name, str)
+        and isinstance(column, list)
+        and len(column) == epochs
+        and all(value is None or is_number(value) for value in column)
+    }
+
+
+def texts(attributes: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """A list of texts; empty if there is none."""
+    value = attributes.get(name)
+    return tuple(v for v in value if isinstance(v, str)) if isinstance(value, list) else ()
 
 
 def _is_row(row: object) -> bool:

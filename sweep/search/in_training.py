@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.search.attributes import TOTAL_STEPS, TRACEBACK, completes, write_record
+from sweep.search.attributes import ADVICE, TOTAL_STEPS, TRACEBACK, completes, write_record
 from sweep.search.status import Lane
 from sweep.search.storage.optuna_private import stored
 from sweep.study.settings import StudyConfig
@@ -114,6 +114,8 @@ class InTraining:
         write_record(self.trial, record, config.objective, variance, config.measure)
         if self.curve and self.curve[-1].total_steps:
             self.trial.set_user_attr(TOTAL_STEPS, self.curve[-1].total_steps)
+        if self.curve and self.curve[-1].advice:
+            self.trial.set_user_attr(ADVICE, [*self.curve[-1].advice])
         if traceback:
             self.trial.set_user_attr(TRACEBACK, traceback)
         complete = state == TrialState.COMPLETE

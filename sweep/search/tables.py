@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -85,14 +86,26 @@ def _row(trial: Trial, ending: Ending) -> dict[str, Any]:
 
 
 def epochs_frame(trials: Sequence[Trial], metric: Metric) -> pd.DataFrame:
-    """A row for each epoch, from 1, of each trial that has ended."""
+    """A row for each epoch, from 1, of each trial that has ended.
+
+    Behind the columns that are always there, one for each number that code of the user's own has
+    told beside its metric; `metrics.<name>` where the name is taken.
+    """
+    ended = [trial for trial in trials if trial.ending]
+    told = dict.fromkeys(name for trial in ended for name in trial.record.metrics)
+    columns = ["number", "epoch", *map(metric.named, CURVE_COLUMNS)]
     rows = [
-        (trial.number, epoch, *values)
-        for trial in trials
-        if trial.ending
+        (trial.number, epoch, *values, *(_told(trial, name, epoch) for name in told))
+        for trial in ended
         for epoch, values in enumerate(trial.record.curve, start=1)
     ]
-    return pd.DataFrame(rows, columns=["number", "epoch", *map(metric.named, CURVE_COLUMNS)])
+    more = [f"metrics.{name}" if name in columns else name for name in told]
+    return pd.DataFrame(rows, columns=[*columns, *more])
+
+
+def _told(trial: Trial, name: str, epoch: int) -> float:
+    column = trial.record.metrics.get(name)
+    return math.nan if column is None else column[epoch - 1]
 
 
 def read_results(folder: Path) -> pd.DataFrame:

@@ -15,13 +15,16 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.schedules.schedule import Schedule
 from sweep.search.attributes import (
+    ADVICE,
     TOTAL_STEPS,
+    TRACEBACK,
     completes,
     has_diverged,
     number,
     read_record,
     table,
     text,
+    texts,
     whole_number,
 )
 from sweep.search.storage.opening import ROWS, SETTINGS
@@ -137,6 +140,9 @@ class Trial:
         finished: When it ended.
         completes: The number of the pruned trial that it trains to its end; None for all others.
         carried_from: Where it was trained before.
+        advice: What is wrong with its steps and rates, where the user's own code has trained it, a
+            sentence each.
+        traceback: Of what it raised; empty if it has not.
     """
 
     number: int
@@ -160,6 +166,8 @@ class Trial:
     finished: datetime | None
     completes: int | None
     carried_from: CarriedFrom | None
+    advice: tuple[str, ...] = ()
+    traceback: str = ""
 
     @property
     def result(self) -> float:
@@ -315,6 +323,8 @@ class StudyReader:
             finished=frozen.datetime_complete,
             completes=completes(frozen),
             carried_from=CarriedFrom.read(attributes),
+            advice=texts(attributes, ADVICE),
+            traceback=text(attributes, TRACEBACK),
         )
 
     def _suggestion(self, frozen: FrozenTrial) -> Suggestion | None:

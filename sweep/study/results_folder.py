@@ -22,3 +22,10 @@ FILES = (
 
 CHECKPOINTS = "checkpoints"
 """A folder: the states of trials in flight, where a loop of the user's own yields them."""
+
+TRIALS = "trials"
+"""A folder: those of single trials, where the user's own code has written something there."""
+TRACEBACK = "traceback.txt"
+"""In the folder of a trial that has failed."""
+LOGS = "logs"
+"""A folder: what a loop of the user's own has printed, by worker."""

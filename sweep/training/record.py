@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sweep.study.metric import Metric
@@ -23,18 +23,23 @@ class TrialRecord:
         seed: What it was trained from.
         curve: A row an epoch, from epoch 1, in the order of CURVE_COLUMNS.
         reason: Why it ended early or failed; empty for a completed trial.
+        metrics: What code of the user's own has told beside these: a number an epoch, by name; NaN
+            for those in which it has not.
     """
 
     seed: int
     curve: tuple[tuple[float, ...], ...]
     reason: str = ""
+    metrics: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @classmethod
     def from_curve(cls, seed: int, curve: list[EpochResult], reason: str) -> TrialRecord:
         """From an engine's results."""
         rows = (tuple(getattr(result, name) for name in CURVE_COLUMNS) for result in curve)
         numbers = (tuple(math.nan if v is None else v for v in row) for row in rows)
-        return cls(seed, tuple(numbers), reason)
+        names = dict.fromkeys(name for result in curve for name in result.metrics)
+        metrics = {n: tuple(result.metrics.get(n, math.nan) for result in curve) for n in names}
+        return cls(seed, tuple(numbers), reason, metrics)
 
     def column(self, name: str) -> list[float]:
         """One of CURVE_COLUMNS over the epochs."""

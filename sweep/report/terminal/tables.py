@@ -308,12 +308,12 @@ def winner_rates(best: Best, width: int) -> Text:
     Drawn step by step where the schedule says it; else from the first and the last rate of each
     epoch, as the trial recorded them.
     """
-    epochs = (0.0, float(best.epochs))
     shape = best.schedule.shape
     if shape and not shape.per_epoch:
+        epochs = (0.0, float(best.of_epochs))
         steps = best.total_steps or _NOMINAL_STEPS
         return draw_rates(best.schedule, steps, width=width, x_label="epochs", x_range=epochs)
-    curve = best.curve
+    curve, epochs = best.curve, (0.0, float(best.epochs))
     recorded = [rate for pair in zip(curve.lr_first, curve.lr_last, strict=True) for rate in pair]
     return draw_rate_curve(recorded, width=width, x_label="epochs", x_range=epochs)
 

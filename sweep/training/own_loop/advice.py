@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sweep.base.wording import percent
@@ -63,6 +65,14 @@ def remarks(seen: StepsSeen) -> tuple[str, ...]:
             "rate changes between epochs alone",
         )
     return ()
+
+
+def distinct(sentences: Iterable[str]) -> tuple[str, ...]:
+    """Each piece of advice once: those that differ in numbers alone are the same."""
+    first: dict[str, str] = {}
+    for sentence in sentences:
+        first.setdefault(re.sub(r"\d+", "", sentence), sentence)
+    return tuple(first.values())
 
 
 def _of_steps(seen: StepsSeen) -> str:
