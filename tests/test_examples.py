@@ -21,8 +21,8 @@ EXAMPLES = ROOT / "examples"
 
 @pytest.mark.slow
 def test_digits(tmp_path: Path) -> None:
-    short = ("--trials", "4", "--epochs", "3", "--pruner", "none", "--set", "space.lr=0.1")
-    short += ("--workers", "1", "--set", "threads=1")
+    short = ["--trials", "4", "--epochs", "3", "--pruner", "none", "--set", "space.lr=0.1"]
+    short += ["--workers", "1", "--set", "threads=1"]
     study = EXAMPLES / "digits/digits.toml"
     done = sweep("run", study, "--out", "out", *short, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
