@@ -19,6 +19,7 @@ class Pool:
 
     deterministic = False
     prepares = True
+    can_interrupt = False
 
     def __init__(
         self, count: int, lanes: int, deadly: Sequence[int], at_once: bool = False

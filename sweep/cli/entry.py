@@ -41,6 +41,9 @@ app = typer.Typer(
 for _command in (run, check, lr_range, report, audit, export, init, schema, dashboard, schedules):
     app.command()(_command)
 
+_TAKE_A_COMMAND = ("run", "check", "lr-range")
+"""Those that a command of the user's own may stand behind: `sweep run -- python train.py`."""
+
 
 def _show_version(asked: bool) -> None:
     if asked:
@@ -66,13 +69,13 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # curves and R² on a terminal without Unicode
-    arguments = sys.argv[1:]
+    arguments, command = _command_apart(sys.argv[1:])
     debug = "--debug" in arguments
     if debug:
         show_library_warnings()
     try:
         with hidden_library_warnings():
-            app(args=[a for a in arguments if a != "--debug"], prog_name="sweep")
+            app(args=[*(a for a in arguments if a != "--debug"), *command], prog_name="sweep")
     except SweepError as error:
         if debug:
             raise
@@ -92,6 +95,15 @@ def main() -> None:
         if debug:
             raise
         _fail(f"unexpected {type(error).__name__}: {error}\nsee where with --debug", 1)
+
+
+def _command_apart(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """What a command that takes a study is given, and what stands after `--` as options of it."""
+    name = next((argument for argument in arguments if not argument.startswith("-")), "")
+    if name not in _TAKE_A_COMMAND or "--" not in arguments:
+        return arguments, []
+    end = arguments.index("--")
+    return arguments[:end], [f"--command={word}" for word in arguments[end + 1 :]]
 
 
 def _fail(text: str, exit_code: int) -> None:

@@ -24,10 +24,10 @@ _PLAIN_EVERY_SECS = 5.0
 def _trained(config: StudyConfig) -> str:
     """How long a trial is, and what it trains."""
     if config.horizon:
-        return f"{counted(config.horizon, 'step')}, {config.loop}"
+        return f"{counted(config.horizon, 'step')}, {config.own_code}"
     epochs = counted(config.epochs, "epoch")
-    if config.loop:
-        return f"{epochs}, {config.loop}"
+    if config.own_code:
+        return f"{epochs}, {config.own_code}"
     return f"{epochs}, {config.model.name} with {config.optimizer.name}"
 
 

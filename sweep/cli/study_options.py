@@ -166,11 +166,17 @@ class StudyOptions:
             rich_help_panel="Training",
         ),
     ] = None
+    command: Annotated[
+        list[str] | None,
+        typer.Option(
+            hidden=True, metavar="WORD", help="A word of the command that stands after --."
+        ),
+    ] = None
     metric: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="What your loop yields, if not val_mse: val_accuracy.",
+            help="What your loop or command reports, if not val_mse: val_accuracy.",
             rich_help_panel="Training",
         ),
     ] = None
@@ -178,7 +184,7 @@ class StudyOptions:
         str | None,
         typer.Option(
             metavar="NAME",
-            help="minimize or maximize your loop's metric.",
+            help="minimize or maximize that metric.",
             rich_help_panel="Training",
         ),
     ] = None
@@ -193,6 +199,28 @@ class StudyOptions:
         int | None,
         typer.Option(help="Worker processes; one a core if left out.", rich_help_panel="Training"),
     ] = None
+    gpus_per_trial: Annotated[
+        int | None,
+        typer.Option(
+            help="GPUs that each trial of a command sees; all if left out.",
+            rich_help_panel="Training",
+        ),
+    ] = None
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            help="Threads of a trial of your own code; the cores are shared out if left out.",
+            rich_help_panel="Training",
+        ),
+    ] = None
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep",
+            help="Keep the folders of all trials of a command, not the winner's alone.",
+            rich_help_panel="Training",
+        ),
+    ] = False
     deterministic: Annotated[
         bool,
         typer.Option(

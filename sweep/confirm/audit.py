@@ -6,7 +6,7 @@ import math
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -186,7 +186,8 @@ def audit(
         values[spec.number] = metric.worst if value is None else value
 
     specs = [
-        trial_spec(config, number, trial.suggestion) for number, trial in sorted(trials.items())
+        replace(trial_spec(config, number, trial.suggestion), name=f"audit-{number}")
+        for number, trial in sorted(trials.items())
     ]
     most = len(specs) * config.epochs
     Retraining(

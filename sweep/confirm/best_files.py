@@ -78,7 +78,7 @@ def write_best(
         "epochs": config.epochs,
         "steps_per_epoch": horizon // config.epochs if horizon else None,
         "total_steps": horizon,
-        **({"loop": config.loop} if config.loop else {"optimizer": _optimizer(config, best)}),
+        **_trainer(config, best),
         "torch": schedule.torch_spec(horizon) if horizon else None,
         f"best_constant_{metric.name}": constant[0].value if constant else None,
         "best_of_search": found[0].number,
@@ -96,6 +96,13 @@ def write_best(
 
 def _is_infinite(value: object) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
+
+
+def _trainer(config: StudyConfig, best: Trial) -> dict[str, Any]:
+    """What the schedule was searched for."""
+    if config.own_code is None:
+        return {"optimizer": _optimizer(config, best)}
+    return {"loop": config.loop} if config.loop else {"command": config.own_code}
 
 
 def _optimizer(config: StudyConfig, best: Trial) -> dict[str, Any]:

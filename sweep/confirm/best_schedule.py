@@ -149,6 +149,7 @@ class BestSchedule(_Part):
         steps_per_epoch: Optimizer steps; None where they are not known.
         total_steps: The horizon in optimizer steps; None where it is not known.
         loop: The training loop, if it is the user's own.
+        command: The command, if that is.
         optimizer: Else the optimizer.
         torch: The torch class that the schedule becomes.
         best_constant: What the best constant rate came to.
@@ -171,6 +172,7 @@ class BestSchedule(_Part):
     steps_per_epoch: _Steps | None = None
     total_steps: _Steps | None = None
     loop: str | None = None
+    command: str | None = None
     optimizer: OptimizerConfig | None = None
     torch: _TorchClass | None = None
     best_constant: float | None = Field(None, alias=_BEST_CONSTANT)
@@ -244,6 +246,11 @@ class BestSchedule(_Part):
         """How the winner's weights do on the test rows."""
         return HeldOutScore(**self.test.model_dump()) if self.test else None
 
+    @property
+    def own_code(self) -> str | None:
+        """What has trained it in the place of a model on a table."""
+        return self.loop or self.command
+
     def to_code(self) -> str:
         """The schedule as Python that needs torch alone, with where it comes from."""
         metric = Metric(self.metric_name)
@@ -254,7 +261,7 @@ class BestSchedule(_Part):
             value = float("nan") if mean.mean is None else mean.mean
             reached = f"Mean {metric.title} {value:.6g} over {counted(mean.count, 'fresh seed')}"
         weights = " of averaged weights" if self.objective == "averaged" else ""
-        trainer = self.loop or (self.optimizer.name if self.optimizer else "an optimizer")
+        trainer = self.own_code or (self.optimizer.name if self.optimizer else "an optimizer")
         lines = [f"Study {self.study}, trial {self.trial}: {self.schedule.describe()}"]
         if self.total_steps and self.epochs:
             per_epoch = f" of {self.total_steps / self.epochs:g} steps:"

@@ -116,7 +116,8 @@ class KeptRuns:
 
     def _spec(self, number: int, trial: int, index: int) -> TrialSpec:
         spec = trial_spec(self._context.config, trial, self._suggestions[trial])
-        return replace(spec, number=number, seed=self._seeds[index])
+        name = f"confirm-{trial}-{index}"
+        return replace(spec, number=number, seed=self._seeds[index], name=name)
 
     def _keep(self, trial: int, index: int, record: TrialRecord) -> None:
         self.trained += 1

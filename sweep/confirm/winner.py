@@ -8,6 +8,7 @@ from typing import Any
 from sweep.base.errors import TrainingError
 from sweep.confirm.best_files import write_best, write_predictions
 from sweep.confirm.fresh_seeds import Outcome
+from sweep.confirm.trial_folders import keep_best
 from sweep.confirm.verdict import Confirmation
 from sweep.search.context import RunContext
 from sweep.search.trials import Trial, standing
@@ -50,7 +51,11 @@ def write_winner(
     away: they would pass for the winner's.
     """
     best = winning_trial(context, outcome.confirmation)
-    if context.data is None:  # a loop of the user's own keeps its models itself
+    if context.data is None:  # code of the user's own keeps its models itself
+        if context.config.command:
+            keep_best(context, best, pool, stop, limit)
+            if stop.is_set():
+                return
         write_best(context, best, outcome.confirmation, None, outcome.missing)
         return
     folder, score = context.location.folder, None

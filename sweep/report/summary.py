@@ -156,7 +156,7 @@ def _best(trial: Trial, config: StudyConfig, written: BestSchedule | None) -> Be
     own = {f"{schedule.scheduler}.{name}": value for name, value in schedule.params.items()}
     values = {"lr": schedule.lr, "decay": schedule.decay, "warmup": schedule.warmup, **own}
     horizon = trial.horizon
-    if horizon is None and written and not written.loop:
+    if horizon is None and written and not written.own_code:
         horizon = written.steps_per_epoch and written.steps_per_epoch * config.epochs
     return Best(
         **{field.name: getattr(facts, field.name) for field in fields(TrialFacts)},

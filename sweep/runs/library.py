@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -111,6 +111,7 @@ def run_study(
     study: str | Path | None = None,
     *,
     loop: Callable[..., Iterator[Any]] | str | None = None,
+    command: Sequence[str] | str | None = None,
     out: str | Path | None = None,
     fresh: bool = False,
     listener: Listener | None = None,
@@ -123,9 +124,11 @@ def run_study(
 
     Args:
         study: As on the command line: a study's name, a study file, a results folder; the default
-            study if there is neither a loop nor `data`.
+            study if there is no loop, no command and no `data`.
         loop: A training loop of one's own: a generator function in a file, or its name
             (`train.py:train`).
+        command: A command that trains a trial, as a list of words or in one text: a script that
+            asks for `sweep.current_trial()`. It is run in the working folder.
         out: The results folder, if not the study's own.
         fresh: Whether to throw the study's earlier trials away first.
         listener: Hears how it goes; `sweep.Progress(rich.console.Console())` prints it.
@@ -143,6 +146,8 @@ def run_study(
         )
     name = None if loop is None else loop if isinstance(loop, str) else reference_to(loop)
     overrides = dict(_flat(settings)) | ({} if name is None else {"loop": name})
+    if command is not None:
+        overrides["command"] = command if isinstance(command, str) else [*map(str, command)]
     folder = None if out is None else Path(out)
     location, config, problems = found(None if study is None else str(study), folder, overrides)
     if problems:

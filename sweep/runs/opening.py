@@ -13,6 +13,7 @@ import optuna
 
 from sweep.base.errors import UnaccountedError
 from sweep.base.files import write_whole
+from sweep.confirm.trial_folders import discard_folders
 from sweep.data.dataset import Dataset
 from sweep.runs.account import check_accounted, has_results, thrown_away
 from sweep.runs.warm_start import WarmStart, best_of_other
@@ -41,6 +42,7 @@ from sweep.study.locations import SAVED_STUDY, Location
 from sweep.study.results_folder import ARTIFACTS, CHECKPOINTS, FILES, LOGS, TRIALS
 from sweep.study.sections import DataConfig
 from sweep.study.settings import StudyConfig
+from sweep.training.own_command.settings import working_folder
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,7 @@ def _discard(location: Location, url: str, is_there: bool) -> None:
         (location.folder / name).unlink(missing_ok=True)
     for name in (CHECKPOINTS, ARTIFACTS, TRIALS, LOGS):
         shutil.rmtree(location.folder / name, ignore_errors=True)
+    discard_folders(location.folder)
 
 
 def _own_draws(location: Location) -> int:
@@ -167,7 +170,9 @@ def _own_draws(location: Location) -> int:
 def _save_settings(location: Location, config: StudyConfig, url: str) -> None:
     storage = None if config.storage is None else without_password(url)
     update: dict[str, Any] = {"name": location.name, "storage": storage}
-    if config.loop is None:
+    if config.command:
+        update["working_folder"] = str(working_folder(config, location))
+    if config.own_code is None:
         update["data"] = _found_from(location, config)
     saved = config.model_copy(update=update)
     write_whole(location.folder / SAVED_STUDY, saved.to_toml())

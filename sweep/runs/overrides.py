@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,11 +33,15 @@ KEYS = {
     "model": "model.name",
     "optimizer": "optimizer.name",
     "loop": "loop",
+    "command": "command",
     "metric": "metric",
     "direction": "direction",
     "epochs": "epochs",
     "batch_size": "optimizer.batch_size",
     "workers": "workers",
+    "gpus_per_trial": "gpus_per_trial",
+    "threads": "threads",
+    "keep": "keep",
     "deterministic": "deterministic",
     "engine": "engine",
     "lanes": "lanes",
@@ -79,6 +85,8 @@ def checked(given: Mapping[str, Any]) -> tuple[Location, StudyConfig, InputError
         if value is not None:
             overrides[key] = value
             flags[key] = f"--{name.replace('_', '-')}"
+    if given.get("command"):
+        flags["command"] = "--"
     for text in given["setting"] or []:
         key, value = read_setting(text)
         overrides[key] = value
@@ -96,7 +104,7 @@ def found(
 
     Args:
         study: Its name, its file or its results folder; None for the default study or, where the
-            settings give a loop or a data source, for a study named after that.
+            settings give a loop, a command or a data source, for a study named after that.
         out: The results folder, if not the study's own.
         overrides: Settings by dotted key, in the place of those of its file.
         flags: How the command line spells those keys.
@@ -107,8 +115,10 @@ def found(
     Raises:
         InputError: There is no such study.
     """
-    source, loop = (overrides.get(key) for key in ("data.source", "loop"))
-    location = locate_study(study, out, _text(source), _text(loop))
+    source, loop, command = (overrides.get(key) for key in ("data.source", "loop", "command"))
+    if command:  # it is given here, and not in a study's file
+        overrides = {"working_folder": str(Path.cwd()), **overrides}
+    location = locate_study(study, out, _text(source), _text(loop), _words(command))
     config, problems = read_study(location.file, overrides, flags, search_problems)
     if config.name:
         location = replace(location, name=config.name)
@@ -119,11 +129,19 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def _words(command: object) -> list[str]:
+    """A command's words, as far as it can be taken apart."""
+    if isinstance(command, str):
+        with suppress(ValueError):
+            return shlex.split(command)
+    return [*map(str, command)] if isinstance(command, Sequence) else []
+
+
 def _value(name: str, value: Any) -> Any:
     """The setting's value; None if the parameter was not given."""
     if name == "no_confirm":
         return False if value else None
-    if name in ("scheduler", "fair", "deterministic"):
+    if name in ("scheduler", "fair", "deterministic", "keep", "command"):
         return value or None
     if name in _NUMBERS_OR_WORDS and value is not None:
         return int(value) if value.isdigit() else value

@@ -17,6 +17,7 @@ from sweep.base.user_code import look_in
 from sweep.base.wording import counted, duration, verb
 from sweep.confirm.candidates import to_complete
 from sweep.confirm.fresh_seeds import Outcome, confirm
+from sweep.confirm.trial_folders import remove_folders, remove_hopeless
 from sweep.confirm.winner import save_order, write_winner
 from sweep.data.dataset import Dataset
 from sweep.data.load import load_dataset
@@ -47,6 +48,7 @@ from sweep.study.range_ends import check_ends
 from sweep.study.results_folder import CHECKPOINTS, TRACEBACK, TRIALS
 from sweep.study.settings import StudyConfig
 from sweep.training.divergence import is_divergence
+from sweep.training.own_command.settings import CommandSettings
 from sweep.training.own_loop.advice import distinct
 from sweep.training.workers.messages import WorkerSetup
 from sweep.training.workers.pool import WorkerPool, default_workers, preload
@@ -83,7 +85,7 @@ def run_sweep(
     limit = TimeLimit(_deadline(started, config.timeout))
     data = prepare(location, config)
     check_folder(location)
-    setup = WorkerSetup.of(config, data, location.code_folders)
+    setup = worker_setup(location, config, data)
     check_ends(config.search_space, setup.horizon)
     url = storage_url(config.storage, location.folder)
     with hold(location.folder, url), explained(url):
@@ -115,20 +117,36 @@ def prepare(location: Location, config: StudyConfig) -> Dataset | None:
     Workers begin to load torch meanwhile.
 
     Returns:
-        The rows; None where the training loop is the user's own.
+        The rows; None where the training is the user's own code.
     """
-    preload()
+    preload(with_torch=config.command is None)
     look_in(location.code_folders)
-    if config.loop:
+    if config.own_code:
         return None
     return load_dataset(config.data, config.seed, location.code_folders)
+
+
+def worker_setup(location: Location, config: StudyConfig, data: Dataset | None) -> WorkerSetup:
+    """What workers need to build their engines; a loop's threads and folder are still to be given.
+
+    Raises:
+        InputError: The study's command cannot be run, or there are too few GPUs.
+    """
+    setup = WorkerSetup.of(config, data, location.code_folders)
+    if config.command is None:
+        return setup
+    command = CommandSettings.of(config, location, location.folder.absolute() / TRIALS)
+    command = command.shared_out(config, config.trials, default_workers())
+    return replace(setup, command=command)
 
 
 def worker_pool(context: RunContext) -> WorkerPool:
     """The workers; they are started when something is to be trained."""
     config = context.config
+    setup = worker_setup(context.location, config, context.data)
+    if setup.command:
+        return WorkerPool(setup, setup.command.workers)
     workers = min(config.workers or default_workers(), config.trials)
-    setup = WorkerSetup.of(config, context.data, context.location.code_folders)
     if setup.loop:
         folder = context.location.folder.absolute()
         loop = replace(
@@ -225,6 +243,8 @@ class _Search:
             self._listener.on_note(sentence)
         if trial.traceback:
             self._write_traceback(trial)
+        if self._context.config.command and trial.ending == Ending.COMPLETED:
+            remove_hopeless(self._context)
         self._tables.trial_finished()
         self._note.trial_finished()
         self._listener.on_finished(trial, status)
@@ -285,6 +305,7 @@ def _conclude(
             context.note(outcome.missing)
     write_winner(context, pool, stop, outcome, limit)
     if not stop.is_set() and not limit.is_over:
+        remove_folders(context)
         shutil.rmtree(context.location.folder / CHECKPOINTS, ignore_errors=True)
 
 

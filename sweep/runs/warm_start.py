@@ -184,7 +184,7 @@ def _values(trial: Trial, config: StudyConfig) -> dict[str, Value]:
 
 
 def _of_optimizer(config: StudyConfig) -> dict[str, Value]:
-    if config.loop:
+    if config.own_code:
         return {}
     settings = {name: getattr(config.optimizer, name) for name in _BESIDE}
     return {name: value for name, value in settings.items() if value is not None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -48,26 +49,30 @@ def locate_study(
     out: Path | None = None,
     data: str | None = None,
     loop: str | None = None,
+    command: Sequence[str] | None = None,
 ) -> Location:
     """What `sweep run STUDY` means.
 
     A results folder is the study as it was run there; a path ending in `.toml` is that file,
     with its results beside it; a name is `studies/<name>.toml` under the working folder, or a
-    shipped study; nothing is the default study, or, with `--data` or `--loop`, a study named
-    after the table or the training loop's module.
+    shipped study; nothing is the default study, or, with `--data`, `--loop` or a command, a study
+    named after the table, the training loop's module or the script.
 
     Args:
         study: The argument.
         out: `--out`: the results folder, whatever the study.
         data: `--data`.
         loop: `--loop`.
+        command: What stands after `--`.
 
     Raises:
         InputError: There is no such study.
     """
     if study is None and loop is not None:
-        module = loop.rpartition(":")[0].removesuffix(".py")
-        name = Path(module).name.rpartition(".")[2] or "loop"
+        name = _name_of_module(loop.rpartition(":")[0]) or "loop"
+        return Location(name, None, out or Path("studies") / name)
+    if study is None and command:
+        name = _name_of_command(command)
         return Location(name, None, out or Path("studies") / name)
     if study is None and data is not None:
         name = Path(data.partition(":")[0]).name.partition(".")[0]
@@ -121,6 +126,19 @@ def locate_results(study: str | None) -> Path:
     raise InputError(
         f"{study}: no results{did_you_mean(study, known)}{listed}; run it first: sweep run {study}"
     )
+
+
+def _name_of_module(module: str) -> str:
+    """The last part of `path/to/file.py` or `dotted.name`."""
+    return Path(module.removesuffix(".py")).name.rpartition(".")[2]
+
+
+def _name_of_command(words: Sequence[str]) -> str:
+    """The name of the script that is run, or of the module, or else of the program."""
+    script = next((word for word in words if word.endswith(".py")), None)
+    if script is None and "-m" in words[1:-1]:
+        script = words[words.index("-m") + 1]
+    return _name_of_module(script or "") or Path(words[0]).stem or "command"
 
 
 def _has_run(folder: Path) -> bool:

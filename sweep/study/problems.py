@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -68,7 +69,7 @@ class Problem:
 
 def space_problems(config: StudyConfig) -> Iterator[Problem]:
     """What pydantic cannot see: names and ranges that only make sense together."""
-    yield from _loop_problems(config)
+    yield from _own_code_problems(config)
     space = config.space
     names = (*SHAPES, *config.custom)
     for name in space.scheduler:
@@ -128,16 +129,35 @@ def space_problems(config: StudyConfig) -> Iterator[Problem]:
     yield from _range_problems(config, known, own_names)
 
 
-def _loop_problems(config: StudyConfig) -> Iterator[Problem]:
-    """What belongs to a training loop of the user's own, and what does not go with one."""
+_OF_A_COMMAND = ("working_folder", "gpus_per_trial", "keep")
+_OF_OWN_CODE = ("metric", "direction", "horizon", "evaluate_every", "threads")
+
+
+def _not_default(config: StudyConfig, keys: Iterable[str], text: str) -> Iterator[Problem]:
+    """That settings which differ from their defaults mean nothing in this study."""
+    for key in keys:
+        if getattr(config, key) != StudyConfig.model_fields[key].default:
+            yield Problem(key, getattr(config, key), text)
+
+
+def _own_code_problems(config: StudyConfig) -> Iterator[Problem]:
+    """What belongs to training code of the user's own, and what does not go with it."""
     given = config.model_fields_set
-    if config.loop is None:
-        for key in ("metric", "direction", "horizon", "evaluate_every", "threads"):
-            default = StudyConfig.model_fields[key].default
-            if getattr(config, key) != default:
-                text = "belongs to a training loop of your own; give loop = 'module:function' too"
-                yield Problem(key, getattr(config, key), text)
+    if config.command is None:
+        text = "belongs to a command of your own; give command = ['python', 'train.py'] too"
+        yield from _not_default(config, _OF_A_COMMAND, text)
+    if config.own_code is None:
+        text = (
+            "belongs to training code of your own; give loop = 'module:function' or a command too"
+        )
+        yield from _not_default(config, _OF_OWN_CODE, text)
         return
+    what = "a training loop of your own" if config.loop else "a command of your own"
+    if config.loop and config.command:
+        yield Problem("command", shlex.join(config.command), "not beside loop: give one of the two")
+    elif config.command and config.device != "auto":
+        text = "not used: a command chooses its device itself; give that as it takes it, after --"
+        yield Problem("device", config.device, text)
     if "direction" not in given and is_usually_maximized(config.metric):
         yield Problem(
             "direction",
@@ -145,21 +165,21 @@ def _loop_problems(config: StudyConfig) -> Iterator[Problem]:
             f"missing: more of {config.metric} is usually better; give --direction maximize, or "
             '--direction minimize if less of it is (direction = "maximize" in a study file)',
         )
-    if not is_reference(config.loop) and ".py:" not in config.loop:
+    if config.loop and not is_reference(config.loop) and ".py:" not in config.loop:
         yield Problem("loop", config.loop, "expected 'module:function', such as 'train.py:train'")
     for key in ("data", "model", "optimizer"):
         if key in given:
-            yield Problem(key, None, "not used: a training loop of your own brings its own")
+            yield Problem(key, None, f"not used: {what} brings its own")
     for key in ("momentum", "weight_decay"):
         if getattr(config.space, key) is not None:
-            text = "not used: a training loop of your own builds its optimizer"
+            text = f"not used: {what} builds its optimizer"
             yield Problem(f"space.{key}", str(getattr(config.space, key)), text)
     if config.engine == "vectorized" or config.lanes:
         key = "lanes" if config.lanes else "engine"
-        text = "not used: a worker runs one training loop of your own at a time"
+        text = f"not used: a worker runs {what.replace('a ', 'one ', 1)} at a time"
         yield Problem(key, getattr(config, key), text)
     if config.objective == "averaged":
-        yield Problem("objective", "averaged", "a training loop of your own has 'best' and 'final'")
+        yield Problem("objective", "averaged", f"{what} has 'best' and 'final'")
     if (config.horizon is None) != (config.evaluate_every is None):
         lacking = "evaluate_every" if config.horizon else "horizon"
         yield Problem(lacking, None, "missing: horizon and evaluate_every go together")

@@ -20,6 +20,12 @@ FILES = (
 )
 """All of them, but the settings and the storage."""
 
+TRIALS = "trials"
+"""A folder: a folder for each trial of a command of the user's own."""
+
+BEST = "best"
+"""The winner's one of them."""
+
 CHECKPOINTS = "checkpoints"
 """A folder: the states of trials in flight, where a loop of the user's own yields them."""
 

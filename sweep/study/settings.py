@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -42,6 +43,19 @@ def _seconds(value: Any) -> Any:
         raise ValueError("expected seconds, or a number with s, m or h: '10m'") from None
 
 
+def _words(value: Any) -> Any:
+    """Read a command in one text as a shell would take it apart."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return shlex.split(value)
+    except ValueError as problem:
+        raise ValueError(f"not a command: {problem}") from None
+
+
+_COMMAND = {
+    "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]
+}
 _DURATION = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^.*\d\.?\s*[smh]?\s*$"}]}
 
 _MANY_TRIALS = 200
@@ -50,11 +64,12 @@ _MANY_TRIALS = 200
 _FREE = {
     *("name", "trials", "timeout", "workers", "engine", "lanes", "device", "storage"),
     *("sampler", "pruner", "confirm", "threads", "warm_start", "deterministic"),
+    *("working_folder", "gpus_per_trial", "keep"),
 }
 """Settings of a study that may change between two runs of it."""
 
 _TABLE = {"data", "model", "optimizer"}
-"""What a study has no use for where the training loop is the user's own."""
+"""What a study has no use for where the training is the user's own code."""
 
 _SEEN_IN_ROWS = (
     *("source", "encoding", "separator", "decimal", "thousands", "missing"),
@@ -62,7 +77,10 @@ _SEEN_IN_ROWS = (
 )
 """Settings of the data that need not stay, as long as the rows that come of them do."""
 
-_LOOP = {"loop", "metric", "direction", "horizon", "evaluate_every", "threads"}
+_OWN_CODE = {
+    *("loop", "command", "working_folder", "gpus_per_trial", "keep"),
+    *("metric", "direction", "horizon", "evaluate_every", "threads"),
+}
 """What a study has no use for where it is not."""
 
 
@@ -97,12 +115,20 @@ class StudyConfig(Section):
             default.
         loop: `module:function` or `file.py:function`, a training loop of your own; the data, the
             model and the optimizer are then its own.
-        metric: What the loop yields.
+        command: A command of your own that trains a trial, as a list of words or in one text: a
+            script that asks for `sweep.current_trial()`; the data, the model and the optimizer are
+            then its own.
+        working_folder: Where the command is run, from the study file's folder on; that one by
+            default.
+        gpus_per_trial: GPUs that each trial of a command sees as its own; all by default.
+        keep: Whether the folders of all trials of a command stay, not the winner's alone.
+        metric: What the loop yields, or the command reports.
         direction: Whether less or more of it is better.
-        horizon: Optimizer steps of a trial, for a loop that is counted in steps; `epochs` are then
-            its evaluations.
-        evaluate_every: Steps between two evaluations of such a loop.
-        threads: Torch threads of a worker with a loop; the cores are shared out by default.
+        horizon: Optimizer steps of a trial, for training of your own that is counted in steps;
+            `epochs` are then its evaluations.
+        evaluate_every: Steps between two evaluations of such training.
+        threads: Torch threads of a worker with a loop, OMP_NUM_THREADS of a command; the cores are
+            shared out by default.
         warm_start: Another study that has been run, by name or results folder; the best trials of
             it are the first ones of this.
         data: Where the table comes from, and how it is prepared and split.
@@ -132,6 +158,15 @@ class StudyConfig(Section):
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     storage: str | None = None
     loop: str | None = None
+    command: Annotated[
+        list[str] | None,
+        BeforeValidator(_words),
+        Field(min_length=1),
+        WithJsonSchema(_COMMAND),
+    ] = None
+    working_folder: str | None = None
+    gpus_per_trial: int | None = Field(None, ge=1)
+    keep: bool = False
     metric: str = Field("val_mse", pattern=NAME)
     direction: Literal["minimize", "maximize"] = "minimize"
     horizon: int | None = Field(None, ge=1)
@@ -151,7 +186,7 @@ class StudyConfig(Section):
     @classmethod
     def _choose_model(cls, values: Any) -> Any:
         """The model of a study that names none is the one that suits its table."""
-        if not isinstance(values, dict) or values.get("loop") is not None:
+        if not isinstance(values, dict) or values.get("loop") or values.get("command"):
             return values
         model, data = values.get("model", {}), values.get("data", {})
         if not isinstance(model, dict) or "name" in model:
@@ -174,6 +209,11 @@ class StudyConfig(Section):
         if type(horizon) is int and type(every) is int and horizon >= 1 and every >= 1:
             return {"epochs": -(-horizon // every), **values}
         return values
+
+    @property
+    def own_code(self) -> str | None:
+        """What trains in the place of a model on a table: the loop or the command, as text."""
+        return self.loop or (shlex.join(self.command) if self.command else None)
 
     @property
     def measure(self) -> Metric:
@@ -205,12 +245,12 @@ class StudyConfig(Section):
     def shares_seed(self) -> bool:
         """Whether all trials have the study's seed.
 
-        In `auto`, those of a user's own loop have: if it draws its validation rows with the seed,
+        In `auto`, those of a user's own code have: if it draws its validation rows with the seed,
         trials of different seeds could not be compared. Those of a fair study have, too: of each
         scheduler one trial alone is confirmed, and it should not be the luckiest.
         """
         if self.trial_seeds == "auto":
-            return self.fair or self.loop is not None
+            return self.fair or self.own_code is not None
         return self.trial_seeds == "shared"
 
     @property
@@ -227,7 +267,7 @@ class StudyConfig(Section):
 
     def comparable(self) -> dict[str, Any]:
         """The settings that must stay as they are for two trials to be compared, flat."""
-        left_out = {*_FREE, "space", *(_TABLE if self.loop else _LOOP)}
+        left_out = {*_FREE, "space", *self._of_no_use}
         kept = dict(_flatten(self.model_dump(mode="json", exclude=left_out)))
         kept["pruner.signal"] = self.pruner.signal  # pruners compare what trials have reported
         kept["trial_seeds"] = "shared" if self.shares_seed else "fresh"
@@ -235,10 +275,16 @@ class StudyConfig(Section):
             kept.pop(f"data.{name}", None)
         return kept | {f"space.{n}": text for n, text in self.search_space.to_dict().items()}
 
+    @property
+    def _of_no_use(self) -> set[str]:
+        """Settings that mean nothing in this study."""
+        if self.own_code is None:
+            return _OWN_CODE
+        return _TABLE | {name for name in ("loop", "command") if getattr(self, name) is None}
+
     def to_toml(self) -> str:
         """The settings as a study file."""
-        left_out = _TABLE if self.loop else _LOOP
-        values = self.model_dump(mode="json", exclude_none=True, exclude=left_out)
+        values = self.model_dump(mode="json", exclude_none=True, exclude=self._of_no_use)
         values["space"] |= values["space"].pop("own")
         return tomlkit.dumps(values)
 

@@ -188,8 +188,8 @@ def test_problems_of_a_study_with_a_loop_are_told_together(tmp_path: Path) -> No
     ]
     done = sweep("run", "diabetes", "--metric", "val_accuracy", cwd=tmp_path)
     assert done.stderr.strip() == (
-        "error: --metric 'val_accuracy': belongs to a training loop of your own; give loop = "
-        "'module:function' too"
+        "error: --metric 'val_accuracy': belongs to training code of your own; give loop = "
+        "'module:function' or a command too"
     )
 
 

@@ -34,7 +34,8 @@ def run(
     """Search for the best schedule: train trials, prune, save the best.
 
     A single value fixes a parameter: --lr 0.05. Running a study again continues it up to its
-    total number of trials.
+    total number of trials. What stands after -- is a command that trains a trial: a script that
+    asks for sweep.current_trial() and reports its metric.
 
     Examples:
 
@@ -46,6 +47,8 @@ def run(
 
       sweep run --loop train.py:train --metric val_accuracy --direction maximize --epochs 20
 
+      sweep run --metric val_accuracy --direction maximize --epochs 20 -- python train.py --amp
+
       sweep run --epochs 200 --out studies/long --warm-start order_pre
     """
     started = time.monotonic()
@@ -53,7 +56,7 @@ def run(
     from sweep.training.workers.pool import preload
 
     location, config = configured(given)
-    preload()
+    preload(with_torch=config.command is None)
     from sweep.runs.run import run_sweep
 
     if fresh and not yes:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.base.errors import InputError, SweepError, TrainingError
+from sweep.base.user_code import look_in
 from sweep.training.own_command.protocol import ADDRESS, STOP, Link
 
 if TYPE_CHECKING:
@@ -138,6 +139,8 @@ class CurrentTrial:
                 "there is no schedule outside of a sweep: give one to train with, "
                 "sweep.current_trial('best_schedule.json')"
             )
+        if fields.get("factory"):
+            look_in(tuple(map(Path, self._told["code_folders"])))
         return LoopSchedule.of(Schedule.from_dict(fields), self._course)
 
     def attach(
@@ -283,6 +286,7 @@ def _outside(schedule: Schedule | str | Path | None, epochs: int | None) -> dict
         "reported": 0,
         "folder": None,
         "schedule": fields,
+        "code_folders": [],
         "metric": "metric",
         "maximize": False,
     }

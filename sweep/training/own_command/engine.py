@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.base.errors import TrainingError
 from sweep.base.wording import counted, duration
 from sweep.training.contract import EpochResult, TrialEnd, TrialError, TrialNews, TrialSpec
-from sweep.training.own_command.folder import TrialFolder
+from sweep.training.own_command.folder import TrialFolder, remove_but_log
 from sweep.training.own_command.keeper import MARK, end_processes, processes_of, start_keeper
 from sweep.training.own_command.process import TrialProcess, failure
 from sweep.training.own_command.protocol import ADDRESS, STOP, Listener
@@ -39,10 +39,6 @@ _ONE_REPORT = (
     "with a report after every epoch, unpromising trials are"
 )
 _NO_SWEEP = "No module named 'sweep'"
-_REMEDY = (
-    "install sweep-lr into the environment that the command runs in; without what it depends on, "
-    "but for NumPy, will do"
-)
 
 
 class CommandEngine:
@@ -212,7 +208,11 @@ class CommandEngine:
         if code:
             error, log = failure(code, run.folder.log)
             if _NO_SWEEP in error:
-                error += f"; {_REMEDY}"
+                word = self._settings.words[0]
+                error += (
+                    f"; {word} is {shutil.which(word) or word}: give another, or install sweep-lr "
+                    "into its environment (without what it depends on, but for NumPy, will do)"
+                )
             news: TrialEnd | TrialError = TrialError(number, run.epoch + 1, error, log)
         elif not run.results:
             error = "it ended with exit code 0 and reported nothing: call trial.report(value)"
@@ -237,7 +237,7 @@ class CommandEngine:
         if self._settings.keep:
             return
         if not is_whole:
-            run.folder.remove_but_log()
+            remove_but_log(run.folder.path)
         elif run.spec.name:
             run.folder.remove()
 

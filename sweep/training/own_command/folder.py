@@ -76,17 +76,28 @@ class TrialFolder:
         """Remove all of it."""
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def remove_but_log(self) -> None:
-        """Remove what is not worth keeping of a trial that has failed."""
-        for entry in list(self.path.iterdir()):
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry, ignore_errors=True)
-            elif entry.name != LOG:
-                entry.unlink(missing_ok=True)
+
+def remove_but_log(folder: Path) -> None:
+    """Remove what is not worth keeping of a trial that has failed."""
+    for entry in list(folder.iterdir()) if folder.is_dir() else []:
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        elif entry.name != LOG:
+            entry.unlink(missing_ok=True)
+
+
+def number_in(folder: Path) -> int | None:
+    """The number of the trial whose folder this is; None if it is none's."""
+    try:
+        number = json.loads((folder / TRIAL).read_text(encoding="utf-8"))["number"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return number if type(number) is int else None
 
 
 def _described(spec: TrialSpec) -> dict[str, object]:
     return {
+        "number": spec.number,
         "seed": spec.seed,
         "schedule": spec.schedule.to_dict(),
         "params": dict(spec.params),

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from sweep.base.errors import InputError
+from sweep.study.locations import Location
 from sweep.study.metric import Metric
+from sweep.study.settings import StudyConfig
+from sweep.training.own_command.gpus import shared_out, visible_gpus
 
 STOP_SECS = 10.0
 """That a process has to end after it was told to, and again after SIGTERM."""
@@ -25,7 +32,9 @@ class CommandSettings:
         metric: What it reports.
         epochs: How often it reports.
         folders: Where the trials' folders are made.
+        code_folders: Where schedules of the user's own are imported from.
         horizon: Optimizer steps of a trial, where the study says them.
+        workers: That run it side by side.
         keep: Whether the folders of trials that have ended stay.
         threads: Of a trial's process, where it goes by OMP_NUM_THREADS; None to leave that alone.
         gpus: Those that the trials of each worker see, by the worker's index; None for all.
@@ -39,13 +48,72 @@ class CommandSettings:
     metric: Metric
     epochs: int
     folders: Path
+    code_folders: tuple[Path, ...] = ()
     horizon: int | None = None
+    workers: int = 1
     keep: bool = False
     threads: int | None = None
     gpus: tuple[str, ...] | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     stop_secs: float = STOP_SECS
     finish_secs: float = FINISH_SECS
+
+    @classmethod
+    def of(cls, config: StudyConfig, location: Location, folders: Path) -> CommandSettings:
+        """Those of a study; how its machine is shared out is still to be given.
+
+        Args:
+            config: The study's settings, which have a command.
+            location: Its places.
+            folders: Where the trials' folders are made.
+
+        Raises:
+            InputError: There is no such command or folder.
+        """
+        words = tuple(config.command or ())
+        place = working_folder(config, location)
+        if not place.is_dir():
+            raise InputError(f"working_folder = {config.working_folder!r}: no folder {place}")
+        is_path = os.sep in words[0]
+        if not shutil.which(place / words[0] if is_path else words[0]):
+            raise InputError(
+                f"{words[0]}: no such command{f' in {place}' if is_path else ' on the PATH'}; "
+                "trials are trained by: " + shlex.join(words)
+            )
+        return cls(
+            words=words,
+            working_folder=place,
+            metric=config.measure,
+            epochs=config.epochs,
+            folders=folders,
+            code_folders=location.code_folders,
+            horizon=config.horizon,
+            keep=config.keep,
+            environment=dict(os.environ),
+        )
+
+    def shared_out(self, config: StudyConfig, most: int, cores: int) -> CommandSettings:
+        """The same, with each worker's share of the machine.
+
+        Args:
+            config: The study's settings.
+            most: Workers that there is any use for.
+            cores: That this process may use.
+
+        Raises:
+            InputError: There are too few GPUs.
+        """
+        workers = None if config.workers is None else min(config.workers, most)
+        gpus = None
+        if config.gpus_per_trial:
+            visible = visible_gpus(self.environment)
+            gpus = shared_out(visible, config.gpus_per_trial, workers)[:most]
+            workers = len(gpus)
+        workers = workers or min(cores, most)
+        threads = config.threads
+        if threads is None and "OMP_NUM_THREADS" not in self.environment:
+            threads = max(1, cores // workers)
+        return replace(self, workers=workers, threads=threads, gpus=gpus)
 
     def environment_of(self, worker: int) -> dict[str, str]:
         """The environment of a worker's trials, but for what names the trial."""
@@ -55,3 +123,9 @@ class CommandSettings:
         if self.gpus is not None:
             added["CUDA_VISIBLE_DEVICES"] = self.gpus[worker]
         return {**self.environment, **added}
+
+
+def working_folder(config: StudyConfig, location: Location) -> Path:
+    """Where a study's command is run."""
+    beside = location.file.parent if location.file else Path()
+    return (beside / (config.working_folder or "")).resolve()

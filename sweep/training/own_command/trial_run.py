@@ -205,6 +205,7 @@ class TrialRun:
             "reported": self.epoch,
             "folder": str(self.folder.path),
             "schedule": spec.schedule.to_dict(),
+            "code_folders": [*map(str, settings.code_folders)],
             "metric": settings.metric.name,
             "maximize": settings.metric.maximize,
             "follows_metric": spec.schedule.scheduler == "plateau",

@@ -135,6 +135,8 @@ class Dispatcher:
             if not in_rounds or self._pool.idle.issuperset(expected):
                 self._answer()
             self._source.tick()
+            if self._limit.is_over and self._pool.can_interrupt:
+                return
             if self._pool.idle.issuperset(expected):
                 return
 

@@ -12,6 +12,7 @@ from sweep.schedules.schedule import Schedule
 from sweep.study.sections import ModelConfig
 from sweep.study.settings import StudyConfig
 from sweep.training.contract import EngineName, LoopSettings, TrainingSettings, TrialNews, TrialSpec
+from sweep.training.own_command.settings import CommandSettings
 
 ANSWER_SECS = 0.1
 """A worker that has trained so long answers, however many epochs it was told to train."""
@@ -25,7 +26,7 @@ class WorkerSetup:
     """What a worker needs to build its engine.
 
     Args:
-        data: The prepared data; None for a training loop of the user's own.
+        data: The prepared data; None for training code of the user's own.
         model: The model's settings.
         folders: Where the user's own modules are.
         settings: What all trials share.
@@ -33,6 +34,7 @@ class WorkerSetup:
         lanes: How many trials the vectorised engine trains at once; by default what suits it.
         custom: One schedule of each of the user's own factories, to be tried first.
         loop: A training loop of the user's own, in the place of data, model and settings.
+        command: A command of the user's own, in their place.
         deterministic: Whether what workers do must not depend on timing.
     """
 
@@ -44,13 +46,14 @@ class WorkerSetup:
     lanes: int | None = None
     custom: tuple[Schedule, ...] = ()
     loop: LoopSettings | None = None
+    command: CommandSettings | None = None
     deterministic: bool = False
 
     @classmethod
     def of(
         cls, config: StudyConfig, data: Dataset | None, folders: tuple[Path, ...]
     ) -> WorkerSetup:
-        """That of a study; a loop's threads and folder are still to be given."""
+        """That of a study; what a loop or a command is given of the machine is still to be told."""
         return cls(
             data=data,
             model=config.model,
@@ -65,10 +68,11 @@ class WorkerSetup:
 
     @property
     def horizon(self) -> int:
-        """Optimizer steps of a trial; a nominal number where only the user's own loop knows it."""
+        """Optimizer steps of a trial; a nominal number where only the user's own code knows it."""
         if self.data:
             return self.settings.horizon(len(self.data.x_train))
-        return self.loop.horizon if self.loop and self.loop.horizon else NOMINAL_STEPS
+        own = self.loop or self.command
+        return own.horizon if own and own.horizon else NOMINAL_STEPS
 
 
 @dataclass(frozen=True)

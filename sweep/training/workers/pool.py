@@ -37,10 +37,16 @@ _METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods(
 COMPILE_SECS = 300.0
 """After which torch.compile hangs, or a compiler that it has called; it takes 10 to 30 s."""
 
+_END_SECS = 30.0
+"""That a worker has to end what it has started; one without any ends at once."""
+
 _CONTEXT: Any = multiprocessing.get_context(_METHOD)
 
 PRELOADED = ["sweep.training.workers.pool", "sweep.training.build"]
 """What the process that workers are forked from has imported."""
+
+PRELOADED_FOR_COMMANDS = ["sweep.training.workers.pool", "sweep.training.own_command.engine"]
+"""The same where a command of the user's own trains: that needs no torch."""
 
 
 def default_workers() -> int:
@@ -50,11 +56,15 @@ def default_workers() -> int:
     return os.cpu_count() or 1
 
 
-def preload() -> None:
-    """Start loading torch for the workers, while the caller reads files and settings."""
+def preload(with_torch: bool = True) -> None:
+    """Start loading what workers need, while the caller reads files and settings.
+
+    Args:
+        with_torch: Whether they need torch: not where a command trains.
+    """
     if _METHOD != "forkserver":
         return
-    _CONTEXT.set_forkserver_preload(PRELOADED)
+    _CONTEXT.set_forkserver_preload(PRELOADED if with_torch else PRELOADED_FOR_COMMANDS)
     try:
         multiprocessing.resource_tracker.ensure_running()  # else it lets Ctrl-C through below
         with _without_interrupts():
@@ -81,6 +91,7 @@ class WorkerPool:
         deterministic: Whether what they do must not depend on timing.
         prepares: Whether they may compile what they train with: what is compiled has other last
             digits, and when depends on timing; after a compiler that hung, none is called again.
+        can_interrupt: Whether what they train may be ended in the middle of an epoch.
     """
 
     def __init__(self, setup: WorkerSetup, count: int) -> None:
@@ -93,6 +104,7 @@ class WorkerPool:
         self.engine = ""
         self.deterministic = setup.deterministic
         self.prepares = not setup.deterministic
+        self.can_interrupt = setup.command is not None
         self._compiling: dict[int, float] = {}  # until when, as time.monotonic has it
 
     def __len__(self) -> int:
@@ -108,16 +120,16 @@ class WorkerPool:
         """Start the processes, unless they have been."""
         if self._processes:
             return
-        preload()
-        for _ in range(self._count):
-            process, connection = self._start()
+        preload(with_torch=self._setup.command is None)
+        for index in range(self._count):
+            process, connection = self._start(index)
             self._processes.append(process)
             self._connections.append(connection)
 
-    def _start(self) -> tuple[BaseProcess, Connection]:
+    def _start(self, index: int) -> tuple[BaseProcess, Connection]:
         ours, theirs = _CONTEXT.Pipe()
         process = _CONTEXT.Process(
-            target=work, args=(theirs, self._setup, are_shown()), daemon=True
+            target=work, args=(theirs, self._setup, index, are_shown()), daemon=True
         )
         with _without_main():
             process.start()
@@ -215,7 +227,7 @@ class WorkerPool:
         self.idle.discard(index)
         self._compiling.pop(index, None)
         self._connections[index].close()
-        self._processes[index], self._connections[index] = self._start()
+        self._processes[index], self._connections[index] = self._start(index)
 
     def close(self) -> None:
         """End all workers, whatever they are at."""
@@ -224,7 +236,7 @@ class WorkerPool:
         for process in self._processes:
             process.terminate()
         for process, connection in zip(self._processes, self._connections, strict=True):
-            process.join(timeout=2)
+            process.join(timeout=_END_SECS)
             if process.is_alive():
                 process.kill()
                 process.join()

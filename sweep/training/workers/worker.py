@@ -36,26 +36,28 @@ from sweep.training.workers.messages import (
 )
 
 
-def work(connection: Connection, setup: WorkerSetup, with_library_warnings: bool) -> None:
+def work(
+    connection: Connection, setup: WorkerSetup, index: int, with_library_warnings: bool
+) -> None:
     """A worker's life: answer each of the coordinator's orders; end when it is gone."""
     if with_library_warnings:
         show_library_warnings()
     with hidden_library_warnings():
-        _obey(connection, setup)
+        _obey(connection, setup, index)
 
 
-def _obey(connection: Connection, setup: WorkerSetup) -> None:
+def _obey(connection: Connection, setup: WorkerSetup, index: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
     os.dup2(2, 1)  # what a model prints must not stand among what the command prints
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with as_a_script(setup.loop.reference, setup.folders) if setup.loop else nullcontext():
-        _serve(connection, setup)
+        _serve(connection, setup, index)
 
 
-def _serve(connection: Connection, setup: WorkerSetup) -> None:
+def _serve(connection: Connection, setup: WorkerSetup, index: int) -> None:
     """Build the engine, then carry out orders as they come."""
     try:
-        engine = _build_engine(setup, connection)
+        engine = _build_engine(setup, connection, index)
     except SweepError as error:
         connection.send(error)
         return
@@ -146,7 +148,13 @@ def _compiling(connection: Connection) -> Iterator[None]:
         connection.send(Compiling(begins=False))
 
 
-def _build_engine(setup: WorkerSetup, connection: Connection) -> Engine:
+def _build_engine(setup: WorkerSetup, connection: Connection, index: int) -> Engine:
+    if setup.command:
+        from sweep.training.own_command.engine import CommandEngine, end_on_signals
+
+        engine = CommandEngine(setup.command, index)
+        end_on_signals(engine)
+        return engine
     import torch
 
     from sweep.training.build import build_engine, build_loop_engine, check_schedule

@@ -1,0 +1,81 @@
+"""The folders of a command's trials: which of them may be the winner's, and which stay."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+from sweep.confirm.candidates import chosen
+from sweep.search.context import RunContext
+from sweep.search.trials import Ending, Trial, completed
+from sweep.study.results_folder import BEST, TRIALS
+from sweep.training.own_command.folder import TRIAL, number_in, remove_but_log
+from sweep.training.specs import trial_spec
+from sweep.training.workers.pool import WorkerPool
+from sweep.training.workers.retraining import Retraining
+from sweep.training.workers.time_limit import TimeLimit
+
+
+def remove_hopeless(context: RunContext) -> None:
+    """Remove the folders of trials that have completed and will not be the winner."""
+    if context.config.keep:
+        return
+    done = completed(context.trials, context.config.measure)
+    hopeful = {trial.number for trial in (*done[:1], *chosen(context, None))}
+    _remove(context, (trial for trial in done if trial.number not in hopeful))
+
+
+def remove_folders(context: RunContext) -> None:
+    """Remove what is left once a study is over: of trials that failed, all but their logs."""
+    folder = context.location.folder / TRIALS
+    if context.config.keep or not folder.is_dir():
+        return
+    _remove(context, (trial for trial in context.trials if trial.ending))
+    for other in list(folder.iterdir()):
+        if not other.name.isdecimal() and (other / TRIAL).is_file():
+            shutil.rmtree(other, ignore_errors=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _remove(context: RunContext, trials: Iterable[Trial]) -> None:
+    for trial in trials:
+        folder = context.location.folder / TRIALS / str(trial.number)
+        if trial.ending == Ending.FAILED:
+            remove_but_log(folder)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def discard_folders(folder: Path) -> None:
+    """Throw away all that commands have left in a results folder."""
+    shutil.rmtree(folder / TRIALS, ignore_errors=True)
+    if (folder / BEST / TRIAL).is_file():
+        shutil.rmtree(folder / BEST)
+
+
+def keep_best(
+    context: RunContext, best: Trial, pool: WorkerPool, stop: threading.Event, limit: TimeLimit
+) -> None:
+    """Let `best/` be the winner's folder; where it is gone, the trial is trained once more."""
+    config, kept = context.config, context.location.folder / BEST
+    if number_in(kept) == best.number:
+        return
+    there = context.location.folder / TRIALS / str(best.number)
+    if number_in(there) != best.number and limit.allows(config.epochs):
+        context.note(f"training trial {best.number} once more, for its files")
+        spec = trial_spec(config, best.number, best.suggestion, best.completes)
+        asked = Retraining("trial", config.epochs, stop, context.note, config.measure, limit=limit)
+        asked.run(pool, [spec])
+        if stop.is_set():
+            return
+    if number_in(kept) is not None:
+        shutil.rmtree(kept)
+    if number_in(there) != best.number:
+        context.note(f"there is no {BEST}/: the files of trial {best.number} are gone")
+    elif config.keep:
+        shutil.copytree(there, kept, symlinks=True)
+    else:
+        there.rename(kept)
