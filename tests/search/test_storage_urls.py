@@ -108,6 +108,11 @@ class TestOpenStorage:
                 "sqlite:////nowhere/at/all.db: the storage cannot be opened: "
                 "(sqlite3.OperationalError) unable to open database file",
             ),
+            (
+                "sqlite:////a.db?timeout=soon",
+                "sqlite:////a.db?timeout=soon: the storage cannot be opened: "
+                "could not convert string to float: 'soon'",
+            ),
             ("/", "/: the storage cannot be opened: [Errno 21] Is a directory: '/'"),
         ],
     )

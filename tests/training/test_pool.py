@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from sweep.base.errors import TrainingError
 from sweep.data.load import load_dataset
 from sweep.schedules.schedule import Schedule
 from sweep.study.metric import MSE
@@ -95,6 +96,20 @@ def test_a_compiler_that_hangs_in_torch_is_given_up(
     while any(map(is_alive, compilers)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(is_alive, compilers))
+
+
+def test_a_mistake_in_building_an_engine_comes_with_its_traceback() -> None:
+    setup = WorkerSetup(
+        data=load_dataset(DataConfig(source="diabetes"), 0, ()),
+        model=ModelConfig(name="linear"),
+        folders=(),
+        settings=TrainingSettings(epochs=1, device="no device"),
+    )
+    with WorkerPool(setup, 1) as pool, pytest.raises(TrainingError) as raised:
+        while True:
+            pool.wait(timeout=1.0)
+    assert str(raised.value).startswith("a worker cannot start: RuntimeError: ")
+    assert "in build_engine" in raised.value.__notes__[0]
 
 
 def is_alive(process: str) -> bool:

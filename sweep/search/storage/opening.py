@@ -10,18 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
-from optuna.exceptions import StorageInternalError
+from optuna.exceptions import DuplicatedStudyError, StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.study import StudyDirection
-from sqlalchemy import Connection, create_engine, inspect, text
+from sqlalchemy import Connection, create_engine, inspect, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from sweep.base.errors import StorageError, SweepError
 from sweep.search.storage.journal import BatchedJournal, JournalSnapshot, journal_lock
 from sweep.search.storage.optuna_private import backend_of
 from sweep.search.storage.patience import Patience, PatientStorage, engine_options
-from sweep.search.storage.urls import is_shared, reason_of, without_password
+from sweep.search.storage.urls import cannot_be_opened, is_shared, reason_of, without_password
 
 SETTINGS = "settings"
 """The study attribute that holds what must stay the same for its trials to be compared."""
@@ -32,6 +32,10 @@ _STUDIES = "studies"
 _STUDIES_HAVE = {"study_id", "study_name"}
 _VERSIONS = ("version_info", "alembic_version")
 """Optuna's tables with a row each, which it writes last; without them, opening it writes."""
+_STORAGE_ERRORS = (SQLAlchemyError, StorageInternalError, DuplicatedStudyError, OSError)
+"""What a storage raises of itself; anything else is a mistake in the code, and stays as it is."""
+_OF_FOREIGN_RECORDS = (AssertionError, AttributeError, LookupError, TypeError, ValueError)
+"""What Optuna may raise where a journal's records are not as it writes them."""
 
 
 @contextmanager
@@ -46,9 +50,9 @@ def _opening(url: str) -> Iterator[None]:
     if re.match(r"[^:]+://[^/?#]*@[^/?#]*@", url):
         raise StorageError(f"{shown}: write '@' in a user's name or password as %40")
     try:
+        if is_shared(url):
+            _check_url(url)
         yield
-    except SweepError:
-        raise
     except ImportError as missing:
         driver = getattr(missing.__cause__ or missing.__context__ or missing, "name", None)
         remedy = ": pip install 'sweep-lr[postgresql]'" if driver == "psycopg" else ""
@@ -58,9 +62,39 @@ def _opening(url: str) -> Iterator[None]:
         raise StorageError(
             f"{url}: a killed process left a half-written line; running the study mends it"
         ) from None
-    except Exception as problem:
-        reason = reason_of(problem, url)
-        raise StorageError(f"{shown}: the storage cannot be opened: {reason}") from None
+    except _STORAGE_ERRORS as problem:
+        raise cannot_be_opened(problem, url) from None
+
+
+def _check_url(url: str) -> None:
+    """See that a database's URL can be read, parameters included.
+
+    Raises:
+        StorageError: It cannot.
+    """
+    try:
+        address = make_url(url)
+    except ValueError as problem:  # its port is no number
+        raise cannot_be_opened(problem, url) from None
+    options = engine_options(url, Patience())
+    try:
+        create_engine(address, **options).dispose()
+    except (TypeError, ValueError) as problem:  # of a parameter
+        raise cannot_be_opened(problem, url) from None
+
+
+def _journal(backend: BaseJournalBackend, url: str) -> JournalStorage:
+    """The storage that a journal's records make.
+
+    Raises:
+        StorageError: They are not as Optuna writes them.
+    """
+    try:
+        return JournalStorage(backend)
+    except (json.JSONDecodeError, SweepError):
+        raise
+    except _OF_FOREIGN_RECORDS as problem:
+        raise cannot_be_opened(problem, url) from problem
 
 
 def open_storage(url: str, batched: bool = False) -> BaseStorage:
@@ -77,7 +111,7 @@ def open_storage(url: str, batched: bool = False) -> BaseStorage:
         if not is_shared(url):
             path = Path(url)
             file = BatchedJournal(path) if batched else JournalFileBackend(url, journal_lock(path))
-            return JournalStorage(file)
+            return _journal(file, url)
         return PatientStorage(url)
 
 
@@ -114,13 +148,14 @@ def open_study(
                 load_if_exists=True,
             )
             break
-        except Exception as problem:  # others may create its tables or the study at this moment
+        except StorageError:  # others may create its tables or the study at this moment
             if attempt == _TRIES - 1:
-                if isinstance(problem, StorageError):
-                    raise
+                raise
+        except _STORAGE_ERRORS as problem:
+            if attempt == _TRIES - 1:
                 reason = reason_of(problem, url)
                 raise StorageError(f"{without_password(url)}: {reason}") from None
-            time.sleep(0.2)
+        time.sleep(0.2)
     if maximize is not None:
         _check_direction(study, direction, url)
     return study
@@ -195,7 +230,7 @@ def _storage_that_is_there(url: str, folder: Path) -> BaseStorage | None:
     """A storage to read; None if a run would begin it."""
     if not is_shared(url):
         path = Path(url)
-        return JournalStorage(JournalSnapshot(path)) if path.exists() else None
+        return _journal(JournalSnapshot(path), url) if path.exists() else None
     engine = create_engine(url, **engine_options(url, Patience()))
     database = engine.url.database
     if engine.dialect.name == "sqlite" and not (database and Path(database).exists()):
@@ -262,7 +297,8 @@ def load_study(name: str, url: str) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if not is_shared(url) and not Path(url).exists():
         raise StorageError(f"{url}: no such journal; run the study first: sweep run {name}")
+    storage = open_storage(url)
     try:
-        return optuna.load_study(study_name=name, storage=open_storage(url))
+        return optuna.load_study(study_name=name, storage=storage)
     except KeyError:
         raise StorageError(f"{without_password(url)}: no study named {name!r} in it") from None

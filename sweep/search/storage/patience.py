@@ -24,7 +24,7 @@ from sweep.base.errors import InterruptedSweep, StorageError
 from sweep.base.wording import duration
 from sweep.search.storage.optuna_private import backend_of
 from sweep.search.storage.passing import may_pass
-from sweep.search.storage.urls import reason_of, without_password
+from sweep.search.storage.urls import cannot_be_opened, reason_of, without_password
 
 AWAY_SECS = 300.0
 """How long a run waits for a database that is away."""
@@ -124,13 +124,20 @@ class PatientStorage(RDBStorage):
     Args:
         url: As `storage_url` gives it.
         skip_table_creation: Whether to write nothing, not even tables.
+
+    Raises:
+        StorageError: Its tables are those of another version of Optuna.
     """
 
     def __init__(self, url: str, skip_table_creation: bool = False) -> None:
         self.patience = Patience()
         self._is_in_turn = False
         options = engine_options(url, self.patience)
-        super().__init__(url, options, skip_table_creation=skip_table_creation)
+        try:
+            super().__init__(url, options, skip_table_creation=skip_table_creation)
+        except (AssertionError, RuntimeError) as problem:
+            # Optuna's words for tables of another version, and for those that are half made
+            raise cannot_be_opened(problem, url) from None
 
     def in_turn(self, key: int, act: Callable[[], T], undone: Callable[[], None]) -> T:
         """Do something while no other coordinator of this key does.

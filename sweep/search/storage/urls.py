@@ -8,6 +8,8 @@ from urllib.parse import unquote
 
 from optuna.exceptions import StorageInternalError
 
+from sweep.base.errors import StorageError
+
 JOURNAL = "study.journal"
 
 
@@ -45,6 +47,12 @@ def without_password(shown: str) -> str:
     shown = re.sub(r"(://(?!\[)[^:/?#@\s]*):(?!\d*(?:\W|$))[^/?#@\s]*", r"\1", shown)
     parameter = r"(?i)([?&])(?:\w*password|passwd|pwd)=[^&\s]*(&?)"
     return re.sub(parameter, lambda found: found[1] if found[2] else "", shown)
+
+
+def cannot_be_opened(problem: Exception, url: str) -> StorageError:
+    """What a user is told of a storage's own error; no password is in the text."""
+    reason = reason_of(problem, url)
+    return StorageError(f"{without_password(url)}: the storage cannot be opened: {reason}")
 
 
 def reason_of(problem: Exception, url: str) -> str:

@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -62,7 +63,9 @@ def _serve(connection: Connection, setup: WorkerSetup, index: int) -> None:
         connection.send(error)
         return
     except Exception as error:
-        connection.send(TrainingError(f"a worker cannot start: {type(error).__name__}: {error}"))
+        problem = TrainingError(f"a worker cannot start: {type(error).__name__}: {error}")
+        problem.add_note(traceback.format_exc())  # it would not get to the coordinator else
+        connection.send(problem)
         return
     answer = Answer(engine.lanes, [], [])
     while True:
