@@ -1,12 +1,14 @@
 """The source of a schedule that can be pasted elsewhere.
 
-It holds the source of what `Schedule.attach` calls (warmup.py), so that both do the same.
+It holds the source of what `Schedule.attach` calls (warmup.py, formulas.py), so that both do the
+same.
 """
 
 from __future__ import annotations
 
 import ast
 import json
+import re
 import textwrap
 from collections.abc import Mapping
 from importlib import resources
@@ -37,15 +39,11 @@ _MAIN = {
     "constant": "main = lr_scheduler.ConstantLR(optimizer, factor=1.0)\n",
     "step": _SINGLE
     + """\
-    step_size = math.ceil(steps / (DROPS + 1))
-    drops = (steps - 1) // step_size
-    main = lr_scheduler.StepLR(optimizer, step_size, gamma=DECAY ** (1 / drops))
+    main = lr_scheduler.StepLR(optimizer, **step_args(steps, DECAY, DROPS))
 """,
     "multistep": _SINGLE
     + """\
-    shares = [1 - 0.5**drop for drop in range(1, DROPS + 1)]
-    milestones = [min(max(round(steps * share), 1), steps - 1) for share in shares]
-    main = lr_scheduler.MultiStepLR(optimizer, milestones, gamma=DECAY ** (1 / DROPS))
+    main = lr_scheduler.MultiStepLR(optimizer, **multistep_args(steps, DECAY, DROPS))
 """,
     "exponential": _SINGLE
     + """\
@@ -55,8 +53,8 @@ _MAIN = {
     + """\
     main = lr_scheduler.LinearLR(optimizer, 1.0, DECAY, total_iters=steps - 1)
 """,
-    "polynomial": _PROGRESS.format("DECAY + (1 - DECAY) * (1 - z) ** POWER") + _FACTOR,
-    "cosine": _PROGRESS.format("DECAY + (1 - DECAY) * (1 + math.cos(math.pi * z)) / 2")
+    "polynomial": _PROGRESS.format("polynomial(z, DECAY, POWER)") + _FACTOR,
+    "cosine": _PROGRESS.format("cosine(z, DECAY)")
     + """\
 if steps == 1 or len(set(peaks)) > 1:  # torch's eta_min is the same for all groups
     main = lr_scheduler.LambdaLR(optimizer, factor)
@@ -64,22 +62,15 @@ else:
     main = lr_scheduler.CosineAnnealingLR(optimizer, steps - 1, eta_min=LR * DECAY)
 """,
     "cosine_restarts": """\
-cycles = min(CYCLES, steps)
-while cycles > 1 and steps // sum(T_MULT**cycle for cycle in range(cycles)) < 2:
-    cycles -= 1
-units = sum(T_MULT**cycle for cycle in range(cycles))
-first = steps // units
-last = first * T_MULT ** (cycles - 1)
-hold_steps = steps - first * units
-# torch restarts a step before it reaches eta_min, so the last rate is solved for it
-share = (1 + math.cos(math.pi * (last - 1) / last)) / 2
-floor = (DECAY - share) / (1 - share) if steps > 1 else DECAY
+first, floor, hold_steps = 1, DECAY, 0
+if steps > 1:
+    first, floor, hold_steps = restarts(steps, DECAY, CYCLES, T_MULT)
 
 def factor(t: int) -> float:
     length = first
     while t >= length:
         t, length = t - length, length * T_MULT
-    return floor + (1 - floor) * (1 + math.cos(math.pi * t / length)) / 2
+    return cosine(t / length, floor)
 
 if steps == 1:
     main = lr_scheduler.LambdaLR(optimizer, lambda t: DECAY)
@@ -92,12 +83,11 @@ else:
 """,
     "cyclic": _SINGLE
     + """\
-    cycles = max(1, min(CYCLES, (steps - 1) // 2))
     main = lr_scheduler.CyclicLR(
         optimizer,
         base_lr=[peak * DECAY for peak in peaks],
         max_lr=peaks,
-        step_size_up=(steps - 1) / (2 * cycles),
+        step_size_up=half_cycle(steps, CYCLES),
         mode=MODE,
         cycle_momentum=False,
     )
@@ -106,35 +96,36 @@ else:
 if steps < 3:  # too short for a rise and a fall
     main = lr_scheduler.LambdaLR(optimizer, lambda t: DECAY if t >= steps - 1 else 1.0)
 else:
-    rise = min(max(round(PCT_START * steps), 2), steps - 1)
     main = lr_scheduler.OneCycleLR(
         optimizer,
         max_lr=peaks,
         total_steps=steps,
-        pct_start=rise / steps,
+        pct_start=rise_steps(steps, PCT_START) / steps,
         div_factor=25.0,
         final_div_factor=1 / (25 * DECAY),
         cycle_momentum=False,
     )
 """,
     "wsd": """\
-cooldown = max(1, round(COOLDOWN * steps))
+cooldown = cooldown_steps(steps, COOLDOWN)
 
 def factor(t: int) -> float:
-    x = min(max(t - (steps - cooldown) + 1, 0) / cooldown, 1.0)
-    return DECAY + (1 - DECAY) * (1 - math.sqrt(x))
+    z = min(max(t - (steps - cooldown) + 1, 0) / cooldown, 1.0)
+    return one_minus_sqrt(z, DECAY)
 
 """
     + _FACTOR,
-    "inverse_sqrt": _PROGRESS.format("DECAY / math.hypot(DECAY, math.sqrt(z * (1 - DECAY**2)))")
-    + _FACTOR,
-    "rex": _PROGRESS.format("DECAY + (1 - DECAY) * (1 - z) / (0.5 + 0.5 * (1 - z))") + _FACTOR,
+    "inverse_sqrt": _PROGRESS.format("inverse_sqrt(z, DECAY)") + _FACTOR,
+    "rex": _PROGRESS.format("rex(z, DECAY)") + _FACTOR,
     "plateau": "floors = [peak * DECAY for peak in peaks]\n",
     "custom": "main = factory(optimizer, steps, decay=DECAY, **PARAMS)\n",
 }
 
 _START = "DECAY if steps == 1 else 1.0"
 _STARTS = {"constant": "1.0", "cyclic": "DECAY", "wsd": "factor(0)"}
+
+_OF_MATH = ("cos", "hypot", "pi", "sqrt")
+"""What formulas.py has from numpy, for arrays; one number needs no more than math."""
 
 _CONSTANTS = {
     "lr": "peak rate of the first parameter group",
@@ -185,7 +176,9 @@ def schedule_source(fields: Mapping[str, Any], description: str) -> str:
     body = _body(kind, "WARMUP" in constants)
     always = ("set_rates", "set_peaks")
     sources = "\n\n\n".join(
-        source for name, source in _helpers().items() if name in always or name in body
+        source
+        for name, source in _helpers().items()
+        if name in always or re.search(rf"\b{name}\(", body)
     )
     return _SOURCE.format(
         description=one_line(description).replace("\\", "/").replace('"', "'"),
@@ -198,11 +191,14 @@ def schedule_source(fields: Mapping[str, Any], description: str) -> str:
 
 
 def _helpers() -> dict[str, str]:
-    """The source of each function and class in warmup.py, by name, without importing torch."""
-    text = resources.files(__package__).joinpath("warmup.py").read_text(encoding="utf-8")
-    parts = [n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef | ast.ClassDef)]
-    lines = text.splitlines()
-    return {part.name: "\n".join(lines[part.lineno - 1 : part.end_lineno]) for part in parts}
+    """The source of what an export may need, by name, without importing torch."""
+    found: dict[str, str] = {}
+    for module in ("formulas.py", "warmup.py"):
+        text = resources.files(__package__).joinpath(module).read_text(encoding="utf-8")
+        parts = [n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef | ast.ClassDef)]
+        lines = text.splitlines()
+        found |= {p.name: "\n".join(lines[p.lineno - 1 : p.end_lineno]) for p in parts}
+    return found
 
 
 def _constants(fields: Mapping[str, Any], kind: str) -> dict[str, str]:
@@ -261,6 +257,8 @@ def _ending(kind: str, warm: bool) -> str:
 
 def _imports(code: str, factory: str | None) -> str:
     lines = ["import math"] if "math." in code else []
+    used = [name for name in _OF_MATH if re.search(rf"(?<!\.)\b{name}\b", code)]
+    lines += [f"from math import {', '.join(used)}"] if used else []
     lines += ["from typing import Any"] if "Any]" in code else []
     lines += [""] if lines else []
     lines += ["import torch", "from torch.optim import Optimizer, lr_scheduler"]

@@ -1,12 +1,11 @@
 """The registry of schedule shapes: the course of the rate after warm-up, relative to the peak.
 
-A shape is written twice: as an array of rates, and as the arguments of the torch scheduler that
-it becomes. torch itself is not imported here.
+A shape has two forms: an array of rates, and the arguments of the torch scheduler that it becomes.
+What both need stands in formulas.py. torch itself is not imported here.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +13,19 @@ from typing import Any
 import numpy as np
 
 from sweep.base.errors import ScheduleError
+from sweep.schedules.formulas import (
+    cooldown_steps,
+    cosine,
+    half_cycle,
+    inverse_sqrt,
+    multistep_args,
+    one_minus_sqrt,
+    polynomial,
+    restarts,
+    rex,
+    rise_steps,
+    step_args,
+)
 from sweep.schedules.shape import Params, Rates, Shape, ShapeParam
 
 
@@ -21,78 +33,50 @@ def _progress(steps: int) -> Rates:
     return np.arange(steps) / (steps - 1)
 
 
-def _cosine(position: Rates) -> Rates:
-    return (1 + np.cos(np.pi * position)) / 2
-
-
-def _step_args(steps: int, decay: float, params: Params) -> dict[str, Any]:
-    step_size = math.ceil(steps / (params["drops"] + 1))
-    return {"step_size": step_size, "gamma": decay ** (1 / ((steps - 1) // step_size))}
+def _course(formula: Callable[..., Any], steps: int, *numbers: float) -> Rates:
+    """A formula over the share of the steps that has passed."""
+    curve: Rates = formula(_progress(steps), *numbers)
+    return curve
 
 
 def _step_curve(steps: int, decay: float, params: Params) -> Rates:
-    args = _step_args(steps, decay, params)
+    args = step_args(steps, decay, **params)
     curve: Rates = args["gamma"] ** (np.arange(steps) // args["step_size"])
     return curve
 
 
-def _multistep_args(steps: int, decay: float, params: Params) -> dict[str, Any]:
-    shares = [1 - 0.5**drop for drop in range(1, params["drops"] + 1)]
-    milestones = [min(max(round(steps * share), 1), steps - 1) for share in shares]
-    return {"milestones": milestones, "gamma": decay ** (1 / params["drops"])}
-
-
 def _multistep_curve(steps: int, decay: float, params: Params) -> Rates:
-    args = _multistep_args(steps, decay, params)
+    args = multistep_args(steps, decay, **params)
     drops = np.searchsorted(args["milestones"], np.arange(steps), side="right")
     curve: Rates = args["gamma"] ** drops
     return curve
 
 
 def _restarts_args(steps: int, decay: float, params: Params) -> dict[str, Any]:
-    """Cycles that end exactly at the horizon; `hold_steps` are held at the peak before them.
-
-    torch's class restarts one step before it would reach eta_min, so eta_min is solved from the
-    rate of the last cycle's last step.
-    """
-    cycles, t_mult = params["cycles"], params["t_mult"]
-    cycles = min(cycles, steps if t_mult == 1 else steps.bit_length())
-    while cycles > 1 and steps // _cycle_units(cycles, t_mult) < 2:
-        cycles -= 1
-    first = steps // _cycle_units(cycles, t_mult)
-    last = first * t_mult ** (cycles - 1)
-    share = (1 + math.cos(math.pi * (last - 1) / last)) / 2
-    return {
-        "T_0": first,
-        "T_mult": t_mult,
-        "eta_min": (decay - share) / (1 - share),
-        "hold_steps": steps - first * _cycle_units(cycles, t_mult),
-    }
-
-
-def _cycle_units(cycles: int, t_mult: int) -> int:
-    return sum(t_mult**cycle for cycle in range(cycles))
+    """`hold_steps` are held at the peak before the first cycle."""
+    first, eta_min, hold_steps = restarts(steps, decay, **params)
+    names = {"T_0": first, "T_mult": params["t_mult"], "eta_min": eta_min}
+    return {**names, "hold_steps": hold_steps}
 
 
 def _restarts_curve(steps: int, decay: float, params: Params) -> Rates:
-    args = _restarts_args(steps, decay, params)
-    parts, length = [np.ones(args["hold_steps"])], args["T_0"]
+    length, eta_min, hold_steps = restarts(steps, decay, **params)
+    cycle: Callable[..., Any] = cosine
+    parts = [np.ones(hold_steps)]
     while sum(map(len, parts)) < steps:
-        share = _cosine(np.arange(length) / length)
-        parts.append(args["eta_min"] + (1 - args["eta_min"]) * share)
-        length *= args["T_mult"]
+        parts.append(cycle(np.arange(length) / length, eta_min))
+        length *= params["t_mult"]
     return np.concatenate(parts)
 
 
 def _cyclic_args(steps: int, decay: float, params: Params) -> dict[str, Any]:
-    cycles = max(1, min(params["cycles"], (steps - 1) // 2))
-    half = (steps - 1) / (2 * cycles)
+    half = half_cycle(steps, params["cycles"])
     args = {"base_lr": decay, "max_lr": 1.0, "step_size_up": half, "step_size_down": half}
     return {**args, "mode": params["mode"], "cycle_momentum": False}
 
 
 def _cyclic_curve(steps: int, decay: float, params: Params) -> Rates:
-    position = np.arange(steps) / (2 * _cyclic_args(steps, decay, params)["step_size_up"])
+    position = np.arange(steps) / (2 * half_cycle(steps, params["cycles"]))
     cycle = np.floor(position)
     height: Rates = 1 - np.abs(2 * (position - cycle) - 1)
     if params["mode"] == "triangular2":
@@ -101,12 +85,10 @@ def _cyclic_curve(steps: int, decay: float, params: Params) -> Rates:
 
 
 def _onecycle_args(steps: int, decay: float, params: Params) -> dict[str, Any]:
-    """The rise takes at least two steps: torch divides by zero when it takes one."""
-    rise = min(max(round(params["pct_start"] * steps), 2), steps - 1)
     return {
         "max_lr": 1.0,
         "total_steps": steps,
-        "pct_start": rise / steps,
+        "pct_start": rise_steps(steps, **params) / steps,
         "div_factor": 25.0,
         "final_div_factor": 1 / (25 * decay),
         "cycle_momentum": False,
@@ -114,10 +96,10 @@ def _onecycle_args(steps: int, decay: float, params: Params) -> dict[str, Any]:
 
 
 def _onecycle_curve(steps: int, decay: float, params: Params) -> Rates:
-    top = round(_onecycle_args(steps, decay, params)["pct_start"] * steps) - 1
-    rise, fall = np.arange(top) / top, np.arange(steps - top) / (steps - 1 - top)
-    up, down = _cosine(rise), _cosine(fall)
-    return np.concatenate([1 + (1 / 25 - 1) * up, decay + (1 - decay) * down])
+    top = rise_steps(steps, **params) - 1
+    wave: Callable[..., Any] = cosine
+    up = 1 + (1 / 25 - 1) * wave(np.arange(top) / top, 0.0)
+    return np.concatenate([up, wave(np.arange(steps - top) / (steps - 1 - top), decay)])
 
 
 def _plateau_args(steps: int, decay: float, params: Params) -> dict[str, Any]:
@@ -132,22 +114,11 @@ def _plateau_curve(steps: int, decay: float, params: Params) -> Rates:
 
 
 def _wsd_curve(steps: int, decay: float, params: Params) -> Rates:
-    cooldown = max(1, round(params["cooldown"] * steps))
-    x = np.maximum(np.arange(steps) - (steps - cooldown) + 1, 0) / cooldown
-    curve: Rates = decay + (1 - decay) * (1 - np.sqrt(x))
+    cooldown = cooldown_steps(steps, **params)
+    passed = np.maximum(np.arange(steps) - (steps - cooldown) + 1, 0) / cooldown
+    formula: Callable[..., Any] = one_minus_sqrt
+    curve: Rates = formula(passed, decay)
     return curve
-
-
-def _inverse_sqrt_curve(steps: int, decay: float, params: Params) -> Rates:
-    """1 / sqrt(1 + z * (decay**-2 - 1)), written so that a small decay does not overflow."""
-    curve: Rates = decay / np.hypot(decay, np.sqrt(_progress(steps) * (1 - decay**2)))
-    return curve
-
-
-def _rex_curve(steps: int, decay: float, params: Params) -> Rates:
-    """The REX profile (Chen, Wolfe and Kyrillidis 2022, arXiv 2107.04197) down to a floor."""
-    rest = 1 - _progress(steps)
-    return decay + (1 - decay) * rest / (0.5 + 0.5 * rest)
 
 
 def _formula(text: str) -> Callable[[int, float, Params], dict[str, Any]]:
@@ -175,7 +146,7 @@ _SHAPES = (
         "equal drops at equal distances",
         (_DROPS,),
         curve=_step_curve,
-        args=_step_args,
+        args=lambda n, d, p: step_args(n, d, **p),
     ),
     Shape(
         "multistep",
@@ -183,7 +154,7 @@ _SHAPES = (
         "equal drops after 1/2, 3/4, 7/8 ... of the steps",
         (_DROPS,),
         curve=_multistep_curve,
-        args=_multistep_args,
+        args=lambda n, d, p: multistep_args(n, d, **p),
     ),
     Shape(
         "exponential",
@@ -208,14 +179,14 @@ _SHAPES = (
                 "power", "float", 2.0, 0.5, 4.0, valid="(0, inf)", help="1 is a straight line"
             ),
         ),
-        curve=lambda n, d, p: d + (1 - d) * (1 - _progress(n)) ** p["power"],
+        curve=lambda n, d, p: _course(polynomial, n, d, p["power"]),
         args=_formula("decay + (1 - decay) * (1 - t / (steps - 1)) ** power"),
     ),
     Shape(
         "cosine",
         "CosineAnnealingLR",
         "half a cosine wave down",
-        curve=lambda n, d, p: d + (1 - d) * _cosine(_progress(n)),
+        curve=lambda n, d, p: _course(cosine, n, d),
         args=lambda n, d, p: {"T_max": n - 1, "eta_min": d},
     ),
     Shape(
@@ -312,14 +283,14 @@ _SHAPES = (
         "inverse_sqrt",
         "LambdaLR",
         "one over the square root of the steps taken",
-        curve=_inverse_sqrt_curve,
+        curve=lambda n, d, p: _course(inverse_sqrt, n, d),
         args=_formula("1 / sqrt(1 + t / (steps - 1) * (decay**-2 - 1))"),
     ),
     Shape(
         "rex",
         "LambdaLR",
         "reflected exponential: slow first, steep at the end",
-        curve=_rex_curve,
+        curve=lambda n, d, p: _course(rex, n, d),
         args=_formula("decay + (1 - decay) * (1 - z) / (0.5 + 0.5 * (1 - z)), z = t / (steps - 1)"),
     ),
 )
