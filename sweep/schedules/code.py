@@ -17,112 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from sweep.base.text import one_line
+from sweep.schedules.shapes import SHAPES
 
-_SINGLE = """\
-if steps == 1:  # the only step is the last one
-    main = lr_scheduler.LambdaLR(optimizer, lambda t: DECAY)
-else:
-"""
-
-_FACTOR = "main = lr_scheduler.LambdaLR(optimizer, factor)\n"
-
-_PROGRESS = """\
-
-def factor(t: int) -> float:
-    z = min(t / (steps - 1), 1.0) if steps > 1 else 1.0
-    return {}
-
-"""
-
-# Lines that set `main` from optimizer, peaks and steps; plateau and custom end differently.
-_MAIN = {
-    "constant": "main = lr_scheduler.ConstantLR(optimizer, factor=1.0)\n",
-    "step": _SINGLE
-    + """\
-    main = lr_scheduler.StepLR(optimizer, **step_args(steps, DECAY, DROPS))
-""",
-    "multistep": _SINGLE
-    + """\
-    main = lr_scheduler.MultiStepLR(optimizer, **multistep_args(steps, DECAY, DROPS))
-""",
-    "exponential": _SINGLE
-    + """\
-    main = lr_scheduler.ExponentialLR(optimizer, gamma=DECAY ** (1 / (steps - 1)))
-""",
-    "linear": _SINGLE
-    + """\
-    main = lr_scheduler.LinearLR(optimizer, 1.0, DECAY, total_iters=steps - 1)
-""",
-    "polynomial": _PROGRESS.format("polynomial(z, DECAY, POWER)") + _FACTOR,
-    "cosine": _PROGRESS.format("cosine(z, DECAY)")
-    + """\
-if steps == 1 or len(set(peaks)) > 1:  # torch's eta_min is the same for all groups
-    main = lr_scheduler.LambdaLR(optimizer, factor)
-else:
-    main = lr_scheduler.CosineAnnealingLR(optimizer, steps - 1, eta_min=LR * DECAY)
-""",
-    "cosine_restarts": """\
-first, floor, hold_steps = 1, DECAY, 0
-if steps > 1:
-    first, floor, hold_steps = restarts(steps, DECAY, CYCLES, T_MULT)
-
-def factor(t: int) -> float:
-    length = first
-    while t >= length:
-        t, length = t - length, length * T_MULT
-    return cosine(t / length, floor)
-
-if steps == 1:
-    main = lr_scheduler.LambdaLR(optimizer, lambda t: DECAY)
-elif len(set(peaks)) > 1:  # torch's eta_min is the same for all groups
-    main = lr_scheduler.LambdaLR(optimizer, factor)
-else:
-    main = lr_scheduler.CosineAnnealingWarmRestarts(
-        optimizer, first, T_MULT, eta_min=LR * floor
-    )
-""",
-    "cyclic": _SINGLE
-    + """\
-    main = lr_scheduler.CyclicLR(
-        optimizer,
-        base_lr=[peak * DECAY for peak in peaks],
-        max_lr=peaks,
-        step_size_up=half_cycle(steps, CYCLES),
-        mode=MODE,
-        cycle_momentum=False,
-    )
-""",
-    "onecycle": """\
-if steps < 3:  # too short for a rise and a fall
-    main = lr_scheduler.LambdaLR(optimizer, lambda t: DECAY if t >= steps - 1 else 1.0)
-else:
-    main = lr_scheduler.OneCycleLR(
-        optimizer,
-        max_lr=peaks,
-        total_steps=steps,
-        pct_start=rise_steps(steps, PCT_START) / steps,
-        div_factor=25.0,
-        final_div_factor=1 / (25 * DECAY),
-        cycle_momentum=False,
-    )
-""",
-    "wsd": """\
-cooldown = cooldown_steps(steps, COOLDOWN)
-
-def factor(t: int) -> float:
-    z = min(max(t - (steps - cooldown) + 1, 0) / cooldown, 1.0)
-    return one_minus_sqrt(z, DECAY)
-
-"""
-    + _FACTOR,
-    "inverse_sqrt": _PROGRESS.format("inverse_sqrt(z, DECAY)") + _FACTOR,
-    "rex": _PROGRESS.format("rex(z, DECAY)") + _FACTOR,
-    "plateau": "floors = [peak * DECAY for peak in peaks]\n",
-    "custom": "main = factory(optimizer, steps, decay=DECAY, **PARAMS)\n",
-}
-
-_START = "DECAY if steps == 1 else 1.0"
-_STARTS = {"constant": "1.0", "cyclic": "DECAY", "wsd": "factor(0)"}
+_CUSTOM = "main = factory(optimizer, steps, decay=DECAY, **PARAMS)\n"
 
 _OF_MATH = ("cos", "hypot", "pi", "sqrt")
 """What formulas.py has from numpy, for arrays; one number needs no more than math."""
@@ -226,7 +123,8 @@ def _literal(value: Any) -> str:
 
 def _body(kind: str, warm: bool) -> str:
     """The lines of `build_scheduler`."""
-    main, ending = _MAIN[kind], _ending(kind, warm)
+    main = SHAPES[kind].code if kind in SHAPES else _CUSTOM
+    ending = _ending(kind, warm)
     assign = "peaks = " if "peaks" in main + ending else ""
     split = "steps = total_steps\n"
     if warm:
@@ -250,7 +148,7 @@ def _ending(kind: str, warm: bool) -> str:
         return "return main\n"
     hold_steps = ", hold_steps" if kind == "cosine_restarts" else ""
     return (
-        f"start = {_STARTS.get(kind, _START)}  # the first rate / peak rate\n"
+        f"start = {SHAPES[kind].start}  # the first rate / peak rate\n"
         f"return after_warmup(optimizer, main, peaks, {warmup_steps}, start{hold_steps})\n"
     )
 

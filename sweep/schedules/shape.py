@@ -102,6 +102,10 @@ class Shape:
         params: Its own parameters.
         curve: `(steps, decay, params)` to rates relative to the peak, shape (steps,).
         args: `(steps, decay, params)` to the torch class's arguments, rates relative to the peak.
+        code: Lines of the source that can be pasted elsewhere, which set `main` to the torch
+            scheduler. They know `optimizer`, `peaks`, `steps`, LR, DECAY, its own parameters in
+            capitals and the functions of formulas.py.
+        start: In that source, the first rate relative to the peak, to which warm-up rises.
         uses_decay: False when the final rate is the peak rate.
         uses_warmup: False when it brings a warm-up of its own.
         per_epoch: True when it is stepped with a metric once an epoch.
@@ -115,6 +119,8 @@ class Shape:
     params: tuple[ShapeParam, ...] = ()
     curve: Callable[[int, float, Params], Rates] = field(kw_only=True, repr=False)
     args: Callable[[int, float, Params], dict[str, Any]] = field(kw_only=True, repr=False)
+    code: str = field(kw_only=True, repr=False)
+    start: str = field(default="DECAY if steps == 1 else 1.0", kw_only=True, repr=False)
     uses_decay: bool = field(default=True, kw_only=True)
     uses_warmup: bool = field(default=True, kw_only=True)
     per_epoch: bool = field(default=False, kw_only=True)

@@ -6,6 +6,7 @@ What both need stands in formulas.py. torch itself is not imported here.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -128,6 +129,30 @@ def _formula(text: str) -> Callable[[int, float, Params], dict[str, Any]]:
     return args
 
 
+_FACTOR = "main = lr_scheduler.LambdaLR(optimizer, factor)\n"
+
+
+def _of_progress(formula: str) -> str:
+    """Source of a factor of the share of the steps taken, z."""
+    return f"""\
+
+def factor(t: int) -> float:
+    z = min(t / (steps - 1), 1.0) if steps > 1 else 1.0
+    return {formula}
+
+"""
+
+
+def _unless_single(call: str) -> str:
+    """Source of a scheduler of torch's that is defined on two steps or more."""
+    otherwise = textwrap.indent(f"main = lr_scheduler.{call}\n", "    ")
+    return f"""\
+if steps == 1:  # the only step is the last one
+    main = lr_scheduler.LambdaLR(optimizer, lambda t: DECAY)
+else:
+{otherwise}"""
+
+
 _CYCLE_MODES = ("triangular", "triangular2")
 _DROPS = ShapeParam("drops", "int", 3, 1, 5, help="how often the rate drops")
 _SHAPES = (
@@ -137,6 +162,8 @@ _SHAPES = (
         "the peak rate throughout: the baseline",
         curve=lambda n, d, p: np.ones(n),
         args=lambda n, d, p: {"factor": 1.0},
+        code="main = lr_scheduler.ConstantLR(optimizer, factor=1.0)\n",
+        start="1.0",
         uses_decay=False,
         min_steps=1,
     ),
@@ -147,6 +174,7 @@ _SHAPES = (
         (_DROPS,),
         curve=_step_curve,
         args=lambda n, d, p: step_args(n, d, **p),
+        code=_unless_single("StepLR(optimizer, **step_args(steps, DECAY, DROPS))"),
     ),
     Shape(
         "multistep",
@@ -155,6 +183,7 @@ _SHAPES = (
         (_DROPS,),
         curve=_multistep_curve,
         args=lambda n, d, p: multistep_args(n, d, **p),
+        code=_unless_single("MultiStepLR(optimizer, **multistep_args(steps, DECAY, DROPS))"),
     ),
     Shape(
         "exponential",
@@ -162,6 +191,7 @@ _SHAPES = (
         "the same factor at every step",
         curve=lambda n, d, p: d ** _progress(n),
         args=lambda n, d, p: {"gamma": d ** (1 / (n - 1))},
+        code=_unless_single("ExponentialLR(optimizer, gamma=DECAY ** (1 / (steps - 1)))"),
     ),
     Shape(
         "linear",
@@ -169,6 +199,7 @@ _SHAPES = (
         "a straight line down",
         curve=lambda n, d, p: 1 + (d - 1) * _progress(n),
         args=lambda n, d, p: {"start_factor": 1.0, "end_factor": d, "total_iters": n - 1},
+        code=_unless_single("LinearLR(optimizer, 1.0, DECAY, total_iters=steps - 1)"),
     ),
     Shape(
         "polynomial",
@@ -181,6 +212,7 @@ _SHAPES = (
         ),
         curve=lambda n, d, p: _course(polynomial, n, d, p["power"]),
         args=_formula("decay + (1 - decay) * (1 - t / (steps - 1)) ** power"),
+        code=_of_progress("polynomial(z, DECAY, POWER)") + _FACTOR,
     ),
     Shape(
         "cosine",
@@ -188,6 +220,15 @@ _SHAPES = (
         "half a cosine wave down",
         curve=lambda n, d, p: _course(cosine, n, d),
         args=lambda n, d, p: {"T_max": n - 1, "eta_min": d},
+        code=(
+            _of_progress("cosine(z, DECAY)")
+            + """\
+if steps == 1 or len(set(peaks)) > 1:  # torch's eta_min is the same for all groups
+    main = lr_scheduler.LambdaLR(optimizer, factor)
+else:
+    main = lr_scheduler.CosineAnnealingLR(optimizer, steps - 1, eta_min=LR * DECAY)
+"""
+        ),
     ),
     Shape(
         "cosine_restarts",
@@ -199,6 +240,26 @@ _SHAPES = (
         ),
         curve=_restarts_curve,
         args=_restarts_args,
+        code="""\
+first, floor, hold_steps = 1, DECAY, 0
+if steps > 1:
+    first, floor, hold_steps = restarts(steps, DECAY, CYCLES, T_MULT)
+
+def factor(t: int) -> float:
+    length = first
+    while t >= length:
+        t, length = t - length, length * T_MULT
+    return cosine(t / length, floor)
+
+if steps == 1:
+    main = lr_scheduler.LambdaLR(optimizer, lambda t: DECAY)
+elif len(set(peaks)) > 1:  # torch's eta_min is the same for all groups
+    main = lr_scheduler.LambdaLR(optimizer, factor)
+else:
+    main = lr_scheduler.CosineAnnealingWarmRestarts(
+        optimizer, first, T_MULT, eta_min=LR * floor
+    )
+""",
     ),
     Shape(
         "cyclic",
@@ -216,6 +277,18 @@ _SHAPES = (
         ),
         curve=_cyclic_curve,
         args=_cyclic_args,
+        code=_unless_single(
+            """\
+CyclicLR(
+    optimizer,
+    base_lr=[peak * DECAY for peak in peaks],
+    max_lr=peaks,
+    step_size_up=half_cycle(steps, CYCLES),
+    mode=MODE,
+    cycle_momentum=False,
+)"""
+        ),
+        start="DECAY",
     ),
     Shape(
         "onecycle",
@@ -234,6 +307,20 @@ _SHAPES = (
         ),
         curve=_onecycle_curve,
         args=_onecycle_args,
+        code="""\
+if steps < 3:  # too short for a rise and a fall
+    main = lr_scheduler.LambdaLR(optimizer, lambda t: DECAY if t >= steps - 1 else 1.0)
+else:
+    main = lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=peaks,
+        total_steps=steps,
+        pct_start=rise_steps(steps, PCT_START) / steps,
+        div_factor=25.0,
+        final_div_factor=1 / (25 * DECAY),
+        cycle_momentum=False,
+    )
+""",
         uses_warmup=False,
         min_steps=3,
     ),
@@ -255,6 +342,7 @@ _SHAPES = (
         ),
         curve=_plateau_curve,
         args=_plateau_args,
+        code="floors = [peak * DECAY for peak in peaks]\n",
         per_epoch=True,
         min_steps=1,
     ),
@@ -278,6 +366,16 @@ _SHAPES = (
             "1 if t < steps - C else decay + (1 - decay) * (1 - sqrt((t - (steps - C) + 1) / C)), "
             "C = max(1, round(cooldown * steps))"
         ),
+        code="""\
+cooldown = cooldown_steps(steps, COOLDOWN)
+
+def factor(t: int) -> float:
+    z = min(max(t - (steps - cooldown) + 1, 0) / cooldown, 1.0)
+    return one_minus_sqrt(z, DECAY)
+
+"""
+        + _FACTOR,
+        start="factor(0)",
     ),
     Shape(
         "inverse_sqrt",
@@ -285,6 +383,7 @@ _SHAPES = (
         "one over the square root of the steps taken",
         curve=lambda n, d, p: _course(inverse_sqrt, n, d),
         args=_formula("1 / sqrt(1 + t / (steps - 1) * (decay**-2 - 1))"),
+        code=_of_progress("inverse_sqrt(z, DECAY)") + _FACTOR,
     ),
     Shape(
         "rex",
@@ -292,6 +391,7 @@ _SHAPES = (
         "reflected exponential: slow first, steep at the end",
         curve=lambda n, d, p: _course(rex, n, d),
         args=_formula("decay + (1 - decay) * (1 - z) / (0.5 + 0.5 * (1 - z)), z = t / (steps - 1)"),
+        code=_of_progress("rex(z, DECAY)") + _FACTOR,
     ),
 )
 
