@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from called import called as sweep
 from rich.console import Console
-from support import sweep
 
 from sweep.base.errors import InputError, TrainingError
 from sweep.cli.lr_range_chart import lr_range_report
@@ -86,6 +86,7 @@ MOMENTUM["adamw"] = MOMENTUM["adam"]
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_page")
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 @pytest.mark.parametrize("study", ["diabetes", "order_pre"])
 def test_bounds_hold_the_best_constant_rate_of_a_real_sweep(

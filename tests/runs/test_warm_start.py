@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 import pandas as pd
 import pytest
-from support import sweep
+from called import called as sweep
 
 from sweep.report.carried_over import carried_over
 from sweep.report.summary import summarise
@@ -102,6 +102,7 @@ class TestStudy:
         assert "carried over" in text and f"{correlation:.2f}" in text
         assert sentence in (there / "long/report.html").read_text()
 
+    @pytest.mark.usefixtures("no_page")
     def test_only_a_new_study_is_given_any(self, there: Path) -> None:
         options = ("--epochs", "3", "--no-confirm", "--out", "long", "--warm-start", "short")
         sweep(*BASE, *options, "--trials", "2", cwd=there)
@@ -111,12 +112,14 @@ class TestStudy:
         marked = ["from_trial" in trial.user_attrs for trial in trials_of(there / "long")]
         assert marked == [True, True, False, False]
 
+    @pytest.mark.usefixtures("no_page")
     def test_one_that_began_without_it_is_told(self, there: Path) -> None:
         options = ("--epochs", "3", "--no-confirm", "--out", "short", "--warm-start", "long")
         done = sweep(*BASE, *options, "--trials", "15", cwd=there)
         assert done.returncode == 0, done.stderr
         assert "this one has trials already: nothing is carried over" in done.stdout
 
+    @pytest.mark.usefixtures("no_page")
     @pytest.mark.parametrize("sampler", ["family", "tpe"])
     def test_the_total_stays(self, there: Path, sampler: str) -> None:
         options = ("--epochs", "2", "--no-confirm", "--out", "long", "--warm-start", "short")
@@ -186,6 +189,7 @@ class TestWhatIsCarriedOver:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_page", "brief_measurement")
 class TestErrors:
     @pytest.mark.parametrize(
         ("options", "said"),
@@ -225,6 +229,8 @@ class TestErrors:
         assert "warm_start: shirt: no results" in done.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_page")
 class TestRanking:
     """Loops whose value is known: how far the rate is from 0.1."""
 
@@ -243,7 +249,6 @@ class TestRanking:
         run_sweep(Location(folder.name, None, folder), config, Listener())
         return folder
 
-    @pytest.mark.slow
     def test_it_held_across_directions(self, source: Path) -> None:
         folder = self.run(source.parent / "second", trials=10, warm_start=str(source))
         found = load_study(folder)
@@ -255,7 +260,6 @@ class TestRanking:
         first = found.study.trials[0]
         assert first.user_attrs["from_value"] == -min(t.values[0] for t in found.study.trials[:9])
 
-    @pytest.mark.slow
     def test_it_did_not_hold(self, source: Path) -> None:
         settings = {"metric": "misled", "direction": "maximize", "warm_start": str(source)}
         folder = self.run(source.parent / "second", trials=9, **settings)
@@ -265,14 +269,12 @@ class TestRanking:
             "the ranking of 9 carried-over trials did not hold: rank correlation -1.00"
         )
 
-    @pytest.mark.slow
     def test_too_few_to_tell(self, source: Path) -> None:
         folder = self.run(source.parent / "second", trials=3, warm_start=str(source))
         carried = carried_over(read(folder))
         assert carried and (carried.held, carried.correlation) == (None, None)
         assert carried.verdict.startswith("3 of 3 carried-over trials completed in both studies")
 
-    @pytest.mark.slow
     def test_all_the_same(self, source: Path) -> None:
         settings = {"space.lr": 0.1, "space.scheduler": ["cosine"]}
         second = self.run(source.parent / "second", trials=6, **settings)
