@@ -83,6 +83,7 @@ def test_no_sampler_warns(sampler: str, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_script_is_spared_them_too(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(dedent(LOOP))
     (tmp_path / "script.py").write_text(

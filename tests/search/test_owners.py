@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import optuna
+import pytest
 from storages import closed_later, new_study, run_together
 from support import PostgreSQL
 
@@ -76,6 +77,7 @@ def asked_by_three(url: str, folder: Path) -> int:
 
 
 class TestInTurn:
+    @pytest.mark.slow
     def test_sqlite(self, tmp_path: Path) -> None:
         assert asked_by_three(f"sqlite:///{tmp_path / 'a.db'}", tmp_path) == 40
 

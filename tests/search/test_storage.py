@@ -42,6 +42,7 @@ class TestOpenStudy:
             "another --out or --storage, or throw its trials away with --fresh"
         )
 
+    @pytest.mark.slow
     def test_many_processes_create_it_at_once(self, tmp_path: Path) -> None:
         url = f"sqlite:///{tmp_path / 'a.db'}"
         code = (
