@@ -11,7 +11,8 @@ from sweep.confirm.candidates import chosen
 from sweep.search.context import RunContext
 from sweep.search.trials import Ending, Trial, completed
 from sweep.study.results_folder import BEST, TRIALS
-from sweep.training.own_command.folder import TRIAL, number_in, remove_but_log
+from sweep.training.own_command.folder import number_in, remove_but_log
+from sweep.training.own_loop.trial import TRIAL
 from sweep.training.specs import trial_spec
 from sweep.training.workers.pool import WorkerPool
 from sweep.training.workers.retraining import Retraining
@@ -59,11 +60,18 @@ def discard_folders(folder: Path) -> None:
 def keep_best(
     context: RunContext, best: Trial, pool: WorkerPool, stop: threading.Event, limit: TimeLimit
 ) -> None:
-    """Let `best/` be the winner's folder; where it is gone, the trial is trained once more."""
+    """Let `best/` be the winner's folder; where it is gone, the trial is trained once more.
+
+    A loop need not have asked for a folder: then there is none.
+    """
     config, kept = context.config, context.location.folder / BEST
     if number_in(kept) == best.number:
         return
     there = context.location.folder / TRIALS / str(best.number)
+    if config.loop and number_in(there) != best.number:
+        if number_in(kept) is not None:
+            shutil.rmtree(kept)
+        return
     if number_in(there) != best.number and limit.allows(config.epochs):
         context.note(f"training trial {best.number} once more, for its files")
         spec = trial_spec(config, best.number, best.suggestion, best.completes)

@@ -52,10 +52,9 @@ def write_winner(
     """
     best = winning_trial(context, outcome.confirmation)
     if context.data is None:  # code of the user's own keeps its models itself
-        if context.config.command:
-            keep_best(context, best, pool, stop, limit)
-            if stop.is_set():
-                return
+        keep_best(context, best, pool, stop, limit)
+        if stop.is_set():
+            return
         write_best(context, best, outcome.confirmation, None, outcome.missing)
         return
     folder, score = context.location.folder, None

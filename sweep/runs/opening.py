@@ -39,7 +39,7 @@ from sweep.search.strategies.samplers import (
 )
 from sweep.search.trials import StudyReader, Trial, drawn
 from sweep.study.locations import SAVED_STUDY, Location
-from sweep.study.results_folder import ARTIFACTS, CHECKPOINTS, FILES, LOGS, TRIALS
+from sweep.study.results_folder import ARTIFACTS, CHECKPOINTS, FILES, LOGS
 from sweep.study.sections import DataConfig
 from sweep.study.settings import StudyConfig
 from sweep.training.own_command.settings import working_folder
@@ -157,7 +157,7 @@ def _discard(location: Location, url: str, is_there: bool) -> None:
             Path(url).unlink()
     for name in FILES:
         (location.folder / name).unlink(missing_ok=True)
-    for name in (CHECKPOINTS, ARTIFACTS, TRIALS, LOGS):
+    for name in (CHECKPOINTS, ARTIFACTS, LOGS):
         shutil.rmtree(location.folder / name, ignore_errors=True)
     discard_folders(location.folder)
 

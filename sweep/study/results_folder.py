@@ -21,16 +21,13 @@ FILES = (
 """All of them, but the settings and the storage."""
 
 TRIALS = "trials"
-"""A folder: a folder for each trial of a command of the user's own."""
+"""A folder: a folder for each trial, where code of the user's own has written something there."""
 
 BEST = "best"
 """The winner's one of them."""
 
 CHECKPOINTS = "checkpoints"
 """A folder: the states of trials in flight, where a loop of the user's own yields them."""
-
-TRIALS = "trials"
-"""A folder: those of single trials, where the user's own code has written something there."""
 TRACEBACK = "traceback.txt"
 """In the folder of a trial that has failed."""
 LOGS = "logs"

@@ -8,13 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from sweep.base.files import write_whole
+from sweep.study.results_folder import TRACEBACK
 from sweep.training.contract import EpochResult, TrialSpec
 from sweep.training.own_command.current_trial import CHECKPOINT
+from sweep.training.own_loop.trial import TRIAL
 
 LOG = "log.txt"
 """What the process prints."""
-TRIAL = "trial.json"
-"""What the trial is trained with."""
 REPORTS = "reports.jsonl"
 """What it has reported, an epoch a line."""
 
@@ -82,7 +82,7 @@ def remove_but_log(folder: Path) -> None:
     for entry in list(folder.iterdir()) if folder.is_dir() else []:
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry, ignore_errors=True)
-        elif entry.name != LOG:
+        elif entry.name not in (LOG, TRACEBACK):
             entry.unlink(missing_ok=True)
 
 

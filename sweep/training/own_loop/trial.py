@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sweep.schedules.shape import Value
+
+TRIAL = "trial.json"
+"""The file that says whose a folder is."""
 
 
 @dataclass(frozen=True)
@@ -31,4 +35,7 @@ class OwnTrial:
     def folder(self) -> Path:
         """A folder of its own, for checkpoints and logs; it is made when it is first asked for."""
         self.place.mkdir(parents=True, exist_ok=True)
+        about = self.place / TRIAL
+        if not about.exists():
+            about.write_text(json.dumps({"number": self.number}), encoding="utf-8")
         return self.place
