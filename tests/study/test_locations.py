@@ -195,3 +195,17 @@ class TestLocateResults:
     @pytest.mark.parametrize("study", ["..", "/", "", "~"])
     def test_places_without_a_name(self, study: str) -> None:
         assert results_error(study).startswith(f"{study}: no results")
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("python src/train.py --data cifar.py", "train"),
+        ("torchrun --nproc-per-node 2 main.py", "main"),
+        ("python -m pkg.fit --amp", "fit"),
+        ("./run.sh -m", "run"),
+        ("python -c pass", "python"),
+    ],
+)
+def test_a_command_names_its_study(command: str, name: str) -> None:
+    assert locate_study(None, command=command.split()).folder == Path("studies") / name

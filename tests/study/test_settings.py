@@ -99,6 +99,15 @@ LOOP = {
 }
 """What a study with a training loop of the user's own has in the place of data and model."""
 
+COMMAND = {
+    "command": ["python", "train.py", "--name", "a b"],
+    "working_folder": "code",
+    "gpus_per_trial": 2,
+    "keep": True,
+    **{key: value for key, value in LOOP.items() if key != "loop"},
+}
+"""The same with a command of the user's own."""
+
 
 def config(**values: Any) -> StudyConfig:
     return StudyConfig.model_validate(values)
@@ -134,17 +143,27 @@ class TestToToml:
             if value == default[section][name]
         ]
         alike += [name for name, value in given.items() if value == default[name]]
-        assert alike == ["optimizer.name", *LOOP]  # sgd: the others have no momentum
+        own = ["loop", *COMMAND]
+        assert alike == ["optimizer.name", *own]  # sgd: the others have no momentum
 
-    def test_a_loop_is_read_back_in_the_place_of_data_and_model(self) -> None:
-        before = config(**LOOP)
+    @pytest.mark.parametrize("own", [LOOP, COMMAND])
+    def test_own_code_is_read_back_in_the_place_of_data_and_model(self, own: Any) -> None:
+        before = config(**own)
         written = tomllib.loads(before.to_toml())
         assert config(**written) == before
-        assert LOOP.items() <= written.items()
+        assert own.items() <= written.items()
         assert written["epochs"] == 7
         assert not {"data", "model", "optimizer"} & set(written)
         assert not any(key.startswith(("data", "model")) for key in before.comparable())
-        assert not set(LOOP) & set(config().comparable())
+        assert not set(own) & set(config().comparable())
+
+    def test_a_command_in_one_text_is_taken_apart(self) -> None:
+        assert config(command="python 'my train.py' --amp").command == [
+            *("python", "my train.py", "--amp")
+        ]
+        assert config(command=["a"]).comparable()["command"] == ["a"]
+        assert "command" not in config(loop="a:b").comparable()
+        assert config(command="python 'my train.py'").own_code == "python 'my train.py'"
 
     def test_a_confirmation_is_switched_by_a_word(self) -> None:
         assert config(confirm=False).confirm.enabled is False
