@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
+import socket
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,9 @@ from commands import (
 )
 
 from sweep.training.contract import EpochResult
+from sweep.training.own_command.protocol import Peer
+from sweep.training.own_command.trial_run import Report
+from sweep.training.own_loop.advice import StepsSeen
 
 pytestmark = pytest.mark.slow
 
@@ -164,3 +170,14 @@ def test_a_child_process_may_report(tmp_path: Path) -> None:
     code += "t.schedule.rates(3)\nt.report(1, epoch=3)'''], check=True)\n"
     with engine_of(tmp_path, code) as engine:
         assert values(trained(engine)) == [3, 2, 1]
+
+
+@pytest.mark.parametrize("stepped", [None, (4, 4)])
+def test_steps_that_were_seen_are_told(stepped: tuple[int, ...] | None) -> None:
+    seen = StepsSeen(told=12, taken=(4, 4), stepped=stepped, share=0.5, strayed=2)
+    told = {"value": 1.0, "metrics": {}, "epoch": None, "lr_first": 0.1, "lr_last": 0.1}
+    told |= {"total_steps": 12, "seen": asdict(seen), "seed_was_read": True}
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        report = Report.of(Peer(ours), json.loads(json.dumps(told)), following=3)
+    assert report.seen == seen and report.epoch == 3

@@ -14,6 +14,11 @@ from sweep.training.own_command.protocol import GO_ON, STOP, Listener, Peer
 from sweep.training.own_command.settings import CommandSettings
 from sweep.training.own_loop.advice import StepsSeen
 
+_OTHER_VERSION = (
+    "the sweep that has started this script does not understand its report: are the script's "
+    "package sweep and that one of the same version?"
+)
+
 _NO_SCHEDULE = (
     "the script has not used its schedule: scheduler = trial.attach(optimizer, "
     "steps_per_epoch=len(loader)), then scheduler.step() after every optimizer.step(); or set the "
@@ -50,8 +55,8 @@ class Report:
         """From a message; the epoch is the following one if it does not say."""
         seen = told["seen"]
         if seen is not None:
-            lists = {name: value and tuple(value) for name, value in seen.items()}
-            seen = StepsSeen(**{**seen, "taken": lists["taken"], "stepped": lists["stepped"]})
+            stepped = None if seen["stepped"] is None else tuple(seen["stepped"])
+            seen = StepsSeen(**{**seen, "taken": tuple(seen["taken"]), "stepped": stepped})
         return cls(
             peer=peer,
             epoch=following if told["epoch"] is None else int(told["epoch"]),
@@ -182,7 +187,11 @@ class TrialRun:
             self._total_steps = self._total_steps or message.get("total_steps")
             peer.answer(answer=GO_ON)
         elif kind == "report":
-            report = Report.of(peer, message, self._heard + 1)
+            try:
+                report = Report.of(peer, message, self._heard + 1)
+            except (KeyError, TypeError, ValueError):
+                peer.answer(error=_OTHER_VERSION)
+                return None
             self._heard = report.epoch
             self._has_schedule |= bool(message["has_schedule"])
             if self._has_schedule and report.epoch > min(self.epoch, self.settings.epochs - 1):
