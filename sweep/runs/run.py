@@ -45,7 +45,7 @@ from sweep.search.tables import write_tables
 from sweep.search.trials import Ending, Trial, completed, drawn
 from sweep.study.locations import Location
 from sweep.study.range_ends import check_ends
-from sweep.study.results_folder import CHECKPOINTS, TRACEBACK, TRIALS
+from sweep.study.results_folder import CHECKPOINTS, LOGS, TRACEBACK, TRIALS
 from sweep.study.settings import StudyConfig
 from sweep.training.divergence import is_divergence
 from sweep.training.own_command.settings import CommandSettings
@@ -154,6 +154,7 @@ def worker_pool(context: RunContext) -> WorkerPool:
             threads=config.threads or max(1, default_workers() // workers),
             checkpoints=folder / CHECKPOINTS,
             folders=folder / TRIALS,
+            logs=folder / LOGS,
         )
         setup = replace(setup, loop=loop)
     return WorkerPool(setup, workers)

@@ -209,6 +209,7 @@ class LoopSettings:
             yields it.
         checkpoints: A folder for the states that it yields.
         folders: Where the folders of trials are made, for a loop that takes its `trial`.
+        logs: The folder of what it prints, by worker.
         params: The names of what is searched beside the schedule.
     """
 
@@ -222,6 +223,7 @@ class LoopSettings:
     wants_averaged: bool = False
     checkpoints: Path | None = None
     folders: Path | None = None
+    logs: Path | None = None
     params: tuple[str, ...] = ()
 
     @classmethod

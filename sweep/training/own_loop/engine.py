@@ -7,6 +7,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,13 @@ class LoopEngine:
         close = getattr(run.generator, "close", None)
         if close is not None:
             close()
+
+    def close(self) -> None:
+        """Let all loops close what they have opened; what was kept of their trials stays."""
+        for run in self._runs.values():
+            with suppress(Exception):
+                self._close(run)
+        self._runs.clear()
 
     def weights(self, number: int) -> dict[str, Tensor]:
         """There are none to give: a loop of the user's own keeps its models itself."""

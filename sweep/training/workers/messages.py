@@ -66,6 +66,12 @@ class WorkerSetup:
             deterministic=config.deterministic,
         )
 
+    def log_of(self, worker: int) -> Path | None:
+        """Where a worker's prints go; None for where the command's errors go."""
+        if self.loop is None or self.loop.logs is None:
+            return None
+        return self.loop.logs / f"worker-{worker}.txt"
+
     @property
     def horizon(self) -> int:
         """Optimizer steps of a trial; a nominal number where only the user's own code knows it."""

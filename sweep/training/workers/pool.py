@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import multiprocessing.connection
 import multiprocessing.forkserver
@@ -38,7 +39,10 @@ COMPILE_SECS = 300.0
 """After which torch.compile hangs, or a compiler that it has called; it takes 10 to 30 s."""
 
 _END_SECS = 30.0
-"""That a worker has to end what it has started; one without any ends at once."""
+"""That a worker has to end what commands have started; one without any ends at once."""
+
+_END_LOOP_SECS = 3.0
+"""That a worker has to leave a loop of the user's own, which may have something to close."""
 
 _CONTEXT: Any = multiprocessing.get_context(_METHOD)
 
@@ -125,12 +129,13 @@ class WorkerPool:
             process, connection = self._start(index)
             self._processes.append(process)
             self._connections.append(connection)
+        atexit.register(self.close)  # else they would be waited for
 
     def _start(self, index: int) -> tuple[BaseProcess, Connection]:
         ours, theirs = _CONTEXT.Pipe()
         process = _CONTEXT.Process(
-            target=work, args=(theirs, self._setup, index, are_shown()), daemon=True
-        )
+            target=work, args=(theirs, self._setup, index, are_shown())
+        )  # no daemon, which may not have children, such as a DataLoader's workers
         with _without_main():
             process.start()
         theirs.close()
@@ -152,13 +157,15 @@ class WorkerPool:
             SweepError: A worker cannot build its engine; the text says why.
         """
         self.start()
-        heard = multiprocessing.connection.wait(self._connections, timeout)
+        sentinels = [process.sentinel for process in self._processes]
+        heard = multiprocessing.connection.wait([*self._connections, *sentinels], timeout)
         messages: list[tuple[int, Answer | Died]] = []
         for index, connection in enumerate(self._connections):
-            if connection not in heard:
+            if connection not in heard and sentinels[index] not in heard:
                 continue
             try:
-                message = connection.recv()
+                # a process that a dead worker has started may hold its end open
+                message = connection.recv() if connection in heard else self._obituary(index)
             except (EOFError, OSError):
                 message = self._obituary(index)
             if isinstance(message, SweepError):
@@ -181,12 +188,12 @@ class WorkerPool:
         return messages
 
     def _kill(self, index: int) -> None:
-        """End a worker that compiles, with the compiler: they are a process group then."""
-        del self._compiling[index]
+        """End a worker at once, with all that belongs to its process group."""
+        self._compiling.pop(index, None)
         process = self._processes[index]
-        assert process.pid is not None
-        with suppress(OSError):  # it may just have ended
-            os.killpg(process.pid, signal.SIGKILL)
+        if process.pid is not None and hasattr(os, "killpg"):
+            with suppress(OSError):  # nothing is left of that group
+                os.killpg(process.pid, signal.SIGKILL)
         process.kill()
 
     def predict(self, path: Path, stop: threading.Event) -> Prediction | None:
@@ -217,6 +224,8 @@ class WorkerPool:
     def _obituary(self, index: int) -> Died:
         process = self._processes[index]
         process.join(timeout=5)
+        self._kill(index)  # what it has started may have outlived it
+        process.join()
         code = process.exitcode
         if code is not None and code < 0:
             return Died(f"killed by {signal.Signals(-code).name}")
@@ -230,17 +239,18 @@ class WorkerPool:
         self._processes[index], self._connections[index] = self._start(index)
 
     def close(self) -> None:
-        """End all workers, whatever they are at."""
+        """End all workers, whatever they are at, and what they have started."""
+        atexit.unregister(self.close)
         for index in list(self._compiling):
             self._kill(index)
         for process in self._processes:
             process.terminate()
-        for process, connection in zip(self._processes, self._connections, strict=True):
-            process.join(timeout=_END_SECS)
-            if process.is_alive():
-                process.kill()
-                process.join()
-            connection.close()
+        until = time.monotonic() + (_END_SECS if self._setup.command else _END_LOOP_SECS)
+        for index, process in enumerate(self._processes):
+            process.join(timeout=max(0.0, until - time.monotonic()))
+            self._kill(index)
+            process.join()
+            self._connections[index].close()
         self._processes, self._connections = [], []
 
 

@@ -9,11 +9,12 @@ import multiprocessing.forkserver
 import multiprocessing.resource_tracker
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -49,13 +50,46 @@ def work(
 
 def _obey(connection: Connection, setup: WorkerSetup, index: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
-    os.dup2(2, 1)  # what a model prints must not stand among what the command prints
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)  # what is started here is ended with this process
+    if setup.loop:
+        signal.signal(signal.SIGTERM, _leave)
+    log = _redirect_output(setup.log_of(index))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with as_a_script(setup.loop.reference, setup.folders) if setup.loop else nullcontext():
-        _serve(connection, setup, index)
+        _serve(connection, setup, index, log)
 
 
-def _serve(connection: Connection, setup: WorkerSetup, index: int) -> None:
+def _leave(signum: int, frame: Any) -> None:
+    """Leave the loop as any program is left, so that it can close what it has opened."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise SystemExit(1)
+
+
+def _redirect_output(log: Path | None) -> Path | None:
+    """Let what is printed here not stand among what the command prints.
+
+    Returns:
+        The log, if there is one and it can be written.
+    """
+    try:
+        if log is None:
+            raise FileNotFoundError
+        log.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    except OSError:
+        os.dup2(2, 1)
+        return None
+    for stream in (1, 2):
+        os.dup2(file, stream)
+    os.close(file)
+    for text in (sys.stdout, sys.stderr):
+        if isinstance(text, io.TextIOWrapper):
+            text.reconfigure(line_buffering=True)  # a log has what was printed before a kill
+    return log
+
+
+def _serve(connection: Connection, setup: WorkerSetup, index: int, log: Path | None) -> None:
     """Build the engine, then carry out orders as they come."""
     try:
         engine = _build_engine(setup, connection, index)
@@ -67,9 +101,23 @@ def _serve(connection: Connection, setup: WorkerSetup, index: int) -> None:
         problem.add_note(traceback.format_exc())  # it would not get to the coordinator else
         connection.send(problem)
         return
+    try:
+        _answer(connection, setup, engine, log)
+    finally:
+        if setup.loop:
+            engine.close()  # type: ignore[attr-defined]
+
+
+def _answer(connection: Connection, setup: WorkerSetup, engine: Engine, log: Path | None) -> None:
+    """Carry out orders until the coordinator has gone."""
     answer = Answer(engine.lanes, [], [])
     while True:
         notes, engine.notes[:] = list(engine.notes), []
+        if log is not None and log.stat().st_size:
+            folder = log.parent
+            shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+            notes.append(f"what the loop prints is in {shown}, a file a worker")
+            log = None  # once is enough
         try:
             connection.send(replace(answer, notes=notes, engine=engine.description))
             orders = connection.recv()
@@ -135,19 +183,11 @@ def save_weights(path: Path, weights: Mapping[str, Any], about: Mapping[str, Any
 
 @contextmanager
 def _compiling(connection: Connection) -> Iterator[None]:
-    """Inside this context the coordinator knows that a compiler is at work.
-
-    What is started here belongs to a process group of this worker's, so that a compiler that
-    hangs can be ended together with it.
-    """
-    before = os.getpgrp()
-    os.setpgid(0, 0)
+    """Inside this context the coordinator knows that a compiler is at work, which may hang."""
     connection.send(Compiling(begins=True))
     try:
         yield
     finally:
-        with suppress(OSError):  # nothing is left of that group
-            os.setpgid(0, before)
         connection.send(Compiling(begins=False))
 
 
@@ -185,6 +225,6 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         multiprocessing.connection.wait([parent.sentinel])
-        if os.getpgrp() == os.getpid():  # a compiler is at work
+        if hasattr(os, "getpgrp") and os.getpgrp() == os.getpid():
             os.killpg(0, signal.SIGKILL)
         os._exit(1)
