@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from sweep.base.errors import StudyFileError, SweepError
@@ -14,9 +16,11 @@ from sweep.base.user_code import load_object, look_in
 from sweep.data.dataset import Dataset
 from sweep.data.load import load_dataset
 from sweep.runs.opening import earlier, peek
+from sweep.runs.run import worker_setup
 from sweep.runs.speed import Forecast, Speed, forecast, measure
 from sweep.runs.warm_start import best_of_other
 from sweep.schedules.dry_run import step_through
+from sweep.schedules.schedule import Schedule
 from sweep.search.continuation import check_folder
 from sweep.search.storage.locks import check_folders, check_not_held
 from sweep.search.storage.opening import closing_study, explained
@@ -25,13 +29,17 @@ from sweep.search.strategies.samplers import grid_note, reachable_trials
 from sweep.study.locations import SAVED_STUDY, Location
 from sweep.study.range_ends import described, ends_of
 from sweep.study.registries.models import MODELS
+from sweep.study.results_folder import TRIALS
 from sweep.study.settings import StudyConfig
+from sweep.study.space import Suggestion
 from sweep.training.build import resolve_device, training_data
-from sweep.training.contract import LoopSettings, TrainingSettings
+from sweep.training.contract import LoopSettings, TrainingSettings, TrialError
 from sweep.training.examine.anatomy import Anatomy, examine
 from sweep.training.examine.gradient_graph import tree_lines
 from sweep.training.models import build_model
 from sweep.training.own_loop.loading import load_loop
+from sweep.training.specs import trial_spec
+from sweep.training.workers.first_look import first_look
 
 _NOMINAL_STEPS = 10
 """Steps in an epoch, where there is no data to count them by."""
@@ -215,6 +223,9 @@ class _Preflight:
         if data is not None and can_be_trained:
             with self._kept():
                 speed = measure(self._location, ahead, data)
+        if config.own_code and not self._problems and not self._wrong_sections:
+            with self._kept():
+                self._look()
         return Check(
             study=self._location.name,
             problems=tuple(self._problems),
@@ -235,7 +246,7 @@ class _Preflight:
             self._problems.append(str(problem))
 
     def _data(self) -> Dataset | None:
-        if "data" in self._wrong_sections or self._config.loop:
+        if "data" in self._wrong_sections or self._config.own_code:
             return None
         with self._kept():
             return load_dataset(self._config.data, self._config.seed, self._location.code_folders)
@@ -247,6 +258,8 @@ class _Preflight:
             with self._kept():
                 device = resolve_device(settings.device)
                 load_loop(LoopSettings.of(self._config), folders, device)
+            return None
+        if self._config.own_code:
             return None
         if "model" in self._wrong_sections:
             return None
@@ -262,6 +275,27 @@ class _Preflight:
             self._problems += anatomy.problems
             return anatomy
         return None
+
+    def _look(self) -> None:
+        """Train a trial by the user's own code, as far as is needed to see what it does."""
+        config = self._config
+        setup = worker_setup(self._location, config, None)
+        with tempfile.TemporaryDirectory(prefix="sweep-check-") as folder:
+            trials = Path(folder) / TRIALS
+            if setup.loop:
+                setup = replace(setup, loop=replace(setup.loop, folders=trials))
+            if setup.command:
+                setup = replace(setup, command=replace(setup.command, folders=trials))
+            rate = float(config.search_space.shared["lr"].middle)
+            spec = trial_spec(config, 0, Suggestion(Schedule("constant", lr=rate)))
+            found = first_look(setup, spec, config.epochs)
+        if isinstance(found.end, TrialError):
+            self._problems.append(f"a trial raised: {found.end.traceback or found.end.error}")
+        elif found.end and found.end.reason:
+            self._notes.append(
+                f"a trial at the rate {rate:.3g} {found.end.ending}: {found.end.reason}"
+            )
+        self._notes += [text for text in (found.seen, *found.advice, *found.notes) if text]
 
     def _schedules(self, steps_per_epoch: int) -> tuple[ScheduleFacts, ...]:
         if self._wrong_sections & {"space", "custom", "epochs"}:
@@ -308,7 +342,7 @@ class _Preflight:
             check_folder(location)
             check_folders(location.folder, url)
             check_not_held(location.folder, url)
-            if self._wrong_sections or (data is None and config.loop is None):
+            if self._wrong_sections or (data is None and not config.own_code):
                 with closing_study(peek(location, url, maximize, self._fresh)):
                     return
             earlier(location, config, data, url, self._fresh)
