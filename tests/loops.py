@@ -95,7 +95,7 @@ def spec(
         seed,
         schedule or Schedule("cosine", lr=0.2, decay=0.1),
         OptimizerSettings(),
-        params,
+        dict(params),
     )
 
 

@@ -39,7 +39,7 @@ def as_a_script(reference: str, folders: tuple[Path, ...]) -> Iterator[None]:
         folders: Where to look for it.
     """
     name = reference.rpartition(":")[0]
-    path = _file_of(name, folders) if name.endswith(".py") else None
+    path = file_of(name, folders) if name.endswith(".py") else None
     if path is not None:
         folder = str(path.resolve().parent)
         sys.path[:] = [folder, *(place for place in sys.path if place != folder)]
@@ -48,6 +48,12 @@ def as_a_script(reference: str, folders: tuple[Path, ...]) -> Iterator[None]:
         yield
     finally:
         sys.argv = before
+
+
+def script_of(reference: str, folders: tuple[Path, ...]) -> Path | None:
+    """The file of `path/to/file.py:attribute` or `module:attribute`; None if it is not found."""
+    name = reference.rpartition(":")[0]
+    return file_of(name if name.endswith(".py") else f"{name.replace('.', '/')}.py", folders)
 
 
 def load_object(
@@ -94,14 +100,14 @@ def _load_module(
         raise error(f"{reference!r}: importing it failed: {kind}: {broken}") from broken
 
 
-def _file_of(name: str, folders: tuple[Path, ...]) -> Path | None:
+def file_of(name: str, folders: tuple[Path, ...]) -> Path | None:
     """Where a file is; None if it is nowhere."""
     places = (*folders, Path(), *map(Path, sys.path))
     return next((folder / name for folder in places if (folder / name).is_file()), None)
 
 
 def _load_file(name: str, folders: tuple[Path, ...]) -> ModuleType:
-    path = _file_of(name, folders)
+    path = file_of(name, folders)
     if path is None:
         raise ModuleNotFoundError(name=name)
     path = path.resolve()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep.base.wording import counted, number, percent, verb
+from sweep.base.wording import counted, listed, number, percent, verb
 from sweep.confirm.best_schedule import HeldOutScore
 from sweep.confirm.verdict import BASELINE, Confirmation
 from sweep.report.carried_over import CarriedOver
@@ -168,6 +168,7 @@ class Summary:
         left_out: Why a file of results says nothing here; empty if none is wrong.
         advice: What is wrong with the steps and rates of training code of the user's own, a
             sentence each.
+        changed_code: The files of such code that are not what they were for the first trials.
     """
 
     study: str
@@ -193,6 +194,7 @@ class Summary:
     not_confirmed: str = ""
     left_out: str = ""
     advice: tuple[str, ...] = ()
+    changed_code: tuple[str, ...] = ()
 
     @property
     def mse_unit(self) -> str:
@@ -310,6 +312,11 @@ class Summary:
         leader = self.best.number if self.best else None
         rivals = [r for r in (self.constant, self.runner_up) if r and r.trial.number != leader]
         notes = [note for note in (self.left_out, self.not_confirmed, *self.advice) if note]
+        if self.changed_code:
+            notes.append(
+                f"{listed(self.changed_code)} changed between the first trials and later ones, "
+                "which may not compare"
+            )
         if self.confirmation is None and any((rival.behind or 0) < _TOO_CLOSE for rival in rivals):
             notes.append(f"a lead below {percent(_TOO_CLOSE)} may turn with another seed")
         if self.confirmation and self.confirmation.doubt and not self.confirmation.seeds_are_alike:

@@ -25,6 +25,7 @@ from sweep.report.facts import (
     TrialFacts,
 )
 from sweep.report.importance import importance
+from sweep.search.continuation import changed_code
 from sweep.search.strategies.samplers import reachable_trials
 from sweep.search.trials import (
     Ending,
@@ -112,6 +113,7 @@ def summarise(
         not_confirmed=_not_confirmed(written, ranked),
         left_out=f"{invalid}; it is left out" if invalid else "",
         advice=distinct(sentence for trial in ended for sentence in trial.advice),
+        changed_code=changed_code(study),
     )
 
 

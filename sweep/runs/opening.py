@@ -11,14 +11,17 @@ from typing import Any
 
 import optuna
 
+from sweep.base.code_files import fingerprints
 from sweep.base.errors import UnaccountedError
 from sweep.base.files import write_whole
+from sweep.base.user_code import script_of
+from sweep.base.wording import listed, verb
 from sweep.confirm.trial_folders import discard_folders
 from sweep.data.dataset import Dataset
 from sweep.runs.account import check_accounted, has_results, thrown_away
 from sweep.runs.warm_start import WarmStart, best_of_other
 from sweep.search.context import RunContext
-from sweep.search.continuation import begin, comparable, continues, describe
+from sweep.search.continuation import begin, comparable, continues, describe, note_code
 from sweep.search.storage.journal import repair_journal
 from sweep.search.storage.opening import (
     close_storage,
@@ -143,7 +146,23 @@ def open_sweep(
     known = {"unit": data.unit, "steps_per_epoch": context.steps_per_epoch} if data else {}
     describe(study, config.measure, known)
     _save_settings(location, config, url)
+    if changed := note_code(study, _code_files(location, config), bool(before.trials)):
+        note(
+            f"{listed(changed)} {verb(len(changed), 'has', 'have')} changed since this study's "
+            "first trials: new trials may not compare with old ones; --fresh throws those away"
+        )
     return context, carried
+
+
+def _code_files(location: Location, config: StudyConfig) -> dict[str, str]:
+    """A hash of each file of the user's own code, by name."""
+    scripts: list[Path] = []
+    if config.loop:
+        scripts += filter(None, [script_of(config.loop, location.code_folders)])
+    elif config.command:
+        place = working_folder(config, location)
+        scripts += [place / word for word in config.command if word.endswith(".py")]
+    return {name: digest for path in scripts for name, digest in fingerprints(path).items()}
 
 
 def _discard(location: Location, url: str, is_there: bool) -> None:

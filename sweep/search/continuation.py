@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 
 from sweep.base.errors import StudyChangedError
 from sweep.data.dataset import Dataset
+from sweep.search.attributes import table, texts
 from sweep.search.storage.opening import ROWS, SETTINGS
 from sweep.study.file import load_study
 from sweep.study.locations import SAVED_STUDY, Location
@@ -30,6 +31,10 @@ def check_folder(location: Location) -> None:
         raise StudyChangedError(
             f"{location.folder} holds the results of study {name!r}; give another --out"
         )
+
+
+CODE = "code"
+"""Of a study: the files of the user's own code, as its first trials had them."""
 
 
 def comparable(config: StudyConfig, data: Dataset | None) -> dict[str, Any]:
@@ -76,6 +81,36 @@ def begin(study: optuna.Study, settings: dict[str, Any]) -> None:
     """Write down what all trials of a study must have in common: what `comparable` gives."""
     if SETTINGS not in study.user_attrs:
         study.set_user_attr(SETTINGS, settings)
+
+
+def note_code(study: optuna.Study, files: Mapping[str, str], has_trials: bool) -> tuple[str, ...]:
+    """Compare the user's own code with that of a study's first trials, and remember what differs.
+
+    Args:
+        study: The study.
+        files: A hash of each file, by name.
+        has_trials: Whether any trial is of the code that was there before.
+
+    Returns:
+        The files that are not what they were.
+    """
+    if not files:
+        return ()
+    known = table(study.user_attrs, CODE)
+    first = table(known, "first")
+    if not has_trials or not first:
+        study.set_user_attr(CODE, {"first": dict(files), "changed": []})
+        return ()
+    changed = [name for name in {**first, **files} if first.get(name) != files.get(name)]
+    ever = [*dict.fromkeys([*texts(known, "changed"), *changed])]
+    if ever != [*texts(known, "changed")]:
+        study.set_user_attr(CODE, {"first": first, "changed": ever})
+    return tuple(changed)
+
+
+def changed_code(study: optuna.Study) -> tuple[str, ...]:
+    """The files of the user's own code that were other ones for the first trials than for later."""
+    return texts(table(study.user_attrs, CODE), "changed")
 
 
 def describe(study: optuna.Study, metric: Metric, known: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from sweep.base.errors import SweepError
 from sweep.schedules.schedule import Schedule
 from sweep.study.metric import Metric
 from sweep.study.registries.optimizers import OPTIMIZERS
@@ -143,12 +144,17 @@ class TrialError:
 
     @classmethod
     def of(cls, number: int, epoch: int, error: Exception, text: str = "") -> TrialError:
-        """That of an exception that is being handled; `text` is told in the place of its own."""
+        """That of an exception that is being handled; `text` is told in the place of its own.
+
+        What this package says in a sentence has no traceback of its own files beside it.
+        """
         trace = error.__traceback__
         own = str(Path(__file__).parents[1])
         while trace and trace.tb_next and trace.tb_frame.f_code.co_filename.startswith(own):
             trace = trace.tb_next
-        lines = traceback.format_exception(type(error), error, trace)
+        is_own = trace is not None and trace.tb_frame.f_code.co_filename.startswith(own)
+        is_told = is_own and isinstance(error, SweepError)
+        lines = [] if is_told else traceback.format_exception(type(error), error, trace)
         told = text or f"{type(error).__name__}: {error}"
         return cls(number, epoch, told, "".join(lines)[-_TRACEBACK_CHARACTERS:])
 

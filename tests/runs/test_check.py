@@ -390,7 +390,7 @@ class TestCommand:
         assert storage.startswith(f"{url}: the storage failed: (sqlite3.OperationalError) no such ")
 
     def test_a_wrong_direction_is_one_problem(self, folder: Path, sweep: Sweep) -> None:
-        (folder / "train.py").write_text("def train(schedule):\n    yield 0.5\n")
+        (folder / "train.py").write_text("def train(schedule):\n    yield schedule.rates(9)[0]\n")
         optuna.create_study(storage="sqlite:///a.db", study_name="train", direction="maximize")
         loop = ("--loop", "train.py:train", "--metric", "accuracy", "--storage", "a.db", "--json")
         done = sweep("check", *loop, "--direction", "maximise")

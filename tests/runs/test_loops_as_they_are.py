@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -81,3 +82,17 @@ def test_the_traceback_of_a_failed_trial_is_kept(swept: Path) -> None:
 def test_the_winners_folder_is_kept(swept: Path) -> None:
     assert (swept / "out/best/best.pt").is_file()
     assert [folder.name for folder in (swept / "out/trials").iterdir()] == ["1"]
+
+
+def test_code_that_has_changed_since_the_first_trials_is_said(swept: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(swept, tmp_path / "again")
+    helper = folder / "helper_of_train.py"
+    helper.write_text(helper.read_text() + "# mended\n")
+    again = ("run", "--loop", "train.py:train", "--epochs", "5", "--trials", "6", "--workers", "1")
+    done = sweep(*again, "--pruner", "none", "--no-confirm", "--out", "out", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    told = "helper_of_train.py has changed since this study's first trials"
+    assert told in done.stdout + done.stderr
+    assert "of_train.py changed between the first trials and later ones" in re.sub(
+        r"[│\s]+", " ", sweep("report", "out", cwd=folder).stdout
+    )
