@@ -10,9 +10,9 @@ from pathlib import Path
 from sweep.confirm.candidates import chosen
 from sweep.search.context import RunContext
 from sweep.search.trials import Ending, Trial, completed
-from sweep.study.results_folder import BEST, TRIALS
+from sweep.study.results_folder import BEST, BEST_MODEL, TRIALS
 from sweep.training.own_command.folder import number_in, remove_but_log
-from sweep.training.own_loop.trial import TRIAL
+from sweep.training.own_loop.trial import STATE, TRIAL
 from sweep.training.specs import trial_spec
 from sweep.training.workers.pool import WorkerPool
 from sweep.training.workers.retraining import Retraining
@@ -48,6 +48,16 @@ def _remove(context: RunContext, trials: Iterable[Trial]) -> None:
             remove_but_log(folder)
         else:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def keep_state(context: RunContext, best: Trial) -> None:
+    """Let `best_model.pt` be what the winner's loop has yielded last, where it yields states."""
+    folder = context.location.folder
+    state = folder / BEST / STATE
+    if number_in(state.parent) != best.number:
+        (folder / BEST_MODEL).unlink(missing_ok=True)
+    elif state.is_file():
+        state.replace(folder / BEST_MODEL)
 
 
 def discard_folders(folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from sweep.base.errors import TrainingError
 from sweep.confirm.best_files import write_best, write_predictions
 from sweep.confirm.fresh_seeds import Outcome
-from sweep.confirm.trial_folders import keep_best
+from sweep.confirm.trial_folders import keep_best, keep_state
 from sweep.confirm.verdict import Confirmation
 from sweep.search.context import RunContext
 from sweep.search.trials import Trial, standing
@@ -53,6 +53,8 @@ def write_winner(
     best = winning_trial(context, outcome.confirmation)
     if context.data is None:  # code of the user's own keeps its models itself
         keep_best(context, best, pool, stop, limit)
+        if context.config.loop:
+            keep_state(context, best)
         if stop.is_set():
             return
         write_best(context, best, outcome.confirmation, None, outcome.missing)

@@ -244,7 +244,7 @@ class _Search:
             self._listener.on_note(sentence)
         if trial.traceback:
             self._write_traceback(trial)
-        if self._context.config.command and trial.ending == Ending.COMPLETED:
+        if self._context.config.own_code and trial.ending == Ending.COMPLETED:
             remove_hopeless(self._context)
         self._tables.trial_finished()
         self._note.trial_finished()

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from support import sweep
 
 LOOP = """
 import helper_of_train, torch
-def train(schedule, *, epochs, trial, seed):
+def train(schedule, *, epochs, trial, seed, state=None):
     if trial.number == 1:
         helper_of_train.fail()
     model = torch.nn.Linear(4, 1)
@@ -30,7 +31,8 @@ def train(schedule, *, epochs, trial, seed):
             raise FloatingPointError("loss is nan")
         torch.save(model.state_dict(), trial.folder / "best.pt")
         print(f"this is printed by trial {trial.number}")
-        yield {"val_mse": -trial.number - epoch / 100, "mae": epoch, "number": 1.0}
+        yield {"val_mse": -trial.number - epoch / 100, "mae": epoch, "number": 1.0,
+               "state": {"model": model.state_dict()}}
 """
 
 
@@ -81,6 +83,10 @@ def test_the_traceback_of_a_failed_trial_is_kept(swept: Path) -> None:
 
 def test_the_winners_folder_is_kept(swept: Path) -> None:
     assert (swept / "out/best/best.pt").is_file()
+    kept = torch.load(swept / "out/best_model.pt", weights_only=True)
+    assert (kept["trial"], kept["epoch"], kept["value"]) == (4, 5, -4.04)
+    best = torch.load(swept / "out/best/best.pt", weights_only=True)
+    assert torch.equal(kept["state"]["model"]["weight"], best["weight"])
     assert [folder.name for folder in (swept / "out/trials").iterdir()] == ["1"]
 
 

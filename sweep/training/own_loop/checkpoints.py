@@ -94,20 +94,8 @@ class Checkpoints:
             "state": checkpoint.state,
             "results": [_to_file(result) for result in checkpoint.results],
         }
-        buffer = io.BytesIO()
-        try:
-            torch.save(content, buffer)
-            buffer.seek(0)
-            torch.load(buffer, weights_only=True, map_location="cpu")
-        except (pickle.PicklingError, pickle.UnpicklingError, AttributeError, TypeError) as error:
-            types = _unsafe_types(buffer) or str(error)
-            raise TrainingError(
-                f"the loop yielded a state that cannot be kept, for it holds {types}; yield "
-                "tensors, numbers, texts, and dicts and lists of them (state_dict() of models, "
-                "optimizers and schedules)"
-            ) from None
         self._folder.mkdir(exist_ok=True)
-        write_whole(self._path(spec), buffer.getvalue())
+        write_whole(self._path(spec), plain_data(content))
         ended = time.monotonic()
         self._next = ended + (ended - started) / _SHARE
 
@@ -118,6 +106,27 @@ class Checkpoints:
     def _path(self, spec: TrialSpec) -> Path:
         """Numbers alone would not do: runs of a confirmation are counted from 0 too."""
         return self._folder / f"{spec.number}-{zlib.crc32(_identity(spec).encode()):08x}.pt"
+
+
+def plain_data(content: Mapping[str, Any]) -> bytes:
+    """What `torch.load(weights_only=True)` reads, with a state that a loop has yielded.
+
+    Raises:
+        TrainingError: It is no plain data, so that it could not be read again.
+    """
+    buffer = io.BytesIO()
+    try:
+        torch.save(content, buffer)
+        buffer.seek(0)
+        torch.load(buffer, weights_only=True, map_location="cpu")
+    except (pickle.PicklingError, pickle.UnpicklingError, AttributeError, TypeError) as error:
+        types = _unsafe_types(buffer) or str(error)
+        raise TrainingError(
+            f"the loop yielded a state that cannot be kept, for it holds {types}; yield "
+            "tensors, numbers, texts, and dicts and lists of them (state_dict() of models, "
+            "optimizers and schedules)"
+        ) from None
+    return buffer.getvalue()
 
 
 def _to_file(result: EpochResult) -> dict[str, Any]:

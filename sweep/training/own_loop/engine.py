@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from sweep.base.errors import TrainingError
+from sweep.base.files import write_whole
 from sweep.base.wording import counted
 from sweep.training.contract import (
     EpochResult,
@@ -25,10 +26,10 @@ from sweep.training.contract import (
     TrialSpec,
 )
 from sweep.training.own_loop.advice import remarks, warnings
-from sweep.training.own_loop.checkpoints import Checkpoint, Checkpoints
+from sweep.training.own_loop.checkpoints import Checkpoint, Checkpoints, plain_data
 from sweep.training.own_loop.course import Course, LoopSchedule
 from sweep.training.own_loop.loading import Loop, Returned
-from sweep.training.own_loop.trial import OwnTrial
+from sweep.training.own_loop.trial import STATE, OwnTrial
 from sweep.training.own_loop.yielded import Yielded
 
 _DIVERGED = (FloatingPointError, OverflowError)
@@ -48,10 +49,11 @@ class _Run:
     spec: TrialSpec
     course: Course
     generator: Iterator[Any]
-    folder: Path | None
+    trial: OwnTrial | None
     results: list[EpochResult]
     untold: list[EpochResult]
     kept: int = 0
+    state: Any = None
     has_completed: bool = False
 
     @property
@@ -98,14 +100,13 @@ class LoopEngine:
             self.notes.append(f"trial {spec.number} goes on after its epoch {len(results)}")
         state, trial = (kept.state if kept else None), self._trial(spec)
         generator = self._loop.start(schedule, spec, state, trial)
-        folder = trial.place if trial else None
         self._runs[spec.number] = _Run(
-            spec, course, generator, folder, results, list(results), len(results)
+            spec, course, generator, trial, results, list(results), len(results)
         )
 
     def _trial(self, spec: TrialSpec) -> OwnTrial | None:
-        """What a loop is told of its trial, if it asks for it."""
-        if not self._loop.takes_trial or self._settings.folders is None:
+        """What a loop may be told of its trial; None where nothing of it is to be written."""
+        if self._settings.folders is None:
             return None
         place = self._settings.folders / (spec.name or str(spec.number))
         return OwnTrial(spec.number, spec.seed, self._settings.epochs, place, spec.params)
@@ -127,8 +128,8 @@ class LoopEngine:
             self._close(run)
         except Exception as error:
             self.notes.append(f"trial {number} raised when it was closed: {self._told(error)}")
-        if run.folder and not run.has_completed:
-            shutil.rmtree(run.folder, ignore_errors=True)
+        if run.trial and not run.has_completed:
+            shutil.rmtree(run.trial.place, ignore_errors=True)
         del run
         gc.collect()  # models and optimizers refer to each other in circles
 
@@ -194,7 +195,9 @@ class LoopEngine:
         run.course.report(yielded.value)
         self._advise(run, yielded, returned)
         seen = run.course.seen(self._share(run, epoch))
+        run.state = yielded.state
         if epoch == settings.epochs:
+            self._write_state(run, epoch, yielded.value)
             self._finish(run)
         result = EpochResult(
             number=run.spec.number,
@@ -226,7 +229,20 @@ class LoopEngine:
                 "the loop ended before it yielded anything; it must yield its metric once an epoch"
             )
         run.has_completed = True
+        self._write_state(run, run.epoch, run.results[-1].value)
         return TrialEnd(run.spec.number, run.epoch, "completed")
+
+    def _write_state(self, run: _Run, epoch: int, value: float) -> None:
+        """Keep what a trial of the search yielded last, for it may be the winner."""
+        state, run.state = run.state, None
+        if state is None or run.trial is None or run.spec.name:
+            return
+        about = {"trial": run.spec.number, "epoch": epoch, "value": value}
+        try:
+            content = plain_data({"state": state, **about})
+            write_whole(run.trial.folder / STATE, content)
+        except (OSError, TrainingError) as problem:
+            self._note_once(f"the winner's state cannot be kept: {problem}")
 
     def _keep(self, run: _Run, state: Any) -> None:
         """Write down where a trial is."""

@@ -11,6 +11,8 @@ from sweep.schedules.shape import Value
 
 TRIAL = "trial.json"
 """The file that says whose a folder is."""
+STATE = "state.pt"
+"""What a loop yielded last beside its metric, as a dict: state, trial, epoch, value."""
 
 
 @dataclass(frozen=True)
