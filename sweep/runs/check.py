@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from sweep.base.errors import StudyFileError, SweepError
@@ -16,7 +14,7 @@ from sweep.base.user_code import load_object, look_in
 from sweep.data.dataset import Dataset
 from sweep.data.load import load_dataset
 from sweep.runs.opening import earlier, peek
-from sweep.runs.run import worker_setup
+from sweep.runs.run import passing_setup
 from sweep.runs.speed import Forecast, Speed, forecast, measure
 from sweep.runs.warm_start import best_of_other
 from sweep.schedules.dry_run import step_through
@@ -29,7 +27,6 @@ from sweep.search.strategies.samplers import grid_note, reachable_trials
 from sweep.study.locations import SAVED_STUDY, Location
 from sweep.study.range_ends import described, ends_of
 from sweep.study.registries.models import MODELS
-from sweep.study.results_folder import TRIALS
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Suggestion
 from sweep.training.build import resolve_device, training_data
@@ -279,15 +276,9 @@ class _Preflight:
     def _look(self) -> None:
         """Train a trial by the user's own code, as far as is needed to see what it does."""
         config = self._config
-        setup = worker_setup(self._location, config, None)
-        with tempfile.TemporaryDirectory(prefix="sweep-check-") as folder:
-            trials = Path(folder) / TRIALS
-            if setup.loop:
-                setup = replace(setup, loop=replace(setup.loop, folders=trials))
-            if setup.command:
-                setup = replace(setup, command=replace(setup.command, folders=trials))
-            rate = float(config.search_space.shared["lr"].middle)
-            spec = trial_spec(config, 0, Suggestion(Schedule("constant", lr=rate)))
+        rate = float(config.search_space.shared["lr"].middle)
+        spec = trial_spec(config, 0, Suggestion(Schedule("constant", lr=rate)))
+        with passing_setup(self._location, config, None) as setup:
             found = first_look(setup, spec, config.epochs)
         if isinstance(found.end, TrialError):
             self._problems.append(f"a trial raised: {found.end.traceback or found.end.error}")

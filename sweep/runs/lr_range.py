@@ -12,33 +12,33 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sweep.base.errors import InputError, TrainingError
-from sweep.base.user_code import look_in
 from sweep.data.dataset import Dataset
-from sweep.data.load import load_dataset
+from sweep.runs.run import passing_setup, prepare
 from sweep.runs.template import put_lr_range
 from sweep.schedules.schedule import Schedule
 from sweep.study.file import load_study
 from sweep.study.locations import Location, locate_study
+from sweep.study.metric import Metric
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Range, Suggestion
 from sweep.training.contract import TrainingSettings, TrialSpec
 from sweep.training.record import TrialRecord
 from sweep.training.specs import trial_spec
-from sweep.training.workers.messages import WorkerSetup
-from sweep.training.workers.pool import WorkerPool, default_workers, preload
+from sweep.training.workers.pool import WorkerPool, default_workers
 from sweep.training.workers.retraining import Retraining
 
 BETWEEN = "1e-6:10"
 """Rates that are tried unless others are asked for."""
 
 RATES = 36
+OWN_RATES = 12
 
 CLEARLY = 0.25
 """Which part of the greatest fall of the loss counts as a clear one."""
@@ -60,12 +60,14 @@ class LrRange:
         rates: That were tried, ascending.
         values: What each came to, as the study's objective has it: in its best epoch, unless the
             study says otherwise; infinite where it diverged or raised.
-        untrained: The validation MSE that all began with.
+        untrained: What all began with.
         epochs: That each was trained.
-        steps: Optimizer steps of them.
-        horizon: Optimizer steps of a trial of the study.
-        optimizer: Its name.
+        steps: Optimizer steps of them; epochs, where only the user's own code knows its steps.
+        horizon: The same of a trial of the study.
+        optimizer: Its name; of code of the user's own, that.
         unit: What an error is measured in.
+        metric: What the values are.
+        counted_in: What `steps` and `horizon` are: `step` or `epoch`.
     """
 
     study: str
@@ -77,16 +79,24 @@ class LrRange:
     horizon: int
     optimizer: str
     unit: str
+    metric: Metric
+    counted_in: str = "step"
+
+    @property
+    def losses(self) -> list[float]:
+        """The values so that less is better."""
+        return [*map(self.metric.loss, self.values)]
 
     @property
     def best(self) -> int:
-        """Which rate came to the lowest MSE."""
-        return int(np.argmin(self.values))
+        """Which rate came to the best value."""
+        return int(np.argmin(self.losses))
 
     @property
     def threshold(self) -> float:
-        """The validation MSE up to which the loss has clearly fallen."""
-        return self.untrained - CLEARLY * (self.untrained - min(self.values))
+        """The loss up to which it has clearly fallen."""
+        untrained = self.metric.loss(self.untrained)
+        return untrained - CLEARLY * (untrained - min(self.losses))
 
     @property
     def clear(self) -> tuple[int, int]:
@@ -95,7 +105,7 @@ class LrRange:
         That is by a quarter of the greatest fall at least. The greatest is the last one before a
         rate at which it does not, or diverges: what falls beyond that does so by luck.
         """
-        falls = [value <= self.threshold for value in self.values]
+        falls = [loss <= self.threshold for loss in self.losses]
         high = self.best
         while high + 1 < len(falls) and falls[high + 1]:
             high += 1
@@ -139,7 +149,7 @@ class LrRange:
         return {
             "study": self.study,
             "rates": self.rates,
-            "val_mse": [value if math.isfinite(value) else None for value in self.values],
+            self.metric.name: [value if math.isfinite(value) else None for value in self.values],
             "untrained": self.untrained,
             "epochs": self.epochs,
             "steps": self.steps,
@@ -158,7 +168,7 @@ def find_range(
     location: Location,
     config: StudyConfig,
     between: str = BETWEEN,
-    count: int = RATES,
+    count: int | None = None,
     note: Callable[[str], None] = lambda text: None,
 ) -> LrRange:
     """Train a study's model with many constant rates, in its workers and by its engine.
@@ -167,38 +177,46 @@ def find_range(
         location: The study's places.
         config: Its settings.
         between: The least and the greatest rate: `1e-6:10`.
-        count: How many rates, evenly spaced in logarithms.
+        count: How many rates, evenly spaced in logarithms; by default RATES, or OWN_RATES where
+            code of the user's own trains one after the other.
         note: Told what a user should read about the engine.
 
     Raises:
         InputError: `between` is no range of rates, or the loss falls at none of them.
         SweepError: The data or the model cannot be used, or workers cannot train.
     """
-    rates = _rates(between, count)
-    preload()
-    look_in(location.code_folders)
-    if config.loop:
-        raise InputError("lr-range trains a model on a table; it cannot run a loop of your own")
-    data = load_dataset(config.data, config.seed, location.code_folders)
-    settings = TrainingSettings.of(config)
-    steps_per_epoch = settings.steps_per_epoch(len(data.x_train))
-    epochs = max(-(-_LEAST_STEPS // steps_per_epoch), round(_LEAST_SHARE * config.epochs), 2)
+    own = config.own_code
+    rates = _rates(between, count or (OWN_RATES if own else RATES))
+    data = prepare(location, config)
+    epochs, horizon, counted_in = (
+        max(round(_LEAST_SHARE * config.epochs), 2),
+        config.epochs,
+        "epoch",
+    )
+    per_epoch = 1
+    if data:
+        settings = TrainingSettings.of(config)
+        per_epoch, counted_in = settings.steps_per_epoch(len(data.x_train)), "step"
+        epochs = max(-(-_LEAST_STEPS // per_epoch), epochs)
+        horizon = settings.horizon(len(data.x_train))
     epochs = min(epochs, config.epochs)
     records = _train(location, config, data, rates, epochs, note)
     values = tuple(_value(record, config) for record in records)
-    untrained = records[0].column("value")[0] if records[0].curve else math.inf
+    untrained = records[0].column("value")[0] if records[0].curve else config.measure.worst
     found = LrRange(
         study=location.name,
         rates=rates,
         values=values,
         untrained=untrained,
         epochs=epochs,
-        steps=epochs * steps_per_epoch,
-        horizon=settings.horizon(len(data.x_train)),
-        optimizer=config.optimizer.name,
-        unit=data.unit,
+        steps=epochs * per_epoch,
+        horizon=horizon,
+        optimizer=own or config.optimizer.name,
+        unit=data.unit if data else "",
+        metric=config.measure,
+        counted_in=counted_in,
     )
-    if not min(values) < untrained:
+    if not any(config.measure.is_better(value, untrained) for value in values):
         raise TrainingError(_no_fall(found, records))
     return found
 
@@ -218,7 +236,7 @@ def probe_study_file(path: Path) -> LrRange:
 def _train(
     location: Location,
     config: StudyConfig,
-    data: Dataset,
+    data: Dataset | None,
     rates: tuple[float, ...],
     epochs: int,
     note: Callable[[str], None],
@@ -231,9 +249,8 @@ def _train(
 
     workers = min(config.workers or default_workers(), len(rates))
     specs = [_spec(config, number, rate) for number, rate in enumerate(rates)]
-    setup = WorkerSetup.of(config, data, location.code_folders)
     asked = Retraining("rate", epochs, threading.Event(), note, config.measure, on_record=keep)
-    with WorkerPool(setup, workers) as pool:
+    with passing_setup(location, config, data) as setup, WorkerPool(setup, workers) as pool:
         asked.run(pool, specs)
     return [records[number] for number in range(len(rates))]
 
@@ -247,7 +264,7 @@ def _spec(config: StudyConfig, number: int, rate: float) -> TrialSpec:
     }
     suggestion = Suggestion(Schedule("constant", lr=rate), **middles)
     shared = config.model_copy(update={"trial_seeds": "shared"})
-    return trial_spec(shared, number, suggestion)
+    return replace(trial_spec(shared, number, suggestion), name=f"lr-{number}")
 
 
 def _rates(between: str, count: int) -> tuple[float, ...]:
@@ -267,19 +284,23 @@ def _rates(between: str, count: int) -> tuple[float, ...]:
 
 
 def _value(record: TrialRecord, config: StudyConfig) -> float:
-    """The MSE that counts; infinite if it diverged or raised."""
+    """The value that counts; infinitely bad if it diverged or raised."""
     value = None if record.reason else record.value(config.objective, config.measure)
-    return math.inf if value is None else value
+    return config.measure.worst if value is None else value
 
 
 def _no_fall(found: LrRange, records: list[TrialRecord]) -> str:
     reasons = {record.reason for record in records if record.reason}
     why = f" ({min(reasons)})" if len(reasons) else ""
     return (
-        f"the validation MSE falls at none of {len(found.rates)} rates between {found.rates[0]:g} "
-        f"and {found.rates[-1]:g}{why}; try others with --between, or look at the data and the "
-        "model with: sweep check"
+        f"the {found.metric.title} {_moves(found)} at none of {len(found.rates)} rates "
+        f"between {found.rates[0]:g} and {found.rates[-1]:g}{why}; try others with "
+        "--between, or look at the data and the model with: sweep check"
     )
+
+
+def _moves(found: LrRange) -> str:
+    return "rises" if found.metric.maximize else "falls"
 
 
 def _rounded_down(value: float) -> float:

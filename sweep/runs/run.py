@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 import shutil
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import optuna
 
@@ -138,6 +142,22 @@ def worker_setup(location: Location, config: StudyConfig, data: Dataset | None) 
     command = CommandSettings.of(config, location, location.folder.absolute() / TRIALS)
     command = command.shared_out(config, config.trials, default_workers())
     return replace(setup, command=command)
+
+
+@contextmanager
+def passing_setup(
+    location: Location, config: StudyConfig, data: Dataset | None
+) -> Iterator[WorkerSetup]:
+    """What workers need for trainings that leave nothing behind in the results folder."""
+    setup = worker_setup(location, config, data)
+    with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
+        trials = Path(folder) / TRIALS
+        if setup.loop:
+            threads = config.threads or 1
+            setup = replace(setup, loop=replace(setup.loop, folders=trials, threads=threads))
+        if setup.command:
+            setup = replace(setup, command=replace(setup.command, folders=trials))
+        yield setup
 
 
 def worker_pool(context: RunContext) -> WorkerPool:

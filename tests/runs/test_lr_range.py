@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from called import called as sweep
+from loops import LINE
 from rich.console import Console
 
 from sweep.base.errors import InputError, TrainingError
@@ -19,6 +20,7 @@ from sweep.cli.lr_range_chart import lr_range_report
 from sweep.runs.lr_range import BETWEEN, RATES, LrRange, find_range
 from sweep.study.file import load_study
 from sweep.study.locations import Location
+from sweep.study.metric import Metric
 from sweep.study.settings import StudyConfig
 
 FOUND = LrRange(
@@ -31,6 +33,7 @@ FOUND = LrRange(
     horizon=100,
     optimizer="sgd",
     unit="price",
+    metric=Metric(),
 )
 
 
@@ -158,6 +161,26 @@ class TestFindRange:
     def test_what_is_no_range(self, between: str) -> None:
         with pytest.raises(InputError, match=rf"^--between {between}: "):
             find_range(HERE, settings(), between)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("maximize", [False, True])
+def test_a_loop_of_ones_own(maximize: bool, tmp_path: Path) -> None:
+    sign = "-" if maximize else ""
+    (tmp_path / "train.py").write_text(LINE.replace('"val_mse": error', f'"gain": {sign}error'))
+    values = {"loop": f"{tmp_path}/train.py:train", "metric": "gain", "epochs": 10, "workers": 1}
+    given = load_study(None, {**values, "direction": "maximize" if maximize else "minimize"})
+    found = find_range(Location("train", None, tmp_path / "out"), given, "1e-4:1e2", 7)
+    assert (found.epochs, found.steps, found.horizon, found.counted_in) == (2, 2, 10, "epoch")
+    assert found.rates[found.best] == pytest.approx(1.0)
+    assert math.isinf(found.values[-1]) and found.bounds.high == 1.0
+    assert 0.001 <= found.bounds.low <= 0.02  # a fifth of the first rate at which it falls
+    console = Console(file=io.StringIO(), width=80)
+    console.print(lr_range_report(found))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert f"gain {'rises' if maximize else 'falls'} by at least 25 %" in text
+    assert "A trial has 10 epochs, the test 2" in text
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

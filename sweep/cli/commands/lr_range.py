@@ -17,7 +17,12 @@ def lr_range(
     between: Annotated[
         str, typer.Option(metavar="LOW:HIGH", help="The rates to try, whatever --lr says.")
     ] = "1e-6:10",
-    rates: Annotated[int, typer.Option(min=4, help="How many rates to try.")] = 36,
+    rates: Annotated[
+        int | None,
+        typer.Option(
+            min=4, help="How many rates to try; by default 36, or 12 by training code of your own."
+        ),
+    ] = None,
     as_json: JsonOption = False,
     **given: Any,
 ) -> None:
@@ -32,6 +37,8 @@ def lr_range(
       sweep lr-range
 
       sweep lr-range diabetes --optimizer adam --momentum 0
+
+      sweep lr-range --loop train.py:train --epochs 20
     """
     from sweep.cli.lr_range_chart import lr_range_report
     from sweep.runs.lr_range import find_range
