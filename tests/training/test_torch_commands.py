@@ -1,0 +1,112 @@
+"""Scripts that train with torch: an optimizer, DataLoader workers, several processes."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import (
+    EPOCHS,
+    engine_of,
+    settings_of,
+    spec,
+    trained,
+    values,
+    wait_for,
+    wait_until_gone,
+)
+from support import ROOT
+
+from sweep.study.metric import Metric
+from sweep.training.contract import EpochResult
+from sweep.training.own_command.engine import CommandEngine
+
+pytestmark = pytest.mark.slow
+
+EXAMPLE = (ROOT / "examples/command/train.py").read_text(encoding="utf-8")
+STEPS = 19
+"""In an epoch of the example: 1,200 images in batches of 64."""
+
+
+def test_the_example_follows_its_schedule_with_loader_workers(tmp_path: Path) -> None:
+    metric = Metric("val_accuracy", maximize=True)
+    with engine_of(tmp_path, EXAMPLE, "--loader-workers", "2", metric=metric) as engine:
+        news = trained(engine)
+        assert engine.notes == []
+    rates = spec().schedule.rates(EPOCHS * STEPS).reshape(EPOCHS, STEPS)
+    for epoch, result in enumerate(news):
+        assert isinstance(result, EpochResult), result
+        assert (result.total_steps, result.advice) == (EPOCHS * STEPS, ())
+        assert result.lr_first == pytest.approx(rates[epoch][0])
+        assert result.lr_last == pytest.approx(rates[epoch][-1])
+    assert max(values(news)) > 0.8
+    assert (tmp_path / "trials/0/model.pt").exists()
+
+
+def test_outside_of_a_sweep_it_trains_with_its_own_rate(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(EXAMPLE)
+    command = [sys.executable, "train.py", "--epochs", "2"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, second = map(float, done.stdout.split())
+    assert 0.5 < first < second <= 1
+    assert os.listdir(tmp_path) == ["train.py"]
+
+
+DISTRIBUTED = """
+import os, torch
+import torch.distributed as dist
+import sweep
+
+dist.init_process_group("gloo")
+trial = sweep.current_trial()
+rank = dist.get_rank()
+torch.manual_seed(trial.seed)
+model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(1, 1, bias=False))
+optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+scheduler = trial.attach(optimizer, steps_per_epoch=4)
+with open("pids.txt", "a") as file:
+    print(os.getpid(), file=file)
+try:
+    for epoch in range(trial.epochs):
+        for _ in range(4):
+            optimizer.zero_grad()
+            model(torch.full((1, 1), 1.0 + rank)).sum().backward()
+            optimizer.step()
+            scheduler.step()
+        trial.report(100 * epoch + rank)
+finally:
+    print(f"rank {rank} closed", flush=True)
+    dist.destroy_process_group()
+"""
+
+
+def test_several_processes_report_as_one_and_stop_together(tmp_path: Path) -> None:
+    words = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2")
+    settings = settings_of(tmp_path, DISTRIBUTED, stop_secs=60.0, threads=1)
+    rendezvous = ("--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0")
+    engine = CommandEngine(replace(settings, words=(*words, *rendezvous, "train.py")))
+    try:
+        news = trained(engine)
+        assert values(news) == [0, 100, 200], news  # of the first process alone
+        assert isinstance(news[0], EpochResult) and news[0].total_steps == 4 * EPOCHS
+        np.testing.assert_allclose(news[0].lr_first, 0.2)
+        (tmp_path / "pids.txt").unlink()
+        engine.add(spec(1))
+        assert values(engine.train_epoch()) == [0]
+        pids = [int(line) for line in wait_for(tmp_path / "pids.txt", 2)]
+        run = engine._runs[1]
+        run.stop(60.0)  # as a pruned trial is told to
+        assert run.process.code == 0
+        closed = re.findall(r"rank \d closed", run.folder.log.read_text())
+        assert sorted(closed) == ["rank 0 closed", "rank 1 closed"]
+        engine.remove(1)
+        wait_until_gone(pids, secs=0.1)
+    finally:
+        engine.close()
