@@ -9,8 +9,8 @@ from typing import Any
 import tomlkit
 
 from sweep.schedules.schedule import SHAPES
+from sweep.study.dimension_fields import RANGE_SCHEMA
 from sweep.study.schema import Schema, study_schema
-from sweep.study.sections import RANGE_SCHEMA
 from sweep.study.space import default_own_dimensions
 
 PAGE = Path(__file__).parent / "study-file.md"
@@ -23,7 +23,8 @@ settings; a test checks that it is in step.) Every key can be left out; a key th
 refused, with the nearest that is. On the command line, `--set data.log1p=true` gives any of them,
 and the common ones have flags: `sweep run --help`.
 
-A *range* is `"LOW:HIGH"`, `"LOW:HIGH:log"`, or one number, which fixes the parameter.
+A *range* is `"LOW:HIGH"`, `"LOW:HIGH:log"`, a list of numbers, or one number, which fixes the
+parameter.
 
 ```toml
 epochs = 30

@@ -43,13 +43,14 @@ def frame_to_csv(frame: pd.DataFrame) -> str:
 
 
 def frame_from_csv(path: Path, **given: Any) -> pd.DataFrame:
-    """A table that `frame_to_csv` has written.
+    """A table that `frame_to_csv` has written: an empty cell is missing, and `none` is a word.
 
     Args:
         path: The file.
         given: Of `pandas.read_csv`.
     """
-    return _mapped(pd.read_csv(path, **given), value_of_cell)
+    frame = pd.read_csv(path, keep_default_na=False, na_values=[""], **given)
+    return _mapped(frame, value_of_cell)
 
 
 def _mapped(frame: pd.DataFrame, change: Any) -> pd.DataFrame:

@@ -105,11 +105,9 @@ def _counts(status: Status, width: int) -> Text:
 def _best(status: Status, config: StudyConfig) -> Text:
     if status.best is None:
         return Text.assemble(("best  ", "bold"), ("none completed yet", "dim"))
-    schedule = status.best.schedule
+    description = status.best.suggestion.describe()
     words = f"{config.measure.short} {number(status.best.value)} by trial {status.best.number}"
-    return Text.assemble(
-        ("best  ", "bold"), (words, "bold green"), (f", {schedule.describe()}", "green")
-    )
+    return Text.assemble(("best  ", "bold"), (words, "bold green"), (f", {description}", "green"))
 
 
 def _results(status: Status, config: StudyConfig, width: int) -> RenderableType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
 
 from rich.console import Console, RenderableType
@@ -17,6 +18,7 @@ from sweep.search.status import Status
 from sweep.search.trials import Ending, Trial
 from sweep.study.locations import Location
 from sweep.study.settings import StudyConfig
+from sweep.study.space import Dimension, in_words
 
 _PLAIN_EVERY_SECS = 5.0
 
@@ -38,6 +40,11 @@ def _table(data: Dataset) -> str:
         f"  {rows} rows to train / validate / test on, {counted(len(data.features), 'feature')}, "
         f"target {data.target}"
     )
+
+
+def _searched(dimensions: Mapping[str, Dimension]) -> str:
+    """What is searched of some parameters, in a line."""
+    return ", ".join(f"{name} {in_words(dimension)}" for name, dimension in dimensions.items())
 
 
 class Progress(Listener):
@@ -63,11 +70,12 @@ class Progress(Listener):
     def on_start(self, location: Location, config: StudyConfig, data: Dataset | None) -> None:
         """Say what is trained on what, and what became of the table."""
         self._config = config
-        schedulers = ", ".join(config.space.scheduler)
+        schedulers, shared = ", ".join(config.space.scheduler), config.search_space.shared
         lines = [
             *([_table(data)] if data else [f"  {config.direction} {config.metric}"]),
             f"  {schedulers}",
-            f"  lr {config.space.lr}, decay {config.space.decay}, warmup {config.space.warmup}",
+            f"  {_searched({name: shared[name] for name in ('lr', 'decay', 'warmup')})}",
+            *([f"  {_searched(config.space.params)}"] if config.space.params else []),
         ]
         trials = f": {counted(config.trials, 'trial')} of {_trained(config)}"
         self._console.print(Text.assemble((location.name, "bold"), trials), soft_wrap=False)
@@ -110,7 +118,7 @@ class Progress(Listener):
     def _describe(self, trial: Trial) -> str:
         assert self._config is not None
         value = f"{self._config.measure.short} {trial.value:.4g}"
-        return f"{value} by trial {trial.number}, {trial.schedule.describe()}"
+        return f"{value} by trial {trial.number}, {trial.suggestion.describe()}"
 
 
 class LiveProgress(Progress):

@@ -74,6 +74,14 @@ class StudyOptions:
         str | None,
         typer.Option(metavar="RANGE", help="Weight decay: 1e-6:1e-2:log", rich_help_panel="Search"),
     ] = None
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUES",
+            help="A parameter of your own training code: width=64,128 or dropout=0:0.5",
+            rich_help_panel="Search",
+        ),
+    ] = None
     trials: Annotated[
         int | None,
         typer.Option(help="Trials in all, earlier runs included.", rich_help_panel="Search"),

@@ -22,6 +22,7 @@ from sweep.search.context import RunContext
 from sweep.search.trials import Ending, Trial, completed, standing_for_themselves
 from sweep.study.metric import Metric
 from sweep.study.results_folder import AUDIT
+from sweep.study.space import Suggestion
 from sweep.training.contract import TrialSpec
 from sweep.training.record import TrialRecord
 from sweep.training.specs import trial_spec
@@ -37,15 +38,20 @@ class Audited:
 
     Args:
         trial: Its number.
-        schedule: What it was trained with.
+        suggestion: What it was trained with.
         pruned_at: Epochs that it had when it was stopped.
         value: What it would have come to; `Metric.worst` if it diverges or raises.
     """
 
     trial: int
-    schedule: Schedule
+    suggestion: Suggestion
     pruned_at: int
     value: float
+
+    @property
+    def schedule(self) -> Schedule:
+        """Its schedule."""
+        return self.suggestion.schedule
 
 
 @dataclass(frozen=True)
@@ -130,6 +136,7 @@ class Audit:
                 {
                     "trial": one.trial,
                     "schedule": one.schedule.to_dict(),
+                    **({"params": dict(params)} if (params := one.suggestion.params) else {}),
                     "pruned_at": one.pruned_at,
                     self.metric.name: one.value if math.isfinite(one.value) else None,
                 }
@@ -204,7 +211,7 @@ def audit(
     audited = [
         Audited(
             number,
-            trials[number].schedule,
+            trials[number].suggestion,
             trials[number].epochs,
             value,
         )
@@ -238,6 +245,7 @@ def _frame(found: Audit) -> pd.DataFrame:
             "scheduler": one.schedule.scheduler,
             "lr": one.schedule.lr,
             "decay": one.schedule.decay,
+            **one.suggestion.params,
             "pruned_at": one.pruned_at,
             found.metric.name: one.value if math.isfinite(one.value) else None,
             "would_have_won": one in found.better,

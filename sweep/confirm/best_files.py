@@ -68,6 +68,7 @@ def write_best(
     constant = [trial for trial in found if trial.scheduler == BASELINE]
     described = {
         "schedule": schedule.to_dict(),
+        **({"params": dict(params)} if (params := best.suggestion.params) else {}),
         "study": context.location.name,
         "trial": best.number,
         metric.name: best.value,

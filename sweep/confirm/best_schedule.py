@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -32,6 +33,7 @@ from sweep.schedules.schedule import Schedule
 from sweep.study.metric import MSE, NAME, Metric
 from sweep.study.results_folder import BEST_SCHEDULE
 from sweep.study.sections import Objective, OptimizerConfig
+from sweep.study.space import described
 
 _MOST_STEPS = 10**9
 _CONSTANT = "best_constant_"
@@ -78,7 +80,14 @@ def _read_schedule(value: Any) -> Schedule:
         raise ValueError(str(problem)) from None
 
 
+def _name(value: str) -> str:
+    if not value.isidentifier():
+        raise ValueError(f"{value!r} is no parameter's name")
+    return value
+
+
 _Schedule = Annotated[Schedule, BeforeValidator(_read_schedule)]
+_Params = dict[Annotated[str, AfterValidator(_name)], bool | int | float | str]
 _Number = Annotated[int, Field(ge=0)]
 _Count = Annotated[int, Field(ge=1)]
 _Steps = Annotated[int, Field(ge=1, le=_MOST_STEPS)]
@@ -94,6 +103,7 @@ class _Interval(_Part):
 class _Candidate(_Part):
     trial: _Number
     schedule: _Schedule
+    params: _Params = {}
     values: Annotated[list[float | None], Field(min_length=1, alias=_VALUES)]
     mean: _Interval
     mean_rank: float
@@ -138,6 +148,7 @@ class BestSchedule(_Part):
 
     Attributes:
         schedule: The schedule.
+        params: The parameters of the user's own that the winner was trained with, by name.
         study: The study's name.
         trial: The winner's number.
         value: What it came to; None if it was stopped early in the search.
@@ -161,6 +172,7 @@ class BestSchedule(_Part):
     """
 
     schedule: _Schedule
+    params: _Params = {}
     study: str = ""
     trial: _Number | None = None
     value: float | None = Field(None, alias=_VALUE)
@@ -262,12 +274,14 @@ class BestSchedule(_Part):
             reached = f"Mean {metric.title} {value:.6g} over {counted(mean.count, 'fresh seed')}"
         weights = " of averaged weights" if self.objective == "averaged" else ""
         trainer = self.own_code or (self.optimizer.name if self.optimizer else "an optimizer")
-        lines = [f"Study {self.study}, trial {self.trial}: {self.schedule.describe()}"]
+        description = described(self.schedule, self.params)
+        lines = [f"Study {self.study}, trial {self.trial}: {description}"]
         if self.total_steps and self.epochs:
             per_epoch = f" of {self.total_steps / self.epochs:g} steps:"
             ending = [f"total_steps = {self.total_steps}"]
         else:
             per_epoch, ending = "", []
+        ending += [f"params = {self.params!r}"] if self.params else []
         epochs = counted(self.epochs or 0, "epoch")
         lines += [f"{reached}{weights} with {trainer} over {epochs}{per_epoch}"]
         return "".join(f"{comment(line)}\n" for line in (*lines, *ending)) + (

@@ -105,7 +105,7 @@ def confirm(
     used = max(map(len, values.values()))
     if not used:
         return Outcome(missing=_no_time(limit, config.epochs))
-    schedules = {number: trial.schedule for number, trial in trials.items()}
+    suggestions = {number: trial.suggestion for number, trial in trials.items()}
     last = sum(len(each) == used for each in values.values())
     cut = by_time < last <= by_budget
     missing = ""
@@ -116,7 +116,7 @@ def confirm(
             f"{counted(len(trials), 'candidate')}; without it, there are up to "
             f"{max(budget, FIRST_SEEDS * len(meant))} of {len(meant)}"
         )
-    candidates = ranked(schedules, values, metric)
+    candidates = ranked(suggestions, values, metric)
     found = Confirmation(candidates, seeds[:used], not config.fair, metric=metric)
     if found.doubt:
         context.note(found.doubt)

@@ -134,6 +134,7 @@ class KeptRuns:
             **{f"{schedule.scheduler}.{name}": v for name, v in schedule.params.items()},
             "momentum": suggestion.momentum,
             "weight_decay": suggestion.weight_decay,
+            **suggestion.params,
             metric.name: None if record.reason else record.value(objective, metric),
             "best_epoch": None if record.reason else record.best_epoch(objective, metric),
             "epochs_run": len(record.curve),
@@ -151,6 +152,7 @@ def _key(context: RunContext, suggestion: Suggestion) -> str:
         suggestion.weight_decay,
         context.config.comparable(),
         context.data.fingerprint if context.data else None,
+        *([dict(suggestion.params)] if suggestion.params else []),
     ]
     text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

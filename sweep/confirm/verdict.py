@@ -12,6 +12,7 @@ from sweep.base.wording import counted, number, percent, verb
 from sweep.confirm.intervals import Interval, mean_interval, relative_lead, vary
 from sweep.schedules.schedule import Schedule
 from sweep.study.metric import Metric
+from sweep.study.space import Suggestion, Value, described
 
 BASELINE = "constant"
 
@@ -25,6 +26,7 @@ class Candidate:
     Args:
         trial: The trial of the search that it comes from.
         schedule: The schedule.
+        params: The parameters of the user's own beside it.
         values: What it came to from each seed, in the order of the seeds; `Metric.worst` where
             it diverged or raised. One that dropped out has fewer than the others.
     """
@@ -32,6 +34,12 @@ class Candidate:
     trial: int
     schedule: Schedule
     values: tuple[float, ...]
+    params: Mapping[str, Value] = field(default_factory=dict, hash=False)
+
+    @property
+    def description(self) -> str:
+        """What was trained, in one line."""
+        return described(self.schedule, self.params)
 
     @cached_property
     def interval(self) -> Interval:
@@ -182,7 +190,7 @@ class Confirmation:
         """The winner against the next best candidate, in a sentence."""
         if self.runner_up is None:
             return "there is no other candidate"
-        name = f"trial {self.runner_up.trial}, {self.runner_up.schedule.describe()}"
+        name = f"trial {self.runner_up.trial}, {self.runner_up.description}"
         return f"{name}: {self.compared(self.runner_up)}"
 
     def compared(self, candidate: Candidate) -> str:
@@ -211,6 +219,7 @@ class Confirmation:
                 {
                     "trial": candidate.trial,
                     "schedule": candidate.schedule.to_dict(),
+                    **({"params": dict(candidate.params)} if candidate.params else {}),
                     self.metric.name: [v if math.isfinite(v) else None for v in candidate.values],
                     "mean": _jsonable(candidate.interval),
                     "mean_rank": rank,
@@ -236,6 +245,7 @@ class Confirmation:
                 trial=entry["trial"],
                 schedule=Schedule.from_dict(entry["schedule"]),
                 values=tuple(metric.worst if v is None else v for v in entry[metric.name]),
+                params=entry.get("params", {}),
             )
             for entry in fields["candidates"]
         )
@@ -254,7 +264,7 @@ def _jsonable(interval: Interval) -> dict[str, float | int | None]:
 
 
 def ranked(
-    schedules: Mapping[int, Schedule],
+    suggestions: Mapping[int, Suggestion],
     values: Mapping[int, Sequence[float]],
     metric: Metric,
 ) -> tuple[Candidate, ...]:
@@ -262,7 +272,11 @@ def ranked(
 
     Of equal means, the earlier trial's is first.
     """
-    candidates = [Candidate(t, schedules[t], tuple(values[t])) for t in schedules if values[t]]
+    candidates = [
+        Candidate(number, each.schedule, tuple(values[number]), each.params)
+        for number, each in suggestions.items()
+        if values[number]
+    ]
 
     def standing(candidate: Candidate) -> tuple[bool, int, tuple[float, int]]:
         mean, count = candidate.interval.mean, len(candidate.values)

@@ -101,7 +101,7 @@ class Entry:
         """All of it that fits into a row of a table, JSON-able."""
         best, interval, counts = self.summary.best, self.interval, self.summary.counts
         schedule, test = best.schedule if best else None, self.summary.test
-        params = schedule.params if schedule else {}
+        params = [*schedule.params.items(), *best.params.items()] if schedule and best else []
         row = {
             "study": self.name,
             "folder": str(self.summary.folder),
@@ -110,7 +110,7 @@ class Entry:
             "lr": schedule.lr if schedule else None,
             "decay": schedule.decay if schedule else None,
             "warmup": schedule.warmup if schedule else None,
-            "parameters": " ".join(f"{name}={value}" for name, value in params.items()),
+            "parameters": " ".join(f"{name}={value}" for name, value in params),
             "metric": self.metric.name,
             "direction": "maximize" if self.metric.maximize else "minimize",
             "unit": self.unit,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from sweep.base.wording import number
 from sweep.schedules.schedule import SHAPES, Schedule
-from sweep.study.space import Range, Space, Value
+from sweep.study.dimension_fields import written
+from sweep.study.space import Choice, Range, Space, Value
 
 _NEAR = 0.05
 """Share of a range, on its own scale, that counts as its end."""
@@ -19,6 +20,8 @@ _LIMITS = {
     "momentum": "[0, 1)",
     "weight_decay": "[0, inf)",
 }
+_ANY = "(-inf, inf)"
+_SEVERAL = 3
 _FLAGS = ("lr", "decay", "warmup")
 
 
@@ -40,19 +43,35 @@ def edge_advice(schedule: Schedule, values: Mapping[str, Value], space: Space) -
         unused.add("decay")
     if shape and not shape.uses_warmup:
         unused.add("warmup")
-    sentences = []
+    sentences: list[str] = []
     for name, bounds in space.dimensions().items():
         value = values.get(name)
-        if not isinstance(bounds, Range) or name in unused or isinstance(value, str | None):
+        if name in unused or isinstance(value, bool | str | None):
             continue
+        if isinstance(bounds, Choice):
+            sentences += _at_end_of_list(name, value, bounds)
+            continue
+        is_own = name in space.params
         end = nearest_end(float(value), bounds)
-        wider = widened(bounds, end, _limits(name)) if end else None
+        limits = ("[0, inf)" if bounds.low >= 0 else _ANY) if is_own else _limits(name)
+        wider = widened(bounds, end, limits) if end else None
         if end and wider:
+            setting = f"--param {name}={written(wider)}" if is_own else _setting(name, wider)
             sentences.append(
-                f"{name} {number(value)} is at the {end} end of its range {bounds}; "
-                f"try {_setting(name, wider)}"
+                f"{name} {number(value)} is at the {end} end of its range {bounds}; try {setting}"
             )
     return tuple(sentences)
+
+
+def _at_end_of_list(name: str, value: float, choice: Choice) -> Iterator[str]:
+    """That a value is the least or the greatest of a list of numbers.
+
+    Of two, one always is, which says nothing.
+    """
+    numbers = choice.numbers
+    if len(numbers) >= _SEVERAL and value in (numbers[0], numbers[-1]):
+        which, more = ("least", "lower") if value == numbers[0] else ("greatest", "higher")
+        yield f"{name} {number(value)} is the {which} of [{choice}]; try {more} ones"
 
 
 def nearest_end(value: float, bounds: Range) -> Literal["lower", "upper"] | None:
@@ -110,7 +129,7 @@ def _limits(name: str) -> str:
     scheduler, _, param = name.partition(".")
     if scheduler in SHAPES and param:
         return next(p.valid for p in SHAPES[scheduler].params if p.name == param)
-    return _LIMITS.get(name, "(-inf, inf)")
+    return _LIMITS.get(name, _ANY)
 
 
 def _setting(name: str, bounds: Range) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from sweep.search.completion import sentence
 from sweep.search.trials import EndingCounts
 from sweep.study.metric import Metric
 from sweep.study.sections import Objective
+from sweep.study.space import Value, described
 
 _TOO_CLOSE = 0.01
 """A distance below this share may well turn with another seed."""
@@ -53,6 +55,7 @@ class TrialFacts:
         value: What it came to.
         r2: On the validation rows.
         best_epoch: The epoch, from 1, whose validation MSE counts.
+        params: The parameters of the user's own that it was trained with.
     """
 
     number: int
@@ -60,6 +63,12 @@ class TrialFacts:
     value: float
     r2: float | None
     best_epoch: int | None
+    params: Mapping[str, Value] = field(default_factory=dict, kw_only=True)
+
+    @property
+    def description(self) -> str:
+        """What it was trained with, in one line."""
+        return described(self.schedule, self.params)
 
 
 @dataclass(frozen=True)
@@ -224,7 +233,7 @@ class Summary:
             reached = f"reaches {self.metric.title} {mean}{weights} over {seeds}"
             if self.confirmation.winner.repeats:
                 reached += ", the same from each"
-        return f"{best.schedule.describe()} {reached}."
+        return f"{best.description} {reached}."
 
     @property
     def luck(self) -> str:
@@ -287,7 +296,7 @@ class Summary:
             return "no other scheduler has completed a trial"
         behind = self.runner_up.behind
         distance = f"{percent(behind)} behind" if behind else "as good"
-        return f"{self.runner_up.trial.schedule.describe()}: {distance}"
+        return f"{self.runner_up.trial.description}: {distance}"
 
     @property
     def shares(self) -> str:
@@ -367,6 +376,7 @@ def _jsonable(value: Any, metric: Metric) -> Any:
         return value.to_dict()
     if is_dataclass(value):
         parts = ((part.name, getattr(value, part.name)) for part in fields(value))
+        parts = ((name, part) for name, part in parts if name != "params" or part)
         return _flat({metric.named(name): _jsonable(part, metric) for name, part in parts})
     if isinstance(value, dict):
         return {key: _jsonable(item, metric) for key, item in value.items()}

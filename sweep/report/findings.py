@@ -162,7 +162,7 @@ def hover(trial: Trial, metric: Metric) -> str:
         lines.append(f"warm-up {percent(schedule.warmup)}")
     own = {**schedule.params, "momentum": suggestion.momentum}
     own["weight decay"] = suggestion.weight_decay
-    for name, value in own.items():
+    for name, value in (*own.items(), *suggestion.params.items()):
         if value is not None:
             shown = number(value) if isinstance(value, float) else str(value)
             lines.append(f"{plain(name)} {plain(shown)}")

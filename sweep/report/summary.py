@@ -150,7 +150,10 @@ def _not_confirmed(written: BestSchedule | None, ranked: Sequence[Trial]) -> str
 def _trial_facts(trial: Trial) -> TrialFacts:
     stopped = trial.last_report if trial.last_report is not None else math.nan
     value = stopped if trial.value is None else trial.value
-    return TrialFacts(trial.number, trial.schedule, value, trial.r2, trial.best_epoch)
+    params = trial.suggestion.params
+    return TrialFacts(
+        trial.number, trial.schedule, value, trial.r2, trial.best_epoch, params=params
+    )
 
 
 def _best(trial: Trial, config: StudyConfig, written: BestSchedule | None) -> Best:

@@ -14,6 +14,7 @@ from sweep.base.wording import counted, duration, number, percent
 from sweep.confirm.verdict import Confirmation
 from sweep.report.facts import Summary, TrialFacts
 from sweep.search.trials import Ending
+from sweep.study.space import named_values
 
 _LINE_BREAKS = re.compile(r"[\r\n\v\f\x85\u2028\u2029]+")
 _MARKS = re.compile(r"[\\|*`<\[~$]|&(?=[#\w])|(?<!\w)_|_(?!\w)")
@@ -30,9 +31,10 @@ def to_csv(summary: Summary) -> str:
     """A row for each of the best trials, in full precision, the best first.
 
     Columns: number, scheduler, lr, decay, warmup, the schedules' own parameters as
-    `<scheduler>.<param>`, val_mse, val_r2, best_epoch: those of `results.csv`.
+    `<scheduler>.<param>`, the user's own, val_mse, val_r2, best_epoch: those of `results.csv`.
     """
     own = sorted({name for trial in summary.top for name in _own(trial)})
+    own += list(dict.fromkeys(name for trial in summary.top for name in trial.params))
     named = summary.metric.named
     columns = ("number", "scheduler", "lr", "decay", "warmup", *own)
     text = io.StringIO()
@@ -51,6 +53,7 @@ def to_csv(summary: Summary) -> str:
                     "decay": schedule.decay,
                     "warmup": schedule.warmup,
                     **_own(trial),
+                    **trial.params,
                     named("value"): trial.value,
                     "val_r2": trial.r2,
                     "best_epoch": trial.best_epoch,
@@ -113,7 +116,7 @@ def _confirmation_rows(confirmation: Confirmation) -> str:
     rows = [
         [
             str(candidate.trial),
-            candidate.schedule.describe(),
+            candidate.description,
             number(candidate.interval.mean),
             number(candidate.interval.margin),
             str(candidate.interval.count),
@@ -161,7 +164,7 @@ def _trial_rows(summary: Summary) -> str:
             number(trial.schedule.lr),
             number(trial.schedule.decay),
             number(trial.schedule.warmup),
-            ", ".join(f"{name} {_plain(v)}" for name, v in trial.schedule.params.items()),
+            ", ".join(named_values(trial.schedule.params, trial.params)),
             number(trial.value),
             number(trial.r2),
             number(trial.best_epoch),
@@ -202,7 +205,3 @@ def escaped(text: str) -> str:
 def _own(trial: TrialFacts) -> dict[str, object]:
     scheduler = trial.schedule.scheduler
     return {f"{scheduler}.{name}": value for name, value in trial.schedule.params.items()}
-
-
-def _plain(value: float | int | str) -> str:
-    return number(value) if isinstance(value, float) else str(value)

@@ -60,10 +60,17 @@ class StudyResult:
         written = BestSchedule.read(self.folder)
         if written:
             return self._allowed(written.schedule)
-        done = completed(self._trials, self.config.measure)
-        if not done:
-            raise InputError(f"{self.folder}: no trial has completed, so there is no best schedule")
-        return self._allowed(done[0].schedule)
+        return self._allowed(self._best_of_search.schedule)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters of one's own that the best schedule was trained with, by name.
+
+        Raises:
+            InputError: No trial has completed.
+        """
+        found = BestSchedule.read(self.folder)
+        return dict(found.params if found else self._best_of_search.suggestion.params)
 
     @cached_property
     def results(self) -> pd.DataFrame:
@@ -101,6 +108,13 @@ class StudyResult:
                 f"{schedule.factory!r}, which the study's settings do not"
             )
         return schedule
+
+    @property
+    def _best_of_search(self) -> Trial:
+        done = completed(self._trials, self.config.measure)
+        if not done:
+            raise InputError(f"{self.folder}: no trial has completed, so there is no best schedule")
+        return done[0]
 
     @property
     def _trials(self) -> list[Trial]:

@@ -27,7 +27,7 @@ from sweep.study.file import load_study
 from sweep.study.locations import Location, locate_study
 from sweep.study.metric import Metric
 from sweep.study.settings import StudyConfig
-from sweep.study.space import Range, Suggestion
+from sweep.study.space import Range
 from sweep.training.contract import TrainingSettings, TrialSpec
 from sweep.training.record import TrialRecord
 from sweep.training.specs import trial_spec
@@ -256,13 +256,16 @@ def _train(
 
 
 def _spec(config: StudyConfig, number: int, rate: float) -> TrialSpec:
-    """A constant rate, from the same seed as all others; other ranges at their middle."""
-    space = config.search_space.shared
-    middles = {
-        name: float(space[name].middle) if name in space else None
-        for name in ("momentum", "weight_decay")
-    }
-    suggestion = Suggestion(Schedule("constant", lr=rate), **middles)
+    """A constant rate, from the same seed as all others.
+
+    Other ranges are at their middle, and lists at their first value.
+    """
+    space = config.search_space
+    any_scheduler = space.schedulers[0]
+    dimensions = space.dimensions_of(any_scheduler)
+    usual = {name: dimension.points(1)[0] for name, dimension in dimensions.items()}
+    given = space.suggestion({**usual, "scheduler": any_scheduler})
+    suggestion = replace(given, schedule=Schedule("constant", lr=rate))
     shared = config.model_copy(update={"trial_seeds": "shared"})
     return replace(trial_spec(shared, number, suggestion), name=f"lr-{number}")
 

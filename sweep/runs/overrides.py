@@ -15,6 +15,7 @@ from sweep.search.strategies.problems import search_problems
 from sweep.study.file import read_study
 from sweep.study.locations import Location, locate_study
 from sweep.study.settings import StudyConfig
+from sweep.study.space import SHARED
 
 KEYS = {
     "scheduler": "space.scheduler",
@@ -87,6 +88,10 @@ def checked(given: Mapping[str, Any]) -> tuple[Location, StudyConfig, InputError
             flags[key] = f"--{name.replace('_', '-')}"
     if given.get("command"):
         flags["command"] = "--"
+    for text in given.get("param") or []:
+        name, values = read_param(text)
+        overrides[f"space.params.{name}"] = values
+        flags[f"space.params.{name}"] = f"--param {name}"
     for text in given["setting"] or []:
         key, value = read_setting(text)
         overrides[key] = value
@@ -143,9 +148,45 @@ def _value(name: str, value: Any) -> Any:
         return False if value else None
     if name in ("scheduler", "fair", "deterministic", "keep", "command"):
         return value or None
+    if name in SHARED and value is not None and "," in value:
+        return _one_or_several(value)
     if name in _NUMBERS_OR_WORDS and value is not None:
         return int(value) if value.isdigit() else value
     return value
+
+
+def read_param(text: str) -> tuple[str, Any]:
+    """Read `NAME=VALUES`: a range, one value, or several with commas between them.
+
+    Raises:
+        InputError: It has another form.
+    """
+    name, equals, value = (part.strip() for part in text.partition("="))
+    if not equals or not name or not value:
+        raise InputError(f"--param {text}: expected NAME=VALUES, such as width=64,128")
+    return name, _one_or_several(value)
+
+
+def _one_or_several(text: str) -> Any:
+    """A value, or a list of those with commas between them."""
+    listed = text.removeprefix("[").removesuffix("]") if text[:1] == "[" else text
+    if listed == text and "," not in text:
+        return _number_or_word(text)
+    return [_number_or_word(part.strip()) for part in listed.split(",") if part.strip()]
+
+
+def _number_or_word(text: str) -> float | str | bool:
+    """What a text says; quotes make a word of whatever they hold."""
+    if text in ("true", "false"):
+        return text == "true"
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        return text[1:-1]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
 
 
 def read_setting(text: str) -> tuple[str, Any]:

@@ -199,7 +199,7 @@ def _misfit(values: dict[str, Value], theirs: StudyConfig, config: StudyConfig) 
         return f"{scheduler} is another schedule here"
     set_here = _of_optimizer(config)
     dimensions: dict[str, Dimension] = dict(space.dimensions_of(scheduler))
-    for name in _BESIDE:  # searched there, and set by the optimizer here
+    for name in (*_BESIDE, *theirs.space.params):  # searched there, and set otherwise here
         if name in theirs.search_space.shared and name not in dimensions:
             if name not in set_here:
                 return f"{name} is not searched here"
@@ -226,7 +226,7 @@ def _fits(dimension: Dimension, value: Value) -> bool:
 
 
 def _inside(dimension: Dimension, value: Value) -> Value:
-    """The value; where it does not matter, the nearest that the dimension has."""
+    """The value; where it does not matter, the nearest or the first that the dimension has."""
     if isinstance(dimension, Choice):
-        return value
+        return value if value in dimension.options else dimension.options[0]
     return dimension.value(min(max(float(value), dimension.low), dimension.high))

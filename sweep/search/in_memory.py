@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.search.trials import Trial
@@ -57,11 +62,15 @@ def _as_used(trial: FrozenTrial, name: str, space: Space) -> tuple[Value, BaseDi
     """
     value, distribution = trial.params[name], trial.distributions[name]
     ignoring = [scheduler for scheduler in space.schedulers if name in space.ignored_by(scheduler)]
-    if not ignoring or not isinstance(distribution, FloatDistribution):
+    if not ignoring or isinstance(distribution, IntDistribution):
         return value, distribution
-    unused, log = UNUSED[name], distribution.log
-    if log and unused <= 0:  # a range of ratios has no place for it
+    unused = UNUSED[name]
+    is_ignored = trial.params.get("scheduler", space.schedulers[0]) in ignoring
+    used = unused if is_ignored else value
+    if isinstance(distribution, CategoricalDistribution):
+        return used, CategoricalDistribution(tuple(dict.fromkeys([*distribution.choices, unused])))
+    assert isinstance(distribution, FloatDistribution)
+    if distribution.log and unused <= 0:  # a range of ratios has no place for it
         return value, distribution
     low, high = min(distribution.low, unused), max(distribution.high, unused)
-    is_ignored = trial.params.get("scheduler", space.schedulers[0]) in ignoring
-    return unused if is_ignored else value, FloatDistribution(low, high, log=log)
+    return used, FloatDistribution(low, high, log=distribution.log)

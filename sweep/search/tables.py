@@ -37,14 +37,15 @@ def results_frame(trials: Sequence[Trial], config: StudyConfig) -> pd.DataFrame:
 
     Returns:
         number, state, scheduler, lr, decay, warmup, the schedules' own parameters, momentum and
-        weight_decay where searched, val_mse, val_r2, best_epoch, final_val_mse, train_mse,
-        epochs_run, reason, lr_final, seed, started, finished, duration (seconds), completes, the
-        number of the pruned trial that it trains to its end, and torch, the torch class and its
-        arguments as JSON. Where the metric is not val_mse, its name stands in these names.
+        weight_decay where searched, parameters of the user's own, val_mse, val_r2, best_epoch,
+        final_val_mse, train_mse, epochs_run, reason, lr_final, seed, started, finished, duration
+        (seconds), completes, the number of the pruned trial that it trains to its end, and torch,
+        the torch class and its arguments as JSON. Where the metric is not val_mse, its name stands
+        in these names.
     """
     space = config.search_space
     rows = [_row(trial, trial.ending) for trial in trials if trial.ending]
-    searched = [name for name in ("momentum", "weight_decay") if name in space.shared]
+    searched = [name for name in space.shared if name not in ("lr", "decay", "warmup")]
     columns = [
         *("number", "state", "scheduler", "lr", "decay", "warmup", *space.own, *searched),
         *("value", "val_r2", "best_epoch", "final_value", "training", "epochs_run"),
@@ -52,7 +53,7 @@ def results_frame(trials: Sequence[Trial], config: StudyConfig) -> pd.DataFrame:
     ]
     frame = pd.DataFrame(rows, columns=columns)
     integers = ["best_epoch", "completes"]
-    integers += [n for n, d in space.own.items() if getattr(d, "integer", False)]
+    integers += [name for name, dimension in space.own.items() if dimension.integer]
     return frame.astype({name: "Int64" for name in integers}).rename(columns=config.measure.named)
 
 
@@ -68,6 +69,7 @@ def _row(trial: Trial, ending: Ending) -> dict[str, Any]:
         **{f"{schedule.scheduler}.{name}": value for name, value in schedule.params.items()},
         "momentum": suggestion.momentum,
         "weight_decay": suggestion.weight_decay,
+        **suggestion.params,
         "value": trial.reached,
         "val_r2": trial.r2,
         "best_epoch": trial.best_epoch,
@@ -116,7 +118,7 @@ def read_results(folder: Path) -> pd.DataFrame:
     whole = [
         "best_epoch",
         "completes",
-        *(name for name, d in own.items() if getattr(d, "integer", False)),
+        *(name for name, dimension in own.items() if dimension and dimension.integer),
     ]
     frame["reason"] = frame["reason"].astype("str").fillna("")
     return frame.astype(dict.fromkeys(whole, "Int64"))

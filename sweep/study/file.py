@@ -89,7 +89,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 def _put(values: dict[str, Any], key: str, value: Any) -> None:
     """Set a dotted key; a word that stands for a table (`sampler = "tpe"`) becomes one."""
-    *sections, last = key.split(".", 1) if key.startswith("space.") else key.split(".")
+    is_dimension = key.startswith("space.") and not key.startswith("space.params.")
+    *sections, last = key.split(".", 1 if is_dimension else -1)
     for section in sections:
         inner = values.setdefault(section, {})
         if not isinstance(inner, dict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -15,11 +16,12 @@ from sweep.base.user_code import is_reference
 from sweep.base.wording import counted
 from sweep.schedules.checks import check_params, is_factory
 from sweep.schedules.schedule import SHAPES, Schedule
+from sweep.study.dimension_fields import written
 from sweep.study.metric import is_usually_maximized
 from sweep.study.registries.entry import alternatives, owners
 from sweep.study.registries.optimizers import OPTIMIZERS
 from sweep.study.settings import StudyConfig
-from sweep.study.space import Range, default_own_dimensions
+from sweep.study.space import Dimension, default_own_dimensions
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,14 @@ class Problem:
         flag = flags[nearest]
         if nearest != self.key:
             return f"{flag}: {self.in_file}"
-        between = "=" if flag.startswith("--set ") else " "
+        between = "=" if flag.startswith(("--set ", "--param ")) else " "
         return f"{flag}{between if self._value else ''}{self._value}: {self.text}"
 
 
 def space_problems(config: StudyConfig) -> Iterator[Problem]:
     """What pydantic cannot see: names and ranges that only make sense together."""
     yield from _own_code_problems(config)
+    yield from _param_problems(config)
     space = config.space
     names = (*SHAPES, *config.custom)
     for name in space.scheduler:
@@ -83,6 +86,8 @@ def space_problems(config: StudyConfig) -> Iterator[Problem]:
             yield Problem(
                 f"custom.{name}", name, "a built-in scheduler has this name; choose another"
             )
+        elif name in ("own", "params"):
+            yield Problem(f"custom.{name}", name, "a key of [space] has this name; choose another")
         elif not name.isidentifier():
             text = "a scheduler's name is a word of letters, digits and _"
             yield Problem(f"custom.{name}", name, text)
@@ -99,12 +104,13 @@ def space_problems(config: StudyConfig) -> Iterator[Problem]:
         able = owners(OPTIMIZERS, "momentum")
         text = f"{optimizer.name} has no momentum; {alternatives(able)} has"
         yield Problem("space.momentum", str(space.momentum), text)
-    if space.momentum and not (space.momentum.low >= 0 and space.momentum.high < 1):
+    momentum = _ends(space.momentum)
+    if not all(0 <= number < 1 for number in momentum):
         yield Problem("space.momentum", str(space.momentum), "must be at least 0 and below 1")
-    if space.weight_decay and space.weight_decay.low < 0:
+    if not all(number >= 0 for number in _ends(space.weight_decay)):
         yield Problem("space.weight_decay", str(space.weight_decay), "must be at least 0")
-    if space.momentum:
-        settled |= {"momentum": space.momentum.low}
+    if momentum:
+        settled |= {"momentum": min(momentum)}
     if found := optimizer.problem(settled):
         key, text = found
         yield Problem(f"optimizer.{key}", settled[key], text)
@@ -172,7 +178,11 @@ def _own_code_problems(config: StudyConfig) -> Iterator[Problem]:
             yield Problem(key, None, f"not used: {what} brings its own")
     for key in ("momentum", "weight_decay"):
         if getattr(config.space, key) is not None:
-            text = f"not used: {what} builds its optimizer"
+            taken = f"argument {key}" if config.loop else f'trial.params["{key}"]'
+            text = (
+                f"not used: {what} builds its optimizer; to search it, use its {taken} there, and "
+                f"give --param {key}={written(getattr(config.space, key))}"
+            )
             yield Problem(f"space.{key}", str(getattr(config.space, key)), text)
     if config.engine == "vectorized" or config.lanes:
         key = "lanes" if config.lanes else "engine"
@@ -190,18 +200,63 @@ def _own_code_problems(config: StudyConfig) -> Iterator[Problem]:
             yield Problem("epochs", config.epochs, text)
 
 
+_GIVEN = ("schedule", "epochs", "seed", "device", "state", "trial", "horizon", "evaluate_every")
+"""What a loop of the user's own is given by these names."""
+_COLUMNS = (
+    *("number", "state", "scheduler", "value", "val_r2", "best_epoch", "training", "epochs_run"),
+    *("reason", "lr_final", "seed", "started", "finished", "duration", "completes", "torch"),
+    *("trial", "epoch", "key", "averaged", "lr_first", "lr_last", "grad_norm", "seconds"),
+    *("final_value", "median_value"),
+)
+"""What tables of results call something else, or would without the metric's name."""
+
+
+def _param_problems(config: StudyConfig) -> Iterator[Problem]:
+    """What is wrong with parameters of the user's own."""
+    params = config.space.params
+    if params and config.own_code is None:
+        text = (
+            "belongs to training code of your own (a loop or a command); with a model on a table, "
+            "lr, decay, warmup, momentum and weight_decay can be searched, in [space]"
+        )
+        yield Problem("space.params", None, text)
+    of_schedulers = {
+        param.partition(".")[2]: f"space.{param}"
+        for name in config.space.scheduler
+        for param in default_own_dimensions(name)
+    }
+    columns = {*_COLUMNS, *map(config.measure.named, _COLUMNS)}
+    known = {name: f"space.{name}" for name in ("scheduler", "lr", "decay", "warmup")}
+    known |= of_schedulers
+    for name in params:
+        key = f"space.params.{name}"
+        if name in known:
+            yield Problem(key, None, f"the schedule's: it is searched as {known[name]}")
+        elif name in _GIVEN:
+            yield Problem(key, None, f"training code is given its {name} already; choose another")
+        elif name in columns:
+            yield Problem(key, None, "a column of the results has this name; choose another")
+        elif not name.isidentifier() or iskeyword(name):
+            yield Problem(key, None, "expected a name as Python has them: letters, digits and _")
+
+
+def _ends(dimension: Dimension | None) -> list[float]:
+    """The least and the greatest of its numbers, or all of them; none of no dimension."""
+    return [] if dimension is None else [float(number) for number in dimension.points(2)]
+
+
 def _range_problems(
     config: StudyConfig, schedulers: list[str], own_names: set[str]
 ) -> Iterator[Problem]:
     """Both ends of every range must make a schedule."""
     space = config.space
     for key in ("lr", "decay", "warmup"):
-        bounds: Range = getattr(space, key)
-        for number in (bounds.low, bounds.high):
+        dimension: Dimension = getattr(space, key)
+        for number in _ends(dimension):
             try:
                 Schedule.from_dict({"scheduler": "linear", "lr": 1.0, key: number})
             except ScheduleError as problem:
-                yield Problem(f"space.{key}", str(bounds), str(problem))
+                yield Problem(f"space.{key}", str(dimension), str(problem))
                 break
     for name, value in space.own.items():
         scheduler, _, param = name.partition(".")

@@ -6,7 +6,8 @@ import re
 from typing import Any
 
 from sweep.schedules.schedule import SHAPES
-from sweep.study.sections import RANGE_SCHEMA, SpaceConfig
+from sweep.study.dimension_fields import RANGE_SCHEMA
+from sweep.study.sections import SpaceConfig
 from sweep.study.settings import StudyConfig
 
 Schema = dict[str, Any]

@@ -10,7 +10,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
     SerializerFunctionWrapHandler,
     WithJsonSchema,
     model_serializer,
@@ -20,6 +19,7 @@ from pydantic import (
 from sweep.base.errors import did_you_mean
 from sweep.base.wording import verb
 from sweep.schedules.schedule import SHAPES
+from sweep.study.dimension_fields import Numbers, NumbersOrWords
 from sweep.study.named import known, one_of, with_settings_of
 from sweep.study.registries.entry import owners, settings_of, together
 from sweep.study.registries.models import MODELS
@@ -77,23 +77,8 @@ def _texts(value: Any) -> Any:
     return [str(text) if isinstance(text, int | float) else text for text in values]
 
 
-_NUMBER = r"\s*[+-]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][+-]?\d+)?\s*"
 _TEXT = {"type": ["string", "number"]}
 _TEXT_OR_TEXTS = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]}
-RANGE_SCHEMA: dict[str, Any] = {
-    "anyOf": [
-        {"type": "number"},
-        {"type": "string", "pattern": f"^{_NUMBER}(:{_NUMBER}(:log)?)?$"},
-    ]
-}
-"""What an editor takes for `LOW:HIGH`, `LOW:HIGH:log` or one number."""
-
-SearchRange = Annotated[
-    Range,
-    BeforeValidator(Range.parse),
-    PlainSerializer(lambda r: r.low if r.fixed else str(r), return_type=float | str),
-    WithJsonSchema(RANGE_SCHEMA),
-]
 
 
 class Section(BaseModel):
@@ -261,7 +246,7 @@ class CustomConfig(Section):
     """
 
     factory: str
-    params: dict[str, SearchRange] = {}
+    params: dict[str, Numbers] = {}
 
 
 _SCHEDULER = {"anyOf": [{"type": "string", "enum": [*SHAPES]}, {"type": "string"}]}
@@ -274,7 +259,7 @@ def _read_own(values: Any) -> Any:
     own: dict[str, Any] = {}
     rest: dict[str, Any] = {}
     for key, value in values.items():
-        if isinstance(value, dict) and key != "own":
+        if isinstance(value, dict) and key not in ("own", "params"):
             own |= {f"{key}.{param}": ends for param, ends in value.items()}
         elif "." in key:
             own[key] = value
@@ -284,7 +269,7 @@ def _read_own(values: Any) -> Any:
 
 
 class SpaceConfig(Section):
-    """What is searched; a single value fixes a parameter.
+    """What is searched: a range, a list of values, or a single one, which fixes a parameter.
 
     Args:
         scheduler: The schedules to try, a list or one.
@@ -293,6 +278,8 @@ class SpaceConfig(Section):
         warmup: Share of the steps in which the rate rises to its peak.
         momentum: Where the optimizer has one; as its section says by default.
         weight_decay: As the optimizer's section says by default.
+        params: Parameters of your own, which a loop or a command is given by these names: ranges
+            (of whole numbers where both ends are: `"2:8"`), lists, numbers or words.
         own: The schedulers' own parameters, by `<scheduler>.<parameter>`.
     """
 
@@ -302,11 +289,12 @@ class SpaceConfig(Section):
         Field(min_length=1),
         WithJsonSchema({"anyOf": [_SCHEDULER, {"type": "array", "items": _SCHEDULER}]}),
     ] = ["constant", "step", "exponential", "linear", "cosine", "onecycle", "wsd"]
-    lr: SearchRange = Range(1e-3, 1.0, log=True)
-    decay: SearchRange = Range(1e-4, 1.0, log=True)
-    warmup: SearchRange = Range(0.0, 0.2)
-    momentum: SearchRange | None = None
-    weight_decay: SearchRange | None = None
+    lr: Numbers = Range(1e-3, 1.0, log=True)
+    decay: Numbers = Range(1e-4, 1.0, log=True)
+    warmup: Numbers = Range(0.0, 0.2)
+    momentum: Numbers | None = None
+    weight_decay: Numbers | None = None
+    params: dict[str, NumbersOrWords] = {}
     own: dict[str, Any] = {}
 
     _gather = model_validator(mode="before")(_read_own)

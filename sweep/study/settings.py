@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from sweep.study.dimension_fields import numbers
 from sweep.study.metric import NAME, Metric
 from sweep.study.registries.sources import BEHAVIOUR_COUNTS
 from sweep.study.sections import (
@@ -28,7 +29,7 @@ from sweep.study.sections import (
     Section,
     SpaceConfig,
 )
-from sweep.study.space import Choice, Dimension, Range, Space, default_own_dimensions
+from sweep.study.space import SHARED, Choice, Dimension, Space, default_own_dimensions
 
 
 def _seconds(value: Any) -> Any:
@@ -286,6 +287,7 @@ class StudyConfig(Section):
         """The settings as a study file."""
         values = self.model_dump(mode="json", exclude_none=True, exclude=self._of_no_use)
         values["space"] |= values["space"].pop("own")
+        values["space"] |= {"params": params} if (params := values["space"].pop("params")) else {}
         return tomlkit.dumps(values)
 
 
@@ -310,15 +312,13 @@ def _build_space(config: StudyConfig) -> Space:
         if isinstance(default, Choice):
             own[name] = Choice.parse(value, default.options)
         elif default is not None:
-            own[name] = Range.parse(value, default.integer)
-    shared = {"lr": space.lr, "decay": space.decay, "warmup": space.warmup}
-    if space.momentum is not None:
-        shared["momentum"] = space.momentum
-    if space.weight_decay is not None:
-        shared["weight_decay"] = space.weight_decay
+            own[name] = numbers(value, default.integer)
+    given = {name: getattr(space, name) for name in SHARED}
+    shared = {name: dimension for name, dimension in given.items() if dimension is not None}
     return Space(
         schedulers=tuple(space.scheduler),
-        shared=shared,
+        shared=shared | space.params,
         own=own,
         factories={n: c.factory for n, c in config.custom.items() if n in space.scheduler},
+        params=tuple(space.params),
     )

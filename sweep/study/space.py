@@ -25,9 +25,12 @@ class Asked(Protocol):
     def suggest_int(self, name: str, low: int, high: int, *, log: bool) -> int:
         """A whole number."""
 
-    def suggest_categorical(self, name: str, choices: Sequence[str]) -> Any:
-        """One of several words."""
+    def suggest_categorical(self, name: str, choices: Sequence[Value]) -> Any:
+        """One of several words or numbers."""
 
+
+SHARED = ("lr", "decay", "warmup", "momentum", "weight_decay")
+"""The shared dimensions that are not the user's own."""
 
 UNUSED = {"decay": 1.0, "warmup": 0.0}
 """What a schedule has of a shared dimension that it makes no use of."""
@@ -113,33 +116,60 @@ def _shortest(number: float) -> str:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of several words."""
+    """One of several words or numbers; numbers ascend."""
 
-    options: tuple[str, ...]
+    options: tuple[Value, ...]
 
     @classmethod
-    def parse(cls, value: Any, allowed: tuple[str, ...]) -> Choice:
+    def parse(cls, value: Any, allowed: tuple[Value, ...]) -> Choice:
         """Read a word or a list of words, each of them one of `allowed`."""
         options = value if isinstance(value, list | tuple) else [value]
         if not options or any(option not in allowed for option in options):
-            raise ValueError(f"expected some of {', '.join(allowed)}")
+            raise ValueError(f"expected some of {', '.join(map(str, allowed))}")
         return cls(tuple(dict.fromkeys(options)))
 
     def __str__(self) -> str:
-        return ", ".join(self.options)
+        return ", ".join(
+            _shortest(option) if isinstance(option, float) else str(option)
+            for option in self.options
+        )
 
     @property
     def fixed(self) -> bool:
         """Whether there is nothing to search."""
         return len(self.options) == 1
 
+    @property
+    def integer(self) -> bool:
+        """Whether all options are whole numbers."""
+        return all(type(option) is int for option in self.options)
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """The options, ascending, if all of them are numbers; else none."""
+        numbers = [option for option in self.options if is_number(option)]
+        return tuple(map(float, numbers)) if len(numbers) == len(self.options) else ()
+
     def points(self, count: int) -> list[Value]:
         """Every option, however many are asked for."""
         return list(self.options)
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value of a list is a number, and neither a word nor true or false."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 Dimension = Range | Choice
 """What one parameter may be."""
+
+
+def in_words(dimension: Dimension) -> str:
+    """A dimension for people: `0:0.5`, `2:8 (whole numbers)`, `[64, 128]`."""
+    if isinstance(dimension, Choice):
+        return str(dimension) if dimension.fixed else f"[{dimension}]"
+    whole = dimension.integer and not dimension.fixed
+    return f"{dimension}{' (whole numbers)' if whole else ''}"
 
 
 @dataclass(frozen=True)
@@ -150,11 +180,28 @@ class Suggestion:
         schedule: The learning-rate schedule.
         momentum: SGD's momentum, where the space ranges over it.
         weight_decay: The optimizer's weight decay, where the space ranges over it.
+        params: The parameters of the user's own, by name.
     """
 
     schedule: Schedule
     momentum: float | None = None
     weight_decay: float | None = None
+    params: Mapping[str, Value] = field(default_factory=dict, hash=False)
+
+    def describe(self) -> str:
+        """One line for people: `step, lr 0.1, decay 0.01, drops 2, width 64`."""
+        return described(self.schedule, self.params)
+
+
+def described(schedule: Schedule, params: Mapping[str, Value]) -> str:
+    """A schedule, and the parameters of the user's own beside it, in one line for people."""
+    return ", ".join([schedule.describe(), *named_values(params)])
+
+
+def named_values(*params: Mapping[str, Value]) -> list[str]:
+    """Parameters for people: `width 64`."""
+    named = (item for each in params for item in each.items())
+    return [f"{n} {v:.4g}" if isinstance(v, float) else f"{n} {v}" for n, v in named]
 
 
 @dataclass(frozen=True)
@@ -164,16 +211,18 @@ class Space:
     Args:
         schedulers: Names from the schedule registry or of custom schedules.
         shared: The dimensions that every trial has: lr, decay, warmup and, where the study
-            searches them, momentum and weight_decay. All schedules share them, so that the
-            sampler can learn from one schedule about another.
+            searches them, momentum and weight_decay, or parameters of the user's own. All
+            schedules share them, so that the sampler can learn from one schedule about another.
         own: The dimensions of one schedule alone, by `<scheduler>.<param>`.
         factories: `module:function` of each custom schedule, by its name.
+        params: Which of the shared dimensions are the user's own.
     """
 
     schedulers: tuple[str, ...]
-    shared: Mapping[str, Range]
+    shared: Mapping[str, Dimension]
     own: Mapping[str, Dimension] = field(default_factory=dict)
     factories: Mapping[str, str] = field(default_factory=dict)
+    params: tuple[str, ...] = ()
 
     def suggest(self, trial: Asked) -> Suggestion:
         """Ask Optuna for the parameters that are not fixed; return what to train with."""
@@ -182,7 +231,8 @@ class Space:
             if dimension.fixed:
                 return dimension.points(1)[0]
             if isinstance(dimension, Choice):
-                return str(trial.suggest_categorical(name, dimension.options))
+                drawn: Value = trial.suggest_categorical(name, dimension.options)
+                return drawn
             if dimension.integer:
                 return trial.suggest_int(
                     name, int(dimension.low), int(dimension.high), log=dimension.log
@@ -205,12 +255,13 @@ class Space:
             params={name.partition(".")[2]: values[name] for name in self._own_of(scheduler)},
             factory=self.factories.get(scheduler),
         )
-        momentum, weight_decay = values.get("momentum"), values.get("weight_decay")
-        return Suggestion(
-            schedule,
-            None if momentum is None else float(momentum),
-            None if weight_decay is None else float(weight_decay),
-        )
+        optimizer = {
+            name: float(values[name])
+            for name in ("momentum", "weight_decay")
+            if name in values and name not in self.params
+        }
+        params = {name: values[name] for name in self.params}
+        return Suggestion(schedule, **optimizer, params=params)
 
     def ends(self, scheduler: str) -> tuple[Suggestion, ...]:
         """What a schedule is at both ends of all its ranges: all low, then all high.
@@ -280,7 +331,12 @@ class Space:
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON form, equal for equal spaces."""
-        described: dict[str, Any] = {n: str(d) for n, d in self.dimensions().items()}
+        described: dict[str, Any] = {
+            f"params.{name}" if name in self.params else name: in_words(dimension)
+            if name in self.params
+            else str(dimension)
+            for name, dimension in self.dimensions().items()
+        }
         return described | {f"{n}.factory": f for n, f in self.factories.items()}
 
 

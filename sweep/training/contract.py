@@ -243,6 +243,7 @@ class LoopSettings:
             evaluate_every=config.evaluate_every,
             device=config.device,
             wants_averaged=config.pruner.signal == "averaged",
+            params=tuple(config.space.params),
         )
 
 

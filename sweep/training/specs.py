@@ -25,4 +25,4 @@ def trial_spec(
     settings = OptimizerSettings(optimizer.name, **{**optimizer.arguments, **drawn})
     drawn_as = number if completed is None else completed
     seed = config.seed if config.shares_seed else mix(config.seed, 4, drawn_as)
-    return TrialSpec(number, seed, suggestion.schedule, settings)
+    return TrialSpec(number, seed, suggestion.schedule, settings, suggestion.params)

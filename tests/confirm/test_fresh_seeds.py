@@ -321,8 +321,8 @@ def test_a_winner_that_the_search_stopped_is_said_to_be_one(tmp_path: Path) -> N
     pruned = next(t for t in standing(trials, config.measure) if t.ending == Ending.PRUNED)
     schedule = pruned.schedule
     values = {pruned.number: (1.0, 2.0), study.best_trial.number: (2.0, 2.5)}
-    schedules = {number: trials[number].schedule for number in values}
-    confirmation = Confirmation(ranked(schedules, values, MSE), (5, 6), metric=MSE)
+    suggestions = {number: trials[number].suggestion for number in values}
+    confirmation = Confirmation(ranked(suggestions, values, MSE), (5, 6), metric=MSE)
     write_best(_context(study, config, folder), pruned, confirmation, None)
     described = json.loads((folder / BEST_SCHEDULE).read_text())
     assert described["schedule"] == schedule.to_dict()

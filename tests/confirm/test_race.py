@@ -10,6 +10,7 @@ from sweep.confirm.race import FIRST_SEEDS, race
 from sweep.confirm.verdict import Confirmation, ranked
 from sweep.schedules.schedule import Schedule
 from sweep.study.metric import MSE
+from sweep.study.space import Suggestion
 
 Pairs = list[tuple[int, int]]
 
@@ -94,8 +95,8 @@ def test_equals_are_seldom_called_different() -> None:
         track = Track(dict.fromkeys(trials, 10.0), noise=1.0, own=0.5)
         values = race(trials, track.train, most_seeds=20, affordable=lambda spent: 40 - spent)
         dropped += len({len(v) for v in values.values()}) > 1 or len(values[trials[0]]) < 19
-        schedules = dict.fromkeys(trials, Schedule("constant", 0.1))
-        confirmation = Confirmation(ranked(schedules, values, MSE), tuple(range(20)), metric=MSE)
+        suggestions = dict.fromkeys(trials, Suggestion(Schedule("constant", 0.1)))
+        confirmation = Confirmation(ranked(suggestions, values, MSE), tuple(range(20)), metric=MSE)
         ahead += not confirmation.tied
     assert dropped / repeats < 0.05
     assert ahead / repeats < 0.08

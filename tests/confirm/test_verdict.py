@@ -10,6 +10,7 @@ import pytest
 from sweep.confirm.verdict import Confirmation, ranked
 from sweep.schedules.schedule import Schedule
 from sweep.study.metric import MSE
+from sweep.study.space import Suggestion
 
 SCHEDULES = {
     1: Schedule("cosine", 0.1, 0.01),
@@ -20,7 +21,7 @@ SCHEDULES = {
 
 def confirmed(values: dict[int, list[float]]) -> Confirmation:
     seeds = range(max(map(len, values.values())))
-    found = ranked({n: SCHEDULES[n] for n in values}, values, MSE)
+    found = ranked({n: Suggestion(SCHEDULES[n]) for n in values}, values, MSE)
     return Confirmation(found, tuple(seeds), metric=MSE)
 
 

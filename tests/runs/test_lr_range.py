@@ -22,6 +22,7 @@ from sweep.study.file import load_study
 from sweep.study.locations import Location
 from sweep.study.metric import Metric
 from sweep.study.settings import StudyConfig
+from sweep.study.space import Range
 
 FOUND = LrRange(
     study="mine",
@@ -194,7 +195,7 @@ class TestCommand:
         assert lines[-2] == "[space]" and lines[-1].startswith('lr = "')
         bounds = lines[-1].removeprefix('lr = "').removesuffix('"')
         used = load_study(None, {"space.lr": bounds}).space.lr
-        assert used.log and str(used) == bounds
+        assert isinstance(used, Range) and used.log and str(used) == bounds
 
     def test_init_writes_the_range(self, tmp_path: Path) -> None:
         places = np.arange(200)
@@ -213,7 +214,7 @@ class TestCommand:
         assert changed[0].startswith('lr = "1e-4:1:log" ')
         assert f"tried {RATES} learning rates: {changed[1].partition('  ')[0]}\n" in done.stdout
         lr = load_study(study).space.lr
-        assert lr.log and 1e-6 < lr.low < lr.high < 10
+        assert isinstance(lr, Range) and lr.log and 1e-6 < lr.low < lr.high < 10
         assert changed[1].index("#") == changed[0].index("#")
 
 

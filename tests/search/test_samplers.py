@@ -217,3 +217,67 @@ class TestGridPoints:
         with pytest.raises(StudyFileError) as raised:
             grid_points(config("grid", **arguments))
         assert str(raised.value) == expected
+
+
+OWN = StudyConfig.model_validate(
+    {
+        "loop": "train.py:train",
+        "trials": 40,
+        "space": {
+            "scheduler": ["constant", "step"],
+            "lr": [0.01, 0.1, 1],
+            "params": {
+                "weight_decay": "1e-6:1e-1:log",
+                "layers": "2:8",
+                "width": [64, 128],
+                "activation": ["relu", "gelu"],
+                "amp": [True, False],
+                "fixed": 0.5,
+            },
+        },
+    }
+)
+"""A study with parameters of the user's own."""
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "auto"])
+def test_parameters_of_ones_own(name: str) -> None:
+    """Each sampler draws them inside their ranges, of their types, and all options come up."""
+    given = OWN.model_copy(update={"sampler": SamplerConfig.model_validate({"name": name})})
+    space, trials = OWN.search_space, 12 if name == "gp" else 40
+    sampler = build(given.sampling, 0, 0, family_plan(given))
+    study = optuna.create_study(sampler=sampler)
+    for point in first_trials(given)[:trials]:
+        study.enqueue_trial(point)
+    drawn = []
+    for _ in range(trials):
+        trial = study.ask()
+        suggestion = space.suggest(trial)
+        params = suggestion.params
+        study.tell(trial, abs(params["weight_decay"] - 1e-3) + params["width"] / 1000)  # type: ignore[operator]
+        assert "fixed" not in trial.params and params["fixed"] == 0.5
+        drawn.append((suggestion.schedule.lr, params))
+    assert {lr for lr, _ in drawn} == {0.01, 0.1, 1.0}
+    kinds = {key: {type(params[key]) for _, params in drawn} for key in OWN.space.params}
+    assert kinds == {
+        **{"weight_decay": {float}, "layers": {int}, "width": {int}},
+        **{"activation": {str}, "amp": {bool}, "fixed": {float}},
+    }
+    for key, options in {"width": 2, "activation": 2, "amp": 2}.items():
+        assert len({params[key] for _, params in drawn}) == options
+    assert all(2 <= params["layers"] <= 8 for _, params in drawn)  # type: ignore[operator]
+    assert all(1e-6 <= params["weight_decay"] <= 0.1 for _, params in drawn)  # type: ignore[operator]
+
+
+def test_a_widths_lesson_is_shared() -> None:
+    """The family sampler learns from one scheduler what is good for another."""
+    sampler = build(SamplerConfig(name="family"), 0, 0, FamilyPlan(OWN.search_space, 300))
+    study = optuna.create_study(sampler=sampler)
+    space, late = OWN.search_space, []
+    for number in range(150):
+        trial = study.ask()
+        params = space.suggest(trial).params
+        study.tell(trial, (params["width"] == 64) + (params["activation"] == "relu"))
+        if number >= 100:
+            late.append(params["width"] == 128 and params["activation"] == "gelu")
+    assert sum(late) > len(late) / 2  # by chance, a quarter

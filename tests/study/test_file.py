@@ -283,7 +283,7 @@ class TestProblems:
             ('lr = "1:0.1"', "space.lr = '1:0.1': low must be at most high: write '0.1:1'"),
             ('lr = "0:1:log"', "space.lr = '0:1:log': a :log range must start above 0"),
             ('lr = "1e-3:1:lgo"', f"space.lr = '1e-3:1:lgo': {FORM}"),
-            ("lr = [0.1, 1]", f"space.lr = [0.1, 1]: {FORM}"),
+            ("lr = [0.1, 0.1]", "space.lr = [0.1, 0.1]: a value stands in the list more than once"),
             ("lr = 0", "space.lr = '0': lr must be positive and finite, but got lr=0.0"),
             ('decay = "0:1"', "space.decay = '0:1': decay must be in (0, 1], but got decay=0.0"),
             (

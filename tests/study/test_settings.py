@@ -143,7 +143,7 @@ class TestToToml:
             if value == default[section][name]
         ]
         alike += [name for name, value in given.items() if value == default[name]]
-        own = ["loop", *COMMAND]
+        own = ["space.params", "loop", *COMMAND]
         assert alike == ["optimizer.name", *own]  # sgd: the others have no momentum
 
     @pytest.mark.parametrize("own", [LOOP, COMMAND])

@@ -111,7 +111,7 @@ def _trial_note(findings: Findings, trial: TrialFacts) -> str:
     horizon = findings.of(trial).horizon
     if horizon:
         lines.append(f"torch: `{torch_call(schedule.torch_spec(horizon))}`")
-    parts = [f"# {escaped(schedule.describe())}", "\n".join(f"- {line}" for line in lines)]
+    parts = [f"# {escaped(trial.description)}", "\n".join(f"- {line}" for line in lines)]
     if standing:
         parts.insert(1, f"{', '.join(standing).capitalize()}.")
     try:

@@ -70,11 +70,11 @@ def running_note(name: str, trials: Sequence[Trial], config: StudyConfig, total:
         parts[-1] += f" {sentence(completing).capitalize()}."
     if tally.best is None:
         return "\n\n".join(parts)
-    schedule, epoch = tally.best.schedule, tally.best.best_epoch
+    description, epoch = tally.best.suggestion.describe(), tally.best.best_epoch
     after = f" after epoch {epoch} of {config.epochs}" if epoch else ""
     parts.append(
         f"Best so far: {escaped(config.measure.title)} **{number(tally.best.value)}** of trial "
-        f"{tally.best.number}{after}: {escaped(schedule.describe())}."
+        f"{tally.best.number}{after}: {escaped(description)}."
     )
     header = ["scheduler", f"best {config.measure.short}", "trial", "lr", "decay", "trials"]
     rows = []

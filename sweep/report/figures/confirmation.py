@@ -11,6 +11,7 @@ from sweep.confirm.verdict import Candidate, Confirmation
 from sweep.report.figures.picture import Picture, Table, styled
 from sweep.report.findings import Findings, plain
 from sweep.report.palette import NEUTRAL
+from sweep.study.space import named_values
 
 _NAMED = 3
 
@@ -134,7 +135,7 @@ def _label(candidate: Candidate) -> str:
 
 
 def _hover(candidate: Candidate) -> str:
-    return f"<b>trial {candidate.trial}</b><br>{plain(candidate.schedule.describe())}"
+    return f"<b>trial {candidate.trial}</b><br>{plain(candidate.description)}"
 
 
 def _margin(candidate: Candidate) -> str:
@@ -143,6 +144,7 @@ def _margin(candidate: Candidate) -> str:
 
 def _table(confirmation: Confirmation) -> Table:
     rows = []
+    has_params = any(candidate.params for candidate in confirmation.candidates)
     for candidate, rank in zip(confirmation.candidates, confirmation.mean_ranks(), strict=True):
         is_winner = candidate is confirmation.winner
         rows.append(
@@ -156,6 +158,7 @@ def _table(confirmation: Confirmation) -> Table:
                 str(len(candidate.values)),
                 number(rank),
                 "yes" if confirmation.dropped_out(candidate) else "",
+                *([", ".join(named_values(candidate.params))] if has_params else []),
             ]
         )
     header = [
@@ -167,7 +170,8 @@ def _table(confirmation: Confirmation) -> Table:
         "winner's lead",
         "seeds",
     ]
-    return Table([*header, "mean rank", "dropped out"], rows, "Every run is in confirm.csv.")
+    header += ["mean rank", "dropped out", *(["parameters"] if has_params else [])]
+    return Table(header, rows, "Every run is in confirm.csv.")
 
 
 def _lead(confirmation: Confirmation, candidate: Candidate) -> str:

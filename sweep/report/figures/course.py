@@ -174,7 +174,7 @@ def _curve_facts(findings: Findings, shown: Sequence[Trial]) -> str:
     winner = shown[0]
     epoch = winner.record.best_epoch(findings.config.objective, findings.metric)
     text = (
-        f"Trial {winner.number} ({winner.schedule.describe()}) reaches {number(winner.reached)} "
+        f"Trial {winner.number} ({winner.suggestion.describe()}) reaches {number(winner.reached)} "
         f"after epoch {epoch} of {len(winner.record.curve)}."
     )
     others = [f"{t.schedule.scheduler} {number(t.reached)}" for t in shown[1:]]

@@ -30,7 +30,7 @@ def trial_rates(findings: Findings, trial: Trial) -> Picture | None:
         xaxis={"title": {"text": "epoch"}, "range": [0, epochs]},
         yaxis=log_axis("learning rate", log) | ({} if log else {"rangemode": "tozero"}),
     )
-    title = f"Learning rate of trial {trial.number}: {trial.schedule.describe()}"
+    title = f"Learning rate of trial {trial.number}: {trial.suggestion.describe()}"
     return Picture("rates", title, figure, title)
 
 
@@ -74,5 +74,5 @@ def trial_curve(findings: Findings, trial: Trial) -> Picture | None:
         xaxis={"title": {"text": "epoch"}},
         yaxis=log_axis(findings.mse_title.replace("validation ", ""), is_wide(shown, 4.0)),
     )
-    title = f"Learning curve of trial {trial.number}: {trial.schedule.describe()}"
+    title = f"Learning curve of trial {trial.number}: {trial.suggestion.describe()}"
     return Picture("learning-curve", title, figure, title)

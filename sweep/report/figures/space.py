@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,9 +22,11 @@ from sweep.report.palette import ACCENT, GOOD_TO_BAD, NEUTRAL, SECOND
 from sweep.search.in_memory import in_memory
 from sweep.search.trials import Ending, Trial, completed
 from sweep.study.metric import Metric
-from sweep.study.space import Range
+from sweep.study.space import Choice, Dimension, Range, Value, in_words
 
 _MOST_IN_A_RANGE = 400
+_WIDE = 10
+"""Such a ratio of the greatest to the least number of a list asks for a logarithmic axis."""
 _MARKS = {"pruned": "circle-open", "diverged": "x-thin", "failed": "triangle-down-open"}
 
 
@@ -95,10 +98,13 @@ def _map(
     )
 
 
-def _axis(title: str, bounds: Range) -> dict[str, Any]:
-    """Over a range with a little room, on its own scale."""
-    low, high = bounds.low, bounds.high
+def _axis(title: str, bounds: Dimension) -> dict[str, Any]:
+    """Over a range with a little room, on its own scale; over a list of numbers as over a range."""
     axis: dict[str, Any] = {"title": {"text": title}}
+    if isinstance(bounds, Choice):
+        least, greatest = bounds.numbers[0], bounds.numbers[-1]
+        bounds = Range(least, greatest, log=least > 0 and greatest >= _WIDE * least)
+    low, high = bounds.low, bounds.high
     if bounds.fixed:
         return axis
     if not bounds.log:
@@ -230,13 +236,19 @@ def range_figures(findings: Findings) -> list[Picture]:
 def _range_figure(
     findings: Findings,
     name: str,
-    bounds: Range,
+    bounds: Dimension,
     ranked: Sequence[Trial],
     hovers: Sequence[str],
 ) -> Picture:
     study = in_memory(findings.study, ranked, findings.config.search_space, [name])
     figure = optuna.visualization.plot_slice(study, params=[name])
     used = [trial.params[name] for trial in study.get_trials(deepcopy=False)]
+    if isinstance(bounds, Choice):
+        axis, places = _categories(name, bounds, used)
+        figure.update_traces(x=places, y=[trial.value for trial in ranked])
+    else:
+        least, greatest = min(bounds.low, *used), max(bounds.high, *used)
+        axis, places = _axis(plain(name), replace(bounds, low=least, high=greatest)), used
     figure.update_traces(
         marker={"color": ACCENT, "size": 6, "opacity": 0.6, "line": {"width": 0}},
         text=hovers,
@@ -245,7 +257,7 @@ def _range_figure(
     figure.update_traces(marker={"showscale": False, "colorscale": None, "colorbar": None})
     values = [trial.value for trial in ranked if trial.value is not None]
     best = findings.summary.best
-    for trial, value in zip(ranked, used, strict=True):
+    for trial, value in zip(ranked, places, strict=True):
         if best is None or trial.number != best.number:
             continue
         figure.add_scatter(
@@ -258,27 +270,43 @@ def _range_figure(
     styled(
         figure,
         height=260,
-        xaxis=_axis(
-            plain(name), replace(bounds, low=min(bounds.low, *used), high=max(bounds.high, *used))
-        ),
+        xaxis=axis,
         yaxis=log_axis(plain(findings.metric.title), is_wide(values, 4.0)),
         margin={"l": 56, "r": 12, "t": 8, "b": 48},
     )
     has = _value(findings.of(best), name) if best else None
+    shown = has if isinstance(has, bool | str) else number(has)
     quarter = used[: max(1, len(used) // 4)]
     return Picture(
         f"range-{_slug(name)}",
         f"{name}: {findings.metric.title} over its range",
         figure,
-        f"{name} was searched over {bounds}; the winner has {number(has)}, "
-        f"the best quarter {_span(quarter)}.",
+        f"{name} was searched over {in_words(bounds)}; the winner has {shown}, "
+        f"the best quarter {_counts(quarter) if isinstance(bounds, Choice) else _span(quarter)}.",
     )
 
 
-def _value(trial: Trial, name: str) -> float | None:
+def _categories(
+    name: str, choice: Choice, used: Sequence[Value]
+) -> tuple[dict[str, Any], list[str]]:
+    """An axis with a place for each option, and the place of each value on it."""
+    places = dict.fromkeys(plain(str(value)) for value in (*choice.options, *used))
+    order = {"type": "category", "categoryorder": "array", "categoryarray": [*places]}
+    return {"title": {"text": plain(name)}, **order}, [plain(str(value)) for value in used]
+
+
+def _counts(values: Sequence[Value]) -> str:
+    """How many there are of each: `64 (5), 128 (2)`."""
+    return ", ".join(f"{value} ({count})" for value, count in Counter(values).most_common())
+
+
+def _value(trial: Trial, name: str) -> Value | None:
     """A parameter that all trials share."""
-    value = getattr(trial.suggestion, name, None)
-    return value if value is not None else getattr(trial.schedule, name, None)
+    own = trial.suggestion.params
+    if name in own:
+        return own[name]
+    of_optimizer: float | None = getattr(trial.suggestion, name, None)
+    return of_optimizer if of_optimizer is not None else getattr(trial.schedule, name, None)
 
 
 def _completed(findings: Findings) -> list[Trial]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -21,6 +22,7 @@ from sweep.report.terminal.gallery import torch_call
 from sweep.search.trials import Ending
 from sweep.study.metric import Metric
 from sweep.study.results_folder import AUDIT, BEST_CODE, CONFIRM, REPORT, RESULTS
+from sweep.study.space import Value, named_values
 
 _WIDEST_CHART = 100
 _BAR = 24
@@ -76,7 +78,7 @@ def best_panel(summary: Summary) -> Panel:
     best = summary.best
     headline = Text(summary.headline)
     if best:
-        headline.stylize("bold", 0, len(best.schedule.describe()))
+        headline.stylize("bold", 0, len(best.description))
     title = Text(f" {summary.study} ", style="bold")
     return Panel(
         Group(headline, Text(), facts), title=title, title_align="left", border_style="dim"
@@ -148,6 +150,7 @@ def confirmation_table(confirmation: Confirmation) -> FittingTable:
             Column("mean rank", [aligned(rank) for rank in ranks], 5),
             Column("lr", [number(s.lr) for s in schedules], 3, "left"),
             Column("decay", [number(s.decay) for s in schedules], 4, "left"),
+            Column("parameters", [_own_parameters(c.params) for c in candidates], 6, "left"),
         ),
         elsewhere=f"every run is in {CONFIRM}",
     )
@@ -172,6 +175,7 @@ def audit_report(found: Audit) -> Group:
     """What an audit found, and the trials that did best in it."""
     best = found.audited[:10]
     schedules = [one.schedule for one in best]
+    own = [_own_parameters(one.suggestion.params) for one in best]
     metric = found.metric
     lead = [metric.lead(one.value, found.best_value) or 0.0 for one in best]
     table = FittingTable(
@@ -184,6 +188,7 @@ def audit_report(found: Audit) -> Group:
             Column("pruned at epoch", [str(one.pruned_at) for one in best], 2),
             Column("lr", [number(schedule.lr) for schedule in schedules], 3, "left"),
             Column("decay", [number(schedule.decay) for schedule in schedules], 4, "left"),
+            Column("parameters", own, 5, "left"),
         ),
         elsewhere=f"every trial is in {AUDIT}",
         highlight_first=bool(found.better),
@@ -258,6 +263,7 @@ def top_table(summary: Summary) -> FittingTable:
     top = summary.top
     schedules = [trial.schedule for trial in top]
     epochs = ["" if trial.best_epoch is None else str(trial.best_epoch) for trial in top]
+    own = [_own_parameters(trial.schedule.params, trial.params) for trial in top]
     return FittingTable(
         "Best trials",
         (
@@ -269,7 +275,7 @@ def top_table(summary: Summary) -> FittingTable:
             Column("lr", [number(schedule.lr) for schedule in schedules], 1, "left"),
             Column("decay", [_decay(trial) for trial in top], 2, "left"),
             Column("warm-up", [_warmup(trial) for trial in top], 4),
-            Column("parameters", [own_parameters(trial) for trial in top], 5, "left"),
+            Column("parameters", own, 5, "left"),
         ),
         elsewhere=f"every trial is in {RESULTS}",
     )
@@ -279,12 +285,9 @@ def _warmup(trial: TrialFacts) -> str:
     return percent(trial.schedule.warmup) if trial.schedule.warmup else number(None)
 
 
-def own_parameters(trial: TrialFacts) -> str:
-    """A schedule's own parameters: `cycles 3, t_mult 1`."""
-    return ", ".join(
-        f"{name} {number(value) if isinstance(value, float) else value}"
-        for name, value in trial.schedule.params.items()
-    )
+def _own_parameters(*params: Mapping[str, Value]) -> str:
+    """A schedule's own parameters and the user's own: `cycles 3, t_mult 1, width 64`."""
+    return ", ".join(named_values(*params))
 
 
 def importance_bars(summary: Summary) -> RenderableType:

@@ -164,4 +164,5 @@ def _unsafe_types(saved: Path | io.BytesIO) -> str:
 
 
 def _identity(spec: TrialSpec) -> str:
-    return json.dumps([spec.number, spec.seed, spec.schedule.to_dict()])
+    params = [dict(spec.params)] if spec.params else []
+    return json.dumps([spec.number, spec.seed, spec.schedule.to_dict(), *params])

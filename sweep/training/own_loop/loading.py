@@ -12,6 +12,7 @@ import torch
 
 from sweep.base.errors import InputError, did_you_mean
 from sweep.base.user_code import as_a_script, load_object, look_in
+from sweep.base.wording import verb
 from sweep.schedules.schedule import Schedule
 from sweep.training.contract import LoopSettings, TrialSpec
 from sweep.training.generators import seed_generators
@@ -104,7 +105,8 @@ def load_loop(settings: LoopSettings, folders: tuple[Path, ...], device: torch.d
         device: What it trains on.
 
     Raises:
-        InputError: It cannot be imported, is no function, or needs something else.
+        InputError: It cannot be imported, is no function, needs something else, or takes no
+            parameter of its own that the study searches.
     """
     name = settings.reference
     look_in(folders)
@@ -135,6 +137,12 @@ def load_loop(settings: LoopSettings, folders: tuple[Path, ...], device: torch.d
                 f"{name}: has the parameter {parameter.name!r} without a default{near}; a loop is "
                 f"given {', '.join(sorted(known))}"
             )
+    missing = [key for key in settings.params if key not in names]
+    if missing and not takes_all and "trial" not in names:
+        raise InputError(
+            f"{name}: does not take {', '.join(missing)}, which [space.params] searches; give it "
+            f"{verb(len(missing), 'an argument of that name', 'arguments of these names')}"
+        )
     return Loop(
         function=function,
         arguments={key: value for key, value in offered.items() if takes_all or key in names},
