@@ -50,10 +50,13 @@ bench-tables: $(READY)
 bench-pruning: bench-tables
 	$(BIN)/python benchmarks/pruning.py
 
-$(READY): requirements.txt pyproject.toml
+TIMM := tests/with_timm/requirements.txt
+
+$(READY): requirements.txt pyproject.toml $(TIMM)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/timm -r $(TIMM)
 	touch $@
 
 clean:

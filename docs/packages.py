@@ -10,6 +10,7 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "packages.md"
 
 HOLDS = {
+    "integrations": "a module for each training framework, for scripts",
     "cli": "commands, options, display",
     "runs": "a run from beginning to end; run_study, check, lr-range, audit",
     "report": "tables, figures, page, dashboard",
@@ -37,7 +38,7 @@ def page() -> str:
 INTRODUCTION = """\
 # The packages of the code
 
-Ten packages under `sweep/`; an arrow means that something of one imports something of the other.
+Eleven packages under `sweep/`; an arrow means that something of one imports something of the other.
 What can be reached through other arrows has none of its own. Imports run downwards only:
 `tests/test_house.py` holds that.
 """.splitlines()

@@ -15,6 +15,7 @@ import importlib
 import json
 import os
 import pkgutil
+import re
 import resource
 import signal
 import socket
@@ -133,7 +134,7 @@ def _import_everything() -> None:
     import sweep
 
     for module in pkgutil.walk_packages(sweep.__path__, "sweep."):
-        if not module.name.endswith("__main__"):
+        if not re.search(r"\.__main__$|^sweep\.integrations\.", module.name):
             importlib.import_module(module.name)
     for name in LATER:
         importlib.import_module(name)

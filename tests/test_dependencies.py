@@ -12,7 +12,8 @@ from importlib.metadata import packages_distributions
 import pytest
 from support import ROOT
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+TABLE = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT, GROUPS = TABLE["project"], TABLE["dependency-groups"]
 EXTRAS = PROJECT["optional-dependencies"]
 ONLY_BY_NAME = {"pyarrow", "openpyxl", "cmaes"}
 """Declared for what others import of them: pandas for its files, Optuna for a sampler."""
@@ -31,8 +32,11 @@ def normal(name: str) -> str:
 
 @functools.cache
 def imported() -> dict[str, str]:
-    """The distributions that the package imports from, each with a file that does."""
-    files = [path for path in (ROOT / "sweep").rglob("*.py")]
+    """The distributions that the package imports from, each with a file that does.
+
+    Frameworks are their users' own.
+    """
+    files = [path for path in (ROOT / "sweep").rglob("*.py") if path.parent.name != "integrations"]
     roots: dict[str, str] = {}
     for path in files:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -60,6 +64,16 @@ def test_what_is_declared_is_pinned() -> None:
     pinned = names((ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()[1:])
     declared = names(PROJECT["dependencies"]).union(*map(names, EXTRAS.values()))
     assert declared <= pinned
+
+
+def test_frameworks_are_installed_for_the_tests() -> None:
+    pinned = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    pinned += (ROOT / "tests/with_timm/requirements.txt").read_text(encoding="utf-8")
+    modules = {path.stem for path in (ROOT / "sweep/integrations").glob("*.py")}
+    for module in modules - {"__init__", "evaluations", "plateau"}:
+        name = {"ignite": "pytorch-ignite"}.get(module, module)
+        assert f"\n{name}==" in pinned
+        assert name in GROUPS["frameworks"]
 
 
 @pytest.mark.parametrize("extra", EXTRAS)

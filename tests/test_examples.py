@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import importlib.util
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from support import python, sweep
-
-from sweep.runs.library import load_study
-from sweep.search.trials import StudyReader
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -30,54 +25,6 @@ def test_digits(tmp_path: Path) -> None:
     assert list(results["state"]) == ["COMPLETE"] * 4
     assert results["val_accuracy"].max() > 0.7
     assert "reaches val_accuracy 0." in done.stdout
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(
-    importlib.util.find_spec("lightning") is None,
-    reason="lightning is not installed: pip install lightning",
-)
-class TestLightning:
-    def test_the_schedule_is_followed_step_by_step(self, tmp_path: Path) -> None:
-        short = ("--trials", "4", "--epochs", "3", "--pruner", "none", "--no-confirm")
-        one = ("--lr", "0.03:0.3:log", "--workers", "1")
-        study = EXAMPLES / "lightning/lightning.toml"
-        done = sweep("run", study, "--out", "out", *short, *one, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        found = load_study(tmp_path / "out")
-        assert list(found.results["state"]) == ["COMPLETE"] * 4
-        assert found.results["val_accuracy"].max() > 0.8
-        steps = 19  # 1,200 images in batches of 64
-        for trial in StudyReader(found.study, found.config).trials:
-            assert trial.horizon == 3 * steps
-            rates = trial.schedule.rates(3 * steps)
-            epochs = found.epochs[found.epochs["number"] == trial.number]
-            np.testing.assert_allclose(epochs["lr_first"], rates[::steps], rtol=1e-6)
-            np.testing.assert_allclose(epochs["lr_last"], rates[steps - 1 :: steps], rtol=1e-6)
-        alone = python(study.with_name("train.py"), "out/best_schedule.json", cwd=tmp_path)
-        assert alone.returncode == 0, alone.stderr
-        assert float(alone.stdout.removeprefix("val_accuracy: ")) > 0.8
-
-    def test_pruned_trials_end_at_once(self, tmp_path: Path) -> None:
-        options = ("--trials", "8", "--epochs", "6", "--workers", "1", "--no-confirm")
-        study = EXAMPLES / "lightning/lightning.toml"
-        done = sweep("run", study, "--out", "out", *options, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        results = load_study(tmp_path / "out").results
-        assert set(results["state"]) == {"COMPLETE", "PRUNED"}
-        assert results.loc[results["state"] == "PRUNED", "epochs_run"].max() < 6
-
-    def test_what_the_fit_raises_is_told(self, tmp_path: Path) -> None:
-        text = (EXAMPLES / "lightning/train.py").read_text()
-        step = "return nn.functional.cross_entropy(self.layers(x), y)"
-        assert step in text
-        broken = text.replace(step, "raise ValueError('no batch today')")
-        (tmp_path / "train.py").write_text(broken)
-        short = ("--trials", "1", "--epochs", "2", "--workers", "1")
-        options = (*short, "--metric", "val_accuracy", "--direction", "maximize")
-        done = sweep("run", "--loop", "train.py:train", *options, "--out", "out", cwd=tmp_path)
-        assert done.returncode == 1
-        assert "no batch today" in done.stderr
 
 
 class TestPlain:

@@ -21,7 +21,7 @@ TESTS = sorted(Path(__file__).parent.rglob("*.py"))
 
 PACKAGES = [
     *("base", "schedules", "study", "data", "training"),
-    *("search", "confirm", "report", "runs", "cli"),
+    *("search", "confirm", "report", "runs", "cli", "integrations"),
 ]
 """Each imports from itself and from those before it in this list."""
 
@@ -31,8 +31,12 @@ KEPT_OUT = {
     "data": {"optuna"},
     "study": {"optuna"},  # torch may be named in a function, as an entry of a registry does
     "training": {"optuna"},
+    "integrations": {"optuna", "numpy", "pandas"},  # scripts of any environment import them
 }
 """What a package imports nowhere."""
+
+FRAMEWORKS = {"accelerate", "ignite", "lightning", "skorch", "timm", "transformers"}
+"""Each has a module of its name in `integrations`, which alone imports it."""
 
 ONLY_IN = {
     "typer": {"cli"},
@@ -41,6 +45,7 @@ ONLY_IN = {
     "jinja2": {"report"},
     "matplotlib": {"report"},
     "optuna_dashboard": {"report"},
+    **{framework: {"integrations"} for framework in FRAMEWORKS},
 }
 """The only packages that import something."""
 
@@ -119,6 +124,17 @@ def test_heavy_packages_stay_where_they_belong(module: str) -> None:
     roots = {target.partition(".")[0] for target in imported(MODULES[module])}
     assert not roots & KEPT_OUT.get(own, set())
     assert not [root for root in roots if root in ONLY_IN and own not in ONLY_IN[root]]
+
+
+BELOW_INTEGRATIONS = ("sweep.base.", "sweep.integrations.", "sweep.training.own_command.")
+
+
+@pytest.mark.parametrize("name", [m for m in MODULES if package_of(m) == "integrations"])
+def test_a_framework_is_imported_by_the_module_of_its_name(name: str) -> None:
+    for target in imported(MODULES[name]):
+        root = target.partition(".")[0]
+        assert root not in FRAMEWORKS or name == f"sweep.integrations.{root}"
+        assert root != "sweep" or target.startswith(BELOW_INTEGRATIONS)
 
 
 MAKES_TORCH_OBJECTS = {"attached", "dry_run", "warmup"}

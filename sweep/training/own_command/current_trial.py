@@ -67,6 +67,8 @@ class CurrentTrial:
         horizon: Optimizer steps of a whole trial, where the study says them; else None.
         params: What the study searches beside the schedule, by name; empty outside of a sweep.
         reported: Epochs that had been reported before the trial was interrupted; else 0.
+        metric: The name of what the study compares; None outside of a sweep.
+        has_schedule: Whether there is a schedule to train with; always so in a sweep.
     """
 
     def __init__(
@@ -91,6 +93,8 @@ class CurrentTrial:
         self.horizon: int | None = self._told["horizon"]
         self.params: dict[str, Any] = self._told["params"]
         self.reported: int = self._told["reported"]
+        self.metric: str | None = self._told["metric"] if self._link else None
+        self.has_schedule: bool = self._told["schedule"] is not None
         self._has_reported = False
         self._scheduler: LRScheduler | None = None
         self._seed_was_read = False

@@ -5,6 +5,7 @@ torch is imported only where an optimizer is met, so that a script needs no more
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
@@ -235,6 +236,12 @@ def _known_rates(schedule: Schedule, total_steps: int) -> Rates | None:
         return None
 
 
+@functools.lru_cache(maxsize=4)
+def _rates(schedule: Schedule, total_steps: int) -> Rates:
+    """As `Schedule.rates`; code that asks for them in every step need not wait each time."""
+    return schedule.rates(total_steps)
+
+
 @dataclass(frozen=True)
 class LoopSchedule(Schedule):
     """A schedule that knows the trial that it is for: `attach` need not be told the epochs."""
@@ -266,7 +273,7 @@ class LoopSchedule(Schedule):
                 "rates needs the optimizer steps of a whole training: "
                 "schedule.rates(epochs * len(loader))"
             )
-        rates = self.plain.rates(total)
+        rates = _rates(self.plain, total).copy()
         self.course.set_by_hand(rates)
         return rates
 
