@@ -18,7 +18,6 @@ from sweep.runs.run import passing_setup
 from sweep.runs.speed import Forecast, Speed, forecast, measure
 from sweep.runs.warm_start import best_of_other
 from sweep.schedules.dry_run import step_through
-from sweep.schedules.schedule import Schedule
 from sweep.search.continuation import check_folder
 from sweep.search.storage.locks import check_folders, check_not_held
 from sweep.search.storage.opening import closing_study, explained
@@ -28,7 +27,6 @@ from sweep.study.locations import SAVED_STUDY, Location
 from sweep.study.range_ends import described, ends_of
 from sweep.study.registries.models import MODELS
 from sweep.study.settings import StudyConfig
-from sweep.study.space import Suggestion
 from sweep.training.build import resolve_device, training_data
 from sweep.training.contract import LoopSettings, TrainingSettings, TrialError
 from sweep.training.examine.anatomy import Anatomy, examine
@@ -276,15 +274,14 @@ class _Preflight:
     def _look(self) -> None:
         """Train a trial by the user's own code, as far as is needed to see what it does."""
         config = self._config
-        rate = float(config.search_space.shared["lr"].middle)
-        spec = trial_spec(config, 0, Suggestion(Schedule("constant", lr=rate)))
+        spec = trial_spec(config, 0, config.search_space.constant())
         with passing_setup(self._location, config, None) as setup:
             found = first_look(setup, spec, config.epochs)
         if isinstance(found.end, TrialError):
             self._problems.append(f"a trial raised: {found.end.traceback or found.end.error}")
         elif found.end and found.end.reason:
             self._notes.append(
-                f"a trial at the rate {rate:.3g} {found.end.ending}: {found.end.reason}"
+                f"a trial at the rate {spec.schedule.lr:.3g} {found.end.ending}: {found.end.reason}"
             )
         self._notes += [text for text in (found.seen, *found.advice, *found.notes) if text]
 

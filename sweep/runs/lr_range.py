@@ -22,7 +22,6 @@ from sweep.base.errors import InputError, TrainingError
 from sweep.data.dataset import Dataset
 from sweep.runs.run import passing_setup, prepare
 from sweep.runs.template import put_lr_range
-from sweep.schedules.schedule import Schedule
 from sweep.study.file import load_study
 from sweep.study.locations import Location, locate_study
 from sweep.study.metric import Metric
@@ -256,16 +255,8 @@ def _train(
 
 
 def _spec(config: StudyConfig, number: int, rate: float) -> TrialSpec:
-    """A constant rate, from the same seed as all others.
-
-    Other ranges are at their middle, and lists at their first value.
-    """
-    space = config.search_space
-    any_scheduler = space.schedulers[0]
-    dimensions = space.dimensions_of(any_scheduler)
-    usual = {name: dimension.points(1)[0] for name, dimension in dimensions.items()}
-    given = space.suggestion({**usual, "scheduler": any_scheduler})
-    suggestion = replace(given, schedule=Schedule("constant", lr=rate))
+    """A constant rate, from the same seed as all others."""
+    suggestion = config.search_space.constant(rate)
     shared = config.model_copy(update={"trial_seeds": "shared"})
     return replace(trial_spec(shared, number, suggestion), name=f"lr-{number}")
 

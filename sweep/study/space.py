@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -223,6 +223,18 @@ class Space:
     own: Mapping[str, Dimension] = field(default_factory=dict)
     factories: Mapping[str, str] = field(default_factory=dict)
     params: tuple[str, ...] = ()
+
+    def constant(self, rate: float | None = None) -> Suggestion:
+        """A constant rate, with all else at the middle of its range, or at its first value.
+
+        Args:
+            rate: The rate; if left out, such a value of it.
+        """
+        dimensions = self.dimensions_of(self.schedulers[0])
+        usual = {name: dimension.points(1)[0] for name, dimension in dimensions.items()}
+        given = self.suggestion({**usual, "scheduler": self.schedulers[0]})
+        lr = given.schedule.lr if rate is None else rate
+        return replace(given, schedule=Schedule("constant", lr=lr))
 
     def suggest(self, trial: Asked) -> Suggestion:
         """Ask Optuna for the parameters that are not fixed; return what to train with."""
