@@ -10,7 +10,7 @@ import typer.main
 
 from sweep.base.errors import InputError, StudyFileError
 from sweep.cli import app
-from sweep.runs.overrides import KEYS, checked, configured, read_setting
+from sweep.runs.overrides import KEYS, checked, configured, read_param, read_setting
 from sweep.study.locations import Location
 from sweep.study.settings import StudyConfig
 
@@ -25,7 +25,7 @@ def parameters(command: str) -> set[str]:
 
 class TestParameters:
     def test_every_flag_of_run_reaches_the_settings(self) -> None:
-        others = {"study", "out", "setting", "fresh", "yes", "quiet", "as_json"}
+        others = {"study", "out", "setting", "param", "fresh", "yes", "quiet", "as_json"}
         assert parameters("run") - others == set(KEYS)
 
     @pytest.mark.parametrize(("command", "lacks"), [("check", set()), ("lr-range", {"fresh"})])
@@ -111,3 +111,47 @@ def test_settings_are_toml_or_text() -> None:
     assert read_setting("name=x:y") == ("name", "x:y")
     with pytest.raises(InputError, match="expected KEY=VALUE"):
         read_setting("=1")
+
+
+class TestParams:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("width=64,128", [64, 128]),
+            ("width = [64, 128]", [64, 128]),
+            ("width=[64]", [64]),
+            ("width=64", 64),
+            ("dropout=0:0.5", "0:0.5"),
+            ("weight_decay=1e-6:1e-1:log", "1e-6:1e-1:log"),
+            ("rate=.5,1e-3", [0.5, 0.001]),
+            ("activation=relu,gelu", ["relu", "gelu"]),
+            ("mode='64',\"a\"", ["64", "a"]),
+            ("amp=true,false", [True, False]),
+        ],
+    )
+    def test_it_is_read(self, text: str, expected: Any) -> None:
+        name, value = read_param(text)
+        assert name == text.partition("=")[0].strip()
+        assert value == expected
+        values, wanted = ([v] if not isinstance(v, list) else v for v in (value, expected))
+        assert [*map(type, values)] == [*map(type, wanted)]
+
+    @pytest.mark.parametrize("text", ["width", "width=", "=64", " = "])
+    def test_what_is_refused(self, text: str) -> None:
+        with pytest.raises(InputError, match="expected NAME=VALUES, such as width=64,128"):
+            read_param(text)
+
+    def test_it_is_a_setting(self) -> None:
+        given = {"loop": "train.py:train", "param": ["width=64,128", "act=relu"], "lr": "0.1,0.3"}
+        _, config = configured({**NOTHING, **given})
+        assert {name: str(d) for name, d in config.space.params.items()} == {
+            "width": "64, 128",
+            "act": "relu",
+        }
+        assert str(config.space.lr) == "0.1, 0.3"
+
+    def test_what_is_wrong_is_told_by_its_flag(self) -> None:
+        given = {"loop": "train.py:train", "param": ["width=8:2", "seed=3"]}
+        _, _, wrong = checked({**NOTHING, **given})
+        assert "--param width='8:2': low must be at most high: write '2:8'" in str(wrong)
+        assert "--param seed: training code is given its seed already" in str(wrong)
