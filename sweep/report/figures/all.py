@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from sweep.report.figures.confirmation import confirmation_figures
-from sweep.report.figures.course import learning_curves, rate_figure
-from sweep.report.figures.held_out import prediction_figure, residual_figure
+from sweep.report.figures import confirmation, course, held_out, space, trial
 from sweep.report.figures.picture import Picture
-from sweep.report.figures.space import importance_figure, lr_decay_maps, range_figures
-from sweep.report.figures.trial import epoch_figure, history_figure, outcome_figure
 from sweep.report.findings import Findings
+
+FIGURES = (
+    *confirmation.FIGURES,
+    *course.FIGURES,
+    *space.FIGURES,
+    *trial.FIGURES,
+    *held_out.FIGURES,
+)
 
 
 def pictures(findings: Findings) -> dict[str, Picture]:
     """The figures that a study has enough trials for, by their names."""
-    drawn = [
-        *confirmation_figures(findings),
-        rate_figure(findings),
-        learning_curves(findings),
-        *lr_decay_maps(findings),
-        importance_figure(findings),
-        *range_figures(findings),
-        outcome_figure(findings),
-        epoch_figure(findings),
-        history_figure(findings),
-        prediction_figure(findings),
-        residual_figure(findings),
-    ]
-    return {picture.name: picture for picture in drawn if picture}
+    drawn = [picture for figure in FIGURES for picture in figure.pictures(findings)]
+    return {picture.name: picture for picture in drawn}

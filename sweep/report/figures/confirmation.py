@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import plotly.graph_objects as go
 
 from sweep.base.wording import counted, number, percent
 from sweep.confirm.verdict import Candidate, Confirmation
-from sweep.report.figures.picture import Picture, Table, styled
+from sweep.report.figures.picture import Figure, Picture, Table, styled
 from sweep.report.findings import Findings, plain
 from sweep.report.palette import NEUTRAL
 from sweep.study.space import named_values
@@ -16,20 +17,14 @@ from sweep.study.space import named_values
 _NAMED = 3
 
 
-def confirmation_figures(findings: Findings) -> list[Picture]:
-    """The candidates' validation MSE, and the winner's lead; none without a confirmation."""
+def values_figure(findings: Findings) -> Iterator[Picture]:
+    """Each candidate's validation MSE from each seed, and their mean with its interval."""
     confirmation = findings.summary.confirmation
     if confirmation is None:
-        return []
-    drawn = [_values(findings, confirmation), _leads(findings, confirmation)]
-    return [picture for picture in drawn if picture]
-
-
-def _values(findings: Findings, confirmation: Confirmation) -> Picture | None:
-    """Each candidate's validation MSE from each seed, and their mean with its interval."""
+        return
     finite = [c for c in confirmation.candidates if any(map(math.isfinite, c.values))]
     if not finite:
-        return None
+        return
     figure = go.Figure()
     for candidate in finite:
         look = findings.looks[candidate.schedule.scheduler]
@@ -65,7 +60,7 @@ def _values(findings: Findings, confirmation: Confirmation) -> Picture | None:
     of_mean = any(candidate.interval.is_finite for candidate in finite)
     with_interval = " and its 95 % interval" if of_mean else ""
     doubt = f" No intervals: {confirmation.doubt}." if confirmation.seeds_are_alike else ""
-    return Picture(
+    yield Picture(
         "confirmation",
         f"{_title(confirmation)} on fresh seeds"
         f"{', with 95 % intervals of the mean' if of_mean else ''}",
@@ -80,12 +75,15 @@ def _title(confirmation: Confirmation) -> str:
     return "Validation MSE" if confirmation.metric.is_mse else confirmation.metric.name
 
 
-def _leads(findings: Findings, confirmation: Confirmation) -> Picture | None:
+def leads_figure(findings: Findings) -> Iterator[Picture]:
     """How much better the winner's value is than each other candidate's, over common seeds."""
+    confirmation = findings.summary.confirmation
+    if confirmation is None:
+        return
     others = [c for c in confirmation.candidates[1:] if math.isfinite(c.interval.mean)]
     others = [c for c in others if confirmation.lead_over(c).is_finite]
     if not others or not math.isfinite(confirmation.winner.interval.mean):
-        return None
+        return
     figure = go.Figure()
     for candidate in others:
         lead = confirmation.lead_over(candidate)
@@ -112,7 +110,7 @@ def _leads(findings: Findings, confirmation: Confirmation) -> Picture | None:
         f"{counted(len(others), 'candidate')}; an interval that reaches below 0 is within it."
     )
     rows = [[str(c.trial), c.schedule.scheduler, confirmation.compared(c)] for c in others]
-    return Picture(
+    yield Picture(
         "leads",
         "The winner's lead over each candidate, with 95 % intervals",
         figure,
@@ -180,3 +178,6 @@ def _lead(confirmation: Confirmation, candidate: Candidate) -> str:
     lead = confirmation.lead_over(candidate)
     interval = f" ({percent(lead.low)} to {percent(lead.high)})" if lead.is_finite else ""
     return f"{percent(lead.mean)}{interval}"
+
+
+FIGURES = (Figure("sure", values_figure), Figure("sure", leads_figure))

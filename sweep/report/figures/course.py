@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from sweep.base.wording import counted, number
 from sweep.confirm.verdict import BASELINE
-from sweep.report.figures.picture import Picture, Table, log_axis, styled
+from sweep.report.figures.picture import Figure, Picture, Table, log_axis, styled
 from sweep.report.findings import (
     AVERAGED,
     RAW,
@@ -29,11 +29,11 @@ _WINNER, _OTHER = 3.2, 1.6
 _MOST_FAMILIES = 14
 
 
-def rate_figure(findings: Findings) -> Picture | None:
+def rate_figure(findings: Findings) -> Iterator[Picture]:
     """The winner's learning rate at each step, with the best constant rate as a line."""
     best = findings.summary.best
     if best is None or findings.of(best).record.curve == ():
-        return None
+        return
     winner = findings.of(best)
     total, epochs = best.total_steps, findings.config.epochs
     at, rates = rate_course(best.schedule, winner.record, total, epochs)
@@ -67,7 +67,7 @@ def rate_figure(findings: Findings) -> Picture | None:
         xaxis={"title": {"text": "epoch"}, "range": [0, epochs]},
         yaxis=log_axis("learning rate", log) | ({} if log else {"rangemode": "tozero"}),
     )
-    return Picture("rates", "Learning rate over training", figure, _rate_facts(findings, rates))
+    yield Picture("rates", "Learning rate over training", figure, _rate_facts(findings, rates))
 
 
 def _rate_facts(findings: Findings, rates: Any) -> str:
@@ -86,10 +86,10 @@ def _rate_facts(findings: Findings, rates: Any) -> str:
     return text
 
 
-def learning_curves(findings: Findings) -> Picture | None:
+def learning_curves(findings: Findings) -> Iterator[Picture]:
     """The winner's validation MSE after each epoch, beside the best of each other scheduler."""
     if findings.summary.best is None:
-        return None
+        return
     winner = findings.of(findings.summary.best)
     scheduler = winner.schedule.scheduler
     others = [t for t in findings.best_of_each() if t.schedule.scheduler != scheduler]
@@ -113,7 +113,7 @@ def learning_curves(findings: Findings) -> Picture | None:
         yaxis=log_axis(findings.mse_title, log),
         legend_traceorder="reversed",
     )
-    return Picture(
+    yield Picture(
         "learning-curves",
         "Validation curves: the best trial of each scheduler",
         figure,
@@ -197,3 +197,6 @@ def _curve_table(findings: Findings, shown: Sequence[Trial]) -> Table:
     ]
     more = "" if len(every) == length else "Every epoch is in epochs.csv."
     return Table(["trial", "scheduler", *(f"epoch {e}" for e in every)], rows, more)
+
+
+FIGURES = (Figure("rate", rate_figure), Figure("curves", learning_curves))

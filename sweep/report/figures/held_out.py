@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from sweep.base.wording import counted, number, percent
-from sweep.report.figures.picture import Picture, Table, styled
+from sweep.report.figures.picture import Figure, Picture, Table, styled
 from sweep.report.findings import Findings, plain
 from sweep.report.palette import ACCENT, NEUTRAL
 
@@ -15,11 +17,11 @@ _MOST_ROWS = 2000
 _MOST_BINS = 40
 
 
-def prediction_figure(findings: Findings) -> Picture | None:
+def prediction_figure(findings: Findings) -> Iterator[Picture]:
     """The prediction of each test row against its truth."""
     rows = _rows(findings)
     if rows is None:
-        return None
+        return
     truth, predicted = rows
     kept = np.arange(len(truth))
     if len(kept) > _MOST_ROWS:
@@ -57,14 +59,14 @@ def prediction_figure(findings: Findings) -> Picture | None:
         f"{counted(len(truth), 'test row')}: {score}. The closer to the dashed line, the better; "
         f"the correlation of prediction and truth is {number(correlation)}.{some}"
     )
-    return Picture("predictions", "Prediction against truth on the test rows", figure, text)
+    yield Picture("predictions", "Prediction against truth on the test rows", figure, text)
 
 
-def residual_figure(findings: Findings) -> Picture | None:
+def residual_figure(findings: Findings) -> Iterator[Picture]:
     """How often the prediction is off by how much."""
     rows = _rows(findings)
     if rows is None:
-        return None
+        return
     residuals = rows[1] - rows[0]
     low, high = np.quantile(residuals, [0.005, 0.995])
     inside = residuals[(residuals >= low) & (residuals <= high)]
@@ -103,7 +105,7 @@ def residual_figure(findings: Findings) -> Picture | None:
         ["share of rows below", "prediction - truth"],
         [[percent(q), number(float(v))] for q, v in zip(quantiles, values, strict=True)],
     )
-    return Picture("residuals", "Residuals on the test rows", figure, text, table)
+    yield Picture("residuals", "Residuals on the test rows", figure, text, table)
 
 
 def _rows(findings: Findings) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
@@ -119,3 +121,6 @@ def _correlation(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> 
     if len(truth) < 2 or not truth.std() or not predicted.std():
         return None
     return float(np.corrcoef(truth, predicted)[0, 1])
+
+
+FIGURES = (Figure("test", prediction_figure), Figure("test", residual_figure))

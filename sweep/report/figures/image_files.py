@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _WIDTH, _DPI = 760, 100
-_SMALL = ("map-", "range-")
 _DASHES: dict[str, Any] = {
     "solid": "-",
     "dash": (0, (5, 2.5)),
@@ -80,7 +79,7 @@ def rendered(picture: Picture, format: Literal["svg", "png"]) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    width = _WIDTH / 2 if picture.name.startswith(_SMALL) else _WIDTH
+    width = _WIDTH / 2 if picture.small else _WIDTH
     style: Any = {
         "text.parse_math": False,  # a dollar in a name starts no formula
         "font.size": 9,

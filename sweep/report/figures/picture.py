@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import plotly.graph_objects as go
 
+from sweep.report.findings import Findings
 from sweep.report.palette import ACCENT, NEUTRAL
 
 INK, GRID = "#1d2127", "#dfe3e8"
@@ -40,6 +41,8 @@ class Picture:
         figure: Plotly's. Its texts are Plotly's markup: what comes from a user is escaped.
         description: What it shows, in sentences with the facts, for those who cannot see it.
         table: Its numbers, where they say more than the description.
+        section: Of the page that shows it, by its id there; empty for what a page leaves out.
+        small: Whether it stands beside others.
     """
 
     name: str
@@ -47,11 +50,33 @@ class Picture:
     figure: go.Figure
     description: str
     table: Table | None = None
+    section: str = ""
+    small: bool = False
 
     @property
     def height(self) -> int:
         """In pixels."""
         return int(self.figure.layout.height)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One of a report's figures, or several of a kind.
+
+    Args:
+        section: Of the page that shows it, by its id in `page/template.html`.
+        draw: Yields its pictures: none for a study that has too few trials for it.
+        small: Whether its pictures stand beside each other.
+    """
+
+    section: str
+    draw: Callable[[Findings], Iterable[Picture]]
+    small: bool = False
+
+    def pictures(self, findings: Findings) -> Iterator[Picture]:
+        """What it has to show of a study."""
+        for picture in self.draw(findings):
+            yield replace(picture, section=self.section, small=self.small)
 
 
 def styled(figure: go.Figure, *, height: int, legend: bool = False, **layout: Any) -> go.Figure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.importance import PedAnovaImportanceEvaluator
 
 from sweep.base.wording import counted, number
-from sweep.report.figures.picture import Picture, Table, log_axis, styled
+from sweep.report.figures.picture import Figure, Picture, Table, log_axis, styled
 from sweep.report.findings import MOST_POINTS, Findings, hover, is_wide, plain
 from sweep.report.importance import BEST_SHARE
 from sweep.report.palette import ACCENT, GOOD_TO_BAD, NEUTRAL, SECOND
@@ -30,21 +30,19 @@ _WIDE = 10
 _MARKS = {"pruned": "circle-open", "diverged": "x-thin", "failed": "triangle-down-open"}
 
 
-def lr_decay_maps(findings: Findings) -> list[Picture]:
+def lr_decay_maps(findings: Findings) -> Iterator[Picture]:
     """For each scheduler its trials on peak rate and decay, coloured by validation MSE.
 
     Where every trial of a scheduler has the same decay, its validation MSE is the height.
     """
     scale = colour_range(findings)
     if scale is None:
-        return []
-    pictures = []
+        return
     kept = findings.shown
     for row in findings.summary.schedulers:
         mine = [trial for trial in kept if trial.schedule.scheduler == row.name]
         if any(trial.reached is not None for trial in mine):
-            pictures.append(_map(findings, row.name, mine, scale))
-    return pictures
+            yield _map(findings, row.name, mine, scale)
 
 
 def colour_range(findings: Findings) -> tuple[float, float] | None:
@@ -183,11 +181,11 @@ def _slug(name: str) -> str:
     return "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower())
 
 
-def importance_figure(findings: Findings) -> Picture | None:
+def importance_figure(findings: Findings) -> Iterator[Picture]:
     """How much each parameter mattered, by Optuna; None where nothing can be said."""
     found = findings.summary.importance
     if not found.shares:
-        return None
+        return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         figure = optuna.visualization.plot_param_importances(
@@ -211,7 +209,7 @@ def importance_figure(findings: Findings) -> Picture | None:
     figure.update_xaxes(range=[0, min(1.12, 1.2 * max(found.shares.values()))])
     parts = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.shares.items())
     rows = [[name, f"{100 * share:.1f} %"] for name, share in found.shares.items()]
-    return Picture(
+    yield Picture(
         "importance",
         "What mattered",
         figure,
@@ -220,17 +218,15 @@ def importance_figure(findings: Findings) -> Picture | None:
     )
 
 
-def range_figures(findings: Findings) -> list[Picture]:
+def range_figures(findings: Findings) -> Iterator[Picture]:
     """The validation MSE over each parameter that all trials share, by Optuna's slice plot."""
     ranked = _completed(findings)
     if not ranked:
-        return []
+        return
     hovers = [hover(trial, findings.metric) for trial in ranked]
-    return [
-        _range_figure(findings, name, bounds, ranked, hovers)
-        for name, bounds in findings.config.search_space.shared.items()
-        if not bounds.fixed and all(name in trial.parameters for trial in ranked)
-    ]
+    for name, bounds in findings.config.search_space.shared.items():
+        if not bounds.fixed and all(name in trial.parameters for trial in ranked):
+            yield _range_figure(findings, name, bounds, ranked, hovers)
 
 
 def _range_figure(
@@ -319,3 +315,10 @@ def _completed(findings: Findings) -> list[Trial]:
     best = findings.summary.best
     winner = [i for i, trial in enumerate(ranked) if best and trial.number == best.number]
     return [ranked[index] for index in np.union1d(kept, winner).astype(int)]
+
+
+FIGURES = (
+    Figure("maps", lr_decay_maps, small=True),
+    Figure("mattered", importance_figure),
+    Figure("wide", range_figures, small=True),
+)

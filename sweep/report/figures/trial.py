@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import optuna
 import plotly.graph_objects as go
 
 from sweep.base.wording import counted, number, percent, verb
-from sweep.report.figures.picture import Picture, Table, log_axis, styled
+from sweep.report.figures.picture import Figure, Picture, Table, log_axis, styled
 from sweep.report.findings import Findings, hover, is_wide, plain
 from sweep.report.palette import ACCENT, NEUTRAL, SECOND
 from sweep.search.trials import Ending
@@ -31,10 +31,10 @@ _PATTERNS = {
 """For those who cannot tell the colours apart."""
 
 
-def history_figure(findings: Findings) -> Picture | None:
+def history_figure(findings: Findings) -> Iterator[Picture]:
     """The validation MSE of each completed trial and the best so far, by Optuna."""
     if findings.summary.best is None:
-        return None
+        return
     figure = optuna.visualization.plot_optimization_history(
         findings.in_memory, target_name=findings.metric.title
     )
@@ -82,7 +82,7 @@ def history_figure(findings: Findings) -> Picture | None:
     )
     rows = [[str(trial), number(value)] for trial, value in improvements]
     table = Table(["trial", "best so far"], rows, "Every trial is in results.csv.")
-    return Picture("history", "Best value as trials ended", figure, text, table)
+    yield Picture("history", "Best value as trials ended", figure, text, table)
 
 
 def _moved(findings: Findings) -> str:
@@ -97,11 +97,11 @@ def _improvements(steps: list[tuple[int, float]], metric: Metric) -> list[tuple[
     return found
 
 
-def outcome_figure(findings: Findings) -> Picture | None:
+def outcome_figure(findings: Findings) -> Iterator[Picture]:
     """How the trials of each scheduler ended."""
     rows = [row for row in findings.summary.schedulers if row.trials]
     if not rows:
-        return None
+        return
     names = [plain(row.name) for row in rows]
     figure = go.Figure()
     for ending in Ending:
@@ -124,10 +124,10 @@ def outcome_figure(findings: Findings) -> Picture | None:
         ["scheduler", "trials", *Ending],
         [[r.name, str(r.trials), *(str(getattr(r.endings, e)) for e in Ending)] for r in rows],
     )
-    return Picture("outcomes", "How trials ended", figure, text, table)
+    yield Picture("outcomes", "How trials ended", figure, text, table)
 
 
-def epoch_figure(findings: Findings) -> Picture | None:
+def epoch_figure(findings: Findings) -> Iterator[Picture]:
     """The epochs that each scheduler's trials used, and those that early stops saved."""
     epochs = findings.config.epochs
     used: dict[str, int] = {}
@@ -138,7 +138,7 @@ def epoch_figure(findings: Findings) -> Picture | None:
         stopped = trial.ending in (Ending.PRUNED, Ending.DIVERGED)
         saved[name] = saved.get(name, 0) + (epochs - trial.epochs if stopped else 0)
     if not sum(used.values()):
-        return None
+        return
     names = [row.name for row in findings.summary.schedulers if row.name in used]
     figure = go.Figure()
     kinds: dict[str, tuple[Mapping[str, int], str, str]] = {
@@ -164,7 +164,7 @@ def epoch_figure(findings: Findings) -> Picture | None:
         f"{percent(findings.summary.epochs_saved)} of those that whole trials would have taken."
     )
     rows = [[name, str(used[name]), str(saved[name])] for name in names]
-    return Picture(
+    yield Picture(
         "epochs",
         "Epochs trained and saved",
         figure,
@@ -188,3 +188,10 @@ def _as_bars(figure: go.Figure, rows: int, title: str) -> None:
         xaxis={"title": {"text": title}},
         yaxis={"autorange": "reversed", "type": "category"},
     )
+
+
+FIGURES = (
+    Figure("budget", outcome_figure),
+    Figure("budget", epoch_figure),
+    Figure("budget", history_figure),
+)

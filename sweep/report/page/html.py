@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -52,12 +53,13 @@ def to_html(findings: Findings, drawn: Mapping[str, Picture] | None = None) -> s
     """The page: everything it needs is in it, and it asks no other host for anything."""
     summary, drawn = findings.summary, drawn or pictures(findings)
     best = summary.best
+    sections = defaultdict(list)
+    for picture in drawn.values():
+        sections[picture.section].append(picture)
     return _template().render(
         summary=summary,
         best=best,
-        figures=drawn,
-        maps=[picture for name, picture in drawn.items() if name.startswith("map-")],
-        ranges=[picture for name, picture in drawn.items() if name.startswith("range-")],
+        sections=sections,
         lowest=summary.top[0].value if summary.top else None,
         scale=colour_range(findings),
         colours=[colour for _, colour in GOOD_TO_BAD],
