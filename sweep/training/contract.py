@@ -91,6 +91,8 @@ class EpochResult:
         seconds: Wall time of the epoch, validation included.
         total_steps: Optimizer steps of the whole trial, as a loop of the user's own told `attach`.
         metrics: What a loop of the user's own tells beside these, by name.
+        steps: Optimizer steps that were taken in the epoch, where they can be seen in code of the
+            user's own.
         advice: What is wrong with the steps and rates of a loop of the user's own, as far as can
             be seen by this epoch, a sentence each.
     """
@@ -106,6 +108,7 @@ class EpochResult:
     seconds: float
     total_steps: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    steps: int | None = None
     advice: tuple[str, ...] = ()
 
 

@@ -164,3 +164,23 @@ def test_what_is_refused(options: tuple[str, ...], told: str, tmp_path: Path) ->
     assert done.returncode == 2
     assert told in " ".join(done.stderr.split())
     assert not list(tmp_path.iterdir())
+
+
+class TestCheck:
+    def test_two_epochs_of_a_trial_are_trained(self, tmp_path: Path) -> None:
+        (tmp_path / "train.py").write_text(CLASSES)
+        settings = ("--metric", "val_accuracy", "--direction", "maximize", "--epochs", "6")
+        done = sweep("check", *settings, "--json", "--", sys.executable, "train.py", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert found["data"] is None and found["model"] is None
+        assert "2 epochs of a trial took" in found["notes"][0]
+        assert "attach was told 60 steps" in found["notes"][0]
+        assert [path.name for path in tmp_path.iterdir()] == ["train.py"]
+
+    def test_what_would_fail_is_told(self, tmp_path: Path) -> None:
+        (tmp_path / "train.py").write_text(CLASSES)
+        done = sweep("check", "--", sys.executable, "train.py", "--nose", "1", cwd=tmp_path)
+        assert done.returncode == 2
+        assert "1 problem" in done.stdout
+        assert "unrecognized arguments: --nose 1" in done.stdout

@@ -148,6 +148,7 @@ class TrialRun:
             seconds=(time.monotonic() - self._since) / (last - self.epoch),
             total_steps=self._total_steps,
             metrics=told,
+            steps=report.seen.taken[-1] if report.seen else None,
             advice=advice,
         )
         results = [replace(result, epoch=epoch) for epoch in range(first, last + 1)]

@@ -211,6 +211,7 @@ class LoopEngine:
             seconds=time.perf_counter() - started,
             total_steps=run.course.total_steps,
             metrics=yielded.metrics,
+            steps=seen.taken[-1] if seen else None,
             advice=warnings(seen) if seen else (),
         )
         for remark in remarks(seen) if seen else ():

@@ -55,7 +55,10 @@ class FirstLook:
         if not self.results:
             return ""
         last = self.results[-1]
+        taken = [result.steps for result in self.results if result.steps is not None]
         told = "" if last.total_steps is None else f"; attach was told {last.total_steps} steps"
+        if told and taken:
+            told += f" of a whole trial, {' + '.join(map(str, taken))} were taken"
         return (
             f"{counted(len(self.results), 'epoch')} of a trial took {duration(self.seconds)} and "
             f"came to {listed(map(number, self.values))}{told}"
