@@ -37,7 +37,15 @@ model = nn.Sequential(nn.Linear(64, args.width), nn.ReLU(), nn.Linear(args.width
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 scheduler = trial.attach(optimizer, steps_per_epoch=len(loader))
 
-for _ in range(trial.epochs):
+first = 0
+if trial.checkpoint.exists():  # it was interrupted, and goes on
+    state = torch.load(trial.checkpoint)
+    first = state["epoch"]
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    scheduler.load_state_dict(state["scheduler"])
+
+for epoch in range(first, trial.epochs):
     for inputs, targets in loader:
         optimizer.zero_grad()
         nn.functional.cross_entropy(model(inputs), targets).backward()
@@ -46,5 +54,10 @@ for _ in range(trial.epochs):
     with torch.no_grad():
         right = model(x[validation]).argmax(1) == y[validation]
     trial.report(right.float().mean())
+    state = {"epoch": epoch + 1, "model": model.state_dict()}
+    state |= {"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()}
+    new = trial.folder / "checkpoint.new"
+    torch.save(state, new)
+    new.replace(trial.checkpoint)  # whole, or not at all
 
 torch.save(model.state_dict(), trial.folder / "model.pt")

@@ -249,8 +249,11 @@ def _train(
     workers = min(config.workers or default_workers(), len(rates))
     specs = [_spec(config, number, rate) for number, rate in enumerate(rates)]
     asked = Retraining("rate", epochs, threading.Event(), note, config.measure, on_record=keep)
-    with passing_setup(location, config, data) as setup, WorkerPool(setup, workers) as pool:
-        asked.run(pool, specs)
+    with passing_setup(location, config, data) as setup:
+        if setup.command:  # as many as the machine was shared out for
+            workers = min(setup.command.workers, len(rates))
+        with WorkerPool(setup, workers) as pool:
+            asked.run(pool, specs)
     return [records[number] for number in range(len(rates))]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -49,12 +50,43 @@ def test_the_example_follows_its_schedule_with_loader_workers(tmp_path: Path) ->
     assert (tmp_path / "trials/0/model.pt").exists()
 
 
+def test_the_example_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, EXAMPLE)
+    killed = CommandEngine(settings)
+    killed.add(spec())
+    assert len(values([*killed.train_epoch(), *killed.train_epoch()])) == 2
+    killed._runs[0].process._process.kill()  # its second epoch is reported, and not yet saved
+    killed.close()
+    with engine_of(tmp_path, EXAMPLE) as engine:
+        news = trained(engine)
+        assert engine.notes == ["trial 0 goes on after its epoch 2"]
+    assert [result.epoch for result in news if isinstance(result, EpochResult)] == [1, 2, 3]
+    rates = spec().schedule.rates(EPOCHS * STEPS).reshape(EPOCHS, STEPS)
+    for result, rate in zip(news, rates, strict=True):
+        assert isinstance(result, EpochResult)
+        assert result.lr_first == pytest.approx(rate[0])
+        assert result.advice == ()
+
+
+def test_the_page_shows_what_the_example_does() -> None:
+    page = (ROOT / "docs/own-code.md").read_text(encoding="utf-8")
+    block = page[page.index("first = 0") : page.index("# whole, or not at all")]
+    lines = {line.split("  #")[0].strip() for line in block.splitlines()}
+    assert len(lines) > 10
+    shown = {line.split("  #")[0].strip() for line in EXAMPLE.splitlines()}
+    assert lines - shown == {"...", "trial.report(accuracy)"}
+
+
 def test_outside_of_a_sweep_it_trains_with_its_own_rate(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(EXAMPLE)
     command = [sys.executable, "train.py", "--epochs", "2"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    first, second = map(float, done.stdout.split())
+    told, *values = done.stdout.splitlines()
+    folder = Path(told.removeprefix("trial.folder: "))
+    assert (folder / "model.pt").exists()
+    shutil.rmtree(folder)
+    first, second = map(float, values)
     assert 0.5 < first < second <= 1
     assert os.listdir(tmp_path) == ["train.py"]
 

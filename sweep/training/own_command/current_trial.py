@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from sweep.training.own_loop.course import Course
 
 CHECKPOINT = "checkpoint.pt"
+
+_ORPHANED_SECS = 5.0
+"""Time for what ends the processes of a dead worker to find this one's children by it."""
 
 _known: dict[int, CurrentTrial] = {}
 """The trial of this process, by its number: one that is forked has a connection of its own."""
@@ -112,7 +116,11 @@ class CurrentTrial:
     def folder(self) -> Path:
         """A folder of this trial's own; outside of a sweep, a new temporary one."""
         told = self._told["folder"]
-        return Path(told) if told else Path(tempfile.mkdtemp(prefix="sweep-trial-"))
+        if told:
+            return Path(told)
+        folder = Path(tempfile.mkdtemp(prefix="sweep-trial-"))
+        print_line(f"trial.folder: {folder}")
+        return folder
 
     @property
     def checkpoint(self) -> Path:
@@ -268,6 +276,7 @@ class CurrentTrial:
         try:
             return ours._link.ask(**message)
         except OSError as problem:
+            time.sleep(_ORPHANED_SECS)
             raise TrainingError(f"the sweep is gone ({problem})") from None
 
 

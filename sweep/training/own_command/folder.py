@@ -57,9 +57,9 @@ class TrialFolder:
             lines = self._reports.read_text(encoding="utf-8").splitlines(keepends=True)
             for line in lines:
                 if line.endswith("\n"):  # else it was being written
-                    result = EpochResult(**{**json.loads(line), "number": self._number})
-                    results.append(result)
-        except (OSError, ValueError, TypeError):
+                    told = {**json.loads(line), "number": self._number}
+                    results.append(EpochResult(**{**told, "advice": tuple(told["advice"])}))
+        except (OSError, ValueError, TypeError, KeyError):
             pass
         whole = [result for epoch, result in enumerate(results, start=1) if result.epoch == epoch]
         self._reports.unlink(missing_ok=True)
