@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import math
 import socket
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy
 import pytest
 from commands import (
     EPOCHS,
@@ -20,6 +23,7 @@ from commands import (
     values,
 )
 
+import sweep
 from sweep.training.contract import EpochResult
 from sweep.training.own_command.protocol import Peer
 from sweep.training.own_command.trial_run import Report
@@ -82,6 +86,25 @@ def test_a_script_without_a_schedule_needs_no_numpy(tmp_path: Path) -> None:
         error = error_of(engine)
     assert error.error == "it ended with exit code 0 and reported nothing: call trial.report(value)"
     assert error.traceback == "0"
+
+
+def test_another_environment_needs_numpy_and_this_package_alone(tmp_path: Path) -> None:
+    environment = tmp_path / "env"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    python = str(environment / "bin/python")
+    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    found = subprocess.run([python, "-c", where], capture_output=True, text=True, check=True)
+    packages = Path(found.stdout.strip())
+    installed = Path(numpy.__file__).parent
+    for source in (installed, installed.with_name("numpy.libs"), Path(sweep.__path__[0])):
+        if source.exists():
+            (packages / source.name).symlink_to(source)
+    with engine_of(tmp_path, PLAIN, words=(python, "train.py")) as engine:
+        assert len(values(trained(engine))) == EPOCHS
+    (packages / "sweep").unlink()
+    with engine_of(tmp_path, PLAIN, words=(python, "train.py")) as engine:
+        error = error_of(engine).error
+    assert f"{python} is {python}: give another, or install sweep-lr into its" in error
 
 
 def test_one_that_ends_early_has_completed(tmp_path: Path) -> None:
