@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Sequence
+from html import escape
 
 from sweep.base.csv_cells import cells
 from sweep.base.text import without_controls
@@ -78,6 +79,22 @@ def to_markdown(summary: Summary) -> str:
         advice = [f"- {escaped(sentence)}" for sentence in summary.best.edges]
         parts += ["## Ranges to widen", "\n".join(advice)]
     return "\n\n".join(parts) + "\n"
+
+
+def to_html(summary: Summary) -> str:
+    """The result in a few lines and the best trials, for a notebook."""
+    lines = "".join(f"<li>{escape(line)}</li>" for line in _facts(summary)) if summary.best else ""
+    metric = summary.metric.short
+    rows = "".join(
+        f"<tr><td>{trial.number}</td><td>{escape(trial.schedule.describe())}</td>"
+        f"<td>{number(trial.value)}</td></tr>"
+        for trial in summary.top
+    )
+    table = f"<tr><th>trial</th><th>schedule</th><th>{escape(metric)}</th></tr>{rows}"
+    return (
+        f"<p><b>{escape(summary.study)}</b>: {escape(summary.headline)}</p><ul>{lines}</ul>"
+        f"<table>{table if rows else ''}</table>"
+    )
 
 
 def _facts(summary: Summary) -> list[str]:

@@ -17,7 +17,9 @@ from sweep.base.csv_cells import frame_from_csv
 from sweep.base.errors import InputError
 from sweep.base.library_warnings import hidden_library_warnings
 from sweep.confirm.best_schedule import BestSchedule
-from sweep.runs.listener import Listener
+from sweep.report.summary import summarise
+from sweep.report.writers import to_html
+from sweep.runs.listener import InNotebook, Listener, is_notebook
 from sweep.runs.overrides import found
 from sweep.runs.run import run_sweep
 from sweep.schedules.schedule import Schedule
@@ -29,6 +31,7 @@ from sweep.study.file import load_study as load_settings
 from sweep.study.locations import SAVED_STUDY, Location, locate_results
 from sweep.study.results_folder import BEST_SCHEDULE, CONFIRM
 from sweep.study.settings import StudyConfig
+from sweep.training.own_loop.by_value import give
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,10 @@ class StudyResult:
         written = BestSchedule.read(self.folder)
         return written.to_dict() if written else {}
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it."""
+        return to_html(summarise(self.study, self.config, self.folder))
+
     def _allowed(self, schedule: Schedule) -> Schedule:
         """The schedule, if its code may be run and comes from the settings."""
         if schedule.factory and not self.trusted:
@@ -124,7 +131,7 @@ class StudyResult:
 def run_study(
     study: str | Path | None = None,
     *,
-    loop: Callable[..., Iterator[Any]] | str | None = None,
+    loop: Callable[..., Any] | str | None = None,
     command: Sequence[str] | str | None = None,
     out: str | Path | None = None,
     fresh: bool = False,
@@ -166,7 +173,7 @@ def run_study(
     location, config, problems = found(None if study is None else str(study), folder, overrides)
     if problems:
         raise problems
-    heard = _Notes(listener or Listener())
+    heard = _Notes(listener or (InNotebook() if is_notebook() else Listener()))
     with hidden_library_warnings():
         trained = run_sweep(location, config, heard, fresh)
     return StudyResult(trained, config, location.folder, tuple(heard.notes))
@@ -194,21 +201,14 @@ def load_study(
 
 
 def reference_to(function: Callable[..., Any]) -> str:
-    """The name by which a worker imports a function.
-
-    Raises:
-        InputError: It cannot: the function is in no file, or inside another one.
-    """
+    """The name by which workers know a function: they import it, or it is handed to them."""
     name = getattr(function, "__qualname__", None)
-    module = sys.modules.get(getattr(function, "__module__", ""))
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
     file = getattr(module, "__file__", None)
-    if name is None or not name.isidentifier() or getattr(module, name, None) is not function:
-        raise InputError(f"{function!r}: a loop must be a function of a module, by its own name")
-    if module is None or file is None:
-        raise InputError(
-            f"{name}: workers cannot import what is in no file; write it to one (in a notebook: "
-            f"%%writefile train.py) and give loop='train.py:{name}'"
-        )
+    is_found = module is not None and file is not None and str(name).isidentifier()
+    if not is_found or getattr(module, str(name), None) is not function:
+        return give(function)
+    assert module is not None and file is not None
     if module.__name__ != "__main__":
         return f"{module.__name__}:{name}"
     path = Path(file).resolve()

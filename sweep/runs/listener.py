@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+import time
+from html import escape
+from typing import Any
+
+from sweep.base.wording import counted, duration, number
 from sweep.data.dataset import Dataset
 from sweep.search.status import Status
 from sweep.search.trials import Trial
@@ -39,3 +46,68 @@ class Listener:
     def on_unwritten(self, what: str, problem: Exception) -> None:
         """What people look at could not be written, and why; the results are safe."""
         self.unwritten = (what, problem)
+
+
+_SHOWN_EVERY_SECS = 0.5
+
+
+def is_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    ipython: Any = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return type(shell).__name__ == "ZMQInteractiveShell"
+
+
+class InNotebook(Listener):
+    """Shows under the cell how a sweep goes: a line that is kept current, and its notes."""
+
+    def __init__(self) -> None:
+        self._line = "starting workers ..."
+        self._notes: list[str] = []
+        self._handle: Any = None
+        self._shown = 0.0
+        self._metric = ""
+
+    def on_start(self, location: Location, config: StudyConfig, data: Dataset | None) -> None:
+        """Begin to show it."""
+        self._metric = config.measure.title
+        self._show(at_once=True)
+
+    def on_note(self, text: str) -> None:
+        """Show it below the line."""
+        self._notes.append(text)
+        self._show(at_once=True)
+
+    def on_finished(self, trial: Trial, status: Status) -> None:
+        """Show the state."""
+        self.on_tick(status)
+
+    def on_tick(self, status: Status) -> None:
+        """Show the state, now and then."""
+        ended = f"{status.endings.ended} of {counted(status.total, 'trial')} ended"
+        best = status.best
+        parts = [ended]
+        if best is not None:
+            parts.append(f"best {self._metric} {number(best.value)}: {best.schedule.describe()}")
+        if status.remaining_secs is not None:
+            parts.append(f"about {duration(status.remaining_secs)} left")
+        self._line = "; ".join(parts)
+        self._show(at_once=status.endings.ended >= status.total)
+
+    def on_retraining(self, what: str, epochs: int, most: int) -> None:
+        """Show what is trained again."""
+        self._line = f"{what}: {epochs} of at most {counted(most, 'epoch')}"
+        self._show()
+
+    def _show(self, at_once: bool = False) -> None:
+        now = time.monotonic()
+        if not at_once and now - self._shown < _SHOWN_EVERY_SECS:
+            return
+        self._shown = now
+        shows = importlib.import_module("IPython.display")  # a notebook has it, others need it not
+        notes = "".join(f"<br><small>note: {escape(note)}</small>" for note in self._notes)
+        shown = shows.HTML(f"<div>{escape(self._line)}{notes}</div>")
+        if self._handle is None:
+            self._handle = shows.display(shown, display_id=True)
+        else:
+            self._handle.update(shown)

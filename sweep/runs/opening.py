@@ -46,6 +46,7 @@ from sweep.study.results_folder import ARTIFACTS, CHECKPOINTS, FILES, LOGS
 from sweep.study.sections import DataConfig
 from sweep.study.settings import StudyConfig
 from sweep.training.own_command.settings import working_folder
+from sweep.training.own_loop import by_value
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,8 @@ def open_sweep(
 def _code_files(location: Location, config: StudyConfig) -> dict[str, str]:
     """A hash of each file of the user's own code, by name."""
     scripts: list[Path] = []
+    if config.loop and config.loop.startswith(f"{by_value.MODULE}:"):
+        return by_value.digest(config.loop)
     if config.loop:
         scripts += filter(None, [script_of(config.loop, location.code_folders)])
     elif config.command:

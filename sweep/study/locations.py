@@ -69,7 +69,8 @@ def locate_study(
         InputError: There is no such study.
     """
     if study is None and loop is not None:
-        name = _name_of_module(loop.rpartition(":")[0]) or "loop"
+        module, _, function = loop.rpartition(":")
+        name = function if module == "__main__" else _name_of_module(module) or "loop"
         return Location(name, None, out or Path("studies") / name)
     if study is None and command:
         name = _name_of_command(command)

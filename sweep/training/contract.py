@@ -16,6 +16,7 @@ from sweep.study.registries.optimizers import OPTIMIZERS
 from sweep.study.sections import Objective
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Value
+from sweep.training.own_loop.by_value import pickled
 
 if TYPE_CHECKING:  # a coordinator imports this module, and has no need of torch
     from torch import Tensor, nn
@@ -220,6 +221,7 @@ class LoopSettings:
         folders: Where the folders of trials are made, for a loop that takes its `trial`.
         logs: The folder of what it prints, by worker.
         params: The names of what is searched beside the schedule.
+        code: The loop itself, pickled, where workers cannot import it.
     """
 
     reference: str
@@ -234,12 +236,18 @@ class LoopSettings:
     folders: Path | None = None
     logs: Path | None = None
     params: tuple[str, ...] = ()
+    code: bytes | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, config: StudyConfig) -> LoopSettings:
-        """Those of a study; threads and the folder are still to be given."""
+        """Those of a study; threads and the folder are still to be given.
+
+        Raises:
+            InputError: The loop is in no file, and cannot be handed to workers.
+        """
         return cls(
             reference=str(config.loop),
+            code=pickled(str(config.loop)),
             metric=config.measure,
             epochs=config.epochs,
             horizon=config.horizon,

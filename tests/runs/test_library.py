@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import optuna
 import pandas as pd
@@ -15,7 +18,7 @@ from support import ROOT, python
 
 import sweep
 from sweep.base.errors import InputError, StudyFileError
-from sweep.runs.library import reference_to
+from sweep.runs.library import reference_to, run_study
 
 PAGE = ROOT / "docs" / "library.md"
 
@@ -139,14 +142,32 @@ def test_an_unguarded_call_in_the_loops_file_is_explained_once(tmp_path: Path) -
     assert 'put the call under if __name__ == "__main__":' in last
 
 
-def test_loops_that_workers_cannot_import_are_refused() -> None:
-    def inner() -> None: ...
+def test_a_loop_that_workers_cannot_import_is_handed_to_them(tmp_path: Path) -> None:
+    scale = 3.0
 
-    with pytest.raises(InputError, match="must be a function of a module, by its own name"):
-        reference_to(inner)
-    with pytest.raises(InputError, match="must be a function of a module, by its own name"):
-        reference_to(lambda: None)
+    def inner(schedule: Any, epochs: int) -> Iterator[float]:
+        import torch
+
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+        scheduler = schedule.attach(optimizer, steps_per_epoch=1)
+        for epoch in range(epochs):
+            optimizer.step()
+            scheduler.step()
+            yield scale - epoch
+
+    small: dict[str, Any] = {"epochs": 2, "trials": 2, "workers": 1, "confirm": False}
+    found = run_study(loop=inner, out=tmp_path / "out", **small)
+    assert found.results["val_mse"].tolist() == [2.0, 2.0]
+    assert found.config.loop == "__main__:inner"
+    shown = found._repr_html_()
+    assert found.best.describe() in shown and "<td>2</td>" in shown
     assert reference_to(reference_to) == "sweep.runs.library:reference_to"
+    assert reference_to(lambda: None) == "__main__:loop"
+    with pytest.raises(InputError, match="__main__:other: is a function of a notebook"):
+        run_study(loop="__main__:other", out=tmp_path / "other", **small)
+    lock = threading.Lock()
+    with pytest.raises(InputError, match="__main__:loop: cannot be handed to workers"):
+        run_study(loop=lambda: lock, out=tmp_path / "locked", **small)
 
 
 def test_wrong_settings_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -281,9 +281,11 @@ def test_check_looks_at_the_loop(tmp_path: Path) -> None:
     wrong = sweep("check", "--loop", "train.py:trian", "--epochs", "4", cwd=tmp_path)
     assert wrong.returncode == 2
     assert "did you mean 'train'?" in " ".join((wrong.stdout + wrong.stderr).split())
-    ranged = sweep("lr-range", "--loop", "train.py:train", cwd=tmp_path)
-    assert ranged.returncode == 2
-    assert "it cannot run a loop of your own" in ranged.stderr
+    assert "2 epochs of a trial took" in fine.stdout
+    raises = tmp_path / "raises.py"
+    raises.write_text(LINE.replace("error = float(", "x[100]; error = float("))
+    wrong = sweep("check", "--loop", "raises.py:train", "--epochs", "4", cwd=tmp_path)
+    assert wrong.returncode == 2 and "IndexError: index 100 is out of bounds" in wrong.stdout
 
 
 def test_the_notes_of_the_dashboard_speak_of_the_metric(classes: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +112,10 @@ def load_loop(settings: LoopSettings, folders: tuple[Path, ...], device: torch.d
     name = settings.reference
     look_in(folders)
     with as_a_script(name, folders):
-        function = load_object(name, folders)
+        if settings.code is None:
+            function = load_object(name, folders)
+        else:
+            function = pickle.loads(settings.code)
     if not callable(function):
         raise InputError(
             f"{name}: expected a generator function {_CALL} that yields its validation metric "
