@@ -113,6 +113,16 @@ def test_candidates_are_confirmed_with_theirs(study: StudyResult) -> None:
         ]
 
 
+def test_a_check_trains_with_them(study: StudyResult) -> None:
+    done = called("check", "own.toml", "--json", cwd=study.folder.parent)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    assert found["problems"] == []
+    seen = next(note for note in found["notes"] if "of a trial took" in note)
+    at_the_middle = (-3.5 + 3) ** 2 + 64 / 64 + 1  # and at the first of each list
+    assert f"came to {at_the_middle + 1:.4g}, {at_the_middle + 1 / 2:.4g};" in seen
+
+
 def test_the_winner_tells_them(study: StudyResult) -> None:
     described = json.loads((study.folder / "best_schedule.json").read_text())
     assert described["params"] == study.params

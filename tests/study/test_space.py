@@ -16,6 +16,7 @@ from optuna.distributions import (
 from optuna.trial import FixedTrial
 
 from sweep.schedules.schedule import SHAPES, Schedule
+from sweep.study.settings import StudyConfig
 from sweep.study.space import Choice, Dimension, Range, Space, Value, default_own_dimensions
 
 LR = Range(1e-3, 1.0, log=True)
@@ -327,3 +328,14 @@ def test_to_dict_tells_spaces_apart() -> None:
     assert space("step").to_dict() != space("step", "cosine").to_dict()
     custom = [Space(("mine",), {"lr": LR}, {}, {"mine": f"m:{name}"}) for name in "ab"]
     assert custom[0].to_dict() != custom[1].to_dict()
+
+
+def test_a_constant_rate_to_try_things_with() -> None:
+    params = {"decades": "1e-6:1e-2:log", "layers": "2:8", "width": [128, 64], "act": ["b", "a"]}
+    space = {"scheduler": ["step"], "lr": [0.3, 0.1], "momentum": "0:0.8", "params": params}
+    config = StudyConfig.model_validate({"loop": "train.py:train", "space": space})
+    tried = config.search_space.constant()
+    assert tried.schedule == Schedule("constant", lr=0.1)
+    assert tried.momentum == pytest.approx(0.4)
+    assert tried.params == {"decades": pytest.approx(1e-4), "layers": 5, "width": 64, "act": "b"}
+    assert config.search_space.constant(0.7).schedule.lr == 0.7
