@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 from textwrap import dedent
 
@@ -113,7 +114,8 @@ class TestMaximize:
         assert "the best value rose from" in visible
         assert "higher val_accuracy" in visible
 
-    def test_an_audit_knows_which_way_is_up(self, classes: Path) -> None:
+    def test_an_audit_knows_which_way_is_up(self, classes: Path, tmp_path: Path) -> None:
+        classes = shutil.copytree(classes, tmp_path / "copy")
         done = sweep("audit", "train", "--sample", "5", "--json", cwd=classes)
         found = json.loads(done.stdout)
         values = [one["val_accuracy"] for one in found["audited"]]
@@ -124,7 +126,8 @@ class TestMaximize:
             before = study.trials[one["trial"]].intermediate_values
             assert one["val_accuracy"] >= max(before.values())  # the same course, to its end
 
-    def test_it_goes_on_from_its_folder(self, classes: Path) -> None:
+    def test_it_goes_on_from_its_folder(self, classes: Path, tmp_path: Path) -> None:
+        classes = shutil.copytree(classes, tmp_path / "copy")
         done = sweep("run", "studies/train", "--trials", "32", "--no-confirm", cwd=classes)
         assert done.returncode == 0, done.stderr
         results = pd.read_csv(classes / "studies/train/results.csv")
