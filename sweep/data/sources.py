@@ -46,6 +46,18 @@ class Table:
     hint: str = ""
 
 
+GIVEN = "__main__:dataframe"
+"""The source that stands for a table in the memory of this process."""
+
+_given: list[pd.DataFrame] = []
+
+
+def give(frame: pd.DataFrame) -> str:
+    """Keep a table for the source GIVEN, in the place of the last one."""
+    _given[:] = [frame.copy()]
+    return GIVEN
+
+
 def read_table(config: DataConfig, folders: tuple[Path, ...] = ()) -> Table:
     """Read the table that the settings name, pivoted if they ask for it.
 
@@ -171,6 +183,8 @@ def _is_number(text: str) -> bool:
 def _call(config: DataConfig, folders: tuple[Path, ...]) -> Table:
     """Call the user's function and make a table of what it returns."""
     name = config.source
+    if name == GIVEN:
+        return _of_memory(config)
     function = load_object(name, folders, DataError)
     if not callable(function):
         kind = type(function).__name__
@@ -191,6 +205,17 @@ def _call(config: DataConfig, folders: tuple[Path, ...]) -> Table:
         f"{name!r} returned an object of type {type(result).__name__}; "
         "expected a pandas DataFrame or a pair (x, y) of arrays or tensors"
     )
+
+
+def _of_memory(config: DataConfig) -> Table:
+    """The table that this process was given."""
+    if not _given:
+        raise DataError(
+            "the study's table was a DataFrame of another program, and is known there alone; give "
+            "it again: run_study(..., data=dataframe)"
+        )
+    _refuse(config, OF_FILES, "it says how a file is read")
+    return Table(_with_text_names(_given[0].reset_index(drop=True)), "the DataFrame")
 
 
 def _join(name: str, x: Any, y: Any, target: str) -> pd.DataFrame:

@@ -17,6 +17,8 @@ from sweep.base.csv_cells import frame_from_csv
 from sweep.base.errors import InputError
 from sweep.base.library_warnings import hidden_library_warnings
 from sweep.confirm.best_schedule import BestSchedule
+from sweep.data.sources import GIVEN
+from sweep.data.sources import give as give_table
 from sweep.report.summary import summarise
 from sweep.report.writers import to_html
 from sweep.runs.listener import InNotebook, Listener, is_notebook
@@ -136,6 +138,8 @@ def run_study(
     out: str | Path | None = None,
     fresh: bool = False,
     listener: Listener | None = None,
+    data: pd.DataFrame | Mapping[str, Any] | str | None = None,
+    target: str | None = None,
     **settings: Any,
 ) -> StudyResult:
     """Run a study, or go on with it up to its total number of trials: `sweep run`.
@@ -153,6 +157,9 @@ def run_study(
         out: The results folder, if not the study's own.
         fresh: Whether to throw the study's earlier trials away first.
         listener: Hears how it goes; `sweep.Progress(rich.console.Console())` prints it.
+        data: A table, as a DataFrame, which must be given again where the study goes on; its path
+            or other source; or the section of a study file.
+        target: The column that is learnt.
         settings: Those of a study file, sections as dicts: `space={"lr": "1e-3:1:log"}`.
 
     Raises:
@@ -166,10 +173,14 @@ def run_study(
             'if __name__ == "__main__":'
         )
     name = None if loop is None else loop if isinstance(loop, str) else reference_to(loop)
-    overrides = dict(_flat(settings)) | ({} if name is None else {"loop": name})
+    overrides = dict(_flat({**settings, **_of_data(study, data, target)})) | (
+        {} if name is None else {"loop": name}
+    )
     if command is not None:
         overrides["command"] = command if isinstance(command, str) else [*map(str, command)]
     folder = None if out is None else Path(out)
+    if overrides.get("data.source") == GIVEN:  # its study has no file
+        folder, study = folder or Path("studies") / overrides["name"], None
     location, config, problems = found(None if study is None else str(study), folder, overrides)
     if problems:
         raise problems
@@ -241,6 +252,24 @@ class _Notes(Listener):
         """Keep it, too."""
         self.notes.append(f"{what} could not be written: {problem}")
         self._listener.on_unwritten(what, problem)
+
+
+def _of_data(
+    study: str | Path | None,
+    data: pd.DataFrame | Mapping[str, Any] | str | None,
+    target: str | None,
+) -> dict[str, Any]:
+    """The settings of a study's table."""
+    named: dict[str, Any] = {}
+    section = dict(data) if isinstance(data, Mapping) else {}
+    if isinstance(data, str | pd.DataFrame):
+        section["source"] = data
+    if isinstance(section.get("source"), pd.DataFrame):
+        section["source"] = give_table(section["source"])
+        named["name"] = "dataframe" if study is None else str(study)
+    if target is not None:
+        section["target"] = target
+    return {**named, **({"data": section} if section else {})}
 
 
 def _flat(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

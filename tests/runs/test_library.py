@@ -17,7 +17,7 @@ import pytest
 from support import ROOT, python
 
 import sweep
-from sweep.base.errors import InputError, StudyFileError
+from sweep.base.errors import DataError, InputError, StudyChangedError, StudyFileError
 from sweep.runs.library import reference_to, run_study
 
 PAGE = ROOT / "docs" / "library.md"
@@ -168,6 +168,25 @@ def test_a_loop_that_workers_cannot_import_is_handed_to_them(tmp_path: Path) -> 
     lock = threading.Lock()
     with pytest.raises(InputError, match="__main__:loop: cannot be handed to workers"):
         run_study(loop=lambda: lock, out=tmp_path / "locked", **small)
+
+
+def test_a_table_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = range(80)
+    frame = pd.DataFrame({"a": [r % 7 for r in rows], "b": [(r * r) % 11 for r in rows]})
+    frame["y"] = 2.0 * frame["a"] - frame["b"]
+    small: dict[str, Any] = {"epochs": 2, "trials": 2, "workers": 1, "confirm": False}
+    small |= {"model": {"name": "linear"}, "pruner": "none"}
+    found = run_study("mine", data=frame, target="y", **small)
+    assert found.folder == Path("studies/mine") and len(found.results) == 2
+    table = {"source": frame, "target": "y"}
+    again = run_study("mine", data=table, **small | {"trials": 3})
+    assert len(again.results) == 3
+    with pytest.raises(StudyChangedError, match="rows"):
+        run_study("mine", data=frame.assign(a=1.5 * frame["b"]), target="y", **small)
+    monkeypatch.setattr("sweep.data.sources._given", [])
+    with pytest.raises(DataError, match="was a DataFrame of another program"):
+        run_study("studies/mine")
 
 
 def test_wrong_settings_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
