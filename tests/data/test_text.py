@@ -143,6 +143,32 @@ class TestLines:
             assert columns(found) == {"area": [1, 4], "rooms": [2, 5], "price": [3, 6]}
             assert found.notes == ("line 1 left out, a title: 'Houses report'",)
 
+    @pytest.mark.parametrize(
+        "comments", [["# exported 2026-11-27"], ["# exported 2026-11-27, by me", "", "#rows, 2"]]
+    )
+    def test_comments_above_a_header(self, comments: list[str]) -> None:
+        text = "".join(f"{comment}\n" for comment in comments)
+        found = read(f"{text}area,price\n1,3\n4,6\n")
+        assert found.frame.to_dict("list") == {"area": [1, 4], "price": [3, 6]}
+        assert found.notes == tuple(
+            f"line {line} left out, a comment: {comment!r}"
+            for line, comment in enumerate(comments, start=1)
+            if comment
+        )
+        with pytest.raises(DataError, match=f"line {len(comments) + 3} has 3 fields"):
+            read(f"{text}area,price\n1,3\n4,6,7\n")
+
+    @pytest.mark.parametrize("header", ["# area,price", "#area,price"])
+    def test_a_header_may_begin_with_a_hash_sign(self, header: str) -> None:
+        found = read(f"# two columns\n{header}\n1,3\n4,6\n")
+        assert [str(name).lstrip("# ") for name in found.frame] == ["area", "price"]
+        assert found.notes == ("line 1 left out, a comment: '# two columns'",)
+
+    def test_rows_may_begin_with_a_hash_sign(self) -> None:
+        found = read("# colours\n#f00,3\n#0f0,4\nred,5\n", columns=["colour", "price"])
+        assert list(found.frame["colour"]) == ["#f00", "#0f0", "red"]
+        assert found.notes == ("line 1 left out, a comment: '# colours'",)
+
     def test_a_short_first_row_is_no_title(self) -> None:
         assert error("5\n1,2\n3,4\n").startswith(
             "line 2 has 2 fields, and the header (line 1) has 1"

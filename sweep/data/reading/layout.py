@@ -7,7 +7,8 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from sweep.base.errors import DataError
@@ -95,21 +96,58 @@ def layout_of(text: str, config: DataConfig) -> Layout:
     if found := _SEP_LINE.match(text):  # Excel's own way to say it
         separators = (config.separator or found["separator"],)
         text, first = text[found.end() :], 2
-    head = text[:_HEAD]
+    above, body = _parted(text)
+    head = body[:_HEAD]
     fits = []
     for place, separator in enumerate(separators):
         try:
-            records = _head_records(head, text, separator, padded=True)
+            records = _head_records(head, body, separator, padded=True)
         except DataError:
             continue
-        records = records[text.startswith("# ") :]  # a header of NumPy's has a cell more
         counts = Counter(len(cells) for _, cells in records)
         counts.pop(1, 0)
         share = max(counts.values(), default=0) / max(len(records), 1)
         if share > (_FIT_OF_BLANKS if separator == BLANKS else _FIT):
             fits.append((share, -place, separator))
     separator = max(fits)[2] if fits else config.separator or ","
-    return _with_header(head, text, separator, first, config)
+    comments = _comments(above, _head_records(head, body, separator), separator, config)
+    text = "".join([*above[comments:], body])
+    notes = [
+        f"line {line} left out, a comment: {comment.strip()!r}"
+        for line, comment in enumerate(above[:comments], start=first)
+        if comment.strip()
+    ]
+    layout = _with_header(text[:_HEAD], text, separator, first + comments, config)
+    return replace(layout, notes=(*notes, *layout.notes))
+
+
+def _parted(text: str) -> tuple[list[str], str]:
+    """The lines above a table that begin with a hash sign or are empty, and the table."""
+    above = list(takewhile(lambda line: line.startswith("#") or line.isspace(), lines_of(text)))
+    body = text[sum(map(len, above)) :]
+    return (above, body) if body.strip() else ([], text)
+
+
+def _comments(
+    above: Sequence[str], records: Sequence[Record], separator: str, config: DataConfig
+) -> int:
+    """How many of the lines above a table are comments; what follows belongs to the table.
+
+    A header can begin with a hash sign, as NumPy writes it. It has as many cells as the rows, and
+    stands above a row: no other header. Without one, rows can begin with it as well.
+    """
+    rows = [[cell.strip() for cell in cells] for _, cells in records[:2]]
+    missing = MISSING.union(config.missing or ())
+    known = [any(NUMBER.fullmatch(cell) or cell in missing for cell in row) for row in rows]
+    if known == [False, True] and config.columns is None:
+        return len(above)  # the first of them is a header
+    count = len(above)
+    while count and (config.columns is not None or count == len(above)):
+        cells = next((cells for _, cells in records_of(above[count - 1], separator)), [])
+        if not cells or len(_header(cells, len(rows[0]))) != len(rows[0]):
+            break
+        count -= 1
+    return count
 
 
 def _head_records(
