@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tables import TABLES
 
-from sweep.confirm.intervals import mean_interval, relative_lead
+from sweep.confirm.intervals import mean_interval, paired_lead
 from sweep.confirm.verdict import BASELINE, Candidate, Confirmation
 from sweep.study.metric import MSE
 
@@ -76,7 +76,7 @@ def against(baseline: Candidate, candidate: Candidate) -> str:
     """A candidate's lead over the tuned constant rate, paired by seed."""
     if candidate is baseline or not math.isfinite(candidate.interval.mean):
         return ""
-    lead = relative_lead(candidate.values, baseline.values)
+    lead = paired_lead(candidate.values, baseline.values)
     text = f"{lead.mean:+.1%} ({lead.low:+.1%} to {lead.high:+.1%})"
     return f"**{text}**" if lead.low > 0 or lead.high < 0 else text
 

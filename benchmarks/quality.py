@@ -35,7 +35,7 @@ from tables import TABLES
 from throughput import load_rows
 from torch import nn
 
-from sweep.confirm.intervals import Interval, mean_interval, relative_lead
+from sweep.confirm.intervals import Interval, mean_interval, paired_lead
 from sweep.data.dataset import Dataset
 from sweep.data.load import load_dataset
 from sweep.schedules.schedule import Schedule
@@ -304,7 +304,7 @@ def lead(rows: pd.DataFrame, side: str, score: str) -> Any:
         scale = float(np.mean(by_side[side]))
         ours += [value / scale for value in by_side["sweep"]]
         theirs += [value / scale for value in by_side[side]]
-    return relative_lead(ours, theirs)
+    return paired_lead(ours, theirs)
 
 
 def shown(interval: Any) -> str:

@@ -96,10 +96,12 @@ class Audit:
         return max(low, least), min(high, most)
 
     @property
-    def regret(self) -> float:
-        """How much better the best of the audited is than the search's best, as a share of it."""
-        leads = [self.metric.lead(one.value, self.best_value) or 0.0 for one in self.better]
-        return max(leads, default=0.0)
+    def regret(self) -> float | None:
+        """How much better the best of the audited is than the search's best, as a share of it.
+
+        None where a share says nothing.
+        """
+        return self.metric.lead(self.better[0].value, self.best_value) if self.better else 0.0
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -116,7 +118,8 @@ class Audit:
                 f" (of all pruned trials, 95 % interval, {percent(low)} to {percent(high)} would)"
             )
         cost = (
-            f"the best of them would have been {percent(self.regret)} better"
+            "the best of them would have been "
+            f"{self.metric.distance(self.better[0].value, self.best_value)} better"
             if found
             else "pruning has cost nothing that this sample shows"
         )

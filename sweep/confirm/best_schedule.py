@@ -115,6 +115,7 @@ class _Confirmation(_Part):
     seeds: list[_Number]
     raced: bool
     seeds_are_alike: bool = False
+    leads_are_shares: bool = True
     verdict: str
     against_constant: str
     against_runner_up: str

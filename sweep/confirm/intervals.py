@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-from sweep.base.wording import number
+from sweep.base.wording import number, percent
 
 LEVEL = 0.95
 """Of every interval."""
@@ -24,12 +24,23 @@ class Interval:
         low: Its lower end; -inf where the values tell none: a single one, or all of them equal.
         high: Its upper end; inf where they tell none.
         count: Of values.
+        is_share: Whether they are shares of 1, and told in percent.
     """
 
     mean: float
     low: float
     high: float
     count: int
+    is_share: bool = False
+
+    def shown(self, value: float) -> str:
+        """Its mean or one of its ends as people read it."""
+        return percent(value) if self.is_share else number(value)
+
+    @property
+    def ends(self) -> str:
+        """`0.8 % to 12 %`."""
+        return f"{self.shown(self.low)} to {self.shown(self.high)}"
 
     @property
     def is_finite(self) -> bool:
@@ -47,8 +58,8 @@ class Interval:
         return f"± {number(float(f'{self.margin:.2g}'))}" if self.is_finite else ""
 
 
-def _without_ends(mean: float, count: int) -> Interval:
-    return Interval(mean, -math.inf, math.inf, count)
+def _without_ends(mean: float, count: int, is_share: bool = False) -> Interval:
+    return Interval(mean, -math.inf, math.inf, count, is_share)
 
 
 def vary(values: Sequence[float]) -> bool:
@@ -77,33 +88,36 @@ def mean_interval(values: Sequence[float]) -> Interval:
     return _student_interval(values, mean)
 
 
-def _student_interval(values: Sequence[float], mean: float) -> Interval:
+def _student_interval(values: Sequence[float], mean: float, is_share: bool = False) -> Interval:
     count = len(values)
     error = float(np.std(values, ddof=1)) / math.sqrt(count)
     margin = student_quantile((1 + LEVEL) / 2, count) * error
-    return Interval(mean, mean - margin, mean + margin, count)
+    return Interval(mean, mean - margin, mean + margin, count, is_share)
 
 
-def relative_lead(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
+def paired_lead(ours: Sequence[float], theirs: Sequence[float], as_share: bool = True) -> Interval:
     """How much lower our values are, as a share of the mean of theirs, seed by seed.
 
     Args:
         ours: A value for each common seed, at least one.
-        theirs: The same number of them. Where their mean is 0, leads are not relative.
+        theirs: The same number of them.
+        as_share: Whether a share says something; else leads are plain differences.
 
     Returns:
         The interval of the leads. It has no ends where neither side's values differ from seed to
         seed; where they do and the lead is always the same, it has no width.
     """
-    scale = abs(math.fsum(theirs) / len(theirs)) or 1.0
+    scale = _scale(theirs, as_share)
     leads = [(their - our) / scale for our, their in zip(ours, theirs, strict=True)]
     mean = math.fsum(leads) / len(leads)
     if not (vary(ours) or vary(theirs)) or not math.isfinite(mean):
-        return _without_ends(mean, len(leads))
-    return _student_interval(leads, mean)
+        return _without_ends(mean, len(leads), as_share)
+    return _student_interval(leads, mean, as_share)
 
 
-def unpaired_lead(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
+def unpaired_lead(
+    ours: Sequence[float], theirs: Sequence[float], as_share: bool = True
+) -> Interval:
     """How much lower our values are, as a share of the mean of theirs, with Welch's interval.
 
     Welch (1947), "The generalization of 'Student's' problem when several different population
@@ -111,8 +125,8 @@ def unpaired_lead(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
 
     Args:
         ours: At least two finite values.
-        theirs: At least two as well, from whatever seeds. Where their mean is 0, the lead is not
-            relative. It is taken for a fixed number.
+        theirs: At least two as well, from whatever seeds. Their mean is taken for a fixed number.
+        as_share: Whether a share says something; else the lead is a plain difference.
 
     Returns:
         The interval, without ends where neither side's values differ; its count is that of all
@@ -120,16 +134,20 @@ def unpaired_lead(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
     """
     count = len(ours) + len(theirs)
     our_mean, their_mean = (math.fsum(values) / len(values) for values in (ours, theirs))
-    scale = abs(their_mean) or 1.0
+    scale = _scale(theirs, as_share)
     lead = (their_mean - our_mean) / scale
     errors = [float(np.var(values, ddof=1)) / len(values) for values in (ours, theirs)]
     total = sum(errors)
     if not (vary(ours) or vary(theirs)):
-        return _without_ends(lead, count)
+        return _without_ends(lead, count, as_share)
     shares = zip(errors, (ours, theirs), strict=True)
     freedom = 1 / sum((error / total) ** 2 / (len(values) - 1) for error, values in shares)
     margin = float(stdtrit(freedom, (1 + LEVEL) / 2)) * math.sqrt(total) / scale
-    return Interval(lead, lead - margin, lead + margin, count)
+    return Interval(lead, lead - margin, lead + margin, count, as_share)
+
+
+def _scale(theirs: Sequence[float], as_share: bool) -> float:
+    return abs(math.fsum(theirs) / len(theirs)) or 1.0 if as_share else 1.0
 
 
 def is_behind(theirs: Sequence[float], ours: Sequence[float], level: float) -> bool:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from sweep.base.wording import counted, number, percent, verb
-from sweep.confirm.intervals import Interval, mean_interval, relative_lead, vary
+from sweep.base.wording import counted, number, verb
+from sweep.confirm.intervals import Interval, mean_interval, paired_lead, vary
 from sweep.schedules.schedule import Schedule
-from sweep.study.metric import Metric
+from sweep.study.metric import Metric, is_a_share
 from sweep.study.space import Suggestion, Value, described
 
 BASELINE = "constant"
@@ -118,11 +118,18 @@ class Confirmation:
     def lead_over(self, candidate: Candidate) -> Interval:
         """How much better the winner's value is than a candidate's, as a share of the latter.
 
-        It is paired over the seeds that both were trained from.
+        Where that says nothing, it is in the metric's unit. It is paired over the
+        seeds that both were trained from.
         """
         common = len(candidate.values)
         ours, theirs = self._losses(self.winner), self._losses(candidate)
-        return relative_lead(ours[:common], theirs)
+        return paired_lead(ours[:common], theirs, self.leads_are_shares)
+
+    @property
+    def leads_are_shares(self) -> bool:
+        """Whether a lead over every candidate can be told as a share; else none is."""
+        finite = [c.interval.mean for c in self.candidates if math.isfinite(c.interval.mean)]
+        return all(is_a_share(self.winner.interval.mean, mean) for mean in finite)
 
     def _losses(self, candidate: Candidate) -> list[float]:
         return [self.metric.loss(value) for value in candidate.values]
@@ -199,14 +206,13 @@ class Confirmation:
             return "it diverged or failed on a fresh seed"
         lead = self.lead_over(candidate)
         common = counted(lead.count, "common seed")
-        ahead = f"the winner has {percent(lead.mean)} {self.metric.better}"
+        ahead = f"the winner has {lead.shown(lead.mean)} {self.metric.better}"
         if lead.count < 2:
             return f"{ahead} on one common seed, which shows nothing"
         if not lead.is_finite:
             return f"{ahead}, the same on each of {common}, which shows nothing"
-        between = f"{percent(lead.low)} to {percent(lead.high)}"
         beyond = "" if lead.low > 0 else ": within noise"
-        return f"{ahead} (95 % interval {between}, {common}){beyond}"
+        return f"{ahead} (95 % interval {lead.ends}, {common}){beyond}"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able: every number and the sentences."""
@@ -231,6 +237,7 @@ class Confirmation:
             "seeds": list(self.seeds),
             "raced": self.raced,
             "seeds_are_alike": self.seeds_are_alike,
+            "leads_are_shares": self.leads_are_shares,
             "verdict": self.verdict,
             "against_constant": self.against_constant,
             "against_runner_up": self.against_runner_up,
@@ -260,7 +267,8 @@ def _named(candidates: Sequence[Candidate]) -> str:
 
 
 def _jsonable(interval: Interval) -> dict[str, float | int | None]:
-    return {n: v if math.isfinite(v) else None for n, v in vars(interval).items()}
+    ends = {"mean": interval.mean, "low": interval.low, "high": interval.high}
+    return {n: v if math.isfinite(v) else None for n, v in ends.items()} | {"count": interval.count}
 
 
 def ranked(

@@ -13,12 +13,12 @@ from typing import Any, Literal
 import optuna
 
 from sweep.base.errors import InputError
-from sweep.base.wording import counted, percent
-from sweep.confirm.intervals import Interval, mean_interval, relative_lead, unpaired_lead
+from sweep.base.wording import counted
+from sweep.confirm.intervals import Interval, mean_interval, paired_lead, unpaired_lead
 from sweep.report.facts import Summary
 from sweep.report.summary import summarise
 from sweep.search.trials import StudyReader
-from sweep.study.metric import Metric
+from sweep.study.metric import Metric, is_a_share
 from sweep.study.settings import StudyConfig
 
 _FEWEST = 2
@@ -347,17 +347,17 @@ def _of_comparable(one: Entry, other: Entry) -> Difference:
     if can_tell and min(len(first.values), len(second.values)) >= _FEWEST:
         return _unpaired(first, second, same_rows)
     assert first.value is not None and second.value is not None
-    lead = first.metric.lead(first.value, second.value) or 0.0
+    lead = first.metric.distance(first.value, second.value)
     alike = [e.name for e in (one, other) if e.seeds_are_alike]
     if alike:
         text = (
-            f"{percent(lead)} {first.metric.better} for {first.name}, which shows nothing: every "
+            f"{lead} {first.metric.better} for {first.name}, which shows nothing: every "
             f"fresh seed gave each schedule of {' and of '.join(alike)} the same value"
         )
         return Difference((first.name, second.name), "none", None, text)
     single = [e.name for e in (one, other) if len(e.values) < _FEWEST]
     text = (
-        f"{percent(lead)} {first.metric.better} for {first.name}, which shows nothing without two "
+        f"{lead} {first.metric.better} for {first.name}, which shows nothing without two "
         f"fresh seeds of {' and of '.join(single)}"
     )
     return Difference((first.name, second.name), "none", None, text)
@@ -367,14 +367,16 @@ def _paired(one: Entry, other: Entry, common: list[int]) -> Difference:
     first, second = one, other
     if math.fsum(one.losses(common)) > math.fsum(other.losses(common)):
         first, second = other, one
-    lead = relative_lead(first.losses(common), second.losses(common))
+    is_share = is_a_share(first.loss, second.loss)
+    lead = paired_lead(first.losses(common), second.losses(common), is_share)
     seeds = f"paired over {counted(len(common), 'common seed')}"
     text = _with_interval(first.metric, lead, seeds)
     return Difference((first.name, second.name), "paired", lead, text)
 
 
 def _unpaired(first: Entry, second: Entry, same_rows: bool) -> Difference:
-    lead = unpaired_lead(first.losses(), second.losses())
+    is_share = is_a_share(first.loss, second.loss)
+    lead = unpaired_lead(first.losses(), second.losses(), is_share)
     seeds = f"{len(first.values)} and {len(second.values)} seeds, not paired"
     caveat = (
         "; their seeds are not the same, so luck with initial weights and order widens the interval"
@@ -386,11 +388,11 @@ def _unpaired(first: Entry, second: Entry, same_rows: bool) -> Difference:
 
 
 def _with_interval(metric: Metric, lead: Interval, seeds: str) -> str:
+    ahead = f"{lead.shown(lead.mean)} {metric.better}"
     if not lead.is_finite:
-        return f"{percent(lead.mean)} {metric.better}, the same from each seed, which shows nothing"
-    between = f"95 % interval {percent(lead.low)} to {percent(lead.high)}"
+        return f"{ahead}, the same from each seed, which shows nothing"
     verdict = "beyond noise" if lead.low > 0 else "within noise"
-    return f"{percent(lead.mean)} {metric.better} ({between}, {seeds}): {verdict}"
+    return f"{ahead} (95 % interval {lead.ends}, {seeds}): {verdict}"
 
 
 def _finite(value: Any) -> Any:

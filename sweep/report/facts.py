@@ -119,7 +119,8 @@ class Rival:
 
     Args:
         trial: The trial.
-        behind: How much better the best one's value is, as a share of its own; None if that is 0.
+        behind: How much better the best one's value is, as a share of its own; None where
+            that says nothing.
     """
 
     trial: TrialFacts
@@ -246,13 +247,12 @@ class Summary:
         if self.confirmation.winner.repeats:
             return "unknown: every fresh seed gave it the same value"
         mean = self.confirmation.winner.interval.mean
-        if not math.isfinite(mean) or not mean:
+        if not math.isfinite(mean):
             return "unknown"
-        share = self.metric.lead(self.best.value, mean) or 0.0
-        word = "better" if share >= 0 else "worse"
+        word = "worse" if self.metric.is_better(mean, self.best.value) else "better"
         return (
             f"in the search it came to {number(self.best.value)}, "
-            f"{percent(abs(share))} {word} than on fresh seeds"
+            f"{self.metric.distance(self.best.value, mean)} {word} than on fresh seeds"
         )
 
     @property
@@ -268,10 +268,11 @@ class Summary:
         rival = self.constant.trial
         if rival.number == self.best.number:
             return "a constant rate is the best that was found"
-        if self.constant.behind is None:
+        if rival.value == self.best.value:
             return "a constant rate is as good"
+        distance = self.metric.distance(self.best.value, rival.value)
         return (
-            f"{percent(self.constant.behind)} {self.metric.better} than the best constant rate "
+            f"{distance} {self.metric.better} than the best constant rate "
             f"(lr {number(rival.schedule.lr)}: {number(rival.value)})"
         )
 
@@ -292,11 +293,11 @@ class Summary:
         """
         if self.confirmation:
             return self.confirmation.against_runner_up
-        if self.runner_up is None:
+        if self.best is None or self.runner_up is None:
             return "no other scheduler has completed a trial"
-        behind = self.runner_up.behind
-        distance = f"{percent(behind)} behind" if behind else "as good"
-        return f"{self.runner_up.trial.description}: {distance}"
+        rival, best = self.runner_up.trial, self.best.value
+        distance = self.metric.distance(best, rival.value)
+        return f"{rival.description}: {f'{distance} behind' if rival.value != best else 'as good'}"
 
     @property
     def shares(self) -> str:
@@ -326,7 +327,9 @@ class Summary:
                 f"{listed(self.changed_code)} changed between the first trials and later ones, "
                 "which may not compare"
             )
-        if self.confirmation is None and any((rival.behind or 0) < _TOO_CLOSE for rival in rivals):
+        if self.confirmation is None and any(
+            rival.behind is not None and rival.behind < _TOO_CLOSE for rival in rivals
+        ):
             notes.append(f"a lead below {percent(_TOO_CLOSE)} may turn with another seed")
         if self.confirmation and self.confirmation.doubt and not self.confirmation.seeds_are_alike:
             notes.append(self.confirmation.doubt)

@@ -6,6 +6,8 @@ import math
 import re
 from dataclasses import dataclass
 
+from sweep.base.wording import number, percent
+
 NAME = r"^[A-Za-z]\w*(?:[/.@-]\w+)*$"
 """What a metric may be called: `val_accuracy`, `val/accuracy`, `recall@5`."""
 
@@ -19,6 +21,9 @@ _LESS_IS_BETTER = frozenset(
     "error errors err loss losses nll ce bce mse rmse mae mape msle cost regret risk gap drop "
     "perplexity ppl bpc bpd wer cer distance divergence".split()
 )
+_MOST_TIMES = 10
+"""A value this many times another one is told as a difference: `900 % higher` says little."""
+
 _NEGATED = frozenset(["neg", "negative", "minus", "inverse"])
 
 
@@ -33,6 +38,14 @@ def is_usually_maximized(name: str) -> bool:
     less = bool(known & _LESS_IS_BETTER)
     more = bool(known & _MORE_IS_BETTER) and not less
     return less if known & _NEGATED else more
+
+
+def is_a_share(ours: float, theirs: float) -> bool:
+    """Whether the difference of two values can be told as a share of the second.
+
+    It says nothing where their signs differ, or where the second is near 0 beside the first.
+    """
+    return ours == theirs or (ours * theirs >= 0 and abs(ours) <= _MOST_TIMES * abs(theirs) > 0)
 
 
 @dataclass(frozen=True)
@@ -72,8 +85,14 @@ class Metric:
         return self.loss(value), number
 
     def lead(self, ours: float, theirs: float) -> float | None:
-        """How much better our value is, as a share of theirs; None if theirs is 0."""
-        return (self.loss(theirs) - self.loss(ours)) / abs(theirs) if theirs else None
+        """How much better our value is, as a share of theirs; None where that says nothing."""
+        difference = self.loss(theirs) - self.loss(ours)
+        return difference / (abs(theirs) or 1.0) if is_a_share(ours, theirs) else None
+
+    def distance(self, ours: float, theirs: float) -> str:
+        """How far apart two values are: `12 %` of theirs, or `0.31` where a share says nothing."""
+        share = self.lead(ours, theirs)
+        return number(abs(ours - theirs)) if share is None else percent(abs(share))
 
     @property
     def is_mse(self) -> bool:

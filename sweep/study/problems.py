@@ -171,6 +171,9 @@ def _own_code_problems(config: StudyConfig) -> Iterator[Problem]:
             f"missing: more of {config.metric} is usually better; give --direction maximize, or "
             '--direction minimize if less of it is (direction = "maximize" in a study file)',
         )
+    if config.metric in _KEYS or config.metric in config.space.params:
+        text = f"files of results have something else by this name; call it val_{config.metric}"
+        yield Problem("metric", config.metric, text)
     if config.loop and not is_reference(config.loop) and ".py:" not in config.loop:
         yield Problem("loop", config.loop, "expected 'module:function', such as 'train.py:train'")
     for key in ("data", "model", "optimizer"):
@@ -209,6 +212,15 @@ _COLUMNS = (
     *("final_value", "median_value"),
 )
 """What tables of results call something else, or would without the metric's name."""
+
+_OF_THE_METRIC = {"value", "averaged", "training", "final_value", "median_value"}
+_KEYS = {*_COLUMNS, "lr", "decay", "warmup", "momentum", "weight_decay"} - _OF_THE_METRIC | {
+    *("study", "metric", "schedule", "params", "unit", "objective", "epochs", "steps_per_epoch"),
+    *("total_steps", "optimizer", "loop", "command", "best_of_search", "confirmation", "test"),
+    *("not_confirmed", "mean", "mean_rank", "dropped_out", "lead_of_winner", "pruned_at"),
+    *("would_have_won", "rates", "untrained", "steps", "horizon", "best_rate", "low", "high"),
+}
+"""What stands beside a metric's values in tables and JSON, so that it cannot be called so."""
 
 
 def _param_problems(config: StudyConfig) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sweep.confirm.intervals import is_behind, mean_interval, relative_lead, unpaired_lead
+from sweep.confirm.intervals import is_behind, mean_interval, paired_lead, unpaired_lead
 
 OURS = [1.0, 1.2, 0.9, 1.1]
 THEIRS = [1.2, 1.3, 1.2, 1.2]
@@ -36,13 +36,13 @@ def test_one_value_or_an_infinite_one_says_nothing() -> None:
 
 
 def test_a_lead_is_paired_and_relative() -> None:
-    lead = relative_lead(OURS, THEIRS)
+    lead = paired_lead(OURS, THEIRS)
     scale = np.mean(THEIRS)
     expected = stats.ttest_rel(THEIRS, OURS).confidence_interval(0.95)
     assert lead.mean == pytest.approx((scale - np.mean(OURS)) / scale)
     assert lead.low == pytest.approx(expected.low / scale)
     assert lead.high == pytest.approx(expected.high / scale)
-    assert relative_lead(OURS, OURS).low == relative_lead(OURS, OURS).high == 0.0
+    assert paired_lead(OURS, OURS).low == paired_lead(OURS, OURS).high == 0.0
 
 
 def test_an_unpaired_lead_is_welchs() -> None:
@@ -59,13 +59,13 @@ def test_values_that_seeds_do_not_change_have_no_interval() -> None:
     """A spread of 0 is no certainty: the seeds were no chance to draw from."""
     for interval in (
         mean_interval([0.7, 0.7, 0.7]),
-        relative_lead([1.0, 1.0, 1.0], [2.0, 2.0, 2.0]),
+        paired_lead([1.0, 1.0, 1.0], [2.0, 2.0, 2.0]),
         unpaired_lead([1.0, 1.0], [2.0, 2.0, 2.0]),
     ):
         assert not interval.is_finite
         assert (interval.low, interval.high) == (-math.inf, math.inf)
     assert not is_behind([2.0, 2.0, 2.0], [1.0, 1.0, 1.0], 0.05)
-    one_varies = relative_lead([1.0, 1.1, 1.2], [2.0, 2.0, 2.0])
+    one_varies = paired_lead([1.0, 1.1, 1.2], [2.0, 2.0, 2.0])
     assert one_varies.is_finite and one_varies.low > 0
     assert unpaired_lead([1.0, 1.1, 1.2], [2.0, 2.0, 2.0]).is_finite
 

@@ -9,7 +9,7 @@ import pytest
 
 from sweep.confirm.verdict import Confirmation, ranked
 from sweep.schedules.schedule import Schedule
-from sweep.study.metric import MSE
+from sweep.study.metric import MSE, Metric
 from sweep.study.space import Suggestion
 
 SCHEDULES = {
@@ -19,10 +19,10 @@ SCHEDULES = {
 }
 
 
-def confirmed(values: dict[int, list[float]]) -> Confirmation:
+def confirmed(values: dict[int, list[float]], metric: Metric = MSE) -> Confirmation:
     seeds = range(max(map(len, values.values())))
-    found = ranked({n: Suggestion(SCHEDULES[n]) for n in values}, values, MSE)
-    return Confirmation(found, tuple(seeds), metric=MSE)
+    found = ranked({n: Suggestion(SCHEDULES[n]) for n in values}, values, metric)
+    return Confirmation(found, tuple(seeds), metric=metric)
 
 
 AHEAD = confirmed({2: [2.0, 2.2, 2.4, 2.1], 1: [1.0, 1.2, 1.3, 1.1], 3: [1.8, 3.0, 2.6]})
@@ -48,6 +48,20 @@ def test_a_real_lead_is_said_with_its_interval() -> None:
     assert AHEAD.baseline is not None and AHEAD.baseline.trial == 2
     assert not AHEAD.tied
     assert AHEAD.dropped_out(AHEAD.candidates[2])
+
+
+def test_a_lead_over_a_value_near_0_is_told_in_the_metrics_unit() -> None:
+    """As a share, the second lead is one of 35000 %."""
+    values = {1: [0.7, 0.72, 0.69], 2: [0.001, 0.003, 0.002], 3: [0.6, 0.64, 0.61]}
+    found = confirmed(values, Metric("reward", maximize=True))
+    assert found.against_constant == (
+        "the winner has 0.7013 higher reward (95 % interval 0.665 to 0.7377, 3 common seeds) "
+        "(lr 0.05)"
+    )
+    assert found.against_runner_up.startswith("trial 3, step")
+    assert "the winner has 0.08667 higher reward" in found.against_runner_up
+    assert found.to_dict()["leads_are_shares"] is False
+    assert AHEAD.to_dict()["leads_are_shares"] is True
 
 
 def test_one_that_dropped_out_is_not_thereby_beaten() -> None:

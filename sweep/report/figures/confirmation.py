@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import plotly.graph_objects as go
 
-from sweep.base.wording import counted, number, percent
+from sweep.base.wording import counted, number
 from sweep.confirm.verdict import Candidate, Confirmation
 from sweep.report.figures.picture import Figure, Picture, Table, styled
 from sweep.report.findings import Findings, plain
@@ -85,24 +85,25 @@ def leads_figure(findings: Findings) -> Iterator[Picture]:
     if not others or not math.isfinite(confirmation.winner.interval.mean):
         return
     figure = go.Figure()
+    factor, unit = (100, " by (%)") if confirmation.leads_are_shares else (1, " by")
     for candidate in others:
         lead = confirmation.lead_over(candidate)
         look = findings.looks[candidate.schedule.scheduler]
         figure.add_scatter(
-            x=[100 * lead.mean],
+            x=[factor * lead.mean],
             y=[_label(candidate)],
             mode="markers",
             marker={"symbol": look.symbol, "size": 11, "color": look.colour},
             error_x={
                 "type": "data",
-                "array": [100 * lead.margin],
+                "array": [factor * lead.margin],
                 "color": look.colour,
                 "thickness": 2,
             },
             hovertemplate=f"{_hover(candidate)}<br>the winner has "
             f"{confirmation.compared(candidate)}<extra></extra>",
         )
-    _as_rows(figure, len(others), f"winner's lead: {plain(confirmation.metric.better)} by (%)")
+    _as_rows(figure, len(others), f"winner's lead: {plain(confirmation.metric.better)}{unit}")
     figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1.5, "dash": "dash"})
     ahead = [c for c in others if confirmation.is_ahead_of(c)]
     text = (
@@ -176,8 +177,8 @@ def _lead(confirmation: Confirmation, candidate: Candidate) -> str:
     if not math.isfinite(candidate.interval.mean):
         return "diverged or failed"
     lead = confirmation.lead_over(candidate)
-    interval = f" ({percent(lead.low)} to {percent(lead.high)})" if lead.is_finite else ""
-    return f"{percent(lead.mean)}{interval}"
+    interval = f" ({lead.ends})" if lead.is_finite else ""
+    return f"{lead.shown(lead.mean)}{interval}"
 
 
 FIGURES = (Figure("sure", values_figure), Figure("sure", leads_figure))

@@ -166,9 +166,9 @@ def _lead(confirmation: Confirmation, candidate: Candidate) -> str:
     if not math.isfinite(candidate.interval.mean):
         return "diverged or failed"
     lead = confirmation.lead_over(candidate)
-    interval = f" ({percent(lead.low)} to {percent(lead.high)})" if lead.is_finite else ""
+    interval = f" ({lead.ends})" if lead.is_finite else ""
     out = ", dropped out" if confirmation.dropped_out(candidate) else ""
-    return f"{percent(lead.mean)}{interval}{out}"
+    return f"{lead.shown(lead.mean)}{interval}{out}"
 
 
 def audit_report(found: Audit) -> Group:
@@ -177,14 +177,18 @@ def audit_report(found: Audit) -> Group:
     schedules = [one.schedule for one in best]
     own = [_own_parameters(one.suggestion.params) for one in best]
     metric = found.metric
-    lead = [metric.lead(one.value, found.best_value) or 0.0 for one in best]
     table = FittingTable(
         "Pruned trials, trained to their end",
         (
             Column("trial", [str(one.trial) for one in best]),
             Column("scheduler", [schedule.scheduler for schedule in schedules], justify="left"),
             Column(_value_title(metric), [aligned(one.value) for one in best]),
-            Column("against the best", [_better_or_worse(share) for share in lead], 1, "left"),
+            Column(
+                "against the best",
+                [_against(metric, one.value, found.best_value) for one in best],
+                1,
+                "left",
+            ),
             Column("pruned at epoch", [str(one.pruned_at) for one in best], 2),
             Column("lr", [number(schedule.lr) for schedule in schedules], 3, "left"),
             Column("decay", [number(schedule.decay) for schedule in schedules], 4, "left"),
@@ -197,10 +201,11 @@ def audit_report(found: Audit) -> Group:
     return Group(*sentences, Text(), table)
 
 
-def _better_or_worse(lead: float) -> str:
-    if not math.isfinite(lead):
+def _against(metric: Metric, value: float, best: float) -> str:
+    if not math.isfinite(value):
         return "diverged or failed"
-    return f"{percent(abs(lead))} {'better' if lead > 0 else 'worse'}"
+    word = "better" if metric.is_better(value, best) else "worse"
+    return f"{metric.distance(value, best)} {word}"
 
 
 def scheduler_table(summary: Summary) -> FittingTable:
@@ -237,9 +242,9 @@ def scheduler_table(summary: Summary) -> FittingTable:
 def _behind(summary: Summary, trial: TrialFacts | None) -> str:
     """How far behind the best of the search, which need not be the winner."""
     first = summary.schedulers[0].best
-    if trial is None or first is None or trial is first or not trial.value:
+    if trial is None or first is None or trial is first:
         return ""
-    return percent(summary.metric.lead(first.value, trial.value) or 0.0)
+    return summary.metric.distance(first.value, trial.value)
 
 
 def _value_title(metric: Metric) -> str:
