@@ -9,12 +9,15 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
 from sweep.cli import main
+
+Called = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def called(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gc
 import os
 import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+from command_server import CommandServer
 from filelock import FileLock
-from slow import starts_processes
-from support import HOSTILE, PASSWORD, PostgreSQL, sweep
+from support import HOSTILE, PASSWORD, PostgreSQL, no_page, sweep
 
 from sweep.training.workers import pool
 
@@ -28,11 +32,48 @@ pool.PRELOADED.append("torch._dynamo")
 """What torch imports with a worker's first optimizer, which takes a second and more each."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts processes, which `make quick` leaves out."""
-    for item in items:
-        if isinstance(item, pytest.Function) and starts_processes(item):
-            item.add_marker(pytest.mark.slow)
+def pytest_collection_finish() -> None:
+    """Leave what has been imported out of every later search for garbage: it is much."""
+    gc.collect()
+    gc.freeze()
+
+
+COMMANDS = ((BaseProcess, "start"), (CommandServer, "start"))
+
+
+@contextlib.contextmanager
+def _no_process(item: pytest.Item) -> Iterator[None]:
+    """Fail a test that starts a process, or has a fixture do so, and is not marked `slow`.
+
+    A C compiler is let through: it takes little, and its programs are kept.
+    """
+    start = subprocess.Popen.__init__
+
+    def refused(*_: object, **__: object) -> None:
+        pytest.fail(f"{item.nodeid} starts a process: mark it with pytest.mark.slow")
+
+    def compiler_alone(process: Any, command: Any, *rest: Any, **named: Any) -> None:
+        compiles = not isinstance(command, str) and str(command[0]).endswith(("cc", "clang"))
+        (start if compiles else refused)(process, command, *rest, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        if item.get_closest_marker("slow") is None:
+            patch.setattr(subprocess.Popen, "__init__", compiler_alone)
+            for owner, name in COMMANDS:
+                patch.setattr(owner, name, refused)
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    with _no_process(item):
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    with _no_process(item):
+        yield
 
 
 def _postgresql_binaries() -> Path | None:
@@ -152,10 +193,11 @@ def hostile_files(folder: Path, target: str) -> None:
     )
 
 
-@pytest.fixture
-def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs in this process draw no page: that takes longer than all else of a small run."""
-    monkeypatch.setattr("sweep.runs.run.write_report", lambda *_: None)
+@pytest.fixture(name="no_page")
+def without_a_page() -> Iterator[None]:
+    """No page for a whole test."""
+    with no_page():
+        yield
 
 
 @pytest.fixture

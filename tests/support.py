@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+import pytest
 from command_server import Command, CommandServer
 from optuna.trial import FrozenTrial
 
@@ -95,6 +97,14 @@ def sweep_anew(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess
     command = [sys.executable, "-m", "sweep", *map(str, arguments)]
     environment = os.environ | {"COLUMNS": "100"}
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment)
+
+
+@contextmanager
+def no_page() -> Iterator[None]:
+    """Runs in this process draw no page: that takes longer than all else of a small run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sweep.runs.run.write_report", lambda *_: None)
+        yield
 
 
 def drawn(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:

@@ -46,6 +46,7 @@ def test_a_problem_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["taken"]
 
 
+@pytest.mark.slow
 def test_readers_never_see_a_part(tmp_path: Path) -> None:
     """A writer is killed again and again; its file is one of the contents, whole."""
     file = tmp_path / "a.txt"

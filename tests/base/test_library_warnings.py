@@ -62,6 +62,7 @@ def test_what_is_hidden_is_the_printing_alone(monkeypatch: pytest.MonkeyPatch) -
     assert printed == ["shown"]
 
 
+@pytest.mark.slow
 def test_a_run_shows_the_users_own_warnings_alone(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(dedent(LOOP))
     done = sweep(*RUN, "--no-confirm", cwd=tmp_path)
@@ -73,6 +74,7 @@ def test_a_run_shows_the_users_own_warnings_alone(tmp_path: Path) -> None:
     assert NUMPYS in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["qmc", "cmaes", "gp", "tpe"])
 def test_no_sampler_warns(sampler: str, tmp_path: Path) -> None:
     done = sweep(

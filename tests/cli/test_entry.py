@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from in_process import Sweep
+from called import Called
 from support import sweep as sweep_process
 
 from sweep.base.errors import InputError
@@ -78,10 +78,10 @@ class TestErrors:
             ),
         ],
     )
-    def test_wrong_input(self, sweep: Sweep, arguments: tuple[str, ...], expected: str) -> None:
+    def test_wrong_input(self, sweep: Called, arguments: tuple[str, ...], expected: str) -> None:
         ended = sweep(*arguments)
-        assert (ended.code, ended.out) == (2, "")
-        assert ended.err.startswith(expected)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert ended.stderr.startswith(expected)
         assert not Path("studies").exists()
 
     @pytest.mark.parametrize(
@@ -93,26 +93,28 @@ class TestErrors:
             (("report", "--top", "0"), "Invalid value for '--top'"),
         ],
     )
-    def test_wrong_usage(self, sweep: Sweep, arguments: tuple[str, ...], expected: str) -> None:
+    def test_wrong_usage(self, sweep: Called, arguments: tuple[str, ...], expected: str) -> None:
         ended = sweep(*arguments)
-        assert (ended.code, ended.out) == (2, "")
-        assert expected in ended.err and "Traceback" not in ended.err
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert expected in ended.stderr and "Traceback" not in ended.stderr
 
     @pytest.mark.slow
-    def test_a_storage_that_cannot_be_reached(self, sweep: Sweep, tiny_study: Path) -> None:
+    def test_a_storage_that_cannot_be_reached(self, sweep: Called, tiny_study: Path) -> None:
         ended = sweep("report", tiny_study, "--storage", "postgresql://me:secret@127.0.0.1:1/db")
-        assert (ended.code, ended.out) == (1, "")
-        assert ended.err.startswith("error: postgresql://me@127.0.0.1:1/db: the storage cannot be")
-        assert "secret" not in ended.err
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert ended.stderr.startswith(
+            "error: postgresql://me@127.0.0.1:1/db: the storage cannot be"
+        )
+        assert "secret" not in ended.stderr
 
     @pytest.mark.slow
-    def test_a_place_that_cannot_be_written(self, sweep: Sweep, tiny_study: Path) -> None:
+    def test_a_place_that_cannot_be_written(self, sweep: Called, tiny_study: Path) -> None:
         ended = sweep("export", tiny_study, "--out", "nowhere/schedule.py")
-        assert (ended.code, ended.out) == (2, "")
-        assert ended.err == "error: nowhere/schedule.py: there is no folder nowhere\n"
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert ended.stderr == "error: nowhere/schedule.py: there is no folder nowhere\n"
 
     @pytest.mark.slow
-    def test_a_traceback_with_debug(self, sweep: Sweep, tmp_path: Path) -> None:
+    def test_a_traceback_with_debug(self, sweep: Called, tmp_path: Path) -> None:
         with pytest.raises(InputError):
             sweep("--debug", "report", "mine")
         done = sweep_process("report", "mine", "--debug", cwd=tmp_path)

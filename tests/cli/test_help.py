@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import typer.main
-from in_process import Sweep
+from called import Called
 from support import ROOT
 
 from sweep import __version__
@@ -49,10 +49,10 @@ class TestHelp:
         )
 
     @pytest.mark.parametrize("command", COMMANDS)
-    def test_every_command_has_an_example(self, sweep: Sweep, command: str) -> None:
+    def test_every_command_has_an_example(self, sweep: Called, command: str) -> None:
         help = sweep(command, "--help")
-        assert help.code == 0
-        assert re.search(rf"Examples?:\s+sweep {command}", help.out)
+        assert help.returncode == 0
+        assert re.search(rf"Examples?:\s+sweep {command}", help.stdout)
 
     @pytest.mark.parametrize("command", COMMANDS)
     def test_every_option_has_a_help_text(self, command: str) -> None:
@@ -81,10 +81,10 @@ class TestHelp:
     def test_every_command_stands_in_the_readme(self, command: str) -> None:
         assert f"sweep {command}" in README.read_text(encoding="utf-8")
 
-    def test_nothing_shows_the_help(self, sweep: Sweep) -> None:
+    def test_nothing_shows_the_help(self, sweep: Called) -> None:
         ended = sweep()
-        assert ended.code == 2
-        assert "Usage: sweep [OPTIONS] COMMAND" in ended.out + ended.err
+        assert ended.returncode == 2
+        assert "Usage: sweep [OPTIONS] COMMAND" in ended.stdout + ended.stderr
 
     @pytest.mark.slow
     def test_imports_nothing_heavy(self) -> None:
@@ -99,9 +99,9 @@ class TestHelp:
         assert "Usage: " in done.stdout
         assert done.stdout.splitlines()[-1] == "heavy: []"
 
-    def test_version(self, sweep: Sweep) -> None:
+    def test_version(self, sweep: Called) -> None:
         ended = sweep("--version")
-        assert (ended.code, ended.out, ended.err) == (0, f"sweep {__version__}\n", "")
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"sweep {__version__}\n", "")
 
     @pytest.mark.slow
     def test_completes_names(self, tmp_path: Path) -> None:

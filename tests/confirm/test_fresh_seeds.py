@@ -13,7 +13,7 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
-from unreported import run_unreported
+from support import no_page
 
 from sweep.base.errors import InputError, StudyChangedError
 from sweep.confirm.audit import audit
@@ -25,6 +25,7 @@ from sweep.data.load import load_dataset
 from sweep.report.summary import summarise
 from sweep.runs.audit import run_audit
 from sweep.runs.listener import Listener
+from sweep.runs.run import run_sweep
 from sweep.search.context import RunContext
 from sweep.search.trials import Ending, StudyReader, completed, standing, standing_for_themselves
 from sweep.study.file import load_study
@@ -36,6 +37,8 @@ from sweep.training.contract import EpochResult
 from sweep.training.workers.messages import WorkerSetup
 from sweep.training.workers.pool import WorkerPool
 from sweep.training.workers.time_limit import TimeLimit
+
+pytestmark = pytest.mark.slow
 
 SETTINGS: dict[str, Any] = {
     "data.source": "diabetes",
@@ -66,7 +69,8 @@ def sweep(folder: Path, **changes: Any) -> tuple[optuna.Study, StudyConfig, Path
     settings = SETTINGS | {key.replace("__", "."): value for key, value in changes.items()}
     config, heard = load_study(None, settings), Heard()
     location = Location("small", None, folder / "small")
-    study = run_unreported(location, config, heard)
+    with no_page():
+        study = run_sweep(location, config, heard)
     return study, config, location.folder, heard
 
 

@@ -77,6 +77,7 @@ def test_study_seed_decides_the_split_and_not_the_data() -> None:
     assert counts[0] == pytest.approx(counts[1])
 
 
+@pytest.mark.slow
 def test_importing_the_data_module_does_not_import_torch() -> None:
     code = "import sys, sweep.data.load; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

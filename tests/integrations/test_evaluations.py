@@ -79,6 +79,7 @@ def test_a_plateau_is_hidden_from_frameworks_and_others_are_not() -> None:
     assert other.state_dict() == hidden.state_dict()
 
 
+@pytest.mark.slow
 class TestTransformers:
     """Of several data sets, each has an evaluation of its own."""
 

@@ -16,15 +16,19 @@ import pandas as pd
 import pytest
 from rich.console import Console
 from scipy import stats
-from unreported import run_unreported
+from support import no_page
 
 from sweep.base.errors import InputError
 from sweep.report.comparison import Comparison, Difference, compare
 from sweep.report.terminal import comparison_views as views
 from sweep.runs.library import load_study
+from sweep.runs.listener import Listener
+from sweep.runs.run import run_sweep
 from sweep.study.file import load_study as load_settings
 from sweep.study.locations import Location
 from sweep.study.metric import Metric
+
+pytestmark = pytest.mark.slow
 
 SETTINGS: dict[str, Any] = {
     "data.source": "diabetes",
@@ -72,12 +76,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("compared")
     for name, changes in STUDIES.items():
         location = Location("diabetes", None, folder / name)
-        run_unreported(location, load_settings(None, SETTINGS | changes))
+        with no_page():
+            run_sweep(location, load_settings(None, SETTINGS | changes), Listener())
     (folder / "train.py").write_text(dedent(LOOP))
     loop = OWN_LOOP | {"loop": f"{folder}/train.py:train"}
     for name, lr in (("low", "0.1:0.11"), ("high", "0.3:0.31")):
         location = Location("train", None, folder / name)
-        run_unreported(location, load_settings(None, {**loop, "space.lr": lr}))
+        with no_page():
+            run_sweep(location, load_settings(None, {**loop, "space.lr": lr}), Listener())
     return folder
 
 
@@ -132,7 +138,8 @@ def test_a_rate_that_is_far_too_low_is_behind_beyond_noise(folder: Path) -> None
 def test_a_study_and_its_twin_are_within_noise(folder: Path, tmp_path: Path) -> None:
     location = Location("twin", None, tmp_path / "twin")
     config = load_settings(None, SETTINGS)
-    study = run_unreported(location, config)
+    with no_page():
+        study = run_sweep(location, config, Listener())
     other = load_study(folder / "small")
     found = compare([(study, config, location.folder), (other.study, other.config, other.folder)])
     assert [entry.name for entry in found.entries] == ["twin", "diabetes"]
@@ -195,7 +202,8 @@ def test_other_rows_units_and_metrics_cannot_be_compared(
 def test_other_rows_of_one_seed_cannot_be_compared(folder: Path, tmp_path: Path) -> None:
     config = load_settings(None, SETTINGS | {"data.validation": 0.3, "trials": 3})
     location = Location("share", None, tmp_path / "share")
-    study = run_unreported(location, config)
+    with no_page():
+        study = run_sweep(location, config, Listener())
     small = load_study(folder / "small")
     found = compare([(small.study, small.config, small.folder), (study, config, location.folder)])
     assert "not trained and validated on the same rows (another table" in only(found).sentence

@@ -110,6 +110,7 @@ def test_schedule_detail_of_plateau_says_why_it_is_not_drawn() -> None:
     )
 
 
+@pytest.mark.slow
 def test_gallery_is_light() -> None:
     code = (
         "import sys; import sweep.report.terminal.gallery;"

@@ -68,6 +68,7 @@ def test_an_edited_note_stays(tmp_path: Path, request: pytest.FixtureRequest) ->
     assert get_note(study).startswith("to remember: ours\n")
 
 
+@pytest.mark.slow
 def test_a_running_note_is_right_and_one_record(tiny_study: Path) -> None:
     study = load_study("diabetes", storage_url(None, tiny_study))
     config = load_settings(tiny_study / "study.toml")
@@ -101,6 +102,7 @@ def test_a_run_that_is_interrupted_leaves_a_note(tmp_path: Path) -> None:
     assert (tmp_path / "study.journal").stat().st_size == size
 
 
+@pytest.mark.slow
 def test_a_note_costs_little_of_a_study_of_thousands(tiny_study: Path) -> None:
     import time
 

@@ -18,6 +18,8 @@ from sweep.search.storage.opening import load_study
 from sweep.search.storage.urls import storage_url
 from sweep.study.file import load_study as load_settings
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def findings(tiny_study: Path, tmp_path: Path) -> Findings:

@@ -6,7 +6,6 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -27,8 +26,6 @@ from sweep.report.figures.all import pictures
 from sweep.report.figures.image_files import rendered, write_pictures
 from sweep.report.findings import Findings, gather, rate_course
 from sweep.report.page.html import script_safe, to_html
-from sweep.report.palette import ACCENT, GOOD_TO_BAD, NEUTRAL, SECOND, looks
-from sweep.schedules.schedule import SHAPES
 from sweep.search.storage.opening import load_study
 from sweep.search.trials import Ending, StudyReader
 from sweep.study.file import load_study as load_settings
@@ -112,6 +109,7 @@ def numbers(values: Any) -> list[float]:
     return [math.nan if value is None else float(value) for value in values]
 
 
+@pytest.mark.slow
 class TestPage:
     def test_answers_the_questions_from_top_to_bottom(self, page: Page, searched: Findings) -> None:
         assert page.texts["h2"] == QUESTIONS
@@ -192,6 +190,7 @@ class TestPage:
         assert f"trial {best.number}" in json.dumps(Page(text).figures()["history"])
 
 
+@pytest.mark.slow
 class TestFiguresAgreeWithTheTables:
     def test_map(self, page: Page, searched_study: Path) -> None:
         results = pd.read_csv(searched_study / "results.csv")
@@ -260,6 +259,7 @@ class TestFiguresAgreeWithTheTables:
 
 
 class TestNames:
+    @pytest.mark.slow
     def test_are_shown_as_they_are_and_do_nothing(self, hostile_study: Path) -> None:
         page = Page((hostile_study / "report.html").read_text(encoding="utf-8"))
         assert page.texts["title"][0].startswith(HOSTILE)
@@ -279,6 +279,7 @@ class TestNames:
         assert json.loads(safe) == json.loads(text)
         assert not set("<>&\u2028\u2029") & set(safe)
 
+    @pytest.mark.slow
     def test_are_drawn_into_pictures(self, hostile_study: Path, tmp_path: Path) -> None:
         drawn = pictures(findings_of(hostile_study))
         svg = ElementTree.fromstring(rendered(drawn["predictions"], "svg"))
@@ -397,6 +398,7 @@ class TestStates:
 
 
 class TestPictures:
+    @pytest.mark.slow
     @pytest.mark.parametrize("format", ["svg", "png"])
     def test_every_figure_of_the_page_is_written(
         self, searched: Findings, page: Page, tmp_path: Path, format: Any
@@ -418,6 +420,7 @@ class TestPictures:
                 root = ElementTree.fromstring(path.read_bytes())
                 assert len(list(root.iter("{http://www.w3.org/2000/svg}path"))) > 10
 
+    @pytest.mark.slow
     def test_the_same_picture_is_the_same_file(self, searched: Findings) -> None:
         picture = pictures(searched)["rates"]
         assert rendered(picture, "svg") == rendered(picture, "svg")
@@ -426,50 +429,6 @@ class TestPictures:
         (tmp_path / "taken").write_text("")
         with pytest.raises(InputError, match="this is a file; give a folder"):
             write_pictures({}, tmp_path / "taken", "svg")
-
-
-class TestPalette:
-    @staticmethod
-    def linear(colour: str) -> np.ndarray:
-        """Linear RGB, from sRGB (IEC 61966-2-1)."""
-        value = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255
-        return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-
-    def luminance(self, colour: str) -> float:
-        return float(self.linear(colour) @ [0.2126, 0.7152, 0.0722])
-
-    def contrasts(self, colour: str) -> Iterator[float]:
-        for page in ("#ffffff", "#16181c"):
-            high, low = sorted(map(self.luminance, (colour, page)), reverse=True)
-            yield (high + 0.05) / (low + 0.05)
-
-    def test_stands_out_from_the_light_and_the_dark_page(self) -> None:
-        colours = {look.colour for look in looks([*SHAPES, "mine", "yours"]).values()}
-        colours |= {ACCENT, NEUTRAL, SECOND, *(colour for _, colour in GOOD_TO_BAD)}
-        assert {c for c in colours if min(self.contrasts(c)) < 3.0} == set()
-
-    def test_schedulers_that_share_a_colour_differ_in_dash_and_marker(self) -> None:
-        found = looks([*SHAPES, "mine"])
-        assert set(found) == {*SHAPES, "mine"}
-        assert len({(look.colour, look.dash) for look in found.values()}) == len(found)
-        assert len({(look.colour, look.symbol) for look in found.values()}) == len(found)
-
-    def test_colour_blind_readers_tell_the_default_schedulers_apart(self) -> None:
-        # Machado, Oliveira and Fernandes 2009, severity 1.0
-        views = {
-            "protan": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
-            "deutan": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
-            "tritan": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
-        }
-        names = ["step", "exponential", "linear", "cosine", "onecycle", "wsd", "constant"]
-        found = looks(names)
-        for view in views.values():
-            seen = {n: np.array(view) @ self.linear(found[n].colour) for n in names}
-            for one, other in itertools.combinations(names, 2):
-                distance = np.abs(
-                    np.cbrt(np.clip(seen[one], 0, 1)) - np.cbrt(np.clip(seen[other], 0, 1))
-                ).max()
-                assert distance > 0.03, (one, other)
 
 
 def test_a_constant_rate_is_drawn_at_the_decay_that_it_has(tmp_path: Path) -> None:

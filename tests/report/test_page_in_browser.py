@@ -14,6 +14,8 @@ from browser import Browser, Page, browser
 
 from sweep.schedules.schedule import Schedule
 
+pytestmark = pytest.mark.slow
+
 DRAWN = "document.documentElement.dataset.figures == 'drawn'"
 MARKS = """
 [...document.querySelectorAll('.plot')].map(plot => [

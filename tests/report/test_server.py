@@ -18,6 +18,8 @@ import pytest
 from served import served
 from support import sweep
 
+pytestmark = pytest.mark.slow
+
 
 def free_port() -> int:
     with socket.socket() as probe:

@@ -236,6 +236,7 @@ def test_markdown_tables_are_square_and_escaped(tmp_path: Path) -> None:
 # a real sweep
 
 
+@pytest.mark.slow
 def test_report_of_a_real_sweep(tmp_path: Path) -> None:
     overrides = {
         "epochs": 2,

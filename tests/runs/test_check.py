@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import sqlite3
 import time
@@ -13,7 +14,7 @@ import optuna
 import pandas as pd
 import pytest
 import torch
-from in_process import Sweep
+from called import Called, called
 from torch import Tensor, nn
 
 from sweep.base.errors import ScheduleError
@@ -94,12 +95,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def sweep(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Sweep:
+def sweep(folder: Path) -> Called:
     """The command line, called in this process and that folder."""
-    monkeypatch.setenv("COLUMNS", "100")
-    return Sweep(monkeypatch, capsys)
+    return functools.partial(called, cwd=folder)
 
 
 def rows(count: int = 70, features: int = 3) -> TrainingData:
@@ -280,10 +278,10 @@ class TestForecast:
 @pytest.mark.slow
 @pytest.mark.usefixtures("brief_measurement")
 class TestCommand:
-    def test_all_is_well(self, folder: Path, sweep: Sweep) -> None:
+    def test_all_is_well(self, folder: Path, sweep: Called) -> None:
         small = ("--target", "price", "--model", "linear", "--trials", "8", "--workers", "1")
         shown = sweep("check", "--data", "houses.csv", *small)
-        assert (shown.code, shown.err) == (0, "")
+        assert (shown.returncode, shown.stderr) == (0, "")
         for part in (
             "area (2), kind (1)",
             "AccumulateGrad: layers.0.weight (1, 5)",
@@ -291,15 +289,15 @@ class TestCommand:
             "vectorized: many trials at once",
             "all is well: houses can be run",
         ):
-            assert part in shown.out
-        assert max(map(len, shown.out.splitlines())) <= 100
+            assert part in shown.stdout
+        assert max(map(len, shown.stdout.splitlines())) <= 100
         assert not (folder / "studies").exists()
 
-    def test_json(self, folder: Path, sweep: Sweep) -> None:
+    def test_json(self, folder: Path, sweep: Called) -> None:
         small = ("--target", "price", "--model", "own_check:Normed", "--workers", "1")
         done = sweep("check", "--data", "houses.csv", *small, "--json")
-        assert (done.code, done.err) == (0, "")
-        facts = json.loads(done.out)
+        assert (done.returncode, done.stderr) == (0, "")
+        facts = json.loads(done.stdout)
         assert facts["problems"] == []
         assert facts["data"]["rows"] == [42, 12, 6]
         assert facts["data"]["missing"] == {"area": 2, "kind": 1}
@@ -313,7 +311,7 @@ class TestCommand:
         assert facts["forecast"]["total_secs"] > facts["forecast"]["search_secs"] > 0
         assert len(facts["schedules"]) == 14
 
-    def test_all_problems_are_listed_together(self, folder: Path, sweep: Sweep) -> None:
+    def test_all_problems_are_listed_together(self, folder: Path, sweep: Called) -> None:
         study = folder / "mine.toml"
         study.write_text(
             "epochs = 4\npruner = 'medain'\n[data]\nsource = 'houses.csv'\ntarget = 'price'\n"
@@ -323,8 +321,8 @@ class TestCommand:
             "[custom.nan]\nfactory = 'own_check:turns_nan'\n"
         )
         done = sweep("check", "mine.toml", "--json")
-        assert done.code == 2
-        facts = json.loads(done.out)
+        assert done.returncode == 2
+        facts = json.loads(done.stdout)
         assert "unknown pruner; did you mean 'median'?" in facts["problems"][0]
         assert "no gradient reaches side.weight, side.bias" in facts["problems"][1]
         assert "scheduler 'saw' at the high end" in facts["problems"][2]
@@ -337,45 +335,47 @@ class TestCommand:
             and facts["data"]["target"] == "price"
         )
         shown = sweep("check", "mine.toml")
-        assert shown.code == 2
-        assert "4 problems" in shown.out and "too many teeth" in shown.out
+        assert shown.returncode == 2
+        assert "4 problems" in shown.stdout and "too many teeth" in shown.stdout
 
-    def test_without_data_the_rest_is_still_checked(self, folder: Path, sweep: Sweep) -> None:
+    def test_without_data_the_rest_is_still_checked(self, folder: Path, sweep: Called) -> None:
         arguments = ("--data", "nowhere.csv", "--target", "price", "--model", "own_chekc:Net")
         done = sweep("check", *arguments, "--json")
-        facts = json.loads(done.out)
-        assert done.code == 2 and len(facts["problems"]) == 2
+        facts = json.loads(done.stdout)
+        assert done.returncode == 2 and len(facts["problems"]) == 2
         assert "nowhere.csv" in facts["problems"][0] and "own_chekc" in facts["problems"][1]
         assert len(facts["schedules"]) == 14
 
-    def test_trials_with_other_settings(self, folder: Path, sweep: Sweep) -> None:
+    def test_trials_with_other_settings(self, folder: Path, sweep: Called) -> None:
         small = ("--data", "houses.csv", "--target", "price", "--model", "linear")
         few = (*small, "--scheduler", "step", "--trials", "2", "--workers", "1", "--no-confirm")
-        assert sweep("run", *few, "--epochs", "1", "-q").code == 0
+        assert sweep("run", *few, "--epochs", "1", "-q").returncode == 0
         before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         fine = sweep("check", *few, "--epochs", "1", "--json")
-        assert json.loads(fine.out)["problems"] == []
+        assert json.loads(fine.stdout)["problems"] == []
         done = sweep("check", *few, "--epochs", "2", "--json")
-        (problem,) = json.loads(done.out)["problems"]
-        assert done.code == 2 and "  epochs: was 1, now 2\n" in problem
-        assert json.loads(done.out)["forecast"]["epochs"] == 2  # it can be trained, so it is timed
+        (problem,) = json.loads(done.stdout)["problems"]
+        assert done.returncode == 2 and "  epochs: was 1, now 2\n" in problem
+        assert (
+            json.loads(done.stdout)["forecast"]["epochs"] == 2
+        )  # it can be trained, so it is timed
         fresh = sweep("check", *few, "--epochs", "2", "--fresh", "--json")
-        assert (fresh.code, fresh.err) == (0, "")
-        assert json.loads(fresh.out)["forecast"]["epochs"] == 2
+        assert (fresh.returncode, fresh.stderr) == (0, "")
+        assert json.loads(fresh.stdout)["forecast"]["epochs"] == 2
         assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
         ran = sweep("run", *few, "--epochs", "2")
-        assert ran.err == f"error: {problem}\n"
+        assert ran.stderr == f"error: {problem}\n"
 
-    def test_a_storage_that_cannot_be_used(self, folder: Path, sweep: Sweep) -> None:
+    def test_a_storage_that_cannot_be_used(self, folder: Path, sweep: Called) -> None:
         small = ("--data", "houses.csv", "--target", "price", "--model", "linear")
         done = sweep("check", *small, "--storage", "houses.csv", "--json")
-        (problem,) = json.loads(done.out)["problems"]
-        assert done.code == 2 and "houses.csv: not an Optuna journal" in problem
+        (problem,) = json.loads(done.stdout)["problems"]
+        assert done.returncode == 2 and "houses.csv: not an Optuna journal" in problem
         assert sorted(path.name for path in folder.iterdir()) == ["houses.csv", "own_check.py"]
         ran = sweep("run", *small, "--storage", "houses.csv")
-        assert ran.err == f"error: {problem}\n"
+        assert ran.stderr == f"error: {problem}\n"
 
-    def test_a_database_that_has_lost_a_column(self, folder: Path, sweep: Sweep) -> None:
+    def test_a_database_that_has_lost_a_column(self, folder: Path, sweep: Called) -> None:
         url = f"sqlite:///{folder}/a.db"
         study = optuna.create_study(storage=url, study_name="houses")
         study.tell(study.ask(), 1.0)
@@ -384,51 +384,53 @@ class TestCommand:
             database.commit()
         small = ("--data", "houses.csv", "--target", "price", "--model", "own_check:Idle")
         done = sweep("check", *small, "--storage", "a.db", "--json")
-        assert done.code == 2
-        gradient, storage = json.loads(done.out)["problems"]
+        assert done.returncode == 2
+        gradient, storage = json.loads(done.stdout)["problems"]
         assert "no gradient reaches side.weight, side.bias" in gradient
         assert storage.startswith(f"{url}: the storage failed: (sqlite3.OperationalError) no such ")
 
-    def test_a_wrong_direction_is_one_problem(self, folder: Path, sweep: Sweep) -> None:
+    def test_a_wrong_direction_is_one_problem(self, folder: Path, sweep: Called) -> None:
         (folder / "train.py").write_text("def train(schedule):\n    yield schedule.rates(9)[0]\n")
         optuna.create_study(storage="sqlite:///a.db", study_name="train", direction="maximize")
         loop = ("--loop", "train.py:train", "--metric", "accuracy", "--storage", "a.db", "--json")
         done = sweep("check", *loop, "--direction", "maximise")
-        (problem,) = json.loads(done.out)["problems"]
-        assert done.code == 2 and problem.splitlines()[0].startswith("--direction 'maximise': ")
+        (problem,) = json.loads(done.stdout)["problems"]
+        assert done.returncode == 2 and problem.splitlines()[0].startswith(
+            "--direction 'maximise': "
+        )
         done = sweep("check", *loop, "--direction", "minimize")
-        (problem,) = json.loads(done.out)["problems"]
+        (problem,) = json.loads(done.stdout)["problems"]
         assert "with the direction maximize, not minimize; give another --out" in problem
         done = sweep("check", *loop, "--direction", "minimize", "--fresh")
-        assert json.loads(done.out)["problems"] == []
-        (problem,) = json.loads(sweep("check", *loop).out)["problems"]
+        assert json.loads(done.stdout)["problems"] == []
+        (problem,) = json.loads(sweep("check", *loop).stdout)["problems"]
         assert problem == (
             "direction: missing: more of accuracy is usually better; give --direction maximize, or "
             '--direction minimize if less of it is (direction = "maximize" in a study file)'
         )
 
-    def test_a_grid_that_is_not_tried_whole_is_told(self, folder: Path, sweep: Sweep) -> None:
+    def test_a_grid_that_is_not_tried_whole_is_told(self, folder: Path, sweep: Called) -> None:
         small = ("--data", "houses.csv", "--target", "price", "--model", "linear", "--json")
         grid = (*small, "--sampler", "grid", "--scheduler", "cosine", "--workers", "1")
-        found = json.loads(sweep("check", *grid, "--trials", "5").out)
+        found = json.loads(sweep("check", *grid, "--trials", "5").stdout)
         assert found["notes"] == [
             "the grid has 27 points, more than 5 trials can try: those that are tried are spread "
             "over it; --trials 27 tries all"
         ]
         assert found["problems"] == [] and found["forecast"]["trials"] == 5
-        found = json.loads(sweep("check", *grid, "--trials", "500").out)
+        found = json.loads(sweep("check", *grid, "--trials", "500").stdout)
         assert found["notes"] == ["the grid has 27 points: 27 trials are run"]
         assert found["forecast"]["trials"] == 27
 
-    def test_a_study_that_is_not_there(self, folder: Path, sweep: Sweep) -> None:
+    def test_a_study_that_is_not_there(self, folder: Path, sweep: Called) -> None:
         done = sweep("check", "diabets")
-        assert (done.code, done.out) == (2, "")
-        assert "did you mean 'diabetes'?" in done.err
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "did you mean 'diabetes'?" in done.stderr
 
 
 @pytest.mark.slow
 class TestRunBeginsWithIt:
-    def test_a_custom_schedule_that_fails_at_one_end(self, folder: Path, sweep: Sweep) -> None:
+    def test_a_custom_schedule_that_fails_at_one_end(self, folder: Path, sweep: Called) -> None:
         study = folder / "mine.toml"
         study.write_text(
             "epochs = 2\n[data]\nsource = 'houses.csv'\ntarget = 'price'\n"
@@ -436,13 +438,13 @@ class TestRunBeginsWithIt:
             "[custom.saw]\nfactory = 'own_check:fails_high'\nparams = {teeth = '2:6'}\n"
         )
         done = sweep("run", "mine.toml", "--workers", "1")
-        assert done.code == 2
-        assert "too many teeth" in done.err
+        assert done.returncode == 2
+        assert "too many teeth" in done.stderr
         assert not (folder / "mine" / "results.csv").exists()
 
-    def test_a_range_that_torch_cannot_follow(self, folder: Path, sweep: Sweep) -> None:
+    def test_a_range_that_torch_cannot_follow(self, folder: Path, sweep: Called) -> None:
         arguments = ("--scheduler", "onecycle", "--decay", "1e-320:1:log")
         done = sweep("run", "diabetes", *arguments)
-        assert done.code == 2
-        assert "scheduler 'onecycle' at the low end of its ranges" in done.err
+        assert done.returncode == 2
+        assert "scheduler 'onecycle' at the low end of its ranges" in done.stderr
         assert not (folder / "studies").exists()

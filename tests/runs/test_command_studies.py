@@ -14,6 +14,8 @@ from support import sweep
 
 from sweep.runs.library import load_study, run_study
 
+pytestmark = pytest.mark.slow
+
 PYTHON = shlex.quote(sys.executable)
 
 CLASSES = """

@@ -11,6 +11,8 @@ import pytest
 import torch
 from support import sweep
 
+pytestmark = pytest.mark.slow
+
 LOOP = """
 import helper_of_train, torch
 def train(schedule, *, epochs, trial, seed, state=None):

@@ -140,6 +140,7 @@ def settings(**changes: object) -> StudyConfig:
 HERE = Location("small", None, Path("nowhere"))
 
 
+@pytest.mark.slow
 class TestFindRange:
     def test_any_engine_does(self) -> None:
         one = find_range(HERE, settings(engine="sequential"), "1e-3:1", 6)

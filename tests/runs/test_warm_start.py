@@ -22,6 +22,8 @@ from sweep.search.trials import StudyReader, standing
 from sweep.study.file import load_study as load_settings
 from sweep.study.metric import MSE
 
+pytestmark = pytest.mark.slow
+
 BASE = ("run", "diabetes", "--workers", "1", "--pruner", "none")
 LOOP = """
 import math, torch

@@ -201,6 +201,7 @@ def test_names_stand_in_their_order() -> None:
     )
 
 
+@pytest.mark.slow
 def test_torch_is_not_imported() -> None:
     code = "import sys, sweep.schedules.schedule as s; s.Schedule('cosine', 1).rates(9); "
     code += "sys.exit('torch' in sys.modules)"

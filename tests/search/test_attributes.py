@@ -26,6 +26,7 @@ def test_what_is_of_another_type_is_not_there() -> None:
     assert [table(found, name) for name in "adz"] == [{}, {"e": 1}, {}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "hostile", ["a\x1b[31mtext", -7, 10**400, 0.5, True, None, [[1, 2]], [["a"] * 7], {"a": {}}]
 )

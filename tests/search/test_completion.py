@@ -10,13 +10,13 @@ import optuna
 import pandas as pd
 import pytest
 from optuna.trial import TrialState
-from support import PostgreSQL
-from unreported import run_unreported
+from support import PostgreSQL, no_page
 
 from sweep.confirm.candidates import chosen
 from sweep.report.dashboard.running_note import running_note
 from sweep.report.summary import summarise
 from sweep.runs.listener import Listener
+from sweep.runs.run import run_sweep
 from sweep.search.attributes import COMPLETES
 from sweep.search.completion import enqueue
 from sweep.search.context import RunContext
@@ -57,7 +57,8 @@ def sweep(
     settings = SETTINGS | {key.replace("__", "."): value for key, value in changes.items()}
     config = load_study(None, {key: value for key, value in settings.items() if value is not None})
     location = Location("small", None, folder / "small")
-    return run_unreported(location, config, listener), config, location.folder
+    with no_page():
+        return run_sweep(location, config, listener or Listener()), config, location.folder
 
 
 def read(study: optuna.Study) -> list[Trial]:
@@ -72,6 +73,7 @@ def completing(study: optuna.Study) -> dict[int, Trial]:
     return by_number
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("storage", [None, "sqlite:///{folder}/s.db"])
 def test_a_search_ends_with_something_to_compare(tmp_path: Path, storage: str | None) -> None:
     url = storage and storage.format(folder=tmp_path)
@@ -104,6 +106,7 @@ def test_a_search_ends_with_something_to_compare(tmp_path: Path, storage: str | 
     assert dict(table["completes"].dropna()) == {t.number: n for n, t in taken_up.items()}
 
 
+@pytest.mark.slow
 def test_each_is_taken_up_once(tmp_path: Path) -> None:
     before = sweep(tmp_path)[0].trials
     assert sweep(tmp_path)[0].trials == before
@@ -115,6 +118,7 @@ def test_each_is_taken_up_once(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_another_coordinator_takes_up_none_of_them_again(
     tmp_path: Path, postgresql: PostgreSQL
 ) -> None:
@@ -147,6 +151,7 @@ class _Dying(Listener):
             raise _Killed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", ["before", "within"])
 def test_a_killed_run_is_gone_on_with(tmp_path: Path, at: str) -> None:
     with pytest.raises(_Killed):
@@ -157,6 +162,7 @@ def test_a_killed_run_is_gone_on_with(tmp_path: Path, at: str) -> None:
     assert len(completing(study)) > 1
 
 
+@pytest.mark.slow
 def test_the_best_constant_rate_is_taken_up(tmp_path: Path) -> None:
     study, config, folder = sweep(tmp_path, pruner__rungs=[2], pruner__keep=0.3, trials=30)
     constants = [
@@ -167,6 +173,7 @@ def test_the_best_constant_rate_is_taken_up(tmp_path: Path) -> None:
     assert all(trial.ending == Ending.COMPLETED for trial in chosen(running, None))
 
 
+@pytest.mark.slow
 def test_where_nothing_is_pruned_nothing_is_taken_up(tmp_path: Path) -> None:
     study, *_ = sweep(tmp_path, pruner__name="none", pruner__rungs=None, pruner__keep=None)
     assert len(study.trials) == 12 and not completing(study)

@@ -195,6 +195,7 @@ def test_nothing_is_learnt_from_what_a_schedule_ignores() -> None:
     assert {"scheduler", "lr", "decay", "warmup"} <= set(drawn(0.9))
 
 
+@pytest.mark.slow
 def test_a_continued_study_is_drawn_as_one_that_was_never_stopped(tmp_path: Path) -> None:
     searched = space()
     whole = study_of(searched, 60)

@@ -21,6 +21,7 @@ class TestHold:
         "    time.sleep(60)"
     )
 
+    @pytest.mark.slow
     def test_another_process_is_busy_with_the_folder(self, tmp_path: Path) -> None:
         url = str(tmp_path / "a.journal")
         with other_process(self.CODE, tmp_path / "run", url):
@@ -31,6 +32,7 @@ class TestHold:
             "wait for it, stop it, or give --out another folder"
         )
 
+    @pytest.mark.slow
     def test_another_process_is_busy_with_the_journal(self, tmp_path: Path) -> None:
         url = str(tmp_path / "a.journal")
         with other_process(self.CODE, tmp_path / "run", url):
@@ -41,6 +43,7 @@ class TestHold:
             with hold(tmp_path / "other", f"{url}2"):  # nothing is kept of the failed attempt
                 pass
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("out", "journal"), [("run", "new"), ("other", "a.journal")])
     def test_a_check_says_the_same_and_makes_nothing(
         self, tmp_path: Path, out: str, journal: str
@@ -58,11 +61,13 @@ class TestHold:
             assert str(checked.value) == str(held.value)
         check_not_held(folder, url)
 
+    @pytest.mark.slow
     def test_many_may_work_on_a_database(self, tmp_path: Path) -> None:
         url = "postgresql://host/db"
         with other_process(self.CODE, tmp_path / "run", url), hold(tmp_path / "other", url):
             pass
 
+    @pytest.mark.slow
     def test_dies_with_its_process(self, tmp_path: Path) -> None:
         url = str(tmp_path / "a.journal")
         with other_process(self.CODE, tmp_path / "run", url) as process:

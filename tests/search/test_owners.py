@@ -85,5 +85,6 @@ class TestInTurn:
         for study in (new_study(str(tmp_path / JOURNAL)), optuna.create_study()):
             assert in_turn(study, study.ask).number == 0
 
+    @pytest.mark.slow
     def test_postgresql(self, postgresql: PostgreSQL, tmp_path: Path) -> None:
         assert asked_by_three(postgresql.new_database("turns"), tmp_path) == 40

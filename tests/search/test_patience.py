@@ -23,10 +23,10 @@ from optuna.trial import FrozenTrial
 from small_runs import Notes
 from small_runs import sweep as run
 from storages import closed_later, new_study, other_process, start_python
-from support import PASSWORD, PostgreSQL
-from unreported import run_unreported
+from support import PASSWORD, PostgreSQL, no_page
 
 from sweep.base.errors import InterruptedSweep
+from sweep.runs.run import run_sweep
 from sweep.search import coordinator
 from sweep.search.status import Status
 from sweep.search.storage import owners, patience
@@ -217,7 +217,7 @@ def finish(study_file: Path, url: str, listener: Notes, out: str = "b") -> None:
     """Run the study to its end in this process, into another results folder."""
     location = Location("slow", study_file, study_file.parent / out)
     config = load_settings(study_file, {"storage": url})
-    with closed_later(run_unreported(location, config, listener)):
+    with no_page(), closed_later(run_sweep(location, config, listener)):
         pass
 
 
@@ -270,6 +270,7 @@ class Interrupted(Hears):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.slow
 class TestNetworkGone:
     def test_an_interrupt_ends_the_run(
         self, postgresql: PostgreSQL, study_file: Path, impatient: None
@@ -322,6 +323,7 @@ class TestNetworkGone:
         assert_whole(url)
 
 
+@pytest.mark.slow
 def test_a_server_that_restarts_is_waited_for(
     postgresql: PostgreSQL, study_file: Path, impatient: None
 ) -> None:
@@ -363,6 +365,7 @@ with patience.patient(study, lambda text: None, threading.Event()):
 )
 
 
+@pytest.mark.slow
 def test_the_server_ends_a_silent_turn(postgresql: PostgreSQL) -> None:
     url = postgresql.new_database("limits")
     with closed_later(new_study(url)) as study, study._storage._backend.engine.connect() as one:  # type: ignore[attr-defined]
@@ -371,6 +374,7 @@ def test_the_server_ends_a_silent_turn(postgresql: PostgreSQL) -> None:
     assert found == ["1min", "30s", "30"]
 
 
+@pytest.mark.slow
 def test_one_that_is_stopped_in_its_turn(
     postgresql: PostgreSQL, study_file: Path, impatient: None
 ) -> None:
@@ -396,6 +400,7 @@ def test_one_that_is_stopped_in_its_turn(
         assert stopped.stdout.readline() == "10 [0, 10]\n"
 
 
+@pytest.mark.slow
 def test_one_that_was_silent_for_too_long(
     postgresql: PostgreSQL, study_file: Path, impatient: None
 ) -> None:

@@ -18,6 +18,8 @@ from sweep.search.storage.opening import load_study, peek_study
 from sweep.search.storage.owners import owner_of
 from sweep.search.storage.urls import without_password
 
+pytestmark = pytest.mark.slow
+
 TOGETHER = """
 import os
 import time

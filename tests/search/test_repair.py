@@ -105,6 +105,7 @@ class TestRepairJournal:
         "print('released', flush=True)"
     )
 
+    @pytest.mark.slow
     def test_removes_the_lock_of_a_dead_process(self, journal: Path) -> None:
         with other_process(self.LOCK, journal, "60") as process:
             process.send_signal(signal.SIGKILL)
@@ -120,6 +121,7 @@ class TestRepairJournal:
         assert not os.path.lexists(lock)
         assert self.trials(journal) == 4
 
+    @pytest.mark.slow
     def test_waits_for_the_lock_of_a_live_process(self, journal: Path) -> None:
         with other_process(self.LOCK, journal, "0.5") as process:
             assert repair_journal(journal) == []

@@ -128,6 +128,7 @@ class TestOpenStorage:
         assert str(raised.value).endswith("invalid literal for int() with base 10: '***'")
         assert "hunter2" not in str(raised.value)
 
+    @pytest.mark.slow
     def test_a_missing_driver_comes_with_the_remedy(self, tmp_path: Path) -> None:
         code = (
             "import sys; sys.modules['psycopg'] = None\n"

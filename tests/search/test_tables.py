@@ -175,6 +175,7 @@ class TestExport:
         content: dict[str, Any] = json.loads((folder / "best_schedule.json").read_text())
         return content
 
+    @pytest.mark.slow
     def test_json_is_the_best_trial(self, tiny_study: Path) -> None:
         best = json.loads(export_best(tiny_study, "json"))
         frame = read_results(tiny_study).set_index("number")
@@ -189,6 +190,7 @@ class TestExport:
         assert (schedule.scheduler, schedule.lr) == (row["scheduler"], row["lr"])
         assert Schedule.load(tiny_study / "best_schedule.json") == schedule
 
+    @pytest.mark.slow
     def test_csv_has_the_rate_of_every_step(self, tiny_study: Path) -> None:
         frame = pd.read_csv(io.StringIO(export_best(tiny_study, "csv")))
         assert list(frame) == ["step", "lr"]
@@ -197,6 +199,7 @@ class TestExport:
         assert frame["lr"][[0, 10]].tolist() == pytest.approx(epochs["lr_first"].tolist())
         assert frame["lr"][[9, 19]].tolist() == pytest.approx(epochs["lr_last"].tolist())
 
+    @pytest.mark.slow
     def test_python_needs_torch_alone_and_gives_the_same_rates(self, tiny_study: Path) -> None:
         """Run as a user would: pasted into a training loop, without `sweep`."""
         best = self.best(tiny_study)
@@ -225,6 +228,7 @@ for step in range({best["total_steps"]}):
         frame = pd.read_csv(folder / "epochs.csv").set_index("number")
         return frame.loc[[self.best(folder)["trial"]]]
 
+    @pytest.mark.slow
     def test_a_table_of_trials_and_epochs(self, tiny_study: Path) -> None:
         frame, epochs = read_results(tiny_study), pd.read_csv(tiny_study / "epochs.csv")
         assert list(frame["number"]) == [0, 1, 2]
@@ -233,6 +237,7 @@ for step in range({best["total_steps"]}):
         least = epochs.groupby("number")["val_mse"].min()
         assert frame["val_mse"].tolist() == least.tolist()
 
+    @pytest.mark.slow
     def test_the_saved_settings_rebuild_every_schedule(self, tiny_study: Path) -> None:
         config = load_study(tiny_study / "study.toml")
         study = storage.load_study("diabetes", str(tiny_study / "study.journal"))
@@ -241,6 +246,7 @@ for step in range({best["total_steps"]}):
         assert [s.scheduler for s in schedules] == frame["scheduler"].tolist()
         assert [s.decay for s in schedules] == frame["decay"].tolist()
 
+    @pytest.mark.slow
     def test_an_unknown_form(self, tiny_study: Path) -> None:
         with pytest.raises(InputError) as raised:
             export_best(tiny_study, "pyton")

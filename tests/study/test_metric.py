@@ -13,7 +13,10 @@ from support import PostgreSQL, sweep
 
 from sweep.base.errors import StudyFileError
 from sweep.runs.library import run_study
+from sweep.search.tables import epochs_frame, results_frame
+from sweep.study.file import load_study
 from sweep.study.metric import Metric, is_usually_maximized
+from sweep.study.settings import StudyConfig
 
 LOOP = """
     import torch
@@ -87,6 +90,40 @@ def test_what_files_call_it(inside: str, mse: str, accuracy: str) -> None:
     assert Metric("val/acc", maximize=True).named(inside) == accuracy
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "share", "told"),
+    [
+        (0.9, 0.75, 0.2, "20 %"),
+        (-8.0, -10.0, 0.2, "20 %"),
+        (0.5, 0.5, 0.0, "0 %"),
+        (0.0, 0.0, 0.0, "0 %"),
+        (0.0, -2.0, 1.0, "100 %"),
+        (0.8, -0.2, None, "1"),  # of another sign
+        (0.6, 0.001, None, "0.599"),  # 59900 %
+        (0.6, 0.0, None, "0.6"),
+    ],
+)
+def test_a_lead_is_a_share_where_that_says_something(
+    ours: float, theirs: float, share: float | None, told: str
+) -> None:
+    reward = Metric("reward", maximize=True)
+    assert reward.lead(ours, theirs) == (share if share is None else pytest.approx(share))
+    assert reward.distance(ours, theirs) == told
+
+
+def test_a_name_that_files_have_for_something_else_is_refused() -> None:
+    """Two columns of one name would be the end of it."""
+    config = StudyConfig.model_validate({"loop": "train.py:train", "metric": "val_loss"})
+    names = {*results_frame([], config), *epochs_frame([], config.measure)}
+    names -= set(map(config.measure.named, ("value", "averaged", "training", "final_value")))
+    assert {"lr", "decay", "number", "lr_first", "reason"} <= names
+    for name in sorted(name for name in names if "." not in name):
+        with pytest.raises(StudyFileError) as refused:
+            load_study(None, {"loop": "train.py:train", "metric": name})
+        assert f"something else by this name; call it val_{name}" in str(refused.value), name
+    assert load_study(None, {"loop": "train.py:train", "metric": "value"}).metric == "value"
+
+
 @pytest.mark.slow
 def test_a_forgotten_direction_is_refused_with_both_choices(tmp_path: Path) -> None:
     arguments = looped(tmp_path, "val_accuracy")
@@ -107,6 +144,7 @@ def test_a_forgotten_direction_is_refused_with_both_choices(tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("storage", ["journal", "sqlite", "postgresql"])
 def test_fresh_may_change_the_direction(
     storage: str, tmp_path: Path, request: pytest.FixtureRequest

@@ -254,6 +254,7 @@ def test_plateau_drops_at_the_same_epochs_whatever_the_sign(value: float, maximi
     assert rates == [0.1] * 4 + [0.05] * 3 + [0.025]
 
 
+@pytest.mark.slow
 def test_it_needs_neither_torch_nor_a_package_of_the_tool() -> None:
     code = """
 import sys

@@ -18,6 +18,7 @@ from sweep.training.contract import (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheduler", SHAPES)
 def test_a_trial_that_is_resumed_takes_the_same_course(scheduler: str, tmp_path: Path) -> None:
     code = RESUMED.replace("WAIT", "0").replace(
@@ -101,6 +102,7 @@ def killed(schedule, epochs, seed, state=None):
 """Kills the sweep once the second of two trials, of 30 epochs each, has a checkpoint."""
 
 
+@pytest.mark.slow
 def test_a_sweep_killed_in_the_middle_of_a_trial_goes_on_there(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(RESUMED.replace("WAIT", "0.05") + KILLED)
     command = ["run", "--loop", "train.py:killed", "--epochs", "30"]

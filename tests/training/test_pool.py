@@ -21,6 +21,8 @@ from sweep.training.workers.messages import WorkerSetup
 from sweep.training.workers.pool import WorkerPool
 from sweep.training.workers.retraining import Retraining
 
+pytestmark = pytest.mark.slow
+
 EPOCHS = 1_000_000
 """Of a training that is worth compiling for."""
 

@@ -74,6 +74,7 @@ def test_a_link_is_replaced_by_a_file(tmp_path: Path) -> None:
     assert (tmp_path / "elsewhere").read_bytes() == b"planted"
 
 
+@pytest.mark.slow
 def test_a_program_that_a_process_died_of_is_built_again(tmp_path: Path) -> None:
     builds = Builds()
     path = kept_program(tmp_path, NAME, builds)

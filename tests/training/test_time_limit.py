@@ -10,9 +10,11 @@ from time import monotonic
 import pytest
 from fake_pool import Pool, Source
 from optuna.trial import TrialState
-from unreported import run_unreported
+from support import no_page
 
 from sweep.base.errors import TrainingError
+from sweep.runs.listener import Listener
+from sweep.runs.run import run_sweep
 from sweep.runs.speed import Forecast
 from sweep.search.storage.opening import load_study as load_trials
 from sweep.study.file import load_study
@@ -127,6 +129,7 @@ def train(schedule, epochs, seed):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_what_is_in_training_then_is_trained_again_later(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(LOOP)
@@ -144,12 +147,14 @@ def test_what_is_in_training_then_is_trained_again_later(tmp_path: Path) -> None
     location = Location("slow", None, tmp_path / "out")
     started = monotonic()
     with pytest.raises(TrainingError, match=r"no trial has ended.*: give a longer --timeout"):
-        run_unreported(location, load_study(None, {**settings, "timeout": 10}))
+        with no_page():
+            run_sweep(location, load_study(None, {**settings, "timeout": 10}), Listener())
     assert monotonic() - started < 100
     (tmp_path / "slow").unlink()
     trials = load_trials("slow", str(location.folder / "study.journal")).trials
     assert {trial.state for trial in trials} == {TrialState.WAITING}
-    study = run_unreported(location, load_study(None, settings))
+    with no_page():
+        study = run_sweep(location, load_study(None, settings), Listener())
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 2
     for before, after in zip(trials, study.trials, strict=False):
         assert after.params == before.params
