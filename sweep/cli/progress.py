@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from types import TracebackType
+from typing import Self
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -56,15 +56,10 @@ class Progress(Listener):
         self._said = time.monotonic()
         self._retraining = ""
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *ended: object) -> None:
         """Leave the console as it was."""
 
     def on_start(self, location: Location, config: StudyConfig, data: Dataset | None) -> None:
@@ -132,15 +127,7 @@ class LiveProgress(Progress):
             console=console, refresh_per_second=5, transient=True, get_renderable=self._draw
         )
 
-    def __enter__(self) -> LiveProgress:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *ended: object) -> None:
         """Take the display away."""
         self._live.stop()
 
