@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import multiprocessing
 import multiprocessing.connection
@@ -207,7 +208,9 @@ def _build_engine(setup: WorkerSetup, connection: Connection, index: int) -> Eng
     for schedule in setup.custom:
         check_schedule(schedule, setup.horizon)
     if setup.loop:
-        return build_loop_engine(setup.loop, setup.folders)
+        loop_engine = build_loop_engine(setup.loop, setup.folders)
+        gc.freeze()  # what is let go with each trial is looked for among what is newer
+        return loop_engine
     assert setup.data is not None
     return build_engine(
         setup.data,
