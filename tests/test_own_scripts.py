@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import ROOT, sweep
+from called import called
+from support import ROOT
 
+from sweep.runs import run
 from sweep.runs.library import load_study
 from sweep.schedules.schedule import Schedule
 from sweep.training.own_command import current_trial as home
@@ -127,8 +129,9 @@ def test_an_example_is_a_script_after_its_change(name: str) -> None:
 
 @pytest.fixture
 def _activated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands are those of the environment that the tests run in."""
+    """Commands are those of the environment that the tests run in; no report is drawn."""
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(run, "write_report", lambda *_: None)
 
 
 STOPPED_THEN_COMPLETED = (
@@ -176,7 +179,7 @@ def test_an_example_is_swept(framework: str, scheduler: str, tmp_path: Path) -> 
     words = [WITH_TIMM, "python", "train.py"]
     command = f"command=env {' '.join(words)}" if framework == "timm" else "keep=true"
     space = ("--lr", "0.01", "--warmup", "0.5", "--set", f"space.scheduler={scheduler}")
-    done = sweep(
+    done = called(
         *("run", f"{framework}.toml", "--out", "out", *STOPPED_THEN_COMPLETED),
         *(*space, "--set", "space.decay=0.1", "--set", command),
         cwd=folder,
@@ -188,14 +191,18 @@ def test_an_example_is_swept(framework: str, scheduler: str, tmp_path: Path) -> 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_activated")
-def test_processes_of_one_trial_stop_together(tmp_path: Path) -> None:
+def test_several_processes_train_a_trial(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(changed("ddp"))
-    done = sweep(
-        *("run", "--metric", "acc", "--direction", "maximize", "--out", "out"),
-        *STOPPED_THEN_COMPLETED,
-        *("--lr", "0.1", "--scheduler", "cosine", "--warmup", "0.5", "--set", "space.decay=0.1"),
+    done = called(
+        *("run", "--metric", "acc", "--direction", "maximize", "--out", "out", "--no-confirm"),
+        *("--trials", "1", "--epochs", "2", "--lr", "0.1", "--scheduler", "linear"),
+        *("--warmup", "0", "--set", "space.decay=0.1"),
         *("--", "torchrun", "--nproc-per-node", "2", "train.py", "--epochs", "2"),
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
-    assert_stopped_then_completed(tmp_path / "out", "cosine", lr=0.1)
+    found = load_study(tmp_path / "out")
+    rates = Schedule("linear", lr=0.1, decay=0.1).rates(16)  # 512 rows, 32 at once in each of two
+    np.testing.assert_allclose(found.epochs["lr_first"], rates[[0, 8]], rtol=1e-6)
+    np.testing.assert_allclose(found.epochs["lr_last"], rates[[7, 15]], rtol=1e-6)
+    assert "attach was told" not in done.stdout

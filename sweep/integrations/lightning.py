@@ -33,17 +33,30 @@ class SweepCallback(Callback):
 
     def __init__(self) -> None:
         self._evaluations = Evaluations()
+        self._validated = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Set `max_epochs`, where it validates after whole epochs and has no `max_steps`."""
         trial = current_trial()
-        whole_epochs = trainer.val_check_interval == 1.0 and trainer.max_steps == -1
-        if stage == "fit" and trial.metric is not None and whole_epochs:
-            trainer.fit_loop.max_epochs = trial.epochs * (trainer.check_val_every_n_epoch or 1)
+        if stage == "fit" and trial.metric is not None and trainer.max_steps == -1:
+            if _validates_after_epochs(trainer):
+                trainer.fit_loop.max_epochs = trial.epochs * (trainer.check_val_every_n_epoch or 1)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Report it."""
-        self._evaluations.report(trainer.callback_metrics, trainer.global_step)
+        """Report it, in the midst of an epoch."""
+        self._validated = True
+        if not _validates_after_epochs(trainer):
+            self._evaluations.report(trainer.callback_metrics, trainer.global_step)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Report it after whole epochs: what was logged in training is there only now."""
+        if self._validated:
+            self._validated = False
+            self._evaluations.report(trainer.callback_metrics, trainer.global_step)
+
+
+def _validates_after_epochs(trainer: Trainer) -> bool:
+    return bool(trainer.val_check_interval == 1.0)
 
 
 def optimizer_config(module: LightningModule, optimizer: Optimizer) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from skorch.callbacks import Callback
 
 from sweep.integrations.evaluations import Evaluations
@@ -18,7 +19,10 @@ class SweepCallback(Callback):
     """
 
     def initialize(self) -> SweepCallback:
-        """Begin anew."""
+        """Begin anew, before the net's weights are drawn: by the trial's seed."""
+        trial = current_trial()
+        if trial.metric is not None:
+            torch.manual_seed(trial.seed)
         self._evaluations = Evaluations()
         self._scheduler: Any = None
         return self
