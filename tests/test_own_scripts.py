@@ -14,7 +14,6 @@ import pytest
 from called import called
 from support import ROOT
 
-from sweep.runs import run
 from sweep.runs.library import load_study
 from sweep.schedules.schedule import Schedule
 from sweep.training.own_command import current_trial as home
@@ -128,10 +127,9 @@ def test_an_example_is_a_script_after_its_change(name: str) -> None:
 
 
 @pytest.fixture
-def _activated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands are those of the environment that the tests run in; no report is drawn."""
+def _activated(no_page: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands are those of the environment that the tests run in; no page is drawn."""
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    monkeypatch.setattr(run, "write_report", lambda *_: None)
 
 
 STOPPED_THEN_COMPLETED = (
