@@ -142,6 +142,7 @@ def test_an_unguarded_call_in_the_loops_file_is_explained_once(tmp_path: Path) -
     assert 'put the call under if __name__ == "__main__":' in last
 
 
+@pytest.mark.slow
 def test_a_loop_that_workers_cannot_import_is_handed_to_them(tmp_path: Path) -> None:
     scale = 3.0
 

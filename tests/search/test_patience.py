@@ -445,6 +445,7 @@ def begun_elsewhere(url: str, settings: Any) -> optuna.Study:
     return study
 
 
+@pytest.mark.slow
 class TestOwnerGone:
     @pytest.fixture
     def settings(self, tmp_path: Path) -> Any:
