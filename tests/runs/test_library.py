@@ -171,6 +171,7 @@ def test_a_loop_that_workers_cannot_import_is_handed_to_them(tmp_path: Path) -> 
         run_study(loop=lambda: lock, out=tmp_path / "locked", **small)
 
 
+@pytest.mark.slow
 def test_a_table_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     rows = range(80)
