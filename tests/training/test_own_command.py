@@ -104,7 +104,10 @@ def test_another_environment_needs_numpy_and_this_package_alone(tmp_path: Path) 
     (packages / "sweep").unlink()
     with engine_of(tmp_path, PLAIN, words=(python, "train.py")) as engine:
         error = error_of(engine).error
-    assert f"{python} is {python}: give another, or install sweep-lr into its" in error
+    assert (
+        f"{python} is {python}: if another is meant, give its path, or install sweep-lr into its"
+        in error
+    )
 
 
 def test_one_that_ends_early_has_completed(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ _ONE_REPORT = (
     "the script reports once, at its end: no trial can be stopped early, and --epochs 1 says so; "
     "with a report after every epoch, unpromising trials are"
 )
-_NO_SWEEP = "No module named 'sweep'"
+_MISSING = "No module named "
 
 
 class CommandEngine:
@@ -207,12 +207,8 @@ class CommandEngine:
         assert code is not None
         if code:
             error, log = failure(code, run.folder.log)
-            if _NO_SWEEP in error:
-                word = self._settings.words[0]
-                error += (
-                    f"; {word} is {shutil.which(word) or word}: give another, or install sweep-lr "
-                    "into its environment (without what it depends on, but for NumPy, will do)"
-                )
+            if _MISSING in error:
+                error += _interpreter(self._settings.words[0], "'sweep'" in error)
             news: TrialEnd | TrialError = TrialError(number, run.epoch + 1, error, log)
         elif not run.results:
             error = "it ended with exit code 0 and reported nothing: call trial.report(value)"
@@ -255,6 +251,18 @@ class CommandEngine:
         if text not in self._noted:
             self._noted.add(text)
             self.notes.append(text)
+
+
+def _interpreter(word: str, lacks_sweep: bool) -> str:
+    """What to do where the program that a command starts lacks a module."""
+    path = shutil.which(word) or word
+    text = f"; {word} is {path}: if another is meant, give its path"
+    if lacks_sweep:
+        text += (
+            ", or install sweep-lr into its environment (without what it depends on, but for "
+            "NumPy, will do)"
+        )
+    return text
 
 
 def end_on_signals(engine: CommandEngine) -> None:
