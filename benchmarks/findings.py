@@ -19,7 +19,7 @@ from pathlib import Path
 from tables import TABLES
 
 from sweep.confirm.intervals import mean_interval, paired_lead
-from sweep.confirm.verdict import BASELINE, Candidate, Confirmation
+from sweep.confirm.verdict import CONSTANT, Candidate, Confirmation
 from sweep.study.metric import MSE
 
 HERE = Path(__file__).parent
@@ -83,7 +83,7 @@ def against(baseline: Candidate, candidate: Candidate) -> str:
 
 def table_of(confirmation: Confirmation) -> str:
     """The schedulers in GitHub's Markdown, the best mean first."""
-    baseline = confirmation.baseline
+    baseline = confirmation.constant
     assert baseline is not None
     ranks = dict(zip(confirmation.candidates, confirmation.mean_ranks(), strict=True))
     lines = [
@@ -93,7 +93,7 @@ def table_of(confirmation: Confirmation) -> str:
     for candidate in sorted(confirmation.candidates, key=lambda c: c.interval.mean):
         schedule, interval = candidate.schedule, mean_interval(candidate.values)
         cells = [schedule.scheduler, f"{schedule.lr:.3g}"]
-        cells.append("-" if schedule.scheduler == BASELINE else f"{schedule.decay:.2g}")
+        cells.append("-" if schedule.scheduler == CONSTANT else f"{schedule.decay:.2g}")
         cells.append(f"{interval.mean:.5g} ± {interval.margin:.2g}")
         cells += [against(baseline, candidate), f"{ranks[candidate]:.1f}"]
         lines.append(f"| {' | '.join(cells)} |")

@@ -74,6 +74,7 @@ def page() -> str:
         if ref is None:
             continue
         heading = f"[{name}.<name>]" if "additionalProperties" in key else f"[{name}]"
+        heading = f"[{heading}]" if any("items" in way for way in key.get("anyOf", [])) else heading
         parts += [f"## `{heading}`", sections[ref]["description"], table(sections[ref])]
         for inner, held in sections[ref]["properties"].items():
             deeper = section_of(held)
@@ -99,6 +100,8 @@ def section_of(key: Schema) -> str | None:
     """The section that a key holds, or that each of its entries is."""
     more = key.get("additionalProperties")
     options = [key, *key.get("anyOf", []), *([more] if isinstance(more, dict) else [])]
+    entries = [way["items"] for way in options if isinstance(way.get("items"), dict)]
+    options += [option for entry in entries for option in entry.get("anyOf", [])]
     refs = [option["$ref"].rpartition("/")[2] for option in options if "$ref" in option]
     return refs[0] if refs else None
 

@@ -120,6 +120,15 @@ class StudyOptions:
             rich_help_panel="Search",
         ),
     ] = None
+    baseline: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SCHEDULE",
+            help="Your present schedule, to compare with: step,lr=0.05,decay=0.01,drops=2; or "
+            "torch's: StepLR(step_size=30, gamma=0.1), lr=0.05. Give it several times.",
+            rich_help_panel="Search",
+        ),
+    ] = None
     pruner: Annotated[
         str | None,
         typer.Option(

@@ -13,7 +13,7 @@ import pandas as pd
 from sweep.base.errors import InputError, did_you_mean
 from sweep.base.files import write_whole
 from sweep.confirm.best_schedule import BestSchedule, HeldOutScore
-from sweep.confirm.verdict import BASELINE, Confirmation
+from sweep.confirm.verdict import CONSTANT, Confirmation
 from sweep.data.dataset import Dataset
 from sweep.search.context import RunContext
 from sweep.search.trials import Trial, completed
@@ -65,7 +65,7 @@ def write_best(
     config, metric, horizon = context.config, context.config.measure, best.horizon
     schedule = best.schedule
     found, whole = completed(context.trials, metric), best.value is not None
-    constant = [trial for trial in found if trial.scheduler == BASELINE]
+    constant = [trial for trial in found if trial.scheduler == CONSTANT]
     described = {
         "schedule": schedule.to_dict(),
         **({"params": dict(params)} if (params := best.suggestion.params) else {}),
@@ -108,11 +108,8 @@ def _trainer(config: StudyConfig, best: Trial) -> dict[str, Any]:
 
 def _optimizer(config: StudyConfig, best: Trial) -> dict[str, Any]:
     described: dict[str, Any] = config.optimizer.model_dump(mode="json", exclude_none=True)
-    return described | {
-        name: best.parameters[name]
-        for name in ("momentum", "weight_decay")
-        if name in best.parameters
-    }
+    used = {name: getattr(best.suggestion, name) for name in ("momentum", "weight_decay")}
+    return described | {name: value for name, value in used.items() if value is not None}
 
 
 def export_best(folder: Path, to: str, trust: bool = False) -> str:

@@ -109,6 +109,7 @@ class _Candidate(_Part):
     mean_rank: float
     dropped_out: bool
     lead_of_winner: _Interval | None
+    baseline: str = ""
 
 
 class _Confirmation(_Part):

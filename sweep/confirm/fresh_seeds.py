@@ -116,7 +116,8 @@ def confirm(
             f"{counted(len(trials), 'candidate')}; without it, there are up to "
             f"{max(budget, FIRST_SEEDS * len(meant))} of {len(meant)}"
         )
-    candidates = ranked(suggestions, values, metric)
+    baselines = {number: trial.baseline for number, trial in trials.items()}
+    candidates = ranked(suggestions, values, metric, baselines)
     found = Confirmation(candidates, seeds[:used], not config.fair, metric=metric)
     if found.doubt:
         context.note(found.doubt)

@@ -14,7 +14,7 @@ from sweep.schedules.schedule import Schedule
 from sweep.study.metric import Metric, is_a_share
 from sweep.study.space import Suggestion, Value, described
 
-BASELINE = "constant"
+CONSTANT = "constant"
 
 _WHY_ALIKE = "the training does not depend on its seed, or the metric cannot tell its runs apart"
 
@@ -29,12 +29,14 @@ class Candidate:
         params: The parameters of the user's own beside it.
         values: What it came to from each seed, in the order of the seeds; `Metric.worst` where
             it diverged or raised. One that dropped out has fewer than the others.
+        baseline: What the user calls it, if it is a schedule to compare with; else empty.
     """
 
     trial: int
     schedule: Schedule
     values: tuple[float, ...]
     params: Mapping[str, Value] = field(default_factory=dict, hash=False)
+    baseline: str = ""
 
     @property
     def description(self) -> str:
@@ -80,10 +82,10 @@ class Confirmation:
         return sum(len(candidate.values) for candidate in self.candidates)
 
     @property
-    def baseline(self) -> Candidate | None:
-        """The best constant rate."""
-        constant = (c for c in self.candidates if c.schedule.scheduler == BASELINE)
-        return next(constant, None)
+    def constant(self) -> Candidate | None:
+        """The best constant rate: that of the search, where it has one."""
+        constant = [c for c in self.candidates if c.schedule.scheduler == CONSTANT]
+        return min(constant, key=lambda c: bool(c.baseline), default=None)
 
     @property
     def runner_up(self) -> Candidate | None:
@@ -186,11 +188,11 @@ class Confirmation:
     @property
     def against_constant(self) -> str:
         """The winner against the best constant rate, in a sentence."""
-        if self.baseline is None:
+        if self.constant is None:
             return "no constant rate was confirmed to compare with"
-        if self.baseline is self.winner:
+        if self.constant is self.winner:
             return "a constant rate is the best that was found"
-        return f"{self.compared(self.baseline)} (lr {number(self.baseline.schedule.lr)})"
+        return f"{self.compared(self.constant)} (lr {number(self.constant.schedule.lr)})"
 
     @property
     def against_runner_up(self) -> str:
@@ -214,6 +216,20 @@ class Confirmation:
         beyond = "" if lead.low > 0 else ": within noise"
         return f"{ahead} (95 % interval {lead.ends}, {common}){beyond}"
 
+    def behind(self, candidate: Candidate) -> str:
+        """How far a candidate is behind the winner, in a few words."""
+        if candidate is self.winner:
+            return "the best that was found"
+        if not math.isfinite(candidate.interval.mean):
+            return "diverged or failed on a fresh seed"
+        lead = self.lead_over(candidate)
+        share = f"{lead.shown(lead.mean)} behind"
+        common = counted(lead.count, "common seed")
+        if lead.count < 2 or not lead.is_finite:
+            return f"{share} on {common}, which shows nothing"
+        within = "" if lead.low > 0 else ": within noise"
+        return f"{share} ({lead.ends}, {common}){within}"
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-able: every number and the sentences."""
         ranks = self.mean_ranks()
@@ -231,6 +247,7 @@ class Confirmation:
                     "mean_rank": rank,
                     "dropped_out": self.dropped_out(candidate),
                     "lead_of_winner": None if lead is None else _jsonable(lead),
+                    **({"baseline": candidate.baseline} if candidate.baseline else {}),
                 }
             )
         return {
@@ -253,6 +270,7 @@ class Confirmation:
                 schedule=Schedule.from_dict(entry["schedule"]),
                 values=tuple(metric.worst if v is None else v for v in entry[metric.name]),
                 params=entry.get("params", {}),
+                baseline=entry.get("baseline", ""),
             )
             for entry in fields["candidates"]
         )
@@ -275,13 +293,15 @@ def ranked(
     suggestions: Mapping[int, Suggestion],
     values: Mapping[int, Sequence[float]],
     metric: Metric,
+    baselines: Mapping[int, str] | None = None,
 ) -> tuple[Candidate, ...]:
     """Candidates by the seeds that they got, then by their mean; those without a seed left out.
 
-    Of equal means, the earlier trial's is first.
+    Of equal means, the earlier trial's is first. Those of `baselines` have their names from there.
     """
+    names = baselines or {}
     candidates = [
-        Candidate(number, each.schedule, tuple(values[number]), each.params)
+        Candidate(number, each.schedule, tuple(values[number]), each.params, names.get(number, ""))
         for number, each in suggestions.items()
         if values[number]
     ]

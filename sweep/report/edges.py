@@ -57,8 +57,10 @@ def edge_advice(schedule: Schedule, values: Mapping[str, Value], space: Space) -
         wider = widened(bounds, end, limits) if end else None
         if end and wider:
             setting = f"--param {name}={written(wider)}" if is_own else _setting(name, wider)
+            place = "at" if bounds.low <= value <= bounds.high else "beyond"
             sentences.append(
-                f"{name} {number(value)} is at the {end} end of its range {bounds}; try {setting}"
+                f"{name} {number(value)} is {place} the {end} end of its range {bounds}; "
+                f"try {setting}"
             )
     return tuple(sentences)
 

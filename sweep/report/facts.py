@@ -10,7 +10,8 @@ from typing import Any
 
 from sweep.base.wording import counted, listed, number, percent, verb
 from sweep.confirm.best_schedule import HeldOutScore
-from sweep.confirm.verdict import BASELINE, Confirmation
+from sweep.confirm.verdict import CONSTANT, Confirmation
+from sweep.report.baselines import BaselineFacts
 from sweep.report.carried_over import CarriedOver
 from sweep.report.importance import Importance
 from sweep.schedules.schedule import Schedule
@@ -179,6 +180,7 @@ class Summary:
         advice: What is wrong with the steps and rates of training code of the user's own, a
             sentence each.
         changed_code: The files of such code that are not what they were for the first trials.
+        baselines: The schedules to compare with.
     """
 
     study: str
@@ -205,6 +207,7 @@ class Summary:
     left_out: str = ""
     advice: tuple[str, ...] = ()
     changed_code: tuple[str, ...] = ()
+    baselines: tuple[BaselineFacts, ...] = ()
 
     @property
     def mse_unit(self) -> str:
@@ -258,10 +261,10 @@ class Summary:
     @property
     def gain(self) -> str:
         """The best schedule against a constant rate, in a sentence."""
-        if self.confirmation and self.confirmation.baseline:
+        if self.confirmation and self.confirmation.constant:
             return self.confirmation.against_constant
         if self.best is None or self.constant is None:
-            tried = [facts for facts in self.schedulers if facts.name == BASELINE]
+            tried = [facts for facts in self.schedulers if facts.name == CONSTANT]
             if tried and tried[0].trials:
                 return f"none of {counted(tried[0].trials, 'trial')} with a constant rate completed"
             return 'no constant-rate trial to compare with; add "constant" to space.scheduler'
@@ -282,7 +285,7 @@ class Summary:
         if self.confirmation is None:
             return self.runner_up is not None
         rival = self.confirmation.runner_up
-        return rival is not None and rival is not self.confirmation.baseline
+        return rival is not None and rival is not self.confirmation.constant
 
     @property
     def rivalry(self) -> str:
@@ -334,7 +337,7 @@ class Summary:
         if self.confirmation and self.confirmation.doubt and not self.confirmation.seeds_are_alike:
             notes.append(self.confirmation.doubt)
         searched = {row.name: row.trials for row in self.schedulers}
-        few = searched.get(BASELINE, 0)
+        few = searched.get(CONSTANT, 0)
         if self.best and few and few < _FEW:
             name = self.best.schedule.scheduler
             if few < searched[name]:

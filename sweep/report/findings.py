@@ -116,8 +116,8 @@ class Findings:
         """The best trial with a constant rate; None if that is the winner, or there is none."""
         summary = self.summary
         found = summary.constant.trial.number if summary.constant else None
-        if summary.confirmation and summary.confirmation.baseline:
-            found = summary.confirmation.baseline.trial
+        if summary.confirmation and summary.confirmation.constant:
+            found = summary.confirmation.constant.trial
         is_winner = summary.best is not None and summary.best.number == found
         return None if found is None or is_winner else self.by_number[found]
 

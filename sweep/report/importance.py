@@ -38,6 +38,7 @@ def importance(reader: StudyReader) -> Importance:
     schedules' own parameters are left out: too few trials have each of them.
     """
     done = [trial for trial in reader.trials if trial.ending == Ending.COMPLETED]
+    done = [trial for trial in done if not trial.is_outside]
     if len(done) < _FEWEST:
         there = f"there {verb(len(done), 'is', 'are')} {len(done)}"
         return Importance({}, f"takes {_FEWEST} completed trials; {there}")

@@ -12,7 +12,8 @@ from pathlib import Path
 import optuna
 
 from sweep.confirm.best_schedule import BestSchedule, HeldOutScore
-from sweep.confirm.verdict import BASELINE, Confirmation
+from sweep.confirm.verdict import CONSTANT, Confirmation
+from sweep.report.baselines import compared_baselines
 from sweep.report.carried_over import carried_over
 from sweep.report.edges import edge_advice
 from sweep.report.facts import (
@@ -77,7 +78,7 @@ def summarise(
     if confirmation:  # it may have been stopped early in the search
         winner = _numbered(confirmation.winner.trial, trials, metric)
     best = _best(winner, config, written) if winner else None
-    constant = next((f for f in facts if f.schedule.scheduler == BASELINE), None)
+    constant = next((f for f in facts if f.schedule.scheduler == CONSTANT), None)
     other = next((f for f in facts if best and _differs(f, best)), None)
     ended = [trial for trial in trials if trial.ending]
     stopped = [trial for trial in trials if trial.ending in (Ending.PRUNED, Ending.DIVERGED)]
@@ -114,6 +115,7 @@ def summarise(
         left_out=f"{invalid}; it is left out" if invalid else "",
         advice=distinct(sentence for trial in ended for sentence in trial.advice),
         changed_code=changed_code(study),
+        baselines=compared_baselines(trials, winner, confirmation, metric),
     )
 
 

@@ -99,9 +99,9 @@ def to_html(summary: Summary) -> str:
 
 def _facts(summary: Summary) -> list[str]:
     counts = summary.counts
-    lines = []
+    lines = [f"Baseline: {baseline.sentence}" for baseline in summary.baselines]
     if summary.confirmation:
-        lines = [f"How sure: {summary.confirmation.verdict}", f"Luck: {summary.luck}"]
+        lines += [f"How sure: {summary.confirmation.verdict}", f"Luck: {summary.luck}"]
     lines.append(f"Against a constant rate: {summary.gain}")
     if summary.has_rival:
         lines.append(f"Next best: {summary.rivalry}")

@@ -22,6 +22,7 @@ from sweep.runs.account import check_accounted, has_results, thrown_away
 from sweep.runs.warm_start import WarmStart, best_of_other
 from sweep.search.context import RunContext
 from sweep.search.continuation import begin, comparable, continues, describe, note_code
+from sweep.search.origins import enqueue_baseline
 from sweep.search.storage.journal import repair_journal
 from sweep.search.storage.opening import (
     close_storage,
@@ -41,6 +42,7 @@ from sweep.search.strategies.samplers import (
     reachable_trials,
 )
 from sweep.search.trials import StudyReader, Trial, drawn
+from sweep.study.baselines.reading import baselines
 from sweep.study.locations import SAVED_STUDY, Location
 from sweep.study.results_folder import ARTIFACTS, CHECKPOINTS, FILES, LOGS
 from sweep.study.sections import DataConfig
@@ -231,7 +233,9 @@ def _to_carry_over(
 
 def enqueue_first(context: RunContext, carried: WarmStart | None) -> int:
     """Enqueue what the sampler must not decide; the total of trials."""
-    config, trials = context.config, drawn(context.trials)
+    config = context.config
+    _enqueue_baselines(context)
+    trials = drawn(context.trials)
     first, total = first_trials(config, trials), reachable_trials(config, trials)
     room = total - len(trials)
     if note := grid_note(config, trials):
@@ -239,8 +243,25 @@ def enqueue_first(context: RunContext, carried: WarmStart | None) -> int:
     if carried and config.sampling.name == "grid":
         context.note("a grid gives every trial its parameters: nothing is carried over")
     elif carried:
-        context.note(carried.enqueue(context.reader, total))
+        context.note(carried.enqueue(context.reader, max(room, 0)))
         room -= len(carried.trials)
     for parameters in first[: max(0, room)]:
         context.study.enqueue_trial(parameters)
     return total
+
+
+def _enqueue_baselines(context: RunContext) -> None:
+    """Enqueue the schedules to compare with that the study has not had yet.
+
+    In a fair study, their schedulers are to learn nothing from them.
+    """
+    config = context.config
+    had = [trial.suggestion for trial in context.trials if trial.baseline]
+    for baseline in baselines(config):
+        if baseline.suggestion in had:
+            continue
+        had.append(baseline.suggestion)
+        space = None if config.fair else config.search_space
+        enqueue_baseline(context.study, baseline, space)
+        if baseline.told:
+            context.note(baseline.told)

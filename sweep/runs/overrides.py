@@ -51,6 +51,7 @@ KEYS = {
     "no_confirm": "confirm.enabled",
     "fair": "fair",
     "warm_start": "warm_start",
+    "baseline": "baseline",
 }
 """The settings that command-line parameters stand for, by the parameter's name."""
 
@@ -146,7 +147,7 @@ def _value(name: str, value: Any) -> Any:
     """The setting's value; None if the parameter was not given."""
     if name == "no_confirm":
         return False if value else None
-    if name in ("scheduler", "fair", "deterministic", "keep", "command"):
+    if name in ("scheduler", "fair", "deterministic", "keep", "command", "baseline"):
         return value or None
     if name in SHARED and value is not None and "," in value:
         return _one_or_several(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +9,16 @@ from pathlib import Path
 from sweep.base.errors import InputError
 from sweep.base.wording import counted, number
 from sweep.confirm.best_schedule import BestSchedule
-from sweep.search.completion import enqueue_carried
+from sweep.search.origins import CarriedFrom, Source, carry_over
 from sweep.search.storage.opening import explained
 from sweep.search.storage.opening import load_study as load_trials
 from sweep.search.storage.urls import storage_url
-from sweep.search.trials import CarriedFrom, Source, StudyReader, Trial, completed, standing
+from sweep.search.trials import StudyReader, Trial, completed, standing
 from sweep.study.file import load_study
 from sweep.study.locations import SAVED_STUDY, Location, locate_results
 from sweep.study.metric import Metric
 from sweep.study.settings import StudyConfig
-from sweep.study.space import Choice, Dimension, Range, Suggestion, Value
+from sweep.study.space import Choice, Dimension, Range, Suggestion, Value, fits, nearest, values_of
 
 MOST = 10
 """Trials that are carried over at most."""
@@ -75,7 +74,7 @@ class WarmStart:
         reader.begin_with(Source(self.study, self.epochs, self.maximize))
         for carried in trials:
             came_from = CarriedFrom(self.study, carried.trial, carried.value)
-            enqueue_carried(reader.study, carried.parameters, came_from)
+            carry_over(reader.study, carried.parameters, came_from)
         origin = f"{self.study} ({counted(self.epochs, 'epoch')})"
         told = f"carried over from {origin}: {counted(len(trials), 'trial')}"
         if not self.left_out:
@@ -164,7 +163,7 @@ def _fitted(
         scheduler = str(values["scheduler"])
         asked: dict[str, Dimension] = {"scheduler": Choice(space.schedulers)}
         asked |= space.dimensions_of(scheduler)
-        parameters = {n: _inside(d, values[n]) for n, d in asked.items() if not d.fixed}
+        parameters = {n: nearest(d, values[n]) for n, d in asked.items() if not d.fixed}
         suggestion = space.suggestion({**fixed, "scheduler": scheduler, **parameters})
         if suggestion in suggestions:
             same = taken[suggestions.index(suggestion)].trial
@@ -180,7 +179,8 @@ def _values(trial: Trial, config: StudyConfig) -> dict[str, Value]:
     """What a trial was trained with, by dimension, and the optimizer's settings beside it."""
     dimensions = config.search_space.dimensions()
     fixed = {n: d.points(1)[0] for n, d in dimensions.items() if d.fixed}
-    return {**_of_optimizer(config), **fixed, **trial.parameters}
+    outside = values_of(trial.suggestion) if trial.baseline else {}
+    return {**_of_optimizer(config), **fixed, **trial.parameters, **outside}
 
 
 def _of_optimizer(config: StudyConfig) -> dict[str, Value]:
@@ -209,24 +209,8 @@ def _misfit(values: dict[str, Value], theirs: StudyConfig, config: StudyConfig) 
             continue
         if name not in values:
             return f"{name} was not set there"
-        if not _fits(dimension, values[name]):
+        if not fits(dimension, values[name]):
             value = values[name]
             shown = value if isinstance(value, str) else number(value)
             return f"{name} {shown} is not in {dimension}"
     return ""
-
-
-def _fits(dimension: Dimension, value: Value) -> bool:
-    if isinstance(dimension, Choice):
-        return value in dimension.options
-    if isinstance(value, str) or (dimension.integer and value != int(value)):
-        return False
-    nearest = min(max(value, dimension.low), dimension.high)
-    return math.isclose(value, nearest, rel_tol=1e-9)
-
-
-def _inside(dimension: Dimension, value: Value) -> Value:
-    """The value; where it does not matter, the nearest or the first that the dimension has."""
-    if isinstance(dimension, Choice):
-        return value if value in dimension.options else dimension.options[0]
-    return dimension.value(min(max(float(value), dimension.low), dimension.high))

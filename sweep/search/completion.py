@@ -7,30 +7,27 @@ It stands for the pruned one from then on, and does not count towards the study'
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import optuna
 from optuna.trial import TrialState
 
 from sweep.base.wording import counted
 from sweep.search.attributes import COMPLETES, completes
+from sweep.search.origins import baseline_attributes
 from sweep.search.storage.optuna_private import set_state, trial_in_training
-from sweep.search.trials import CarriedFrom, Trial
-from sweep.study.space import Value
+from sweep.search.trials import Trial
 
 
 def enqueue(study: optuna.Study, pruned: Iterable[Trial]) -> None:
     """Let pruned trials be trained to their end."""
     for trial in pruned:
-        carried = trial.carried_from.attributes if trial.carried_from else {}
-        study.enqueue_trial(dict(trial.parameters), user_attrs={COMPLETES: trial.number, **carried})
-
-
-def enqueue_carried(
-    study: optuna.Study, parameters: Mapping[str, Value], origin: CarriedFrom
-) -> None:
-    """Let a trial of another study be trained in this one."""
-    study.enqueue_trial(dict(parameters), user_attrs=origin.attributes)
+        attributes = {COMPLETES: trial.number}
+        if trial.carried_from:
+            attributes |= trial.carried_from.attributes
+        if trial.baseline:
+            attributes |= baseline_attributes(trial.baseline, trial.suggestion)
+        study.enqueue_trial(dict(trial.parameters), user_attrs=attributes)
 
 
 def next_enqueued(study: optuna.Study) -> optuna.Trial:

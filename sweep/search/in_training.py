@@ -9,6 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.search.attributes import ADVICE, TOTAL_STEPS, TRACEBACK, completes, write_record
+from sweep.search.origins import BASELINE, given_suggestion, is_outside
 from sweep.search.status import Lane
 from sweep.search.storage.optuna_private import stored
 from sweep.study.settings import StudyConfig
@@ -34,10 +35,18 @@ class InTraining:
     @classmethod
     def of(cls, trial: optuna.Trial, config: StudyConfig) -> InTraining:
         """One that has been asked for: its parameters are drawn, unless they have been."""
-        suggestion = config.search_space.suggest(trial)
-        before = stored(trial).intermediate_values
+        frozen = stored(trial)
+        given = given_suggestion(frozen)
+        drawn = None if is_outside(frozen) else config.search_space.suggest(trial)
+        suggestion = given or drawn
+        assert suggestion is not None
         spec = trial_spec(config, trial.number, suggestion, completes(trial))
-        return cls(trial, spec, reported=max(before, default=0))
+        return cls(trial, spec, reported=max(frozen.intermediate_values, default=0))
+
+    @property
+    def is_pruned(self) -> bool:
+        """Whether the pruner may stop it."""
+        return completes(self.trial) is None and BASELINE not in self.trial.user_attrs
 
     @property
     def lane(self) -> Lane:
@@ -71,8 +80,7 @@ class InTraining:
         if result.epoch >= config.epochs:
             return TrialState.COMPLETE, ""
         may_end = decisions is None or result.epoch in decisions
-        may_end = may_end and completes(self.trial) is None
-        if is_new and may_end and self.trial.should_prune():
+        if is_new and may_end and self.is_pruned and self.trial.should_prune():
             name = config.pruning.name
             return TrialState.PRUNED, f"pruned at epoch {result.epoch} by {name}"
         return None

@@ -39,21 +39,26 @@ def results_frame(trials: Sequence[Trial], config: StudyConfig) -> pd.DataFrame:
         number, state, scheduler, lr, decay, warmup, the schedules' own parameters, momentum and
         weight_decay where searched, parameters of the user's own, val_mse, val_r2, best_epoch,
         final_val_mse, train_mse, epochs_run, reason, lr_final, seed, started, finished, duration
-        (seconds), completes, the number of the pruned trial that it trains to its end, and torch,
-        the torch class and its arguments as JSON. Where the metric is not val_mse, its name stands
-        in these names.
+        (seconds), completes, the number of the pruned trial that it trains to its end, baseline,
+        what the user calls it if it is a schedule to compare with, and torch, the torch class and
+        its arguments as JSON. Where the metric is not val_mse, its name stands in these names.
     """
     space = config.search_space
     rows = [_row(trial, trial.ending) for trial in trials if trial.ending]
+    own = dict(space.own)  # and those of schedulers that are compared with, but not searched
+    for trial in trials:
+        if trial.is_outside:
+            own = default_own_dimensions(trial.scheduler) | own
     searched = [name for name in space.shared if name not in ("lr", "decay", "warmup")]
     columns = [
-        *("number", "state", "scheduler", "lr", "decay", "warmup", *space.own, *searched),
+        *("number", "state", "scheduler", "lr", "decay", "warmup", *own, *searched),
         *("value", "val_r2", "best_epoch", "final_value", "training", "epochs_run"),
-        *("reason", "lr_final", "seed", "started", "finished", "duration", "completes", "torch"),
+        *("reason", "lr_final", "seed", "started", "finished", "duration", "completes"),
+        *("baseline", "torch"),
     ]
     frame = pd.DataFrame(rows, columns=columns)
     integers = ["best_epoch", "completes"]
-    integers += [name for name, dimension in space.own.items() if dimension.integer]
+    integers += [name for name, dimension in own.items() if dimension.integer]
     return frame.astype({name: "Int64" for name in integers}).rename(columns=config.measure.named)
 
 
@@ -83,6 +88,7 @@ def _row(trial: Trial, ending: Ending) -> dict[str, Any]:
         "finished": trial.finished,
         "duration": trial.duration_secs,
         "completes": trial.completes,
+        "baseline": trial.baseline,
         "torch": json.dumps(schedule.torch_spec(trial.horizon)) if trial.horizon else None,
     }
 
@@ -120,7 +126,8 @@ def read_results(folder: Path) -> pd.DataFrame:
         "completes",
         *(name for name, dimension in own.items() if dimension and dimension.integer),
     ]
-    frame["reason"] = frame["reason"].astype("str").fillna("")
+    for name in ("reason", "baseline"):
+        frame[name] = frame[name].astype("str").fillna("")
     return frame.astype(dict.fromkeys(whole, "Int64"))
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -27,13 +26,19 @@ from sweep.search.attributes import (
     texts,
     whole_number,
 )
+from sweep.search.origins import (
+    BASELINE,
+    SOURCE,
+    CarriedFrom,
+    Source,
+    given_parameters,
+    given_suggestion,
+)
 from sweep.search.storage.opening import ROWS, SETTINGS
 from sweep.study.metric import Metric
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Suggestion, Value
 from sweep.training.record import TrialRecord
-
-_SOURCE = "warm_start"
 
 
 class Ending(StrEnum):
@@ -71,49 +76,6 @@ class EndingCounts:
 
 
 @dataclass(frozen=True)
-class Source:
-    """The study that trials were carried over from.
-
-    Args:
-        study: Its name; its folder if the names are the same.
-        epochs: Of a whole trial there.
-        maximize: Whether more is better there.
-    """
-
-    study: str
-    epochs: int
-    maximize: bool
-
-
-@dataclass(frozen=True)
-class CarriedFrom:
-    """Where a trial comes from that another study has trained before.
-
-    Args:
-        study: The other study.
-        trial: Its number there.
-        value: What it came to there; None if it was stopped early.
-    """
-
-    study: str
-    trial: int
-    value: float | None
-
-    @property
-    def attributes(self) -> dict[str, Any]:
-        """As they stand with the trial in the storage."""
-        return {"from_study": self.study, "from_trial": self.trial, "from_value": self.value}
-
-    @classmethod
-    def read(cls, attributes: Mapping[str, Any]) -> CarriedFrom | None:
-        """From a trial's attributes; None if it comes from nowhere else."""
-        trial = whole_number(attributes, "from_trial")
-        if trial is None:
-            return None
-        return cls(text(attributes, "from_study"), trial, number(attributes, "from_value"))
-
-
-@dataclass(frozen=True)
 class Trial:
     """A trial of a study.
 
@@ -140,6 +102,7 @@ class Trial:
         finished: When it ended.
         completes: The number of the pruned trial that it trains to its end; None for all others.
         carried_from: Where it was trained before.
+        baseline: What the user calls it, if it is a schedule to compare with; else empty.
         advice: What is wrong with its steps and rates, where the user's own code has trained it, a
             sentence each.
         traceback: Of what it raised; empty if it has not.
@@ -166,6 +129,7 @@ class Trial:
     finished: datetime | None
     completes: int | None
     carried_from: CarriedFrom | None
+    baseline: str = ""
     advice: tuple[str, ...] = ()
     traceback: str = ""
 
@@ -224,6 +188,11 @@ class Trial:
         return self.reports[max(self.reports)] if self.reports else None
 
     @property
+    def is_outside(self) -> bool:
+        """Whether it is a schedule to compare with, and at no point of the study's space."""
+        return bool(self.baseline) and not self.enqueued
+
+    @property
     def is_finite(self) -> bool:
         """Whether it has completed, and came to a number."""
         return self.value is not None and math.isfinite(self.value)
@@ -277,15 +246,11 @@ class StudyReader:
     @property
     def source(self) -> Source | None:
         """The study that its first trials come from; None if they are its own."""
-        found = table(self.study.user_attrs, _SOURCE)
-        epochs = whole_number(found, "epochs")
-        if epochs is None:
-            return None
-        return Source(text(found, "study"), epochs, found.get("maximize") is True)
+        return Source.read(self.study.user_attrs)
 
     def begin_with(self, source: Source) -> None:
         """Write down where its first trials come from."""
-        self.study.set_user_attr(_SOURCE, vars(source))
+        self.study.set_user_attr(SOURCE, vars(source))
 
     def trial(self, frozen: FrozenTrial) -> Trial:
         """One of its trials."""
@@ -305,10 +270,10 @@ class StudyReader:
             number=frozen.number,
             ending=_ending(frozen),
             is_waiting=frozen.state == TrialState.WAITING,
-            scheduler=str(frozen.params.get("scheduler", self._fixed.get("scheduler", ""))),
+            scheduler=self._scheduler(frozen, suggestion),
             drawn=suggestion,
             parameters=frozen.params,
-            enqueued=frozen.system_attrs.get("fixed_params", {}),
+            enqueued=given_parameters(frozen),
             value=float(frozen.values[0]) if is_complete else None,
             reached=record.value(self.config.objective, metric),
             record=record,
@@ -323,11 +288,19 @@ class StudyReader:
             finished=frozen.datetime_complete,
             completes=completes(frozen),
             carried_from=CarriedFrom.read(attributes),
+            baseline=text(attributes, BASELINE),
             advice=texts(attributes, ADVICE),
             traceback=text(attributes, TRACEBACK),
         )
 
+    def _scheduler(self, frozen: FrozenTrial, suggestion: Suggestion | None) -> str:
+        if suggestion:
+            return suggestion.schedule.scheduler
+        return str(frozen.params.get("scheduler", self._fixed.get("scheduler", "")))
+
     def _suggestion(self, frozen: FrozenTrial) -> Suggestion | None:
+        if given := given_suggestion(frozen):
+            return given
         values = {**self._fixed, **frozen.params}
         if "scheduler" not in values:
             return None

@@ -15,7 +15,9 @@ from sweep.base.errors import ScheduleError, did_you_mean
 from sweep.base.user_code import is_reference
 from sweep.base.wording import counted
 from sweep.schedules.checks import check_params, is_factory
+from sweep.schedules.from_torch import named_in_torch
 from sweep.schedules.schedule import SHAPES, Schedule
+from sweep.study.baselines.reading import baseline_problems
 from sweep.study.dimension_fields import written
 from sweep.study.metric import is_usually_maximized
 from sweep.study.registries.entry import alternatives, owners
@@ -77,7 +79,7 @@ def space_problems(config: StudyConfig) -> Iterator[Problem]:
     names = (*SHAPES, *config.custom)
     for name in space.scheduler:
         if name not in names:
-            near = did_you_mean(name, names)
+            near = named_in_torch(name) or did_you_mean(name, names)
             yield Problem("space.scheduler", name, f"unknown scheduler{near} ({', '.join(names)})")
         elif space.scheduler.count(name) > 1:
             yield Problem("space.scheduler", name, "named more than once")
@@ -133,6 +135,8 @@ def space_problems(config: StudyConfig) -> Iterator[Problem]:
             "trials", config.trials, f"fair needs one for each of {len(known)} schedulers"
         )
     yield from _range_problems(config, known, own_names)
+    for key, told in baseline_problems(config):
+        yield Problem(key, None, told)
 
 
 _OF_A_COMMAND = ("working_folder", "gpus_per_trial", "keep")

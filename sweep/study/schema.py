@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from sweep.schedules.schedule import SHAPES
+from sweep.study.baselines.settings import BaselineConfig
 from sweep.study.dimension_fields import RANGE_SCHEMA
 from sweep.study.sections import SpaceConfig
 from sweep.study.settings import StudyConfig
@@ -38,6 +39,7 @@ def study_schema() -> Schema:
         keys[name] = _or_word(keys[name], {"type": "string", "enum": names["enum"]})
     keys["confirm"] = _or_word(keys["confirm"], {"type": "boolean"})
     _add_own_parameters(sections[SpaceConfig.__name__])
+    _add_baseline_texts(keys["baseline"], sections[BaselineConfig.__name__])
     return {"$schema": _DRAFT, **schema}
 
 
@@ -66,6 +68,17 @@ def _add_own_parameters(space: Schema) -> None:
     quoted = {"type": ["number", "string", "array"], **described}  # "step.drops" = "1:5"
     space["patternProperties"] = {r"\.": quoted}
     space["additionalProperties"] = {"type": "object", **described}  # of custom schedules
+
+
+def _add_baseline_texts(baselines: Schema, table: Schema) -> None:
+    """A baseline may be a text; as a table, it holds its scheduler's own parameters."""
+    own = table["properties"].pop("own")
+    kinds = {"type": ["number", "string"], "description": own["description"]}
+    table["additionalProperties"] = kinds
+    text: Schema = {"type": "string"}
+    several = {"type": "array", "items": {"anyOf": [baselines.pop("items"), text]}}
+    del baselines["type"]
+    baselines["anyOf"] = [several, text]
 
 
 def _words(choices: tuple[str, ...]) -> Schema:

@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from sweep.study.baselines.settings import BaselineConfig
 from sweep.study.dimension_fields import numbers
 from sweep.study.metric import NAME, Metric
 from sweep.study.registries.sources import BEHAVIOUR_COUNTS
@@ -54,6 +55,11 @@ def _words(value: Any) -> Any:
         raise ValueError(f"not a command: {problem}") from None
 
 
+def _several(value: Any) -> Any:
+    """Read one as a list of it."""
+    return [value] if isinstance(value, str | dict) else value
+
+
 _COMMAND = {
     "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]
 }
@@ -65,7 +71,7 @@ _MANY_TRIALS = 200
 _FREE = {
     *("name", "trials", "timeout", "workers", "engine", "lanes", "device", "storage"),
     *("sampler", "pruner", "confirm", "threads", "warm_start", "deterministic"),
-    *("working_folder", "gpus_per_trial", "keep"),
+    *("working_folder", "gpus_per_trial", "keep", "baseline"),
 }
 """Settings of a study that may change between two runs of it."""
 
@@ -140,6 +146,8 @@ class StudyConfig(Section):
         pruner: When an unpromising trial is stopped; one of the names, or a table.
         confirm: How the best schedules are trained again on fresh seeds; false for not at all.
         custom: Schedules of your own, by their names.
+        baseline: Schedules to compare with, such as your present one: `[[baseline]]` tables, or one
+            or several texts, as `--baseline` takes them.
     """
 
     name: Annotated[str | None, Field(min_length=1)] = None
@@ -182,6 +190,7 @@ class StudyConfig(Section):
     pruner: PrunerConfig = PrunerConfig()
     confirm: ConfirmConfig = ConfirmConfig()
     custom: dict[str, CustomConfig] = Field({})
+    baseline: Annotated[list[BaselineConfig], BeforeValidator(_several)] = Field([])
 
     @model_validator(mode="before")
     @classmethod
@@ -286,8 +295,11 @@ class StudyConfig(Section):
     def to_toml(self) -> str:
         """The settings as a study file."""
         values = self.model_dump(mode="json", exclude_none=True, exclude=self._of_no_use)
-        values["space"] |= values["space"].pop("own")
+        for table in (values["space"], *values["baseline"]):
+            table |= table.pop("own")
         values["space"] |= {"params": params} if (params := values["space"].pop("params")) else {}
+        if not self.baseline:
+            del values["baseline"]
         return tomlkit.dumps(values)
 
 

@@ -115,7 +115,7 @@ def test_the_best_and_the_best_constant_rate_are_confirmed(confirmed: Any) -> No
     assert trials >= {constant, *others[:2]}
     assert len(trials) == 4  # 40 trials pay for no more
     assert len({candidate.schedule.scheduler for candidate in confirmation.candidates}) > 2
-    assert confirmation.baseline is not None and confirmation.baseline.trial == constant
+    assert confirmation.constant is not None and confirmation.constant.trial == constant
     assert len(runs) == confirmation.runs
     assert described["trial"] == confirmation.winner.trial
     assert described["schedule"] == confirmation.winner.schedule.to_dict()
@@ -290,7 +290,7 @@ def test_near_copies_do_not_crowd_others_out(tmp_path: Path) -> None:
     assert max(names.count(name) for name in names) == 2
     schedules = [candidate.schedule for candidate in confirmation.candidates]
     assert all(schedules.count(schedule) == 1 for schedule in schedules)
-    assert confirmation.baseline is None
+    assert confirmation.constant is None
 
 
 def test_a_baseline_that_never_completed_is_confirmed_all_the_same(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_a_real_lead_is_said_with_its_interval() -> None:
     assert AHEAD.against_constant == (
         "the winner has 47 % lower MSE (95 % interval 43 % to 51 %, 4 common seeds) (lr 0.05)"
     )
-    assert AHEAD.baseline is not None and AHEAD.baseline.trial == 2
+    assert AHEAD.constant is not None and AHEAD.constant.trial == 2
     assert not AHEAD.tied
     assert AHEAD.dropped_out(AHEAD.candidates[2])
 

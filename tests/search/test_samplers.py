@@ -13,6 +13,7 @@ from sweep.base.errors import StudyFileError
 from sweep.search.strategies.family_sampler import FamilyPlan
 from sweep.search.strategies.samplers import GRID_POINTS, family_plan, first_trials, grid_points
 from sweep.search.strategies.samplers import build_sampler as build
+from sweep.search.strategies.within_space import WithinSpace
 from sweep.study.registries.samplers import SAMPLERS
 from sweep.study.sections import SamplerConfig
 from sweep.study.settings import StudyConfig
@@ -150,8 +151,9 @@ def test_qmc_goes_on_with_its_sequence() -> None:
 
 
 def test_tpe_models_the_shared_parameters_jointly_and_spreads_parallel_trials() -> None:
-    sampler = build_sampler(config("tpe"), 0, 0)
-    given = build_sampler(config("tpe", group=False, multivariate=False), 0, 0)
+    asked = (config("tpe"), config("tpe", group=False, multivariate=False))
+    built = [build_sampler(each, 0, 0) for each in asked]
+    sampler, given = (each.sampler for each in built if isinstance(each, WithinSpace))
     assert isinstance(sampler, optuna.samplers.TPESampler)
     assert (sampler._multivariate, sampler._group, sampler._constant_liar) == (True, True, True)
     assert isinstance(given, optuna.samplers.TPESampler)

@@ -33,7 +33,8 @@ COLUMNS = [
     "number", "state", "scheduler", "lr", "decay", "warmup",
     "step.drops", "cyclic.cycles", "cyclic.mode", "momentum",
     "val_mse", "val_r2", "best_epoch", "final_val_mse", "train_mse", "epochs_run",
-    "reason", "lr_final", "seed", "started", "finished", "duration", "completes", "torch",
+    "reason", "lr_final", "seed", "started", "finished", "duration", "completes",
+    "baseline", "torch",
 ]  # fmt: skip
 
 
@@ -89,7 +90,7 @@ class TestResultsCsv:
         )
         assert list(read) == COLUMNS
         kinds = {name: read[name].dtype.kind for name in COLUMNS}
-        text = {"state", "scheduler", "cyclic.mode", "reason", "torch"}
+        text = {"state", "scheduler", "cyclic.mode", "reason", "baseline", "torch"}
         whole = {"number", "step.drops", "cyclic.cycles", "best_epoch", "epochs_run", "seed"}
         whole |= {"completes"}
         times = {"started", "finished"}

@@ -25,6 +25,10 @@ EVERYTHING: dict[str, Any] = {
     "trial_seeds": "shared",
     "fair": True,
     "warm_start": "short",
+    "baseline": [
+        {"scheduler": "step", "lr": 0.05, "drops": 2, "name": "ours"},
+        {"torch": "StepLR(3)", "steps_per_epoch": 4, "lr": 1.0, "momentum": 0.5},
+    ],
     "timeout": "10m",
     "workers": 3,
     "deterministic": True,

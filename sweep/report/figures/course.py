@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from sweep.base.wording import counted, number
-from sweep.confirm.verdict import BASELINE
+from sweep.confirm.verdict import CONSTANT
 from sweep.report.figures.picture import Figure, Picture, Table, log_axis, styled
 from sweep.report.findings import (
     AVERAGED,
@@ -95,13 +95,13 @@ def learning_curves(findings: Findings) -> Iterator[Picture]:
     others = [t for t in findings.best_of_each() if t.schedule.scheduler != scheduler]
     shown = [winner, *others[:_MOST_FAMILIES]]
     constant = findings.best_constant
-    if constant and not any(t.schedule.scheduler == BASELINE for t in shown):
+    if constant and not any(t.schedule.scheduler == CONSTANT for t in shown):
         shown.append(constant)
     figure = go.Figure()
     for trial in reversed(shown):
         _add_curve(figure, findings, trial, winner=trial is winner)
     for trial in shown:
-        if trial is winner or trial.schedule.scheduler == BASELINE:
+        if trial is winner or trial.schedule.scheduler == CONSTANT:
             _add_other_weights(figure, findings, trial)
     values = [v for trial in shown for v in _counted(findings, trial)]
     log = is_wide(values, 4.0)

@@ -220,7 +220,7 @@ def importance_figure(findings: Findings) -> Iterator[Picture]:
 
 def range_figures(findings: Findings) -> Iterator[Picture]:
     """The validation MSE over each parameter that all trials share, by Optuna's slice plot."""
-    ranked = _completed(findings)
+    ranked = [trial for trial in _completed(findings) if not trial.is_outside]
     if not ranked:
         return
     hovers = [hover(trial, findings.metric) for trial in ranked]

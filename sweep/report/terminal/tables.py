@@ -95,7 +95,7 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
         rows.append(("failed with", summary.failure))
     if best is None:
         return rows
-    compared = []
+    compared = [("baseline", baseline.sentence) for baseline in summary.baselines]
     if summary.confirmation:
         compared.append(("how sure", summary.confirmation.verdict))
         compared.append(("luck", summary.luck))

@@ -5,7 +5,8 @@ tests/search/test_optuna_private.py says which versions it holds for.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import optuna
 from optuna.storages import BaseStorage
@@ -73,6 +74,31 @@ def trial_ids(study: optuna.Study) -> dict[int, int]:
 def every_trial(study: optuna.Study) -> list[FrozenTrial]:
     """A study's trials by number, also where `study` is a pruner's view of some of them."""
     return study._storage.get_all_trials(study._study_id, deepcopy=False)
+
+
+def without_trials(study: optuna.Study, is_hidden: Callable[[FrozenTrial], bool]) -> optuna.Study:
+    """A study, or a pruner's view of one, as a sampler is to see it."""
+    return cast(optuna.Study, _WithoutTrials(study, is_hidden))
+
+
+class _WithoutTrials:
+    """A study that shows some of its trials."""
+
+    def __init__(self, study: optuna.Study, is_hidden: Callable[[FrozenTrial], bool]) -> None:
+        self._whole, self._is_hidden = study, is_hidden
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._whole, name)
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        return self.get_trials()
+
+    def get_trials(self, *given: Any, **named: Any) -> list[FrozenTrial]:
+        return [t for t in self._whole.get_trials(*given, **named) if not self._is_hidden(t)]
+
+    def _get_trials(self, *given: Any, **named: Any) -> list[FrozenTrial]:
+        return [t for t in self._whole._get_trials(*given, **named) if not self._is_hidden(t)]
 
 
 def stored(trial: optuna.Trial) -> FrozenTrial:

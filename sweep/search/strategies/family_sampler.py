@@ -20,6 +20,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.search.attributes import completes, has_diverged
+from sweep.search.origins import is_outside
 from sweep.search.storage.optuna_private import every_trial
 from sweep.search.strategies.parzen import Floats, ParzenEstimator, recommended
 from sweep.study.space import Choice, Dimension, Space, Value
@@ -218,7 +219,9 @@ class FamilySampler(BaseSampler):
         return values
 
     def _family_of(self, trial: FrozenTrial) -> int | None:
-        """The position of a trial's scheduler, enqueued or drawn; None if there is none yet."""
+        """The position of a trial's scheduler; None if it has none yet, or is no part of this."""
+        if is_outside(trial):
+            return None
         if len(self._names) == 1:
             return 0
         fixed = trial.system_attrs.get("fixed_params", {})

@@ -13,6 +13,7 @@ from sweep.base.user_code import load_object
 from sweep.base.wording import counted, verb
 from sweep.search.strategies.arguments import build
 from sweep.search.strategies.family_sampler import FamilyPlan, FamilySampler
+from sweep.search.strategies.within_space import WithinSpace
 from sweep.search.trials import Trial
 from sweep.study.registries.samplers import SAMPLERS
 from sweep.study.sections import SamplerConfig
@@ -54,7 +55,7 @@ def build_sampler(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         sampler: BaseSampler = build(kind, "sampler", defaults, arguments)
-    return sampler
+    return sampler if kind is FamilySampler else WithinSpace(sampler)
 
 
 def family_plan(config: StudyConfig) -> FamilyPlan:
@@ -72,9 +73,10 @@ def first_trials(config: StudyConfig, trials: Sequence[Trial] = ()) -> list[dict
     Args:
         config: The study's settings.
         trials: Those that it has already. What is left of a grid is what they leave; beside any,
-            other samplers are told nothing.
+            other samplers are told nothing. Schedules of the user's own are apart.
     """
     space, name = config.search_space, config.sampling.name
+    trials = [trial for trial in trials if not trial.baseline]
     if name == "grid":
         had = {_same_point(trial.enqueued or trial.parameters) for trial in trials}
         every = space.grid(grid_points(config.sampling), config.seed)
@@ -87,13 +89,16 @@ def first_trials(config: StudyConfig, trials: Sequence[Trial] = ()) -> list[dict
 def reachable_trials(config: StudyConfig, trials: Sequence[Trial] = ()) -> int:
     """How many trials a study can have: those that it asks for, unless its grid has fewer.
 
+    Schedules of the user's own are among them; those that came to a study later may be too many.
+
     Args:
         config: The study's settings.
         trials: Those that it has already.
     """
-    if config.sampling.name != "grid":
-        return config.trials
-    return min(config.trials, len(trials) + len(first_trials(config, trials)))
+    total = config.trials
+    if config.sampling.name == "grid":
+        total = min(total, len(trials) + len(first_trials(config, trials)))
+    return max(total, len(trials)) if any(trial.baseline for trial in trials) else total
 
 
 def grid_note(config: StudyConfig, trials: Sequence[Trial] = ()) -> str:

@@ -1,0 +1,1 @@
+"""Schedules that a user trains with at present, to compare with."""
