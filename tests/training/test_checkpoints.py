@@ -154,11 +154,15 @@ def test_further_metrics_are_kept(tmp_path: Path) -> None:
     assert found is not None and found.results == [told]
 
 
-def test_nothing_in_the_package_reads_pickles() -> None:
+def test_nothing_in_the_package_reads_pickles_from_files() -> None:
     import sweep
 
     for path in Path(sweep.__file__).parent.rglob("*.py"):
         code = path.read_text()
+        if path.name == "by_value.py":  # a worker's function, from its own coordinator
+            assert code.count("pickle.load") == code.count("pickle.loads(code)") == 1
+            assert "Path" not in code and "open(" not in code
+            continue
         assert "weights_only=False" not in code, path
         for word in ("pickle.load", "read_pickle", "allow_pickle=True", "joblib"):
             assert word not in code, path

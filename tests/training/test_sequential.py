@@ -74,7 +74,7 @@ def course(engine: SequentialEngine, epochs: int = 4) -> dict[int, list[EpochRes
 
 def numbers(results: list[EpochResult]) -> list[tuple[float, ...]]:
     """Everything but the time, and what only a loop of the user's own tells."""
-    left_out = ("number", "seconds", "total_steps", "metrics", "advice")
+    left_out = ("number", "seconds", "total_steps", "metrics", "steps", "advice")
     names = [field.name for field in fields(EpochResult) if field.name not in left_out]
     return [tuple(getattr(result, name) for name in names) for result in results]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -53,6 +54,12 @@ def pickled(reference: str) -> bytes | None:
             "loop='train.py:train'"
         ) from problem
     return copied
+
+
+def received(code: bytes) -> Callable[..., Any]:
+    """The function that the coordinator has pickled for this worker, of which it is a child."""
+    function: Callable[..., Any] = pickle.loads(code)
+    return function
 
 
 def digest(reference: str) -> dict[str, str]:

@@ -30,6 +30,8 @@ _KEYS = {
 What is wrong with the steps is found again in the next epoch.
 """
 
+_OPTIONAL = ("metrics", "steps")
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -94,8 +96,9 @@ class Checkpoints:
             "state": checkpoint.state,
             "results": [_to_file(result) for result in checkpoint.results],
         }
+        data = plain_data(content)
         self._folder.mkdir(exist_ok=True)
-        write_whole(self._path(spec), plain_data(content))
+        write_whole(self._path(spec), data)
         ended = time.monotonic()
         self._next = ended + (ended - started) / _SHARE
 
@@ -131,9 +134,9 @@ def plain_data(content: Mapping[str, Any]) -> bytes:
 
 def _to_file(result: EpochResult) -> dict[str, Any]:
     """An epoch as it stands in a file; what was advised with it has been told."""
-    left_out = ("metrics", "advice")
-    kept = {key: getattr(result, name) for name, key in _KEYS.items() if name not in left_out}
-    return kept | ({"metrics": dict(result.metrics)} if result.metrics else {})
+    kept = {key: getattr(result, name) for name, key in _KEYS.items() if name not in _OPTIONAL}
+    optional = {"metrics": dict(result.metrics), "steps": result.steps}
+    return kept | {name: value for name, value in optional.items() if value}
 
 
 def _result(kept: Any, spec: TrialSpec) -> EpochResult:

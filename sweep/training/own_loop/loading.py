@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import pickle
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from sweep.base.wording import verb
 from sweep.schedules.schedule import Schedule
 from sweep.training.contract import LoopSettings, TrialSpec
 from sweep.training.generators import seed_generators
+from sweep.training.own_loop.by_value import received
 from sweep.training.own_loop.trial import OwnTrial
 
 _CALL = "train(schedule, *, epochs, seed, device)"
@@ -115,7 +115,7 @@ def load_loop(settings: LoopSettings, folders: tuple[Path, ...], device: torch.d
         if settings.code is None:
             function = load_object(name, folders)
         else:
-            function = pickle.loads(settings.code)
+            function = received(settings.code)
     if not callable(function):
         raise InputError(
             f"{name}: expected a generator function {_CALL} that yields its validation metric "
