@@ -23,6 +23,7 @@ from sweep.search.storage.locks import check_folders, check_not_held
 from sweep.search.storage.opening import closing_study, explained
 from sweep.search.storage.urls import storage_url
 from sweep.search.strategies.samplers import grid_note, reachable_trials
+from sweep.study.baselines.reading import baselines
 from sweep.study.locations import SAVED_STUDY, Location
 from sweep.study.range_ends import described, ends_of
 from sweep.study.registries.models import MODELS
@@ -306,6 +307,8 @@ class _Preflight:
         """The settings with no more trials than there can be, and a note if that matters."""
         if self._wrong_sections & {"space", "custom", "sampler", "trials"}:
             return self._config
+        if "baseline" not in self._wrong_sections:
+            self._notes += [each.told for each in baselines(self._config) if each.told]
         if note := grid_note(self._config):
             self._notes.append(note)
         return self._config.model_copy(update={"trials": reachable_trials(self._config)})

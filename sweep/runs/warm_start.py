@@ -14,11 +14,12 @@ from sweep.search.storage.opening import explained
 from sweep.search.storage.opening import load_study as load_trials
 from sweep.search.storage.urls import storage_url
 from sweep.search.trials import StudyReader, Trial, completed, standing
+from sweep.study.baselines.points import fits, nearest, values_of
 from sweep.study.file import load_study
 from sweep.study.locations import SAVED_STUDY, Location, locate_results
 from sweep.study.metric import Metric
 from sweep.study.settings import StudyConfig
-from sweep.study.space import Choice, Dimension, Range, Suggestion, Value, fits, nearest, values_of
+from sweep.study.space import Choice, Dimension, Range, Suggestion, Value
 
 MOST = 10
 """Trials that are carried over at most."""

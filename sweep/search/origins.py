@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 from sweep.base.errors import ScheduleError
 from sweep.schedules.schedule import Schedule
 from sweep.search.attributes import number, table, text, whole_number
+from sweep.study.baselines.points import parameters_of
 from sweep.study.baselines.reading import Baseline
 from sweep.study.space import Space, Suggestion, Value
 
@@ -91,7 +92,7 @@ def enqueue_baseline(study: optuna.Study, baseline: Baseline, space: Space | Non
         baseline: The schedule.
         space: The study's space; None if its sampler is not to learn from it.
     """
-    parameters = space.parameters_of(baseline.suggestion) if space else None
+    parameters = parameters_of(space, baseline.suggestion) if space else None
     attributes = baseline_attributes(baseline.name, baseline.suggestion)
     study.enqueue_trial(parameters or {}, user_attrs=attributes)
 

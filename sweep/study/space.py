@@ -172,22 +172,6 @@ def in_words(dimension: Dimension) -> str:
     return f"{dimension}{' (whole numbers)' if whole else ''}"
 
 
-def fits(dimension: Dimension, value: Value) -> bool:
-    """Whether a value is one of a dimension's, whatever its last digits are."""
-    if isinstance(dimension, Choice):
-        return value in dimension.options
-    if isinstance(value, str) or (dimension.integer and value != int(value)):
-        return False
-    return math.isclose(value, min(max(value, dimension.low), dimension.high), rel_tol=1e-9)
-
-
-def nearest(dimension: Dimension, value: Value) -> Value:
-    """The value that a dimension has nearest to one; of words the first."""
-    if isinstance(dimension, Choice):
-        return value if value in dimension.options else dimension.options[0]
-    return dimension.value(min(max(float(value), dimension.low), dimension.high))
-
-
 @dataclass(frozen=True)
 class Suggestion:
     """What one trial is to train with.
@@ -218,19 +202,6 @@ def named_values(*params: Mapping[str, Value]) -> list[str]:
     """Parameters for people: `width 64`."""
     named = (item for each in params for item in each.items())
     return [f"{n} {v:.4g}" if isinstance(v, float) else f"{n} {v}" for n, v in named]
-
-
-def values_of(suggestion: Suggestion) -> dict[str, Value]:
-    """The value of each dimension that a suggestion has, by name."""
-    schedule = suggestion.schedule
-    optimizer = {"momentum": suggestion.momentum, "weight_decay": suggestion.weight_decay}
-    return {
-        **{"scheduler": schedule.scheduler, "lr": schedule.lr},
-        **{"decay": schedule.decay, "warmup": schedule.warmup},
-        **{f"{schedule.scheduler}.{name}": value for name, value in schedule.params.items()},
-        **{name: value for name, value in optimizer.items() if value is not None},
-        **suggestion.params,
-    }
 
 
 @dataclass(frozen=True)
@@ -303,24 +274,6 @@ class Space:
         }
         params = {name: values[name] for name in self.params}
         return Suggestion(schedule, **optimizer, params=params)
-
-    def parameters_of(self, suggestion: Suggestion) -> dict[str, Value] | None:
-        """What Optuna would be asked for to draw a suggestion; None if it lies outside."""
-        schedule = suggestion.schedule
-        name = schedule.scheduler
-        if name not in self.schedulers or self.factories.get(name) != schedule.factory:
-            return None
-        values = values_of(suggestion)
-        drawn: dict[str, Value] = {"scheduler": name}
-        for dimension_name, dimension in self.dimensions_of(name).items():
-            value = values.get(dimension_name)
-            if value is None or (
-                not fits(dimension, value) and dimension_name not in self.ignored_by(name)
-            ):
-                return None
-            drawn[dimension_name] = nearest(dimension, value)
-        dimensions = self.dimensions()
-        return {n: value for n, value in drawn.items() if not dimensions[n].fixed}
 
     def ends(self, scheduler: str) -> tuple[Suggestion, ...]:
         """What a schedule is at both ends of all its ranges: all low, then all high.

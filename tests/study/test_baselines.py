@@ -10,6 +10,7 @@ import pytest
 
 from sweep.base.errors import StudyFileError
 from sweep.schedules.schedule import Schedule
+from sweep.study.baselines.points import parameters_of
 from sweep.study.baselines.reading import Baseline, baselines
 from sweep.study.file import load_study
 from sweep.study.settings import StudyConfig
@@ -142,7 +143,7 @@ def test_parameters_of_the_users_own_stand_beside() -> None:
     assert found.suggestion.schedule == STEP
     assert dict(found.suggestion.params) == {"width": 32, "momentum": 0.9, "depth": 2}
     space = load_study(None, {"loop": "train.py:train", "space.params": params}).search_space
-    drawn = space.parameters_of(found.suggestion)
+    drawn = parameters_of(space, found.suggestion)
     assert drawn is not None and (drawn["width"], drawn["momentum"]) == (32, 0.9)
     with pytest.raises(StudyFileError, match="momentum is missing: the study searches it"):
         read("StepLR(30),lr=0.05,width=32", **own)
