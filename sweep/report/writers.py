@@ -86,7 +86,7 @@ def to_html(summary: Summary) -> str:
     lines = "".join(f"<li>{escape(line)}</li>" for line in _facts(summary)) if summary.best else ""
     metric = summary.metric.short
     rows = "".join(
-        f"<tr><td>{trial.number}</td><td>{escape(trial.schedule.describe())}</td>"
+        f"<tr><td>{trial.number}</td><td>{escape(trial.description)}</td>"
         f"<td>{number(trial.value)}</td></tr>"
         for trial in summary.top
     )

@@ -88,7 +88,7 @@ class InNotebook(Listener):
         best = status.best
         parts = [ended]
         if best is not None:
-            parts.append(f"best {self._metric} {number(best.value)}: {best.schedule.describe()}")
+            parts.append(f"best {self._metric} {number(best.value)}: {best.suggestion.describe()}")
         if status.remaining_secs is not None:
             parts.append(f"about {duration(status.remaining_secs)} left")
         self._line = "; ".join(parts)

@@ -24,6 +24,7 @@ from commands import (
 )
 
 from sweep.training.own_command.engine import CommandEngine
+from sweep.training.own_command.keeper import start_keeper
 
 pytestmark = pytest.mark.slow
 
@@ -94,6 +95,22 @@ def test_nothing_outlives_a_worker(number: signal.Signals, tmp_path: Path) -> No
     wait_until_gone(pids)
     while list(tmp_path.glob("sweep-*/*")):  # nor its sockets
         time.sleep(0.02)
+
+
+def test_the_keeper_lets_sessions_be_that_have_ended(tmp_path: Path) -> None:
+    """Their numbers may have been given to somebody else's."""
+    mine, others = (
+        subprocess.Popen(["sleep", "1000"], start_new_session=True, env={}) for _ in range(2)
+    )
+    try:
+        keeper = start_keeper("no mark", str(tmp_path / "none"))
+        keeper.communicate(f"{others.pid}\n\n{mine.pid}\n".encode())
+        assert mine.wait() == -signal.SIGKILL
+        assert others.poll() is None
+    finally:
+        for process in (mine, others):
+            process.kill()
+            process.wait()
 
 
 RESUMED = """

@@ -129,6 +129,20 @@ def test_one_report_at_the_end_is_the_last_epochs(tmp_path: Path) -> None:
     assert end_of(first).ending == "completed"
 
 
+def test_after_a_trial_of_one_report_others_end_as_ever(tmp_path: Path) -> None:
+    code = REPORT + (
+        "trial.report(2)\nif trial.number == 0:\n    sys.exit()\ntrial.report(1)\n"
+        "(trial.folder / 'model').touch()\n"
+    )
+    with engine_of(tmp_path, code, epochs=2) as engine:
+        engine.add(spec(0))
+        assert end_of([*engine.train_epoch(), *engine.train_epoch()]).ending == "completed"
+        engine.add(spec(1))
+        assert values(engine.train_epoch()) == [2, 1]
+        engine.remove(1)
+    assert (tmp_path / "trials/1/model").exists()  # it may be the winner's
+
+
 def test_a_value_that_is_not_finite_is_passed_on(tmp_path: Path) -> None:
     with engine_of(tmp_path, REPORT + "trial.report(float('nan'))\n") as engine:
         assert math.isnan(values(trained(engine))[0])
@@ -149,6 +163,7 @@ def test_a_scripts_own_traceback_is_what_is_told(tmp_path: Path) -> None:
     [
         ("sys.exit('no data here')", "it ended with exit code 1: no data here"),
         ("os.kill(os.getpid(), 9)", "it was killed by SIGKILL"),
+        ("trial.report(2, epoch=0)", "report was given epoch=0: epochs are counted from 1"),
         ("import absent", "ModuleNotFoundError: No module named 'absent' (it ended with exit"),
         ("trial.report('high')", "report was given 'high' (str) as val_mse; expected a number"),
         ("trial.report({'acc': 1})", "report was given no 'val_mse', the study's metric (but acc)"),

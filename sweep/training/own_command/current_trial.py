@@ -211,7 +211,8 @@ class CurrentTrial:
             metrics: Numbers beside it, kept in epochs.csv.
 
         Raises:
-            TrainingError: It is no number, or the schedule has not been used, or the sweep is gone.
+            TrainingError: It is no number, or the epoch none, or the schedule has not been used, or
+                the sweep is gone.
         """
         if self._link is None:
             shown = {"": value, **metrics} if not isinstance(value, Mapping) else {**value}
@@ -260,7 +261,16 @@ class CurrentTrial:
         return {"answer": answer["answer"], "value": told}
 
     def _epoch(self, given: int | None) -> int | None:
-        """Which epoch has ended; None if it is the one after that of the report before it."""
+        """Which epoch has ended; None if it is the one after that of the report before it.
+
+        Raises:
+            TrainingError: What is given is none.
+        """
+        if given is not None and given < 1:
+            raise TrainingError(
+                f"report was given epoch={given}: epochs are counted from 1, so in "
+                "`for epoch in range(epochs)` it is epoch=epoch + 1"
+            )
         is_first, self._has_reported = not self._has_reported, True
         if given is not None or not self.reported or not is_first:
             return given

@@ -8,6 +8,7 @@ import shutil
 import signal
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,9 +85,7 @@ class CommandEngine:
             words = settings.words[0]
             raise TrainingError(f"{words}: cannot be started: {problem.strerror}") from None
         listener.wake_on(process.ended)
-        self._leaders = [process.pid]
-        assert self._keeper.stdin is not None
-        self._keeper.stdin.write(b"%d\n" % process.pid)
+        self._lead(process.pid)
         if results:
             self.notes.append(f"trial {spec.number} goes on after its epoch {len(results)}")
         self._runs[spec.number] = TrialRun(
@@ -136,8 +135,10 @@ class CommandEngine:
     def _next(self, run: TrialRun) -> list[TrialNews]:
         """What a trial has to say next."""
         report = run.next_report(None)
-        if report is None:
-            return [self._ended(run)]
+        return [self._ended(run)] if report is None else self._news_of(run, report)
+
+    def _news_of(self, run: TrialRun, report: Report) -> list[TrialNews]:
+        """What comes of a report."""
         results = self._take_in(run, report)
         if results[-1].epoch >= self._settings.epochs:
             return [*results[:-1], *self._finish(run, results[-1])]
@@ -154,7 +155,7 @@ class CommandEngine:
         second = run.next_report(None)
         if second is not None:
             self._reports_once = False
-            return [result, *self._take_in(run, second)]
+            return [result, *self._news_of(run, second)]
         end = self._ended(run)
         if isinstance(end, TrialError):
             return [end]
@@ -244,8 +245,16 @@ class CommandEngine:
     def _end(self, run: TrialRun, secs: float) -> None:
         """End what a trial has left running."""
         end_processes(self._mark, self._leaders, secs, self._family)
-        self._leaders, self._family = [], {}
+        self._family = {}
+        self._lead()
         run.close()
+
+    def _lead(self, *pids: int) -> None:
+        """Remember which sessions are the trial's, here and in the keeper."""
+        self._leaders = [*pids]
+        assert self._keeper.stdin is not None
+        with suppress(BrokenPipeError):  # it was killed: what is here ends them
+            self._keeper.stdin.write(b"%s\n" % " ".join(map(str, pids)).encode())
 
     def _note_once(self, text: str) -> None:
         if text not in self._noted:

@@ -96,7 +96,8 @@ def end_processes(
 def start_keeper(mark: str, folder: str) -> subprocess.Popen[bytes]:
     """A process that kills what has a mark once its standard input is closed.
 
-    Leaders of sessions are told to it there, a line each.
+    The leaders of the sessions that are to be ended then are told to it there: a line has all of
+    them, and takes the place of the one before. A number that was once theirs may be another's.
 
     Args:
         mark: The worker's.
@@ -114,7 +115,9 @@ def start_keeper(mark: str, folder: str) -> subprocess.Popen[bytes]:
 
 
 def _keep(mark: str, folder: str) -> None:
-    leaders = {int(line) for line in sys.stdin}
+    leaders = set[int]()
+    for line in sys.stdin:
+        leaders = {*map(int, line.split())}
     end_processes(mark, leaders, 0.0)
     time.sleep(0.1)  # one that was being started
     end_processes(mark, leaders, 0.0)
