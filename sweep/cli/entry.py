@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from sweep import __version__
-from sweep.base.errors import SweepError
+from sweep.base.errors import InputError, SweepError
 from sweep.base.files import described
 from sweep.base.library_warnings import hidden_library_warnings, show_library_warnings
 from sweep.cli.commands.audit import audit
@@ -74,8 +74,11 @@ def main() -> None:
     if debug:
         show_library_warnings()
     try:
+        if command == []:
+            raise InputError("nothing stands after --: give the command, as -- python train.py")
         with hidden_library_warnings():
-            app(args=[*(a for a in arguments if a != "--debug"), *command], prog_name="sweep")
+            words = [argument for argument in arguments if argument != "--debug"]
+            app(args=[*words, *(command or ())], prog_name="sweep")
     except SweepError as error:
         if debug:
             raise
@@ -97,11 +100,14 @@ def main() -> None:
         _fail(f"unexpected {type(error).__name__}: {error}\nsee where with --debug", 1)
 
 
-def _command_apart(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """What a command that takes a study is given, and what stands after `--` as options of it."""
+def _command_apart(arguments: list[str]) -> tuple[list[str], list[str] | None]:
+    """What a command that takes a study is given, and what stands after `--` as options of it.
+
+    The latter is None where there is no `--`.
+    """
     name = next((argument for argument in arguments if not argument.startswith("-")), "")
     if name not in _TAKE_A_COMMAND or "--" not in arguments:
-        return arguments, []
+        return arguments, None
     end = arguments.index("--")
     return arguments[:end], [f"--command={word}" for word in arguments[end + 1 :]]
 

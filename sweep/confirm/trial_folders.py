@@ -1,4 +1,4 @@
-"""The folders of a command's trials: which of them may be the winner's, and which stay."""
+"""The folders of trials of the user's own code: which may be the winner's, and which stay."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def keep_state(context: RunContext, best: Trial) -> None:
 
 
 def discard_folders(folder: Path) -> None:
-    """Throw away all that commands have left in a results folder."""
+    """Throw away the folders of trials, and the winner's."""
     shutil.rmtree(folder / TRIALS, ignore_errors=True)
     if (folder / BEST / TRIAL).is_file():
         shutil.rmtree(folder / BEST)

@@ -233,6 +233,9 @@ def test_rates_that_are_set_by_hand() -> None:
     assert [course.end_epoch() for _ in range(4)] == [
         (rates[first], rates[first + 1]) for first in (0, 2, 4, 6)
     ]
+    resumed = Course(4, 8, Metric(), ended=3)
+    LoopSchedule.of(COSINE, resumed).rates()
+    assert resumed.end_epoch() == (rates[6], rates[7])
     with pytest.raises(ScheduleError, match="rates needs the optimizer steps"):
         LoopSchedule.of(COSINE, Course(4, None, Metric())).rates()
 

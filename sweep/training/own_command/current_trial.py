@@ -133,7 +133,7 @@ class CurrentTrial:
         from sweep.training.own_loop.course import Course
 
         metric = Metric(self._told["metric"], self._told["maximize"])
-        return Course(self.epochs, self.horizon, metric)
+        return Course(self.epochs, self.horizon, metric, self.reported)
 
     @cached_property
     def schedule(self) -> Schedule:

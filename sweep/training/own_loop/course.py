@@ -31,12 +31,13 @@ class Course:
         epochs: Of the trial.
         horizon: Its optimizer steps, where a study says them.
         metric: What the code reports.
+        ended: Epochs that had ended before, of a trial that goes on after an interruption.
 
     Attributes:
         total_steps: What the first `attach` was told, or else `rates`; None before both.
     """
 
-    def __init__(self, epochs: int, horizon: int | None, metric: Metric) -> None:
+    def __init__(self, epochs: int, horizon: int | None, metric: Metric, ended: int = 0) -> None:
         self.epochs = epochs
         self.horizon = horizon
         self.total_steps: int | None = None
@@ -44,7 +45,7 @@ class Course:
         self._watched: list[_Watched] = []
         self._by_hand: Rates | None = None
         self._due: float | None = None
-        self._ended = 0
+        self._ended = ended
 
     @property
     def is_known(self) -> bool:

@@ -93,7 +93,8 @@ class LoopEngine:
             except TrainingError as problem:
                 self.notes.append(f"trial {spec.number} is trained from its start: {problem}")
         results = kept.results if kept else []
-        course = Course(self._settings.epochs, self._settings.horizon, self._settings.metric)
+        settings = self._settings
+        course = Course(settings.epochs, settings.horizon, settings.metric, len(results))
         schedule = LoopSchedule.of(spec.schedule, course)
         if results:
             course.report(results[-1].value)
