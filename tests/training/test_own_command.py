@@ -129,6 +129,12 @@ def test_one_report_at_the_end_is_the_last_epochs(tmp_path: Path) -> None:
     assert end_of(first).ending == "completed"
 
 
+def test_an_epoch_that_is_left_out_counts_as_the_next(tmp_path: Path) -> None:
+    with engine_of(tmp_path, REPORT + "trial.report(2, epoch=2)\ntrial.report(1)\n") as engine:
+        assert values(trained(engine)) == [2, 2, 1]
+        assert any("does not report every epoch" in note for note in engine.notes)
+
+
 def test_after_a_trial_of_one_report_others_end_as_ever(tmp_path: Path) -> None:
     code = REPORT + (
         "trial.report(2)\nif trial.number == 0:\n    sys.exit()\ntrial.report(1)\n"

@@ -40,6 +40,10 @@ _ONE_REPORT = (
     "with a report after every epoch, unpromising trials are"
 )
 _MISSING = "No module named "
+_LEFT_OUT = (
+    "the script does not report every epoch: one that it leaves out counts as the next that it "
+    "reports; report after each, and before a checkpoint is saved"
+)
 
 
 class CommandEngine:
@@ -195,11 +199,8 @@ class CommandEngine:
         for remark in remarks(seen) if seen else ():
             self._note_once(remark)
         results = run.take_in(report, warnings(seen) if seen else ())
-        for lost in results[:-1]:
-            self._note_once(
-                f"trial {run.spec.number} was interrupted between its checkpoint and its report: "
-                f"its epoch {lost.epoch} counts as the next one does; report first, then save"
-            )
+        if len(results) > 1:
+            self._note_once(_LEFT_OUT)
         return results
 
     def _ended(self, run: TrialRun) -> TrialEnd | TrialError:
