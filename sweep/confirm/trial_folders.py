@@ -94,6 +94,9 @@ def keep_best(
     if number_in(there) != best.number:
         context.note(f"there is no {BEST}/: the files of trial {best.number} are gone")
     elif config.keep:
-        shutil.copytree(there, kept, symlinks=True)
+        begun = kept.with_name(f"{BEST}.part")  # half a folder must not pass for the whole
+        shutil.rmtree(begun, ignore_errors=True)
+        shutil.copytree(there, begun, symlinks=True)
+        begun.rename(kept)
     else:
         there.rename(kept)

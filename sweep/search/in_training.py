@@ -94,10 +94,9 @@ class InTraining:
             if self.curve:
                 return TrialState.COMPLETE, ""
             return TrialState.FAIL, "it ended before its first epoch did"
-        reason = end.reason or "by the training itself"
         if end.ending == "diverged":
-            return TrialState.PRUNED, divergence(end.epoch + 1, reason)
-        return TrialState.PRUNED, f"pruned at epoch {end.epoch}: {reason}"
+            return TrialState.PRUNED, divergence(end.epoch + 1, end.reason)
+        return TrialState.PRUNED, f"pruned at epoch {end.epoch}: {end.reason}"
 
     def tell(
         self,

@@ -79,7 +79,7 @@ def test_a_function_may_return_a_generator(tmp_path: Path) -> None:
         ("FloatingPointError('loss is nan')", "diverged", "FloatingPointError: loss is nan"),
         ("OverflowError('math range error')", "diverged", "OverflowError: math range error"),
         ("TrialPruned('not good enough')", "pruned", "not good enough"),
-        ("Hopeless()", "pruned", ""),
+        ("Hopeless()", "pruned", "by the loop itself"),
     ],
 )
 def test_a_loop_that_gives_up(raised: str, ending: str, reason: str, tmp_path: Path) -> None:

@@ -170,7 +170,8 @@ class LoopEngine:
         except Exception as error:
             kinds = {kind.__name__ for kind in type(error).__mro__}
             if _PRUNED in kinds:
-                return [TrialEnd(number, run.epoch, "pruned", str(error))]
+                reason = str(error) or "by the loop itself"
+                return [TrialEnd(number, run.epoch, "pruned", reason)]
             if isinstance(error, _DIVERGED):
                 return [TrialEnd(number, run.epoch, "diverged", self._told(error))]
             return [TrialError.of(number, run.epoch + 1, error, self._told(error))]
