@@ -25,6 +25,7 @@ from commands import (
 
 import sweep
 from sweep.training.contract import EpochResult
+from sweep.training.own_command.process import failure
 from sweep.training.own_command.protocol import Peer
 from sweep.training.own_command.trial_run import Report
 from sweep.training.own_loop.advice import StepsSeen
@@ -178,6 +179,17 @@ def test_a_scripts_own_traceback_is_what_is_told(tmp_path: Path) -> None:
 def test_how_a_script_fails(code: str, told: str, tmp_path: Path) -> None:
     with engine_of(tmp_path, REPORT + code) as engine:
         assert told in error_of(engine).error
+
+
+@pytest.mark.parametrize("before", [0, 5, 8, 40])
+def test_the_whole_traceback_is_kept_however_long_the_log_is(before: int, tmp_path: Path) -> None:
+    raised = 'Traceback (most recent call last):\n  File "a.py", line 1, in f\n    f()\nE: bad'
+    log = tmp_path / "log.txt"
+    log.write_text("".join(f"line {n}\n" for n in range(before)) + raised + "\n")
+    told, traceback = failure(1, log)
+    assert told == "E: bad (it ended with exit code 1)"
+    assert traceback.endswith(raised) and traceback.count("line ") == 1 + min(before, 11)
+    assert failure(-35, log)[0] == "E: bad (it was killed by signal 35)"
 
 
 def test_a_schedule_that_is_not_used_is_told(tmp_path: Path) -> None:

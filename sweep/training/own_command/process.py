@@ -88,15 +88,17 @@ def failure(code: int, log: Path) -> tuple[str, str]:
     text = _RANK.sub("", _tail(log))
     how = f"ended with exit code {code}"
     if code < 0:
-        how = f"was killed by {signal.Signals(-code).name}"
+        named = -code in set(signal.Signals)  # those of a real-time system need not be
+        how = f"was killed by {signal.Signals(-code).name if named else f'signal {-code}'}"
     lines = text.rstrip().splitlines()
+    least = max(0, len(lines) - _LAST_LINES)
     starts = [i for i, line in enumerate(lines) if line.strip() == _TRACEBACK]
     for start in reversed(starts):
         raised = _exception(lines, start)
         if raised and not _LAUNCHER.search(raised):
-            return f"{raised} (it {how})", "\n".join(lines[min(start, len(lines) - _LAST_LINES) :])
+            return f"{raised} (it {how})", "\n".join(lines[min(start, least) :])
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    return f"it {how}" + (f": {last}" if last else ""), "\n".join(lines[-_LAST_LINES:])
+    return f"it {how}" + (f": {last}" if last else ""), "\n".join(lines[least:])
 
 
 def _exception(lines: Sequence[str], start: int) -> str:
