@@ -96,6 +96,11 @@ def run_sweep(
         context, carried = open_sweep(location, config, data, fresh, listener.on_note)
         within_reach = {"trials": reachable_trials(config, drawn(context.trials))}
         listener.on_start(location, config.model_copy(update=within_reach), data)
+        if config.command and "metric" not in config.model_fields_set:
+            listener.on_note(
+                f"no metric is named: what the script reports is taken for {config.metric}, of "
+                "which less is better; --metric and --direction say what it is"
+            )
         with (
             worker_pool(context) as pool,
             stopping_on_signals() as stop,

@@ -213,7 +213,7 @@ _COLUMNS = (
     *("number", "state", "scheduler", "value", "val_r2", "best_epoch", "training", "epochs_run"),
     *("reason", "lr_final", "seed", "started", "finished", "duration", "completes", "torch"),
     *("trial", "epoch", "key", "averaged", "lr_first", "lr_last", "grad_norm", "seconds"),
-    *("final_value", "median_value"),
+    *("final_value", "median_value", "baseline"),
 )
 """What tables of results call something else, or would without the metric's name."""
 

@@ -230,7 +230,7 @@ def handed_over(tiny_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """A results folder with a factory of its sender's, in the working folder."""
     folder = tmp_path / "got"
     folder.mkdir()
-    own = {"scheduler": "own", "lr": 0.1, "decay": 0.5, "factory": "evil_factory.py:f"}
+    own = {"scheduler": "mine", "lr": 0.1, "decay": 0.5, "factory": "evil_factory.py:f"}
     changed = {**described(tiny_study), "schedule": own, "confirmation": None}
     (folder / "best_schedule.json").write_text(json.dumps(changed))
     (folder / "study.toml").write_text("")
@@ -271,7 +271,7 @@ def test_a_study_that_is_loaded_runs_nothing_that_its_own_folder_names(
     for name in ("study.toml", "study.journal"):
         shutil.copy(tiny_study / name, handed_over)
     with (handed_over / "study.toml").open("a") as file:
-        file.write("\n[custom.own]\nfactory = 'evil_factory.py:f'\n")
+        file.write("\n[custom.mine]\nfactory = 'evil_factory.py:f'\n")
     with pytest.raises(InputError, match=r"factory 'evil_factory.py:f'.*trust=True"):
         _ = load_results(handed_over, trust=False).best
     assert load_results(handed_over).described["trial"] >= 0

@@ -140,6 +140,7 @@ def test_a_script_that_fails_whatever_the_schedule_ends_the_sweep(tmp_path: Path
     (tmp_path / "train.py").write_text("import sweep\nprint('about to')\nimport absent\n")
     done = sweep("run", "--workers", "2", "--", sys.executable, "train.py", cwd=tmp_path)
     assert done.returncode == 1
+    assert "what the script reports is taken for val_mse" in " ".join(done.stdout.split())
     assert "ModuleNotFoundError: No module named 'absent' (it ended with exit code 1)" in (
         done.stderr
     )
