@@ -119,11 +119,29 @@ finally:
 """
 
 
-def test_several_processes_report_as_one_and_stop_together(tmp_path: Path) -> None:
+def by_torchrun(folder: Path, script: str, stop_secs: float) -> CommandEngine:
     words = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2")
-    settings = settings_of(tmp_path, DISTRIBUTED, stop_secs=60.0, threads=1)
+    settings = settings_of(folder, script, stop_secs=stop_secs, threads=1)
     rendezvous = ("--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0")
-    engine = CommandEngine(replace(settings, words=(*words, *rendezvous, "train.py")))
+    return CommandEngine(replace(settings, words=(*words, *rendezvous, "train.py")))
+
+
+def test_rank_0_may_report_alone(tmp_path: Path) -> None:
+    script = DISTRIBUTED.replace("trial.report(", "if rank == 0: trial.report(")
+    engine = by_torchrun(tmp_path, script, stop_secs=1.0)
+    try:
+        engine.add(spec(0))
+        assert values(engine.train_epoch()) == [0]
+        assert values(engine.train_epoch()) == [100]
+        pids = [int(line) for line in wait_for(tmp_path / "pids.txt", 2)]
+        engine.remove(0)  # rank 1 waits for a rank 0 that has ended
+        wait_until_gone(pids, secs=0.1)
+    finally:
+        engine.close()
+
+
+def test_several_processes_report_as_one_and_stop_together(tmp_path: Path) -> None:
+    engine = by_torchrun(tmp_path, DISTRIBUTED, stop_secs=60.0)
     try:
         news = trained(engine)
         assert values(news) == [0, 100, 200], news  # of the first process alone

@@ -100,6 +100,7 @@ class CurrentTrial:
         self.metric: str | None = self._told["metric"] if self._link else None
         self.has_schedule: bool = self._told["schedule"] is not None
         self._has_reported = False
+        self._waited = self.reported
         self._scheduler: LRScheduler | None = None
         self._seed_was_read = False
 
@@ -201,7 +202,8 @@ class CurrentTrial:
         """Tell the study's metric, once an epoch; it ends this process if the trial is to stop.
 
         That is by a `SystemExit` with the code 0, so that `finally` blocks are run. With
-        torch.distributed, every process calls it, the first one's value counts, and all end.
+        torch.distributed, the value of rank 0 counts. Other ranks may call it, too: they then end
+        as rank 0 does; those that do not are ended a little later.
         Outside of a sweep it is printed.
 
         Args:
@@ -219,15 +221,10 @@ class CurrentTrial:
             print_line(" ".join(f"{name} {_shown(v)}".strip() for name, v in shown.items()))
             return
         group = _process_group()
-        answer: dict[str, Any] = {}
         if group is None and _rank_by_environment() > 0:
             return
-        if group is None or group.get_rank() == 0:
-            answer = self._tell(value, epoch, metrics)
-        if group is not None:
-            answers = [answer]
-            group.broadcast_object_list(answers, src=0)
-            answer = answers[0]
+        is_first = group is None or group.get_rank() == 0
+        answer = self._tell(value, epoch, metrics) if is_first else self._wait(epoch)
         if answer["answer"] == STOP:
             raise SystemExit(0)
         self._course.report(answer["value"])
@@ -259,6 +256,11 @@ class CurrentTrial:
         if "error" in answer:
             raise TrainingError(answer["error"])
         return {"answer": answer["answer"], "value": told}
+
+    def _wait(self, epoch: int | None) -> dict[str, Any]:
+        """What rank 0 has been told of the epoch, for a process of another rank."""
+        self._waited = self._epoch(epoch) or self._waited + 1
+        return self._ask(type="wait", epoch=self._waited)
 
     def _epoch(self, given: int | None) -> int | None:
         """Which epoch has ended; None if it is the one after that of the report before it.

@@ -103,6 +103,9 @@ class TrialRun:
 
     def __post_init__(self) -> None:
         self._heard = self.epoch  # of the last report, new or not
+        self._decided = self.epoch  # the last one that training goes on after
+        self._stops = False
+        self._others: list[tuple[Peer, int]] = []
 
     @property
     def epoch(self) -> int:
@@ -115,9 +118,13 @@ class TrialRun:
             self._since = time.monotonic()
             self.asking.answer(answer=GO_ON)
             self.asking = None
+            self._decided = self.epoch
+            self._answer_others()
 
     def stop(self, secs: float) -> None:
         """Tell it to end whenever it asks, and wait until it has, at most so long."""
+        self._stops = True
+        self._answer_others()
         if self.asking:
             self.asking.answer(answer=STOP)
             self.asking = None
@@ -201,7 +208,21 @@ class TrialRun:
                 peer.answer(answer=GO_ON)
             else:
                 peer.answer(error=_NO_SCHEDULE)
+        elif kind == "wait":
+            self._others.append((peer, int(message["epoch"])))
+            self._answer_others()
         return None
+
+    def _answer_others(self) -> None:
+        """Tell the trial's other processes what the one that reports has been told."""
+        waiting, self._others = self._others, []
+        for peer, epoch in waiting:
+            if self._stops:
+                peer.answer(answer=STOP)
+            elif epoch <= self._decided:
+                peer.answer(answer=GO_ON, value=self.results[epoch - 1].value)
+            else:
+                self._others.append((peer, epoch))
 
     def _told(self) -> dict[str, Any]:
         """What a process is told of its trial."""
