@@ -185,7 +185,8 @@ def test_problems_of_a_study_with_a_loop_are_told_together(tmp_path: Path) -> No
         "error: mine.toml: 5 problems",
         "  loop = 'train': expected 'module:function', such as 'train.py:train'",
         "  model: not used: a training loop of your own brings its own",
-        "  space.momentum = '0.9': not used: a training loop of your own builds its optimizer",
+        "  space.momentum = '0.9': not used: a training loop of your own builds its optimizer; to "
+        "search it, use its argument momentum there, and give --param momentum=0.9",
         "  lanes = 3: not used: a worker runs one training loop of your own at a time",
         "  objective = 'averaged': a training loop of your own has 'best' and 'final'",
     ]
