@@ -155,6 +155,7 @@ def test_a_script_that_fails_whatever_the_schedule_ends_the_sweep(tmp_path: Path
         (("--", "no-such-command"), "no-such-command: no such command on the PATH"),
         (("--trials", "2", "--"), "nothing stands after --: give the command"),
         (("--", "./run.sh"), "./run.sh: no such command in"),
+        (("--", sys.executable, "trian.py"), "trian.py: no such script in"),
         (("--device", "cuda", "--", "python"), "--device 'cuda': not used: a command chooses"),
         (("--model", "mlp", "--", "python"), "--model: not used: a command of your own brings"),
         (("--loop", "a:b", "--", "python"), "-- 'python': not beside loop: give one of the two"),

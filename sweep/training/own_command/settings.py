@@ -68,7 +68,7 @@ class CommandSettings:
             folders: Where the trials' folders are made.
 
         Raises:
-            InputError: There is no such command or folder.
+            InputError: There is no such command, script or folder.
         """
         words = tuple(config.command or ())
         place = working_folder(config, location)
@@ -80,6 +80,10 @@ class CommandSettings:
                 f"{words[0]}: no such command{f' in {place}' if is_path else ' on the PATH'}; "
                 "trials are trained by: " + shlex.join(words)
             )
+        is_python = Path(words[0]).name.startswith("python")
+        script = words[1] if is_python and len(words) > 1 else ""
+        if script.endswith(".py") and not (place / script).is_file():
+            raise InputError(f"{script}: no such script in {place}")
         return cls(
             words=words,
             working_folder=place,
