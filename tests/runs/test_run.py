@@ -386,7 +386,7 @@ def test_coordinators_on_one_database_draw_different_trials(tmp_path: Path) -> N
         config = load_study(None, {**settings, "sampler.name": "random", "storage": url})
         study = run_sweep(location, config, Listener())
         sampler: Any = study.sampler
-        drawn.append(sampler._rng.rng.random())
+        drawn.append(sampler.sampler._rng.rng.random())
     assert drawn[0] != drawn[1]
 
 
