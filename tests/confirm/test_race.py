@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 
 from sweep.confirm.race import FIRST_SEEDS, race
 from sweep.confirm.verdict import Confirmation, ranked
@@ -86,6 +87,7 @@ def test_one_that_fails_a_seed_is_out_and_all_may_be() -> None:
     assert [len(v) for v in values.values()] == [FIRST_SEEDS] * 2
 
 
+@pytest.mark.slow
 def test_equals_are_seldom_called_different() -> None:
     """Of two equals, the verdict names a winner hardly more often than its intervals promise."""
     ahead = dropped = 0

@@ -9,6 +9,7 @@ from sweep.data.behaviour_log import LOG_COVARIANCE, LOG_MEANS, ZERO_SHARES, beh
 from sweep.data.sources import pivot_counts
 
 
+@pytest.mark.slow
 def test_has_the_moments_that_it_imitates() -> None:
     counts, _ = pivot_counts(behaviour_log(4000), "user_id", "behavior_type")
     logs = np.log1p(counts.to_numpy())

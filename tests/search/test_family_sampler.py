@@ -216,6 +216,7 @@ def _continue(journal: str, trials: int) -> None:
     run(study_of(searched, 60, storage=open_storage(journal)), searched, trials)
 
 
+@pytest.mark.slow
 def test_two_samplers_on_one_storage_share_the_turns(tmp_path: Path) -> None:
     searched = space()
     url = f"sqlite:///{tmp_path}/s.db"

@@ -155,6 +155,7 @@ def train(schedule):
     assert sys.argv == argv
 
 
+@pytest.mark.slow
 def test_what_a_trial_has_built_is_let_go(tmp_path: Path) -> None:
     built = "circle = [torch.zeros(9)]; circle.append(circle); register(circle[0]); x ="
     engine = engine_of(tmp_path, LINE.replace("x =", built, 1))

@@ -163,6 +163,7 @@ def test_programs_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert len(files[0]) == 2  # the program and its checksum
 
 
+@pytest.mark.slow
 def test_a_compiler_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "slow-cc"
     program.write_text("#!/bin/sh\nsleep 1000 & echo $! > child; wait\n")
