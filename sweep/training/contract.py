@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -61,6 +62,7 @@ class TrialSpec:
         optimizer: What takes its steps.
         params: Numbers and words of the user's own that are searched beside the schedule, by name.
         name: What its folder is called, where it is no trial of the search; else it is the number.
+        epochs: Its horizon in epochs, the whole schedule's; the study's if left out.
     """
 
     number: int
@@ -69,6 +71,7 @@ class TrialSpec:
     optimizer: OptimizerSettings
     params: Mapping[str, Value] = field(default_factory=dict)
     name: str = ""
+    epochs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -194,6 +197,10 @@ class TrainingSettings:
             device=config.device,
         )
 
+    def over(self, epochs: int | None) -> TrainingSettings:
+        """The same for a trial of another horizon in epochs, if one is given."""
+        return self if epochs is None else replace(self, epochs=epochs)
+
     def steps_per_epoch(self, rows: int) -> int:
         """Optimizer steps in one pass over `rows` training rows; the last may be smaller."""
         return -(-rows // (self.batch_size or rows))
@@ -201,6 +208,20 @@ class TrainingSettings:
     def horizon(self, rows: int) -> int:
         """Optimizer steps of a whole trial."""
         return self.epochs * self.steps_per_epoch(rows)
+
+
+def steps_over(epochs: int, horizon: int | None, every: int | None, whole: int) -> int | None:
+    """The horizon in optimizer steps of a trial that is shorter than the study's.
+
+    Args:
+        epochs: The trial's: its evaluations, where training is counted in steps.
+        horizon: Optimizer steps of a whole trial; None where they are not counted.
+        every: Those between two evaluations, where the study says them.
+        whole: Epochs of a whole trial.
+    """
+    if horizon is None:
+        return None
+    return min(horizon, epochs * every if every else math.ceil(horizon * epochs / whole))
 
 
 @dataclass(frozen=True)
@@ -256,6 +277,13 @@ class LoopSettings:
             wants_averaged=config.pruner.signal == "averaged",
             params=tuple(config.space.params),
         )
+
+    def over(self, epochs: int | None) -> LoopSettings:
+        """The same for a trial of another horizon in epochs, if one is given."""
+        if epochs is None:
+            return self
+        horizon = steps_over(epochs, self.horizon, self.evaluate_every, self.epochs)
+        return replace(self, epochs=epochs, horizon=horizon)
 
 
 @dataclass(frozen=True)

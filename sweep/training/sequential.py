@@ -77,7 +77,7 @@ class SequentialEngine:
         """Take a trial in; it starts with the next epoch."""
         model = self._build_model(spec.seed).to(self._data.x_train.device)
         optimizer = build_optimizer(model, spec.optimizer, spec.schedule.lr)
-        horizon = self._settings.horizon(len(self._data.x_train))
+        horizon = self._settings.over(spec.epochs).horizon(len(self._data.x_train))
         scheduler = spec.schedule.attach(optimizer, total_steps=horizon)
         trainable = _trainable(model)
         averages = [p.detach().clone() for p in trainable]

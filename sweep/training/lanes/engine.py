@@ -85,7 +85,7 @@ class VectorizedEngine:
         """Take a trial in; it starts with the next epoch."""
         device = self._data.x_train.device
         model = self._build_model(spec.seed).to(device)
-        rates = LaneRates(spec.schedule, self._settings.epochs, self._steps)
+        rates = LaneRates(spec.schedule, spec.epochs or self._settings.epochs, self._steps)
         if self._stack is None or not len(self._stack):
             self._stack = LaneStack(self._stacked, spec.optimizer.name, self.lanes, device)
         if spec.optimizer.name != self._stack.optimizer:

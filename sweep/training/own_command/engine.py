@@ -76,7 +76,7 @@ class CommandEngine:
         Raises:
             TrainingError: The command cannot be started.
         """
-        settings = self._settings
+        settings = self._settings.over(spec.epochs)
         folder = TrialFolder(settings.folders, spec)
         results = folder.reports()
         listener = Listener(self._sockets)
@@ -144,7 +144,7 @@ class CommandEngine:
     def _news_of(self, run: TrialRun, report: Report) -> list[TrialNews]:
         """What comes of a report."""
         results = self._take_in(run, report)
-        if results[-1].epoch >= self._settings.epochs:
+        if results[-1].epoch >= run.settings.epochs:
             return [*results[:-1], *self._finish(run, results[-1])]
         if results[0].epoch == 1 and (self._reports_once or report.is_at_the_end):
             return self._only_one(run, report, results[0])
@@ -164,7 +164,7 @@ class CommandEngine:
         if isinstance(end, TrialError):
             return [end]
         advice = warnings(replace(report.seen, share=1.0)) if report.seen else ()
-        return [replace(result, epoch=self._settings.epochs, advice=advice), end]
+        return [replace(result, epoch=run.settings.epochs, advice=advice), end]
 
     def _finish(self, run: TrialRun, result: EpochResult) -> list[TrialNews]:
         """Let a process end after its last report, and see that it does."""
@@ -175,7 +175,7 @@ class CommandEngine:
         further = run.next_report(time.monotonic() + patience)
         if further is not None:
             self._note_once(
-                f"the script reports more than {counted(self._settings.epochs, 'time')}, and is "
+                f"the script reports more than {counted(run.settings.epochs, 'time')}, and is "
                 "ended then: let it train trial.epochs epochs"
             )
             further.peer.answer(answer=STOP)
@@ -217,7 +217,7 @@ class CommandEngine:
             news = TrialError(number, 1, error, failure(code, run.folder.log)[1])
         else:
             news = TrialEnd(number, run.epoch, "completed")
-            self._reports_once = run.epoch == 1 < self._settings.epochs
+            self._reports_once = run.epoch == 1 < run.settings.epochs
             if self._reports_once:
                 self._note_once(_ONE_REPORT)
         self._leave(run, is_whole=isinstance(news, TrialEnd))
@@ -236,7 +236,7 @@ class CommandEngine:
             return
         if not is_whole:
             remove_but_log(run.folder.path)
-        elif run.spec.name:
+        elif run.spec.name or run.spec.epochs:
             run.folder.remove()
 
     def _look_at_family(self) -> None:

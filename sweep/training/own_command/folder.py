@@ -101,4 +101,5 @@ def _described(spec: TrialSpec) -> dict[str, object]:
         "seed": spec.seed,
         "schedule": spec.schedule.to_dict(),
         "params": dict(spec.params),
+        **({"epochs": spec.epochs} if spec.epochs else {}),
     }

@@ -13,6 +13,7 @@ from sweep.base.errors import InputError
 from sweep.study.locations import Location
 from sweep.study.metric import Metric
 from sweep.study.settings import StudyConfig
+from sweep.training.contract import steps_over
 from sweep.training.own_command.gpus import shared_out, visible_gpus
 
 STOP_SECS = 10.0
@@ -34,6 +35,7 @@ class CommandSettings:
         folders: Where the trials' folders are made.
         code_folders: Where schedules of the user's own are imported from.
         horizon: Optimizer steps of a trial, where the study says them.
+        evaluate_every: Steps between two reports, where it says them.
         workers: That run it side by side.
         keep: Whether the folders of trials that have ended stay.
         threads: Of a trial's process, where it goes by OMP_NUM_THREADS; None to leave that alone.
@@ -50,6 +52,7 @@ class CommandSettings:
     folders: Path
     code_folders: tuple[Path, ...] = ()
     horizon: int | None = None
+    evaluate_every: int | None = None
     workers: int = 1
     keep: bool = False
     threads: int | None = None
@@ -92,9 +95,17 @@ class CommandSettings:
             folders=folders,
             code_folders=location.code_folders,
             horizon=config.horizon,
+            evaluate_every=config.evaluate_every,
             keep=config.keep,
             environment=dict(os.environ),
         )
+
+    def over(self, epochs: int | None) -> CommandSettings:
+        """The same for a trial of another horizon in epochs, if one is given."""
+        if epochs is None:
+            return self
+        horizon = steps_over(epochs, self.horizon, self.evaluate_every, self.epochs)
+        return replace(self, epochs=epochs, horizon=horizon)
 
     def shared_out(self, config: StudyConfig, most: int, cores: int) -> CommandSettings:
         """The same, with each worker's share of the machine.

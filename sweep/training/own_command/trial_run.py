@@ -80,7 +80,7 @@ class TrialRun:
 
     Args:
         spec: The trial.
-        settings: What all trials share.
+        settings: Those of its horizon.
         folder: Its folder.
         process: Its process.
         listener: Where that is heard.

@@ -167,5 +167,5 @@ def _unsafe_types(saved: Path | io.BytesIO) -> str:
 
 
 def _identity(spec: TrialSpec) -> str:
-    params = [dict(spec.params)] if spec.params else []
-    return json.dumps([spec.number, spec.seed, spec.schedule.to_dict(), *params])
+    further = [part for part in (dict(spec.params), spec.epochs) if part]
+    return json.dumps([spec.number, spec.seed, spec.schedule.to_dict(), *further])

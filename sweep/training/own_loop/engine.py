@@ -42,11 +42,12 @@ _PRUNED = "TrialPruned"
 class _Run:
     """A trial whose loop is suspended where it yielded its last epoch.
 
-    `results` are of all its epochs; the first `kept` were trained before it was interrupted, and
-    some of them are still `untold`.
+    `settings` are those of its horizon. `results` are of all its epochs; the first `kept` were
+    trained before it was interrupted, and some of them are still `untold`.
     """
 
     spec: TrialSpec
+    settings: LoopSettings
     course: Course
     generator: Iterator[Any]
     trial: OwnTrial | None
@@ -93,24 +94,24 @@ class LoopEngine:
             except TrainingError as problem:
                 self.notes.append(f"trial {spec.number} is trained from its start: {problem}")
         results = kept.results if kept else []
-        settings = self._settings
+        settings = self._settings.over(spec.epochs)
         course = Course(settings.epochs, settings.horizon, settings.metric, len(results))
         schedule = LoopSchedule.of(spec.schedule, course)
         if results:
             course.report(results[-1].value)
             self.notes.append(f"trial {spec.number} goes on after its epoch {len(results)}")
-        state, trial = (kept.state if kept else None), self._trial(spec)
-        generator = self._loop.start(schedule, spec, state, trial)
+        state, trial = (kept.state if kept else None), self._trial(spec, settings)
+        generator = self._loop.start(schedule, spec, settings, state, trial)
         self._runs[spec.number] = _Run(
-            spec, course, generator, trial, results, list(results), len(results)
+            spec, settings, course, generator, trial, results, list(results), len(results)
         )
 
-    def _trial(self, spec: TrialSpec) -> OwnTrial | None:
+    def _trial(self, spec: TrialSpec, settings: LoopSettings) -> OwnTrial | None:
         """What a loop may be told of its trial; None where nothing of it is to be written."""
-        if self._settings.folders is None:
+        if settings.folders is None:
             return None
-        place = self._settings.folders / (spec.name or str(spec.number))
-        return OwnTrial(spec.number, spec.seed, self._settings.epochs, place, spec.params)
+        place = settings.folders / (spec.name or str(spec.number))
+        return OwnTrial(spec.number, spec.seed, settings.epochs, place, spec.params)
 
     def expect(self, epochs: int) -> None:
         """Nothing needs preparation here."""
@@ -129,7 +130,7 @@ class LoopEngine:
             self._close(run)
         except Exception as error:
             self.notes.append(f"trial {number} raised when it was closed: {self._told(error)}")
-        if run.trial and not run.has_completed:
+        if run.trial and (run.spec.epochs or not run.has_completed):
             shutil.rmtree(run.trial.place, ignore_errors=True)
         del run
         gc.collect()  # models and optimizers refer to each other in circles
@@ -178,7 +179,7 @@ class LoopEngine:
 
     def _train(self, run: _Run) -> list[TrialNews]:
         started = time.perf_counter()
-        settings = self._settings
+        settings = run.settings
         try:
             told = next(run.generator)
         except StopIteration as end:
@@ -261,7 +262,7 @@ class LoopEngine:
         """Let the loop end after its last epoch."""
         run.has_completed = True
         for _ in run.generator:
-            epochs = self._settings.epochs
+            epochs = run.settings.epochs
             self._note_once(
                 f"the loop goes on to yield after the {counted(epochs, 'epoch')} that it is told: "
                 "what it yields then is not used"
@@ -276,7 +277,7 @@ class LoopEngine:
 
     def _share(self, run: _Run, epoch: int) -> float:
         """How much of a whole trial has been trained here, up to an epoch."""
-        settings = self._settings
+        settings = run.settings
         if settings.horizon is None or settings.evaluate_every is None:
             return (epoch - run.kept) / settings.epochs
         done, before = (

@@ -63,6 +63,7 @@ class Loop:
         self,
         schedule: Schedule,
         spec: TrialSpec,
+        settings: LoopSettings,
         state: Any = None,
         trial: OwnTrial | None = None,
     ) -> Iterator[Any]:
@@ -71,11 +72,12 @@ class Loop:
         Args:
             schedule: The trial's, which knows it.
             spec: The trial.
+            settings: Those of its horizon.
             state: What the loop had yielded when it was interrupted; None at its beginning.
             trial: What the loop may be told of it.
         """
         seed_generators(spec.seed)
-        own: dict[str, Any] = {"seed": spec.seed, **spec.params}
+        own: dict[str, Any] = {"seed": spec.seed, **_length(settings), **spec.params}
         given = {key: value for key, value in own.items() if self.takes_all or key in self.names}
         given |= {"state": state} if self.takes_state else {}
         given |= {"trial": trial} if self.takes_trial else {}
@@ -121,9 +123,7 @@ def load_loop(settings: LoopSettings, folders: tuple[Path, ...], device: torch.d
             f"{name}: expected a generator function {_CALL} that yields its validation metric "
             f"once an epoch, but it is {function!r}"
         )
-    offered: dict[str, Any] = {"epochs": settings.epochs, "device": device}
-    if settings.horizon is not None:
-        offered |= {"horizon": settings.horizon, "evaluate_every": settings.evaluate_every}
+    offered: dict[str, Any] = {"device": device}
     parameters = list(inspect.signature(function).parameters.values())
     takes_all = any(p.kind == p.VAR_KEYWORD for p in parameters)
     names = {p.name for p in parameters[1:] if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
@@ -134,7 +134,7 @@ def load_loop(settings: LoopSettings, folders: tuple[Path, ...], device: torch.d
         raise InputError(f"{name}: must take a schedule as its first argument: {_CALL}")
     for parameter in parameters[1:]:
         variable = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-        known = {*offered, "seed", "state", "trial", *settings.params}
+        known = {*offered, *_length(settings), "seed", "state", "trial", *settings.params}
         if not variable and parameter.default is parameter.empty and parameter.name not in known:
             near = did_you_mean(parameter.name, known)
             raise InputError(
@@ -157,6 +157,14 @@ def load_loop(settings: LoopSettings, folders: tuple[Path, ...], device: torch.d
         if inspect.isroutine(function)
         else None,
     )
+
+
+def _length(settings: LoopSettings) -> dict[str, Any]:
+    """What a loop is told of how long it trains."""
+    if settings.horizon is None:
+        return {"epochs": settings.epochs}
+    counted = {"horizon": settings.horizon, "evaluate_every": settings.evaluate_every}
+    return {"epochs": settings.epochs, **counted}
 
 
 def _yields(function: Callable[..., Any]) -> bool:
