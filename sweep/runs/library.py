@@ -85,7 +85,7 @@ class StudyResult:
     @cached_property
     def epochs(self) -> pd.DataFrame:
         """A row for each epoch of each of them: `epochs.csv`."""
-        return epochs_frame(self._trials, self.config.measure)
+        return epochs_frame(self._trials, self.config)
 
     @cached_property
     def confirm(self) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
 
 import optuna
@@ -18,7 +18,7 @@ from sweep.search.storage.optuna_private import set_trial_attribute
 from sweep.study.metric import Metric
 from sweep.study.sections import Objective
 from sweep.training.divergence import is_divergence
-from sweep.training.record import CURVE_COLUMNS, TrialRecord, json_number
+from sweep.training.record import CURVE_COLUMNS, Audition, TrialRecord, json_number
 
 COMPLETES = "completes_trial"
 """The attribute that names the pruned trial which a trial trains to its end."""
@@ -29,6 +29,7 @@ TOTAL_STEPS = "total_steps"
 ADVICE = "advice"
 """What is wrong with the steps and rates of a trial that the user's own code has trained."""
 _CURVE = "sweep:curve"
+_AUDITION = "sweep:audition"
 _METRICS = "sweep:metrics"
 
 
@@ -83,8 +84,7 @@ def write_record(
     """Keep a record with a trial that is about to be told."""
     for name, value in record.user_attributes(objective, variance, metric).items():
         trial.set_user_attr(name, value)
-    rows = [[json_number(value) for value in row] for row in record.curve]
-    set_trial_attribute(trial, _CURVE, rows)
+    set_trial_attribute(trial, _CURVE, _json_rows(record.curve))
     if record.metrics:
         told = {name: [*map(json_number, column)] for name, column in record.metrics.items()}
         set_trial_attribute(trial, _METRICS, told)
@@ -95,10 +95,28 @@ def read_record(frozen: FrozenTrial) -> TrialRecord:
     rows = frozen.system_attrs.get(_CURVE)
     attributes = frozen.user_attrs
     seed, reason = whole_number(attributes, "seed") or 0, text(attributes, "reason")
-    if not isinstance(rows, list) or not all(map(_is_row, rows)):
-        return TrialRecord(seed, (), reason)
-    curve = tuple(tuple(math.nan if v is None else float(v) for v in row) for row in rows)
-    return TrialRecord(seed, curve, reason, _metrics(frozen, len(curve)))
+    audition = _audition(frozen)
+    if not _are_rows(rows):
+        return TrialRecord(seed, (), reason, audition=audition)
+    curve = _curve(rows)
+    return TrialRecord(seed, curve, reason, _metrics(frozen, len(curve)), audition)
+
+
+def write_audition(trial: optuna.Trial, audition: Audition, metric: Metric) -> None:
+    """Keep an audition with a trial that is in training."""
+    value = None if audition.value is None else json_number(audition.value)
+    about = {"epochs": audition.epochs, "value": value, "curve": _json_rows(audition.curve)}
+    set_trial_attribute(trial, _AUDITION, about)
+    trial.set_user_attr(f"audition_{metric.name}", value)
+
+
+def _audition(frozen: FrozenTrial) -> Audition | None:
+    """A trial's audition; None if it has had none, or it is damaged."""
+    about = table(frozen.system_attrs, _AUDITION)
+    epochs, rows = whole_number(about, "epochs"), about.get("curve")
+    if not epochs or not _are_rows(rows):
+        return None
+    return Audition(epochs, _curve(rows), number(about, "value"))
 
 
 def _metrics(frozen: FrozenTrial, epochs: int) -> dict[str, tuple[float, ...]]:
@@ -117,6 +135,18 @@ def texts(attributes: Mapping[str, Any], name: str) -> tuple[str, ...]:
     """A list of texts; empty if there is none."""
     value = attributes.get(name)
     return tuple(v for v in value if isinstance(v, str)) if isinstance(value, list) else ()
+
+
+def _json_rows(curve: Iterable[Iterable[float]]) -> list[list[float | None]]:
+    return [[json_number(value) for value in row] for row in curve]
+
+
+def _curve(rows: Iterable[Iterable[float | None]]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(math.nan if v is None else float(v) for v in row) for row in rows)
+
+
+def _are_rows(rows: object) -> TypeGuard[list[list[float | None]]]:
+    return isinstance(rows, list) and all(map(_is_row, rows))
 
 
 def _is_row(row: object) -> bool:

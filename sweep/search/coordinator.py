@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 
 from sweep.base.wording import counted, duration
 from sweep.search.attributes import completes
+from sweep.search.auditions import ENOUGH, Auditions
 from sweep.search.completion import next_enqueued
 from sweep.search.failures import Failures
 from sweep.search.in_training import InTraining
@@ -30,8 +31,9 @@ from sweep.search.storage.owners import (
     is_claimed,
     others_running,
 )
-from sweep.search.strategies.pruners import decision_epochs
+from sweep.search.strategies.pruners import build_pruner, decision_epochs
 from sweep.search.trials import StudyReader, Trial
+from sweep.study.sections import PrunerConfig
 from sweep.training.contract import EpochResult, TrialEnd, TrialSpec
 from sweep.training.workers.dispatcher import Dispatcher, Verdict
 from sweep.training.workers.messages import Save
@@ -98,11 +100,12 @@ class Coordinator:
         self._on_finished = on_finished
         self._on_tick = on_tick
         self._on_note = on_note
-        decisions = decision_epochs(config.pruning, config.epochs)
-        self._decisions = None if decisions is None else sorted({*decisions, config.epochs})
+        self._decisions = _decisions(config.pruning, config.epochs)
         self._waiting: deque[InTraining] = deque()
         self._running: dict[int, InTraining] = {}
-        self._tally = Tally.of(reader.trials, self._metric)
+        earlier = reader.trials
+        self._auditions = Auditions(config.audition_epochs, min(ENOUGH, trials), earlier)
+        self._tally = Tally.of(earlier, self._metric)
         self._failures = Failures(len(config.space.scheduler))
         self._deadline = deadline
         self._limit = limit
@@ -137,7 +140,7 @@ class Coordinator:
 
     def _give_back(self) -> None:
         """Let what there was no time for be trained by whoever asks next."""
-        in_flight = [*self._running.values(), *self._waiting]
+        in_flight = [*self._running.values(), *self._waiting, *self._auditions.waiting]
         if in_flight:
             give_back(self._study, [running.trial for running in in_flight], self._owner)
             self._on_note(
@@ -146,12 +149,15 @@ class Coordinator:
             )
         self._running.clear()
         self._waiting.clear()
+        self._auditions.drop()
 
     def next(self) -> TrialSpec | None:
         """The next trial to train: an interrupted one, else a new one if the study wants more."""
         self._ask()
         if not self._waiting and not self._running and self._shared:
             self._resume_abandoned()
+        if not self._waiting and not any(each.is_audition for each in self._running.values()):
+            self._decide(at_once=True)
         if not self._waiting:
             return None
         running = self._waiting.popleft()
@@ -179,6 +185,9 @@ class Coordinator:
 
     def epochs_to_decision(self, number: int, epoch: int) -> int:
         """After how many more epochs a trial may end."""
+        running = self._running.get(number)
+        if running and running.spec.epochs:
+            return running.spec.epochs - epoch
         if self._decisions is None:
             return 1
         return next(decision for decision in self._decisions if decision > epoch) - epoch
@@ -198,7 +207,7 @@ class Coordinator:
             self._lose(running)
             return Verdict(over=True)
         if over is None:
-            return Verdict()
+            return Verdict(over=self._has_auditioned(running))
         state, reason = over
         finished = self._end(running, state, reason)
         best = self._tally.best
@@ -210,7 +219,48 @@ class Coordinator:
         """End a trial that has stopped of itself."""
         running = self._running.get(end.number)
         if running:
-            self._end(running, *running.ended_early(end))
+            over = running.ended_early(end, self._config)
+            if over is None:
+                self._has_auditioned(running)
+            else:
+                self._end(running, *over)
+
+    def _has_auditioned(self, running: InTraining) -> bool:
+        """Whether a trial's audition is over; it then waits until it is decided on."""
+        if running.ignores_horizon(self._config.epochs):
+            self._do_without_auditions()
+            running.skip_audition()
+            self._waiting.append(running)
+        elif running.awaits_decision:
+            self._auditions.take(running)
+        else:
+            return False
+        del self._running[running.trial.number]
+        self._decide()
+        return True
+
+    def _decide(self, at_once: bool = False) -> None:
+        """Let the trials go on that have passed their audition, and end the others."""
+        for running in self._auditions.due(at_once):
+            over = running.decide()
+            if over is None:
+                self._waiting.append(running)
+            else:
+                self._running[running.trial.number] = running
+                self._end(running, *over)
+
+    def _do_without_auditions(self) -> None:
+        """Compare trials by the epochs that they have trained."""
+        if self._auditions.epochs:
+            self._auditions.epochs = 0
+            halving = PrunerConfig(name="halving", signal=self._config.pruner.signal)
+            self._study.pruner = build_pruner(halving, self._config.epochs)
+            self._decisions = _decisions(halving, self._config.epochs)
+            self._on_note(
+                "the training code takes the steps of a whole trial for its schedule where it is "
+                "told fewer epochs: no trial gets an audition; let it train `epochs` epochs, and "
+                "tell attach no others"
+            )
 
     def fail(self, number: int, reason: str, traceback: str = "") -> None:
         """End a trial that raised, or whose workers died.
@@ -248,7 +298,7 @@ class Coordinator:
 
     def _trials_left(self) -> int:
         """Trials that have not ended, and those that have not been asked for."""
-        in_flight = len(self._running) + len(self._waiting)
+        in_flight = len(self._running) + len(self._waiting) + len(self._auditions.waiting)
         to_draw = max(self._total - self._tally.started, 0) if self._draws else 0
         return to_draw + self._tally.to_complete + in_flight
 
@@ -264,9 +314,8 @@ class Coordinator:
             lacks = self._tally.to_complete > 0  # one that completes a pruned one goes first
             trial = next_enqueued(self._study) if lacks else self._study.ask()
             claim(trial, self._owner)
-            return InTraining.of(
-                trial, self._config
-            )  # drawn before another may ask: it counts what is drawn
+            # drawn before another may ask: it counts what is drawn
+            return InTraining.of(trial, self._config, self._auditions.epochs)
 
         running = in_turn(self._study, ask)
         if running is not None:
@@ -284,7 +333,8 @@ class Coordinator:
 
     def _resume_abandoned(self) -> bool:
         """Queue what a killed run of ours left, or one that is gone; whether there was any."""
-        ours = {*self._running, *(waiting.trial.number for waiting in self._waiting)}
+        queued = (*self._waiting, *self._auditions.waiting)
+        ours = {*self._running, *(waiting.trial.number for waiting in queued)}
         silent: set[str] = set()
 
         def take() -> list[optuna.Trial]:
@@ -296,8 +346,15 @@ class Coordinator:
                 claim(trial, self._owner)
             return [trial for trial in abandoned if trial.number not in ours]
 
-        resumed = [InTraining.of(trial, self._config) for trial in in_turn(self._study, take)]
-        self._waiting.extend(resumed)
+        resumed = [
+            InTraining.of(trial, self._config, self._auditions.epochs)
+            for trial in in_turn(self._study, take)
+        ]
+        for running in resumed:
+            if running.awaits_decision:
+                self._auditions.take_back(running)
+            else:
+                self._waiting.append(running)
         if resumed:
             numbers = ", ".join(str(running.trial.number) for running in resumed)
             told = f"resuming trials that were interrupted: {numbers}"
@@ -395,3 +452,9 @@ class Coordinator:
             course=self._tally.course,
             families=dict(self._tally.families),
         )
+
+
+def _decisions(pruner: PrunerConfig, epochs: int) -> list[int] | None:
+    """The epochs after which a trial may end, its last one included; None if it may be any."""
+    decisions = decision_epochs(pruner, epochs)
+    return None if decisions is None else sorted({*decisions, epochs})

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.search.attributes import ADVICE, TOTAL_STEPS, TRACEBACK, completes, write_record
+from sweep.search.attributes import (
+    ADVICE,
+    TOTAL_STEPS,
+    TRACEBACK,
+    completes,
+    write_audition,
+    write_record,
+)
 from sweep.search.origins import BASELINE, given_suggestion, is_outside
 from sweep.search.status import Lane
 from sweep.search.storage.optuna_private import stored
 from sweep.study.settings import StudyConfig
 from sweep.training.contract import EpochResult, TrialEnd, TrialSpec
 from sweep.training.divergence import divergence
-from sweep.training.record import TrialRecord, what_diverged
+from sweep.training.record import Audition, TrialRecord, what_diverged
 from sweep.training.specs import trial_spec
+
+_NEARLY = 0.75
+"""From such a share of a whole trial's steps on, an audition is told the whole trial's."""
 
 
 @dataclass
@@ -24,29 +35,50 @@ class InTraining:
     """A trial in training.
 
     `reported` is the last epoch that has been reported already, by an interrupted run or before a
-    worker's death: up to there the trial has been judged, and Optuna takes no second report.
+    worker's death: up to there the trial has been judged, and Optuna takes no second report. An
+    audition is reported as a whole, at the step that is its horizon; as long as it is in training,
+    that is the horizon of `spec`, and `curve` is its course.
     """
 
     trial: optuna.Trial
     spec: TrialSpec
     reported: int = 0
     curve: list[EpochResult] = field(default_factory=list)
+    awaits_decision: bool = False
 
     @classmethod
-    def of(cls, trial: optuna.Trial, config: StudyConfig) -> InTraining:
-        """One that has been asked for: its parameters are drawn, unless they have been."""
+    def of(cls, trial: optuna.Trial, config: StudyConfig, audition: int = 0) -> InTraining:
+        """One that has been asked for: its parameters are drawn, unless they have been.
+
+        Args:
+            trial: It.
+            config: The study's settings.
+            audition: The horizon of its audition, in epochs; 0 if it has none.
+        """
         frozen = stored(trial)
         given = given_suggestion(frozen)
         drawn = None if is_outside(frozen) else config.search_space.suggest(trial)
         suggestion = given or drawn
         assert suggestion is not None
         spec = trial_spec(config, trial.number, suggestion, completes(trial))
-        return cls(trial, spec, reported=max(frozen.intermediate_values, default=0))
+        reported = max(frozen.intermediate_values, default=0)
+        running = cls(trial, spec, reported)
+        if audition and running.is_pruned:
+            if reported < audition:
+                running.spec = replace(spec, epochs=audition)
+            running.awaits_decision = reported == audition
+        running.reported = max(reported, audition)
+        return running
 
     @property
     def is_pruned(self) -> bool:
         """Whether the pruner may stop it."""
         return completes(self.trial) is None and BASELINE not in self.trial.user_attrs
+
+    @property
+    def is_audition(self) -> bool:
+        """Whether it is not trained over the study's horizon yet."""
+        return self.spec.epochs is not None
 
     @property
     def lane(self) -> Lane:
@@ -70,6 +102,10 @@ class InTraining:
         diverged = what_diverged(result, config.measure)
         if diverged:
             return TrialState.PRUNED, divergence(result.epoch, diverged)
+        if self.spec.epochs:
+            if result.epoch >= self.spec.epochs:
+                self._end_audition(config)
+            return None
         is_new = result.epoch > self.reported
         if is_new:
             averaged = result.averaged
@@ -85,12 +121,65 @@ class InTraining:
             return TrialState.PRUNED, f"pruned at epoch {result.epoch} by {name}"
         return None
 
-    def ended_early(self, end: TrialEnd) -> tuple[TrialState, str]:
+    def decide(self) -> tuple[TrialState, str] | None:
+        """How the trial ends with its audition, if it does not pass it, and why."""
+        self.awaits_decision = False
+        if self.trial.should_prune():
+            return TrialState.PRUNED, f"pruned by its audition over {self.reported} epochs"
+        return None
+
+    def ignores_horizon(self, epochs: int) -> bool:
+        """Whether the user's own code trains an audition as if it were a whole trial.
+
+        Seen by the steps that it has told `attach`, beside those that it takes in an epoch.
+
+        Args:
+            epochs: Of a whole trial.
+        """
+        told, taken = (
+            [getattr(result, name) or 0 for result in self.curve]
+            for name in ("total_steps", "steps")
+        )
+        if not self.is_audition or not max(told, default=0) or not max(taken):
+            return False
+        if told[-1] == epochs:  # a scheduler that is stepped once an epoch
+            return epochs != (self.spec.epochs or 0) * max(taken)
+        return told[-1] > _NEARLY * epochs * max(taken)
+
+    def skip_audition(self) -> None:
+        """Train it over the study's horizon, from the start."""
+        self.spec = replace(self.spec, epochs=None)
+        self.curve = []
+
+    def _end_audition(self, config: StudyConfig) -> None:
+        """Report what the audition came to; what is trained next is the whole trial."""
+        if self.ignores_horizon(config.epochs):
+            return
+        audition = self._audition(config)
+        assert self.spec.epochs is not None
+        write_audition(self.trial, audition, config.measure)
+        value = math.nan if audition.value is None else audition.value
+        self.trial.report(value, self.spec.epochs)
+        self.reported = self.spec.epochs
+        self.skip_audition()
+        self.awaits_decision = True
+
+    def _audition(self, config: StudyConfig) -> Audition:
+        assert self.spec.epochs is not None
+        record = TrialRecord.from_curve(self.spec.seed, self.curve, "")
+        value = record.value(config.objective, config.measure)
+        return Audition(self.spec.epochs, record.curve, value)
+
+    def ended_early(self, end: TrialEnd, config: StudyConfig) -> tuple[TrialState, str] | None:
         """How a trial ends that has stopped before its last epoch, and why.
 
-        One that never said what it came to has not completed.
+        One that never said what it came to has not completed. None if it is its audition that has
+        ended.
         """
         if end.ending == "completed":
+            if self.curve and self.is_audition:
+                self._end_audition(config)
+                return None
             if self.curve:
                 return TrialState.COMPLETE, ""
             return TrialState.FAIL, "it ended before its first epoch did"
@@ -117,6 +206,9 @@ class InTraining:
             reason: Why, if it has not completed.
             traceback: Of what it raised.
         """
+        if self.is_audition and self.curve:
+            write_audition(self.trial, self._audition(config), config.measure)
+            self.curve = []
         record = TrialRecord.from_curve(self.spec.seed, self.curve, reason)
         write_record(self.trial, record, config.objective, variance, config.measure)
         if self.curve and self.curve[-1].total_steps:
@@ -131,5 +223,6 @@ class InTraining:
 
     def restart(self) -> None:
         """Begin the course again."""
-        self.reported = max(self.reported, len(self.curve))
+        if not self.is_audition:
+            self.reported = max(self.reported, len(self.curve))
         self.curve = []

@@ -38,7 +38,7 @@ def results_frame(trials: Sequence[Trial], config: StudyConfig) -> pd.DataFrame:
     Returns:
         number, state, scheduler, lr, decay, warmup, the schedules' own parameters, momentum and
         weight_decay where searched, parameters of the user's own, val_mse, val_r2, best_epoch,
-        final_val_mse, train_mse, epochs_run, reason, lr_final, seed, started, finished, duration
+        final_val_mse, train_mse, epochs_run, audition_val_mse, reason, lr_final, seed, started, finished, duration
         (seconds), completes, the number of the pruned trial that it trains to its end, baseline,
         what the user calls it if it is a schedule to compare with, and torch, the torch class and
         its arguments as JSON. Where the metric is not val_mse, its name stands in these names.
@@ -53,13 +53,15 @@ def results_frame(trials: Sequence[Trial], config: StudyConfig) -> pd.DataFrame:
     columns = [
         *("number", "state", "scheduler", "lr", "decay", "warmup", *own, *searched),
         *("value", "val_r2", "best_epoch", "final_value", "training", "epochs_run"),
-        *("reason", "lr_final", "seed", "started", "finished", "duration", "completes"),
+        *("audition", "reason", "lr_final", "seed", "started", "finished", "duration", "completes"),
         *("baseline", "torch"),
     ]
     frame = pd.DataFrame(rows, columns=columns)
     integers = ["best_epoch", "completes"]
     integers += [name for name, dimension in own.items() if dimension.integer]
-    return frame.astype({name: "Int64" for name in integers}).rename(columns=config.measure.named)
+    metric = config.measure
+    named = frame.rename(columns={"audition": f"audition_{metric.name}"})
+    return named.astype({name: "Int64" for name in integers}).rename(columns=metric.named)
 
 
 def _row(trial: Trial, ending: Ending) -> dict[str, Any]:
@@ -81,6 +83,7 @@ def _row(trial: Trial, ending: Ending) -> dict[str, Any]:
         "final_value": trial.final_value,
         "training": trial.train_value,
         "epochs_run": trial.epochs,
+        "audition": trial.audition.value if trial.audition else None,
         "reason": trial.reason,
         "lr_final": trial.final_lr,
         "seed": trial.seed,
@@ -93,20 +96,27 @@ def _row(trial: Trial, ending: Ending) -> dict[str, Any]:
     }
 
 
-def epochs_frame(trials: Sequence[Trial], metric: Metric) -> pd.DataFrame:
-    """A row for each epoch, from 1, of each trial that has ended.
+def epochs_frame(trials: Sequence[Trial], config: StudyConfig) -> pd.DataFrame:
+    """A row for each epoch, from 1, of each trial that has ended, its audition first.
 
-    Behind the columns that are always there, one for each number that code of the user's own has
+    `horizon` is that of the training in epochs: fewer than the study's in an audition. Behind the columns that are always there, one for each number that code of the user's own has
     told beside its metric; `metrics.<name>` where the name is taken.
     """
     ended = [trial for trial in trials if trial.ending]
     told = dict.fromkeys(name for trial in ended for name in trial.record.metrics)
-    columns = ["number", "epoch", *map(metric.named, CURVE_COLUMNS)]
-    rows = [
-        (trial.number, epoch, *values, *(_told(trial, name, epoch) for name in told))
-        for trial in ended
-        for epoch, values in enumerate(trial.record.curve, start=1)
-    ]
+    columns = ["number", "horizon", "epoch", *map(config.measure.named, CURVE_COLUMNS)]
+    rows: list[tuple[float, ...]] = []
+    for trial in ended:
+        if trial.audition:
+            rows += [
+                (trial.number, trial.audition.epochs, epoch, *values, *(math.nan for _ in told))
+                for epoch, values in enumerate(trial.audition.curve, start=1)
+            ]
+        rows += [
+            (trial.number, config.epochs, epoch, *values)
+            + tuple(_told(trial, name, epoch) for name in told)
+            for epoch, values in enumerate(trial.record.curve, start=1)
+        ]
     more = [f"metrics.{name}" if name in columns else name for name in told]
     return pd.DataFrame(rows, columns=[*columns, *more])
 
@@ -134,4 +144,4 @@ def read_results(folder: Path) -> pd.DataFrame:
 def write_tables(folder: Path, trials: Sequence[Trial], config: StudyConfig) -> None:
     """Rewrite `results.csv` and `epochs.csv`."""
     write_whole(folder / RESULTS, frame_to_csv(results_frame(trials, config)))
-    write_whole(folder / EPOCHS, frame_to_csv(epochs_frame(trials, config.measure)))
+    write_whole(folder / EPOCHS, frame_to_csv(epochs_frame(trials, config)))

@@ -38,7 +38,7 @@ from sweep.search.storage.opening import ROWS, SETTINGS
 from sweep.study.metric import Metric
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Suggestion, Value
-from sweep.training.record import TrialRecord
+from sweep.training.record import Audition, TrialRecord
 
 
 class Ending(StrEnum):
@@ -172,8 +172,18 @@ class Trial:
 
     @property
     def epochs(self) -> int:
-        """How many it was trained for."""
+        """How many it was trained for, without its audition."""
         return len(self.record.curve)
+
+    @property
+    def audition(self) -> Audition | None:
+        """What it was trained for before, over a shorter horizon; None if it was not."""
+        return self.record.audition
+
+    @property
+    def epochs_spent(self) -> int:
+        """How many it was trained for in all, its audition counted in."""
+        return self.epochs + (len(self.audition.curve) if self.audition else 0)
 
     @property
     def duration_secs(self) -> float | None:

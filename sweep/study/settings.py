@@ -17,6 +17,7 @@ from pydantic import (
 from sweep.study.baselines.settings import BaselineConfig
 from sweep.study.dimension_fields import numbers
 from sweep.study.metric import NAME, Metric
+from sweep.study.registries.pruners import audition_epochs
 from sweep.study.registries.sources import BEHAVIOUR_COUNTS
 from sweep.study.sections import (
     ConfirmConfig,
@@ -67,6 +68,9 @@ _DURATION = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^.*\d
 
 _MANY_TRIALS = 200
 """From so many on, our own sampler finds better schedules than TPE, and costs much less."""
+
+_FEWEST_STEPS = 8
+"""That a compressed schedule must have to tell anything of the whole one."""
 
 _FREE = {
     *("name", "trials", "timeout", "workers", "engine", "lanes", "device", "storage"),
@@ -243,13 +247,26 @@ class StudyConfig(Section):
 
     @property
     def pruning(self) -> PrunerConfig:
-        """The pruner that is used: in a fair study, `auto` is `thorough`.
+        """The pruner that is used: `auto` is `thorough` in a fair study, else it has auditions.
 
-        The first comparison of `auto` stops more of some schedulers than of others.
+        The first comparison of `auto` stops more of some schedulers than of others. Where trials
+        are too short for auditions, or its epochs of comparison are given, it is `halving`.
         """
-        if self.fair and self.pruner.name == "auto":
-            return self.pruner.model_copy(update={"name": "thorough"})
-        return self.pruner
+        if self.pruner.name != "auto" or self.audition_epochs:
+            return self.pruner
+        return self.pruner.model_copy(update={"name": "thorough" if self.fair else "halving"})
+
+    @property
+    def audition_epochs(self) -> int:
+        """The horizon, in epochs, over which a trial is trained first; 0 if it has no audition.
+
+        An audition has _FEWEST_STEPS optimizer steps at least: of the full batch, an epoch is one.
+        """
+        if self.fair or self.pruner.name != "auto" or self.pruner.arguments:
+            return 0
+        epochs = audition_epochs(self.epochs)
+        is_full = self.own_code is None and self.optimizer.batch_size == "full"
+        return 0 if is_full and epochs < _FEWEST_STEPS else epochs
 
     @property
     def shares_seed(self) -> bool:

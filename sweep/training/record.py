@@ -16,6 +16,21 @@ CURVE_COLUMNS = (*("lr_first", "lr_last", "training", "value", "averaged", "grad
 
 
 @dataclass(frozen=True)
+class Audition:
+    """A trial's schedule, whole, over a horizon that is shorter than the trial's.
+
+    Args:
+        epochs: The horizon.
+        curve: A row an epoch, from epoch 1, in the order of CURVE_COLUMNS.
+        value: What it came to, as a trial does; None if no epoch has a finite value.
+    """
+
+    epochs: int
+    curve: tuple[tuple[float, ...], ...]
+    value: float | None
+
+
+@dataclass(frozen=True)
 class TrialRecord:
     """A trial's course and how it ended.
 
@@ -25,12 +40,14 @@ class TrialRecord:
         reason: Why it ended early or failed; empty for a completed trial.
         metrics: What code of the user's own has told beside these: a number an epoch, by name; NaN
             for those in which it has not.
+        audition: What it was trained for before; None if it has had no audition.
     """
 
     seed: int
     curve: tuple[tuple[float, ...], ...]
     reason: str = ""
     metrics: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    audition: Audition | None = None
 
     @classmethod
     def from_curve(cls, seed: int, curve: list[EpochResult], reason: str) -> TrialRecord:

@@ -58,6 +58,23 @@ def _halving(name: str, *parts: tuple[Fraction, float]) -> Pruner:
     return Pruner(name, "sweep.search.strategies.halving:HalvingPruner", defaults)
 
 
+def audition_epochs(epochs: int) -> int:
+    """The horizon, in epochs, over which `auto` trains a schedule first: a sixteenth of a trial's.
+
+    0 where a trial is too short for one: where an epoch is more than an eighth of it.
+    """
+    audition = math.ceil(epochs / 16)
+    return audition if 8 * audition <= epochs else 0
+
+
+def _with_auditions(epochs: int) -> Arguments:
+    """What `auto` compares: a quarter goes on after its audition, half of those after E/4."""
+    audition = audition_epochs(epochs)
+    if not audition:
+        return _HALVING.defaults(epochs)
+    return {"rungs": [audition, math.ceil(epochs / 4)], "keep": [0.25, 0.5]}
+
+
 def _asha_rungs(arguments: Arguments, epochs: int) -> Rungs | None:
     rung, factor = arguments.get("min_resource", "auto"), arguments.get("reduction_factor", 4)
     if rung == "auto":
@@ -80,8 +97,10 @@ def _threshold_lacks(arguments: Arguments) -> str:
 
 # benchmarks/pruning.py measures our own rules beside Optuna's; docs/pruning.md says how they were
 # chosen.
+_HALVING = _halving("halving", (Fraction(2, 15), 0.5), (Fraction(1, 3), 0.5), (Fraction(2, 3), 0.5))
 PRUNERS = by_name(
-    _halving("auto", (Fraction(2, 15), 0.5), (Fraction(1, 3), 0.5), (Fraction(2, 3), 0.5)),
+    Pruner("auto", "sweep.search.strategies.halving:HalvingPruner", _with_auditions),
+    _HALVING,
     _halving("thorough", (Fraction(1, 3), 0.5), (Fraction(2, 3), 0.5)),
     _halving("fast", (Fraction(1, 15), 0.4), (Fraction(1, 5), 0.5), (Fraction(3, 5), 0.5)),
     Pruner("median", "optuna.pruners:MedianPruner"),

@@ -1,0 +1,61 @@
+"""Trials that have had their audition: a short training of their whole schedule.
+
+A trial's schedule is first trained over a part of the epochs, compressed to them. What it comes to
+is reported at the step that is this horizon, and there the pruner decides whether the trial is
+trained over all of its epochs, from the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sweep.search.in_training import InTraining
+from sweep.search.trials import Trial
+
+ENOUGH = 8
+"""Auditions to compare before any is passed: the first of them would be the best so far."""
+
+
+class Auditions:
+    """Trials that wait for the decision on their audition.
+
+    Args:
+        epochs: The horizon of an audition; 0 if trials have none.
+        enough: How many must be known before any is decided on.
+        trials: Those that the study has already.
+    """
+
+    def __init__(self, epochs: int, enough: int, trials: Iterable[Trial]) -> None:
+        self.epochs = epochs
+        self._enough = enough
+        self._known = sum(epochs in trial.reports for trial in trials)
+        self._waiting: list[InTraining] = []
+
+    @property
+    def waiting(self) -> list[InTraining]:
+        """Those that nothing has been decided on."""
+        return list(self._waiting)
+
+    def take(self, running: InTraining) -> None:
+        """Take in one that has just ended, and been reported."""
+        self._known += 1
+        self._waiting.append(running)
+
+    def take_back(self, running: InTraining) -> None:
+        """Take in one that was interrupted before it was decided on."""
+        self._waiting.append(running)
+
+    def due(self, at_once: bool = False) -> list[InTraining]:
+        """Those that can be decided on by now, which wait no longer.
+
+        Args:
+            at_once: Whether there is nothing more to wait for.
+        """
+        if self._known < self._enough and not at_once:
+            return []
+        due, self._waiting = self._waiting, []
+        return due
+
+    def drop(self) -> None:
+        """Wait for none."""
+        self._waiting.clear()
