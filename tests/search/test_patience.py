@@ -27,7 +27,7 @@ from support import PASSWORD, PostgreSQL, no_page
 
 from sweep.base.errors import InterruptedSweep
 from sweep.runs.run import run_sweep
-from sweep.search import coordinator
+from sweep.search.in_flight import ownership
 from sweep.search.status import Status
 from sweep.search.storage import owners, patience
 from sweep.search.storage.opening import load_study
@@ -40,10 +40,10 @@ pytestmark = pytest.mark.timeout(600)
 
 IMPATIENT = """
 import sys
-from sweep.search import coordinator
+from sweep.search.in_flight import ownership
 from sweep.search.storage import owners
 from sweep.search.storage import patience
-for module in (coordinator, owners):
+for module in (ownership, owners):
     module.BEAT_SECS, module.SILENT_SECS = 0.5, 4.0
 patience.ANSWER_SECS, patience._TURN_SECS, patience._TOLD_AFTER_SECS = 3.0, 1, 0.5
 patience._SESSION["idle_in_transaction_session_timeout"] = "5s"
@@ -87,7 +87,7 @@ def train(schedule, *, epochs):
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What IMPATIENT does to another process, in this one."""
-    for module in (coordinator, owners):
+    for module in (ownership, owners):
         monkeypatch.setattr(module, "BEAT_SECS", 0.5)
         monkeypatch.setattr(module, "SILENT_SECS", 4.0)
     monkeypatch.setattr(patience, "ANSWER_SECS", 3.0)
@@ -431,7 +431,7 @@ def test_one_that_was_silent_for_too_long(
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (coordinator, owners):
+    for module in (ownership, owners):
         monkeypatch.setattr(module, "BEAT_SECS", 0.5)
         monkeypatch.setattr(module, "SILENT_SECS", 3.0)
 
@@ -466,7 +466,7 @@ class TestOwnerGone:
     def test_one_that_lives_keeps_them(
         self, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(coordinator, "BEAT_SECS", 10.0)  # the first new sign is enough
+        monkeypatch.setattr(ownership, "BEAT_SECS", 10.0)  # the first new sign is enough
         monkeypatch.setattr(owners, "BEAT_SECS", 10.0)
         url = f"sqlite:///{tmp_path}/a.db"
         signs = SignsOfLife(begun_elsewhere(url, settings), "elsewhere:/studies/small")

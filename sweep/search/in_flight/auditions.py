@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sweep.search.in_training import InTraining
+from sweep.search.in_flight.in_training import InTraining
 from sweep.search.trials import Trial
 
 ENOUGH = 8

@@ -1,0 +1,180 @@
+"""Which trials in flight are a coordinator's own, where others may be at work on the storage."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from sweep.base.wording import counted, duration
+from sweep.search.in_flight.in_training import InTraining
+from sweep.search.in_flight.trials import InFlight
+from sweep.search.storage.optuna_private import stored
+from sweep.search.storage.owners import (
+    BEAT_SECS,
+    SILENT_SECS,
+    SignsOfLife,
+    abandoned_trials,
+    claim,
+    give_back,
+    in_turn,
+    is_claimed,
+    others_running,
+)
+
+_LOOK_SECS = 0.5
+
+
+class Ownership:
+    """Takes over what others have left, and lets go of what they have taken over.
+
+    Args:
+        study: The study.
+        owner: Who this coordinator is, for `storage.abandoned_trials`.
+        shared: Whether other coordinators may work on the same storage.
+        in_flight: This coordinator's trials.
+        on_note: Called with a sentence that a user should read.
+    """
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        owner: str,
+        shared: bool,
+        in_flight: InFlight,
+        on_note: Callable[[str], None],
+    ) -> None:
+        self.shared = shared
+        self._study = study
+        self._owner = owner
+        self._in_flight = in_flight
+        self._on_note = on_note
+        self._signs = SignsOfLife(study, owner)
+
+    @property
+    def others_train(self) -> bool:
+        """Whether others have trials in training."""
+        return self.shared and bool(others_running(self._study, self._owner))
+
+    def claim(self, trial: optuna.Trial) -> None:
+        """Write down that a trial is ours."""
+        claim(trial, self._owner)
+
+    def take_abandoned(self) -> bool:
+        """Go on with what a killed run of ours left, or one that is gone; whether there was any."""
+        silent: set[str] = set()
+
+        def take() -> list[optuna.Trial]:
+            if self.shared:
+                self._signs.look()
+                silent.update(self._signs.silent())
+            abandoned = abandoned_trials(self._study, self._owner, self.shared, silent)
+            for trial in abandoned:
+                self.claim(trial)
+            ours = self._in_flight.numbers
+            return [trial for trial in abandoned if trial.number not in ours]
+
+        abandoned = in_turn(self._study, take)
+        for trial in abandoned:
+            self._in_flight.take_back(trial)
+        if abandoned:
+            numbers = ", ".join(str(trial.number) for trial in abandoned)
+            told = f"resuming trials that were interrupted: {numbers}"
+            if silent:
+                gone, secs = ", ".join(sorted(silent)), duration(SILENT_SECS)
+                told += f"; nothing was heard of {gone} for {secs}"
+            self._on_note(told)
+        return bool(abandoned)
+
+    def give_back(self) -> None:
+        """Let what there was no time for be trained by whoever asks next."""
+        if self._in_flight:
+            trials = [running.trial for running in self._in_flight]
+            give_back(self._study, trials, self._owner)
+            self._on_note(
+                f"the time is up: {counted(len(trials), 'trial')} had not ended; the same "
+                "command trains what is left"
+            )
+        self._in_flight.clear()
+
+    def show_life(self, after_secs: float = 0.0) -> None:
+        """Give a sign of life, let go of what others have taken, take what others have lost.
+
+        Args:
+            after_secs: Only if the last one was longer ago.
+        """
+        if not self.shared or self._signs.silent_secs < after_secs:
+            return
+        was_gone = self._signs.silent_secs > SILENT_SECS / 2
+        self._signs.beat()
+        if was_gone and self._in_flight.training:
+            trials = self._study.get_trials(deepcopy=False)
+            for number, running in list(self._in_flight.training.items()):
+                if not is_claimed(trials[number], self._owner):
+                    self.lose(running)
+        self._signs.look()
+        if self._signs.silent():
+            self.take_abandoned()
+
+    def show_life_regularly(self) -> None:
+        """Give a sign of life if one is due."""
+        self.show_life(after_secs=BEAT_SECS)
+
+    def show_life_after_silence(self) -> None:
+        """Give a sign of life if this process was stopped, or the storage was away."""
+        self.show_life(after_secs=SILENT_SECS / 2)
+
+    def lose(self, running: InTraining) -> None:
+        """Another coordinator has taken a trial over, since it heard nothing of this one."""
+        number = running.trial.number
+        self._in_flight.training.pop(number, None)  # or it waited for a decision
+        self._on_note(f"trial {number} was taken over by another run while this one was silent")
+
+    def end(self, running: InTraining, tell: Callable[[], FrozenTrial]) -> FrozenTrial | None:
+        """A trial of ours, told how it has ended; None, and lost, if it is another's by now."""
+        if not self.shared:
+            return tell()
+
+        def end() -> FrozenTrial | None:
+            now = stored(running.trial)
+            if not is_claimed(now, self._owner):
+                return None
+            return now if now.state.is_finished() else tell()  # an earlier attempt's answer is lost
+
+        ended = in_turn(self._study, end)
+        if ended is None:
+            self.lose(running)
+        return ended
+
+    def await_others(
+        self, stop: threading.Event, deadline: float, tick: Callable[[], None]
+    ) -> bool:
+        """Wait until it is known that the others live; whether there is more to train then.
+
+        Args:
+            stop: Ends it.
+            deadline: When to wait no longer, as `time.monotonic` has it.
+            tick: Called every now and then.
+        """
+        self._signs.look()
+        told = False
+        while not stop.is_set() and time.monotonic() < deadline:
+            uncertain = self._signs.uncertain()
+            if self._signs.silent() and self.take_abandoned():
+                return True
+            if not uncertain:
+                break
+            if not told:
+                told = True
+                self._on_note(
+                    f"trials are in training elsewhere ({', '.join(sorted(uncertain))}); waiting "
+                    f"for a sign of life from there: without one for {duration(SILENT_SECS)}, "
+                    "they are taken over"
+                )
+            stop.wait(_LOOK_SECS)
+            self._signs.look()
+            tick()
+        return self._in_flight.waiting > 0
