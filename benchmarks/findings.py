@@ -18,8 +18,9 @@ from pathlib import Path
 
 from tables import TABLES
 
+from sweep.confirm.candidate import Candidate
 from sweep.confirm.intervals import mean_interval, paired_lead
-from sweep.confirm.verdict import CONSTANT, Candidate, Confirmation
+from sweep.confirm.verdict import CONSTANT, Confirmation
 from sweep.study.metric import MSE
 
 HERE = Path(__file__).parent

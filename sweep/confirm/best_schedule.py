@@ -32,7 +32,7 @@ from sweep.confirm.verdict import Confirmation
 from sweep.schedules.schedule import Schedule
 from sweep.study.metric import MSE, NAME, Metric
 from sweep.study.results_folder import BEST_SCHEDULE
-from sweep.study.sections import Objective, OptimizerConfig
+from sweep.study.sections import Objective, OptimizerConfig, Question
 from sweep.study.space import described
 
 _MOST_STEPS = 10**9
@@ -105,7 +105,9 @@ class _Candidate(_Part):
     schedule: _Schedule
     params: _Params = {}
     values: Annotated[list[float | None], Field(min_length=1, alias=_VALUES)]
+    other_values: list[float | None] = []
     mean: _Interval
+    means: dict[Question, _Interval | None] = {}
     mean_rank: float
     dropped_out: bool
     lead_of_winner: _Interval | None
@@ -117,7 +119,9 @@ class _Confirmation(_Part):
     raced: bool
     seeds_are_alike: bool = False
     leads_are_shares: bool = True
+    decides: Question = "best"
     verdict: str
+    by_other_question: str = ""
     against_constant: str
     against_runner_up: str
     candidates: Annotated[list[_Candidate], Field(min_length=1)]
@@ -129,6 +133,8 @@ class _Confirmation(_Part):
             finite = None not in candidate.values
             if len(candidate.values) > (most if finite else len(self.seeds)):
                 raise ValueError(f"trial {candidate.trial} has more values than seeds")
+            if candidate.other_values and len(candidate.other_values) != len(candidate.values):
+                raise ValueError(f"trial {candidate.trial} has values without other_values")
         return self
 
 
@@ -253,7 +259,7 @@ class BestSchedule(_Part):
         """The confirmation, if there was one, and by this metric."""
         if self.confirmation is None or self.metric_name != metric.name:
             return None
-        return Confirmation.from_dict(self._fields["confirmation"], metric)
+        return Confirmation.from_dict(self._fields["confirmation"], metric, self.objective)
 
     @property
     def score(self) -> HeldOutScore | None:

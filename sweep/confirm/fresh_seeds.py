@@ -117,8 +117,11 @@ def confirm(
             f"{max(budget, FIRST_SEEDS * len(meant))} of {len(meant)}"
         )
     baselines = {number: trial.baseline for number, trial in trials.items()}
-    candidates = ranked(suggestions, values, metric, baselines)
-    found = Confirmation(candidates, seeds[:used], not config.fair, metric=metric)
+    others = {number: step.other_values(number, len(each)) for number, each in values.items()}
+    candidates = ranked(suggestions, values, metric, baselines, others)
+    found = Confirmation(
+        candidates, seeds[:used], not config.fair, metric=metric, objective=config.objective
+    )
     if found.doubt:
         context.note(found.doubt)
     return Outcome(found, missing)

@@ -18,6 +18,7 @@ from sweep.base.files import write_whole
 from sweep.search.context import RunContext
 from sweep.search.trials import Trial
 from sweep.study.results_folder import CONFIRM
+from sweep.study.sections import Question, deciding, other
 from sweep.study.space import Suggestion
 from sweep.training.contract import TrialSpec
 from sweep.training.divergence import is_divergence
@@ -58,7 +59,9 @@ class KeptRuns:
         self._suggestions: dict[int, Suggestion] = {}
         self._keys: dict[int, str] = {}
         self._path = context.location.folder / CONFIRM
-        self._runs = read_runs(self._path, context.config.measure.name)
+        self._metric = context.config.measure
+        self._decides = deciding(context.config.objective)
+        self._runs = read_runs(self._path, self._metric.name)
 
     def begin(self, trials: Mapping[int, Trial], on_epochs: Callable[[int], None]) -> None:
         """Take the candidates in; `on_epochs` is told how many epochs have been trained."""
@@ -83,7 +86,7 @@ class KeptRuns:
         asked = Retraining(
             kind="confirmation run",
             epochs=self._context.config.epochs,
-            metric=self._context.config.measure,
+            metric=self._metric,
             stop=self._stop,
             note=self._context.note,
             limit=self._limit,
@@ -93,23 +96,42 @@ class KeptRuns:
         asked.run(self._pool, specs)
         rows = {pair: self._row(*pair) for pair in pairs}
         self.cut_off |= None in rows.values()
-        metric = self._context.config.measure
+        metric = self._metric
         return {
             pair: math.inf if pd.isna(row[metric.name]) else metric.loss(float(row[metric.name]))
             for pair, row in rows.items()
             if row is not None
         }
 
+    def other_values(self, trial: int, count: int) -> tuple[float | None, ...]:
+        """What a candidate's runs came to by the question that does not decide, of so many seeds.
+
+        None of one that an earlier version wrote, without it; `Metric.worst` where it diverged or
+        raised.
+        """
+        found: list[float | None] = []
+        for index in range(count):
+            row = self._row(trial, index) or {}
+            value = row.get(self._column(other(self._decides)))
+            failed = pd.isna(row.get(self._metric.name))
+            known = None if pd.isna(value) else float(value)
+            found.append(self._metric.worst if failed else known)
+        return tuple(found)
+
     def write(self) -> None:
         """Write the runs of the candidates, in the order of their trials and seeds."""
+        value, decides = self._metric.name, self._column(self._decides)
         rows = [
-            row
+            row | {decides: row[value]}
             for trial in sorted(self._keys)
             for index in range(len(self._seeds))
             if (row := self._row(trial, index)) is not None
         ]
-        metric = self._context.config.measure
-        write_whole(self._path, frame_to_csv(_frame(rows, metric.name)))
+        values = (value, self._column("best"), self._column("final"))
+        write_whole(self._path, frame_to_csv(_frame(rows, values)))
+
+    def _column(self, question: Question) -> str:
+        return self._metric.named(f"{question}_value")
 
     def _row(self, trial: int, index: int) -> dict[str, Any] | None:
         return self._runs.get((self._keys[trial], self._seeds[index]))
@@ -121,7 +143,9 @@ class KeptRuns:
 
     def _keep(self, trial: int, index: int, record: TrialRecord) -> None:
         self.trained += 1
-        objective, metric = self._context.config.objective, self._context.config.measure
+        objective, metric = self._context.config.objective, self._metric
+        asked = other(self._decides)
+        by_other = record.answer(asked, objective, metric)
         suggestion, key = self._suggestions[trial], self._keys[trial]
         schedule, seed = suggestion.schedule, self._seeds[index]
         self._runs[key, seed] = {
@@ -136,6 +160,7 @@ class KeptRuns:
             "weight_decay": suggestion.weight_decay,
             **suggestion.params,
             metric.name: None if record.reason else record.value(objective, metric),
+            self._column(asked): None if record.reason else by_other,
             "best_epoch": None if record.reason else record.best_epoch(objective, metric),
             "epochs_run": len(record.curve),
             "reason": record.reason,
@@ -158,8 +183,8 @@ def _key(context: RunContext, suggestion: Suggestion) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _frame(rows: Sequence[dict[str, Any]], value: str) -> pd.DataFrame:
-    last = [value, "best_epoch", "epochs_run", "reason", "key"]
+def _frame(rows: Sequence[dict[str, Any]], values: Sequence[str]) -> pd.DataFrame:
+    last = [*values, "best_epoch", "epochs_run", "reason", "key"]
     names = list(dict.fromkeys(name for row in rows for name in row if name not in last))
     frame = pd.DataFrame(list(rows), columns=[*names, *last])
     searched = [n for n in frame if n not in ("momentum", "weight_decay") or frame[n].notna().any()]

@@ -5,54 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from sweep.base.wording import counted, number, verb
-from sweep.confirm.intervals import Interval, mean_interval, paired_lead, vary
+from sweep.confirm.candidate import Candidate
+from sweep.confirm.intervals import Interval, paired_lead
 from sweep.schedules.schedule import Schedule
 from sweep.study.metric import Metric, is_a_share
-from sweep.study.space import Suggestion, Value, described
+from sweep.study.sections import QUESTIONS, Objective, Question, deciding, other
+from sweep.study.space import Suggestion
 
 CONSTANT = "constant"
 
 _WHY_ALIKE = "the training does not depend on its seed, or the metric cannot tell its runs apart"
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A schedule that was trained again.
-
-    Args:
-        trial: The trial of the search that it comes from.
-        schedule: The schedule.
-        params: The parameters of the user's own beside it.
-        values: What it came to from each seed, in the order of the seeds; `Metric.worst` where
-            it diverged or raised. One that dropped out has fewer than the others.
-        baseline: What the user calls it, if it is a schedule to compare with; else empty.
-    """
-
-    trial: int
-    schedule: Schedule
-    values: tuple[float, ...]
-    params: Mapping[str, Value] = field(default_factory=dict, hash=False)
-    baseline: str = ""
-
-    @property
-    def description(self) -> str:
-        """What was trained, in one line."""
-        return described(self.schedule, self.params)
-
-    @cached_property
-    def interval(self) -> Interval:
-        """The mean over its seeds."""
-        return mean_interval(self.values)
-
-    @property
-    def repeats(self) -> bool:
-        """Whether it came to one and the same value from each of several seeds."""
-        several = len(self.values) > 1 and math.isfinite(self.interval.mean)
-        return several and not vary(self.values)
 
 
 @dataclass(frozen=True)
@@ -64,12 +29,37 @@ class Confirmation:
         seeds: All that were used, in their order.
         raced: Whether those that were behind dropped out.
         metric: What they are compared by.
+        objective: Which of their epochs decides.
     """
 
     candidates: tuple[Candidate, ...]
     seeds: tuple[int, ...]
     raced: bool = True
     metric: Metric = field(kw_only=True)
+    objective: Objective = field(default="best", kw_only=True)
+
+    @property
+    def decides(self) -> Question:
+        """The question by which they are compared."""
+        return deciding(self.objective)
+
+    @property
+    def other_is_known(self) -> bool:
+        """Whether any candidate has an answer to the other question."""
+        return any(candidate.other_interval for candidate in self.candidates)
+
+    @property
+    def mean_titles(self) -> tuple[str, str]:
+        """Of columns: `mean best MSE`, `mean final MSE`; that which decides is first."""
+        asked = (self.decides, other(self.decides))
+        deciding, not_asked = (f"mean {question} {self.metric.short}" for question in asked)
+        return deciding, not_asked
+
+    @property
+    def what_decides(self) -> str:
+        """`the mean best MSE decides`."""
+        averaged = " of averaged weights" if self.objective == "averaged" else ""
+        return f"the {self.mean_titles[0]}{averaged} decides"
 
     @property
     def winner(self) -> Candidate:
@@ -135,6 +125,9 @@ class Confirmation:
 
     def _losses(self, candidate: Candidate) -> list[float]:
         return [self.metric.loss(value) for value in candidate.values]
+
+    def _other_losses(self, candidate: Candidate) -> list[float]:
+        return [self.metric.loss(value) for value in candidate.other_values if value is not None]
 
     def is_ahead_of(self, candidate: Candidate) -> bool:
         """Whether the winner's lead is beyond its interval, or the candidate failed a seed.
@@ -206,15 +199,45 @@ class Confirmation:
         """The winner's lead over a candidate, with its interval, in a sentence."""
         if not math.isfinite(candidate.interval.mean):
             return "it diverged or failed on a fresh seed"
-        lead = self.lead_over(candidate)
+        return f"the winner has {self._told(self.lead_over(candidate))}"
+
+    def _told(self, lead: Interval) -> str:
         common = counted(lead.count, "common seed")
-        ahead = f"the winner has {lead.shown(lead.mean)} {self.metric.better}"
+        ahead = f"{lead.shown(lead.mean)} {self.metric.better}"
         if lead.count < 2:
             return f"{ahead} on one common seed, which shows nothing"
         if not lead.is_finite:
             return f"{ahead}, the same on each of {common}, which shows nothing"
         beyond = "" if lead.low > 0 else ": within noise"
         return f"{ahead} (95 % interval {lead.ends}, {common}){beyond}"
+
+    @property
+    def by_other_question(self) -> str:
+        """Who is ahead by the question that does not decide, in a sentence.
+
+        Empty where that is the winner as well, or is not known. Those that dropped out are not
+        asked: they have fewer seeds.
+        """
+        stayed = {
+            c.trial: c
+            for c in self.candidates
+            if not self.dropped_out(c) and math.isfinite(c.interval.mean)
+        }
+        means = {n: c.other_interval.mean for n, c in stayed.items() if c.other_interval}
+        if not stayed or len(means) < len(stayed):
+            return ""
+        ahead = stayed[min(means, key=lambda trial: self.metric.loss(means[trial]))]
+        if ahead is self.winner:
+            return ""
+        first, ours = means[ahead.trial], means[self.winner.trial]
+        lead = paired_lead(
+            self._other_losses(ahead), self._other_losses(self.winner), is_a_share(first, ours)
+        )
+        return (
+            f"{QUESTIONS[other(self.decides)]}, trial {ahead.trial}, {ahead.description}, is first "
+            f"on fresh seeds: mean {number(first)}, the winner's {number(ours)}; it has "
+            f"{self._told(lead)}"
+        )
 
     def behind(self, candidate: Candidate) -> str:
         """How far a candidate is behind the winner, in a few words."""
@@ -242,8 +265,10 @@ class Confirmation:
                     "trial": candidate.trial,
                     "schedule": candidate.schedule.to_dict(),
                     **({"params": dict(candidate.params)} if candidate.params else {}),
-                    self.metric.name: [v if math.isfinite(v) else None for v in candidate.values],
+                    self.metric.name: _finite(candidate.values),
+                    "other_values": _finite(candidate.other_values),
                     "mean": _jsonable(candidate.interval),
+                    "means": self._means(candidate),
                     "mean_rank": rank,
                     "dropped_out": self.dropped_out(candidate),
                     "lead_of_winner": None if lead is None else _jsonable(lead),
@@ -255,15 +280,28 @@ class Confirmation:
             "raced": self.raced,
             "seeds_are_alike": self.seeds_are_alike,
             "leads_are_shares": self.leads_are_shares,
+            "decides": self.decides,
             "verdict": self.verdict,
+            "by_other_question": self.by_other_question,
             "against_constant": self.against_constant,
             "against_runner_up": self.against_runner_up,
             "candidates": candidates,
         }
 
+    def _means(self, candidate: Candidate) -> dict[str, Any]:
+        """By question; None of one whose answer is not known."""
+        by_other = candidate.other_interval
+        means = {
+            self.decides: _jsonable(candidate.interval),
+            other(self.decides): _jsonable(by_other) if by_other else None,
+        }
+        return {question: means[question] for question in QUESTIONS}
+
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any], metric: Metric) -> Confirmation:
-        """From what `to_dict` gives."""
+    def from_dict(
+        cls, fields: Mapping[str, Any], metric: Metric, objective: Objective = "best"
+    ) -> Confirmation:
+        """From what `to_dict` gives, and a file of an earlier version: it has one question."""
         candidates = (
             Candidate(
                 trial=entry["trial"],
@@ -271,10 +309,26 @@ class Confirmation:
                 values=tuple(metric.worst if v is None else v for v in entry[metric.name]),
                 params=entry.get("params", {}),
                 baseline=entry.get("baseline", ""),
+                other_values=tuple(
+                    metric.worst if value is None else by_other
+                    for value, by_other in zip(
+                        entry[metric.name], entry.get("other_values", ()), strict=False
+                    )
+                ),
             )
             for entry in fields["candidates"]
         )
-        return cls(tuple(candidates), tuple(fields["seeds"]), fields["raced"], metric=metric)
+        return cls(
+            tuple(candidates),
+            tuple(fields["seeds"]),
+            fields["raced"],
+            metric=metric,
+            objective=objective,
+        )
+
+
+def _finite(values: Sequence[float | None]) -> list[float | None]:
+    return [v if v is not None and math.isfinite(v) else None for v in values]
 
 
 def _named(candidates: Sequence[Candidate]) -> str:
@@ -294,14 +348,23 @@ def ranked(
     values: Mapping[int, Sequence[float]],
     metric: Metric,
     baselines: Mapping[int, str] | None = None,
+    others: Mapping[int, Sequence[float | None]] | None = None,
 ) -> tuple[Candidate, ...]:
     """Candidates by the seeds that they got, then by their mean; those without a seed left out.
 
-    Of equal means, the earlier trial's is first. Those of `baselines` have their names from there.
+    Of equal means, the earlier trial's is first. Those of `baselines` have their names from there,
+    and `other_values` come from `others`.
     """
-    names = baselines or {}
+    names, others = baselines or {}, others or {}
     candidates = [
-        Candidate(number, each.schedule, tuple(values[number]), each.params, names.get(number, ""))
+        Candidate(
+            number,
+            each.schedule,
+            tuple(values[number]),
+            each.params,
+            names.get(number, ""),
+            tuple(others.get(number, ())),
+        )
         for number, each in suggestions.items()
         if values[number]
     ]

@@ -12,6 +12,7 @@ from sweep.base.wording import counted, listed, number, percent, verb
 from sweep.confirm.best_schedule import HeldOutScore
 from sweep.confirm.verdict import CONSTANT, Confirmation
 from sweep.report.baselines import BaselineFacts
+from sweep.report.by_question import WinnersByQuestion
 from sweep.report.carried_over import CarriedOver
 from sweep.report.importance import Importance
 from sweep.schedules.schedule import Schedule
@@ -181,6 +182,7 @@ class Summary:
             sentence each.
         changed_code: The files of such code that are not what they were for the first trials.
         baselines: The schedules to compare with.
+        by_question: The best trials of the search at their best epoch, and after their last one.
     """
 
     study: str
@@ -208,6 +210,7 @@ class Summary:
     advice: tuple[str, ...] = ()
     changed_code: tuple[str, ...] = ()
     baselines: tuple[BaselineFacts, ...] = ()
+    by_question: WinnersByQuestion | None = None
 
     @property
     def mse_unit(self) -> str:

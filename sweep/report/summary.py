@@ -14,6 +14,7 @@ import optuna
 from sweep.confirm.best_schedule import BestSchedule, HeldOutScore
 from sweep.confirm.verdict import CONSTANT, Confirmation
 from sweep.report.baselines import compared_baselines
+from sweep.report.by_question import winners_by_question
 from sweep.report.carried_over import carried_over
 from sweep.report.edges import edge_advice
 from sweep.report.facts import (
@@ -116,6 +117,7 @@ def summarise(
         advice=distinct(sentence for trial in ended for sentence in trial.advice),
         changed_code=changed_code(study),
         baselines=compared_baselines(trials, winner, confirmation, metric),
+        by_question=winners_by_question(ranked, config.objective, metric, confirmation),
     )
 
 

@@ -105,6 +105,9 @@ def _facts(summary: Summary) -> list[str]:
     lines.append(f"Against a constant rate: {summary.gain}")
     if summary.has_rival:
         lines.append(f"Next best: {summary.rivalry}")
+    if summary.by_question:
+        titles = {"best": "Best epoch", "final": "Last epoch"}
+        lines += [f"{titles[which]}: {text}" for which, text in summary.by_question.answers]
     if summary.carried_over:
         lines.append(f"Carried over: {summary.carried_over.sentence}")
     lines += [f"Note: {caution}" for caution in summary.cautions]
@@ -133,25 +136,19 @@ def _confirmation_rows(confirmation: Confirmation) -> str:
     rows = [
         [
             str(candidate.trial),
-            candidate.description,
+            candidate.description + candidate.mark,
             number(candidate.interval.mean),
             number(candidate.interval.margin),
+            number(candidate.other_interval.mean) if candidate.other_interval else "unknown",
             str(candidate.interval.count),
             "" if candidate is confirmation.winner else confirmation.compared(candidate),
         ]
         for candidate in confirmation.candidates
     ]
-    return table(
-        [
-            "trial",
-            "schedule",
-            f"mean {confirmation.metric.short}",
-            "± 95 %",
-            "seeds",
-            "the winner has",
-        ],
-        rows,
-    )
+    deciding, not_asked = confirmation.mean_titles
+    header = ["trial", "schedule", deciding, "± 95 %", not_asked, "seeds", "the winner has"]
+    decides = escaped(confirmation.what_decides)
+    return f"{decides[0].upper()}{decides[1:]}.\n\n{table(header, rows)}"
 
 
 def _scheduler_rows(summary: Summary) -> str:

@@ -213,16 +213,17 @@ _COLUMNS = (
     *("number", "state", "scheduler", "value", "val_r2", "best_epoch", "training", "epochs_run"),
     *("reason", "lr_final", "seed", "started", "finished", "duration", "completes", "torch"),
     *("trial", "epoch", "key", "averaged", "lr_first", "lr_last", "grad_norm", "seconds"),
-    *("final_value", "median_value", "baseline"),
+    *("best_value", "final_value", "median_value", "baseline"),
 )
 """What tables of results call something else, or would without the metric's name."""
 
-_OF_THE_METRIC = {"value", "averaged", "training", "final_value", "median_value"}
+_OF_THE_METRIC = {"value", "averaged", "training", "best_value", "final_value", "median_value"}
 _KEYS = {*_COLUMNS, "lr", "decay", "warmup", "momentum", "weight_decay"} - _OF_THE_METRIC | {
     *("study", "metric", "schedule", "params", "unit", "objective", "epochs", "steps_per_epoch"),
     *("total_steps", "optimizer", "loop", "command", "best_of_search", "confirmation", "test"),
     *("not_confirmed", "mean", "mean_rank", "dropped_out", "lead_of_winner", "pruned_at"),
     *("would_have_won", "rates", "untrained", "steps", "horizon", "best_rate", "low", "high"),
+    *("means", "other_values"),
 }
 """What stands beside a metric's values in tables and JSON, so that it cannot be called so."""
 

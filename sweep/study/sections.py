@@ -33,6 +33,22 @@ Objective = Literal["best", "final", "averaged"]
 """Which validation MSE is a trial's value, and which weights its product: those of the best epoch,
 of the final one, or the averaged ones of the epoch in which they are best."""
 
+Question = Literal["best", "final"]
+"""What a training came to at its best epoch, which is what one has who keeps the weights of that
+one (checkpointing), and after its last one: what one has when training ends."""
+
+QUESTIONS: dict[Question, str] = {"best": "at the best epoch", "final": "after the last epoch"}
+
+
+def deciding(objective: Objective) -> Question:
+    """The question that an objective asks; of averaged weights, it is that of their best epoch."""
+    return "final" if objective == "final" else "best"
+
+
+def other(question: Question) -> Question:
+    """The one that is not asked."""
+    return "best" if question == "final" else "final"
+
 
 def _model_name(value: Any) -> Any:
     """Check that a word is a built-in model or a reference to the user's own."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweep.study.metric import Metric
-from sweep.study.sections import Objective
+from sweep.study.sections import Objective, Question
 from sweep.training.contract import EpochResult
 
 CURVE_COLUMNS = (*("lr_first", "lr_last", "training", "value", "averaged", "grad_norm", "seconds"),)
@@ -74,6 +74,17 @@ class TrialRecord:
         """The metric's value that counts; None if no epoch has a finite one."""
         epoch = self.best_epoch(objective, metric)
         return None if epoch is None else self.column(_column_of(objective))[epoch - 1]
+
+    def answer(self, question: Question, objective: Objective, metric: Metric) -> float | None:
+        """What it came to by one of the two questions, whichever of them the objective asks.
+
+        With the objective `averaged`, both are asked of the averaged weights. None if no epoch has
+        a finite value, or, of the last epoch, if that one has none.
+        """
+        if question == "best":
+            return self.value("averaged" if objective == "averaged" else "best", metric)
+        course = self.column(_column_of(objective))
+        return course[-1] if course and math.isfinite(course[-1]) else None
 
     def user_attributes(
         self, objective: Objective, variance: float, metric: Metric

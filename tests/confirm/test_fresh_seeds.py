@@ -23,6 +23,7 @@ from sweep.confirm.fresh_seeds import confirm
 from sweep.confirm.verdict import Confirmation, ranked
 from sweep.data.load import load_dataset
 from sweep.report.summary import summarise
+from sweep.report.writers import to_markdown
 from sweep.runs.audit import run_audit
 from sweep.runs.listener import Listener
 from sweep.runs.run import run_sweep
@@ -132,6 +133,8 @@ def test_candidates_are_paired_on_fresh_seeds(confirmed: Any) -> None:
         count = len(candidate.values)
         assert tuple(mine["seed"]) == confirmation.seeds[:count]
         assert tuple(mine["val_mse"]) == pytest.approx(candidate.values)
+        assert tuple(mine["best_val_mse"]) == pytest.approx(candidate.values)  # they decide here
+        assert tuple(mine["final_val_mse"]) == pytest.approx(candidate.other_values)
 
 
 def test_a_run_takes_the_course_of_a_trial_with_that_seed(confirmed: Any, tmp_path: Path) -> None:
@@ -150,6 +153,7 @@ def test_a_run_takes_the_course_of_a_trial_with_that_seed(confirmed: Any, tmp_pa
     results = [result for _ in range(config.epochs) for result in engine.train_epoch()]
     values = [result.value for result in results if isinstance(result, EpochResult)]
     assert min(values) == pytest.approx(winner.values[0], rel=1e-4)
+    assert values[-1] == pytest.approx(winner.other_values[0], rel=1e-4)
 
 
 def test_the_report_speaks_of_the_confirmed_winner(confirmed: Any) -> None:
@@ -194,6 +198,24 @@ def test_running_again_confirms_only_what_is_missing(ran: Ran, tmp_path: Path) -
     _, _, _, after = sweep(tmp_path)
     assert 0 < after.retrained
     assert read(folder)[0] == before[0]
+
+
+def test_runs_of_a_version_without_both_values_are_not_trained_again(
+    ran: Ran, tmp_path: Path
+) -> None:
+    folder = copied(ran[2], tmp_path)
+    confirmation, rows, _ = read(folder)
+    rows.drop(columns=["best_val_mse", "final_val_mse"]).to_csv(folder / "confirm.csv", index=False)
+    study, config, _, again = sweep(tmp_path)
+    after, written, described = read(folder)
+    assert again.retrained == 0
+    assert [c.values for c in after.candidates] == [c.values for c in confirmation.candidates]
+    assert not after.other_is_known and not after.by_other_question
+    assert list(written["best_val_mse"]) == list(written["val_mse"])
+    assert written["final_val_mse"].isna().all()
+    means = [candidate["means"] for candidate in described["confirmation"]["candidates"]]
+    assert all(each["best"] and each["final"] is None for each in means)
+    assert "unknown" in to_markdown(summarise(study, config, folder))
 
 
 def test_a_confirmation_may_be_left_out_or_made_larger(tmp_path: Path) -> None:

@@ -92,7 +92,9 @@ def test_they_are_confirmed_and_compared_with(ran: Ran) -> None:
     assert summary.baselines[1].sentence.startswith("what we use (cosine, lr 0.02, decay 0.01): ")
     written = BestSchedule.read(folder)
     assert written is not None and written.confirmed(summary.metric) == confirmation
-    assert "- Baseline: what we use (cosine" in to_markdown(summary)
+    markdown = to_markdown(summary)
+    assert "- Baseline: what we use (cosine" in markdown
+    assert markdown.count("(baseline)") == 2
     told = json.loads(json.dumps(summary.to_dict()))["baselines"]
     assert [(each["name"], each["trial"]) for each in told][1] == ("what we use", 1)
 

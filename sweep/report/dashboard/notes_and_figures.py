@@ -100,14 +100,17 @@ def _trial_note(findings: Findings, trial: TrialFacts) -> str:
     epoch = f" after epoch {trial.best_epoch} of {summary.epochs}" if trial.best_epoch else ""
     r2 = "" if trial.r2 is None else f" (R² {number(trial.r2)})"
     lines = [f"{escaped(findings.metric.title)} {number(trial.value)}{r2}{epoch}"]
-    candidates = summary.confirmation.candidates if summary.confirmation else ()
-    for candidate in candidates:
-        if candidate.trial == trial.number:
+    confirmation = summary.confirmation
+    for candidate in confirmation.candidates if confirmation else ():
+        if confirmation and candidate.trial == trial.number:
             seeds = counted(candidate.interval.count, "fresh seed")
             interval = candidate.interval
             alike = ", the same from each" if candidate.repeats else ""
             mean = f"{number(interval.mean)} {interval.plus_minus}".rstrip() + alike
             lines.append(f"on {seeds}: mean {escaped(findings.metric.title)} {mean}")
+            if by_other := candidate.other_interval:
+                title = escaped(confirmation.mean_titles[1])
+                lines[-1] += f", {title} {number(by_other.mean)} {by_other.plus_minus}".rstrip()
     horizon = findings.of(trial).horizon
     if horizon:
         lines.append(f"torch: `{torch_call(schedule.torch_spec(horizon))}`")

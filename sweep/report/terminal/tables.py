@@ -13,8 +13,9 @@ from rich.text import Text
 
 from sweep.base.wording import aligned, counted, duration, number, percent
 from sweep.confirm.audit import Audit
+from sweep.confirm.candidate import Candidate
 from sweep.confirm.intervals import Interval
-from sweep.confirm.verdict import Candidate, Confirmation
+from sweep.confirm.verdict import Confirmation
 from sweep.report.facts import Best, Summary, TrialFacts
 from sweep.report.terminal.curves import draw, draw_rate_curve, draw_rates
 from sweep.report.terminal.fitting import Column, FittingTable
@@ -22,12 +23,14 @@ from sweep.report.terminal.gallery import torch_call
 from sweep.search.trials import Ending
 from sweep.study.metric import Metric
 from sweep.study.results_folder import AUDIT, BEST_CODE, CONFIRM, REPORT, RESULTS
+from sweep.study.sections import Question, other
 from sweep.study.space import Value, named_values
 
 _WIDEST_CHART = 100
 _BAR = 24
 _GAP = 2
 _NOMINAL_STEPS = 1000
+_QUESTIONS: dict[Question, str] = {"best": "best epoch", "final": "last epoch"}
 
 
 def full_report(summary: Summary, width: int = 80) -> Group:
@@ -102,6 +105,8 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
     compared.append(("constant rate", summary.gain))
     if summary.has_rival:
         compared.append(("next best", summary.rivalry))
+    if summary.by_question:
+        compared += [(_QUESTIONS[which], text) for which, text in summary.by_question.answers]
     if summary.carried_over:
         compared.append(("carried over", summary.carried_over.sentence))
     compared += [("note" if i == 0 else "", text) for i, text in enumerate(summary.cautions)]
@@ -134,23 +139,24 @@ def confirmation_table(confirmation: Confirmation) -> FittingTable:
     candidates = confirmation.candidates
     intervals = [candidate.interval for candidate in candidates]
     schedules = [candidate.schedule for candidate in candidates]
+    others = [candidate.other_interval for candidate in candidates]
     ranks = confirmation.mean_ranks()
+    asked = (confirmation.decides, other(confirmation.decides))
+    deciding, not_asked = (f"mean {question}" for question in asked)
     return FittingTable(
-        "On fresh seeds",
+        f"On fresh seeds: {confirmation.what_decides}",
         (
             Column("trial", [str(candidate.trial) for candidate in candidates]),
-            Column("scheduler", [s.scheduler for s in schedules], justify="left"),
-            Column(
-                f"mean {confirmation.metric.short}",
-                [aligned(interval.mean) for interval in intervals],
-            ),
+            Column("scheduler", [c.schedule.scheduler + c.mark for c in candidates], 0, "left"),
+            Column(deciding, [aligned(interval.mean) for interval in intervals]),
             Column("95 %", [_margin(interval) for interval in intervals]),
-            Column("winner's lead", [_lead(confirmation, c) for c in candidates], 1, "left"),
-            Column("seeds", [str(interval.count) for interval in intervals], 2),
-            Column("mean rank", [aligned(rank) for rank in ranks], 5),
-            Column("lr", [number(s.lr) for s in schedules], 3, "left"),
-            Column("decay", [number(s.decay) for s in schedules], 4, "left"),
-            Column("parameters", [_own_parameters(c.params) for c in candidates], 6, "left"),
+            Column("winner's lead", [_lead(confirmation, c) for c in candidates], 2, "left"),
+            Column(not_asked, [aligned(each.mean) if each else "unknown" for each in others], 1),
+            Column("seeds", [str(interval.count) for interval in intervals], 3),
+            Column("mean rank", [aligned(rank) for rank in ranks], 6),
+            Column("lr", [number(s.lr) for s in schedules], 4, "left"),
+            Column("decay", [number(s.decay) for s in schedules], 5, "left"),
+            Column("parameters", [_own_parameters(c.params) for c in candidates], 7, "left"),
         ),
         elsewhere=f"every run is in {CONFIRM}",
     )

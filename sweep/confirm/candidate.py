@@ -1,0 +1,62 @@
+"""A schedule that was trained again on fresh seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from sweep.confirm.intervals import Interval, mean_interval, vary
+from sweep.schedules.schedule import Schedule
+from sweep.study.space import Value, described
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A schedule that was trained again.
+
+    Args:
+        trial: The trial of the search that it comes from.
+        schedule: The schedule.
+        params: The parameters of the user's own beside it.
+        values: What it came to from each seed, in the order of the seeds; `Metric.worst` where
+            it diverged or raised. One that dropped out has fewer than the others.
+        baseline: What the user calls it, if it is a schedule to compare with; else empty.
+        other_values: The same runs by the question that does not decide (see `Confirmation`);
+            None where it was not written down, and empty where it was of none.
+    """
+
+    trial: int
+    schedule: Schedule
+    values: tuple[float, ...]
+    params: Mapping[str, Value] = field(default_factory=dict, hash=False)
+    baseline: str = ""
+    other_values: tuple[float | None, ...] = ()
+
+    @property
+    def description(self) -> str:
+        """What was trained, in one line."""
+        return described(self.schedule, self.params)
+
+    @property
+    def mark(self) -> str:
+        """What stands behind its scheduler in tables, if it is a schedule to compare with."""
+        return " (baseline)" if self.baseline else ""
+
+    @cached_property
+    def interval(self) -> Interval:
+        """The mean over its seeds."""
+        return mean_interval(self.values)
+
+    @cached_property
+    def other_interval(self) -> Interval | None:
+        """That of `other_values`; None where not all of them are known."""
+        known = [value for value in self.other_values if value is not None]
+        return mean_interval(known) if len(known) == len(self.values) else None
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it came to one and the same value from each of several seeds."""
+        several = len(self.values) > 1 and math.isfinite(self.interval.mean)
+        return several and not vary(self.values)
