@@ -199,11 +199,9 @@ class Confirmation:
         """The winner's lead over a candidate, with its interval, in a sentence."""
         if not math.isfinite(candidate.interval.mean):
             return "it diverged or failed on a fresh seed"
-        return f"the winner has {self._told(self.lead_over(candidate))}"
-
-    def _told(self, lead: Interval) -> str:
+        lead = self.lead_over(candidate)
         common = counted(lead.count, "common seed")
-        ahead = f"{lead.shown(lead.mean)} {self.metric.better}"
+        ahead = f"the winner has {lead.shown(lead.mean)} {self.metric.better}"
         if lead.count < 2:
             return f"{ahead} on one common seed, which shows nothing"
         if not lead.is_finite:
@@ -213,9 +211,9 @@ class Confirmation:
 
     @property
     def by_other_question(self) -> str:
-        """Who is ahead by the question that does not decide, in a sentence.
+        """Who is ahead of the winner by the question that does not decide, in a sentence.
 
-        Empty where that is the winner as well, or is not known. Those that dropped out are not
+        Empty where nobody is beyond noise, or it is not known. Those that dropped out are not
         asked: they have fewer seeds.
         """
         stayed = {
@@ -227,16 +225,17 @@ class Confirmation:
         if not stayed or len(means) < len(stayed):
             return ""
         ahead = stayed[min(means, key=lambda trial: self.metric.loss(means[trial]))]
-        if ahead is self.winner:
-            return ""
         first, ours = means[ahead.trial], means[self.winner.trial]
         lead = paired_lead(
             self._other_losses(ahead), self._other_losses(self.winner), is_a_share(first, ours)
         )
+        if lead.low <= 0:
+            return ""
         return (
             f"{QUESTIONS[other(self.decides)]}, trial {ahead.trial}, {ahead.description}, is first "
             f"on fresh seeds: mean {number(first)}, the winner's {number(ours)}; it has "
-            f"{self._told(lead)}"
+            f"{lead.shown(lead.mean)} {self.metric.better} (95 % interval {lead.ends}, "
+            f"{counted(lead.count, 'common seed')})"
         )
 
     def behind(self, candidate: Candidate) -> str:

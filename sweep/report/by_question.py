@@ -42,8 +42,8 @@ class WinnersByQuestion:
         of_trials: Completed trials that both are the best of.
         best: The one with the best epoch; of equal ones, the study's own winner.
         final: The one with the best last epoch; of equal ones, the study's own winner.
-        on_fresh_seeds: Who else is first there by the question that does not decide, in a sentence;
-            empty if nobody.
+        on_fresh_seeds: Who is ahead of the winner there by the question that does not decide, in
+            a sentence; empty if nobody is.
     """
 
     decides: Question
@@ -58,14 +58,14 @@ class WinnersByQuestion:
         return self.best.trial != self.final.trial
 
     @property
-    def answers(self) -> tuple[tuple[Question, str], ...]:
-        """Sentences where the questions have two answers, each with the question that it is of."""
-        found: tuple[tuple[Question, str], ...] = (
-            ("best", self.best.sentence),
-            ("final", self.final.sentence),
-            (other(self.decides), self.on_fresh_seeds),
-        )
-        return tuple((question, sentence) for question, sentence in found if sentence)
+    def answers(self) -> tuple[tuple[str, str], ...]:
+        """Where the questions have two answers: what a sentence is about, and the sentence."""
+        found = {
+            "best epoch": self.best.sentence,
+            "last epoch": self.final.sentence,
+            "on fresh seeds": self.on_fresh_seeds,
+        }
+        return tuple((name, sentence) for name, sentence in found.items() if sentence)
 
 
 def winners_by_question(

@@ -106,8 +106,7 @@ def _facts(summary: Summary) -> list[str]:
     if summary.has_rival:
         lines.append(f"Next best: {summary.rivalry}")
     if summary.by_question:
-        titles = {"best": "Best epoch", "final": "Last epoch"}
-        lines += [f"{titles[which]}: {text}" for which, text in summary.by_question.answers]
+        lines += [f"{name.capitalize()}: {text}" for name, text in summary.by_question.answers]
     if summary.carried_over:
         lines.append(f"Carried over: {summary.carried_over.sentence}")
     lines += [f"Note: {caution}" for caution in summary.cautions]

@@ -57,10 +57,16 @@ def test_who_is_first_by_the_other_question_is_said_with_the_lead() -> None:
     assert swapped.by_other_question.startswith("at the best epoch, trial 2, constant, lr 0.05, is")
 
 
-def test_of_the_winner_or_an_unknown_answer_nothing_is_said() -> None:
+def test_what_is_not_known_or_not_shown_is_not_said() -> None:
     assert not confirmed(BEST, {1: [9.0] * 4, 2: BEST[2], 3: FINAL[3]}).by_other_question
     assert not confirmed(BEST, {1: FINAL[1], 2: [2.0, None, 2.4, 2.1]}).by_other_question
     assert not confirmed(BEST, {}).by_other_question
+    within_noise = {1: [1.9, 2.3, 2.2, 2.1], 2: [2.0, 2.2, 2.4, 2.1]}
+    assert not confirmed({1: BEST[1], 2: BEST[2]}, within_noise).by_other_question
+    one_seed = confirmed({1: [1.0], 2: [0.9]}, {1: [2.0], 2: [3.0]})
+    assert not one_seed.by_other_question
+    alike = confirmed({1: [1.0, 1.0], 2: [0.9, 0.9]}, {1: [2.0, 2.0], 2: [3.0, 3.0]})
+    assert not alike.by_other_question
     equal = confirmed({1: [1.0, 1.2], 2: [0.9, 1.0]}, {1: [2.0, 2.2], 2: [2.0, 2.2]})
     assert not equal.by_other_question
     failed = confirmed({1: [math.inf, 1.0]}, {1: [math.inf, 1.0]})

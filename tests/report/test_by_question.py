@@ -45,7 +45,7 @@ def found(folder: Path, courses: list[list[float]], **changes: Any) -> Summary:
 def test_both_winners_are_told_from_the_completed_trials(tmp_path: Path) -> None:
     summary = found(tmp_path, [COSINE, STEP, CONSTANT])
     assert summary.by_question is not None and summary.by_question.differ
-    assert [question for question, _ in summary.by_question.answers] == ["best", "final"]
+    assert [name for name, _ in summary.by_question.answers] == ["best epoch", "last epoch"]
     assert summary.by_question.best.sentence == (
         "of 3 completed trials, by the search's values, trial 0 (cosine, lr 0.2, decay 0.01, "
         "warm-up 10 %) has the best epoch, which this study judges by: validation MSE 12; it ends "

@@ -173,29 +173,20 @@ def _table(confirmation: Confirmation) -> Table:
             [
                 str(candidate.trial),
                 candidate.schedule.scheduler + candidate.mark,
-                number(candidate.schedule.lr),
-                number(candidate.schedule.decay),
                 f"{number(candidate.interval.mean)}{_margin(candidate)}",
                 _other_mean(candidate),
                 _lead(confirmation, candidate) if not is_winner else "",
                 str(len(candidate.values)),
+                number(candidate.schedule.lr),
+                number(candidate.schedule.decay),
                 number(rank),
                 "yes" if confirmation.dropped_out(candidate) else "",
                 *([", ".join(named_values(candidate.params))] if has_params else []),
             ]
         )
     deciding, not_asked = confirmation.mean_titles
-    header = [
-        "trial",
-        "scheduler",
-        "lr",
-        "decay",
-        f"{deciding} (decides)",
-        not_asked,
-        "winner's lead",
-        "seeds",
-    ]
-    header += ["mean rank", "dropped out", *(["parameters"] if has_params else [])]
+    header = ["trial", "scheduler", f"{deciding} (decides)", not_asked, "winner's lead", "seeds"]
+    header += ["lr", "decay", "mean rank", "dropped out", *(["parameters"] if has_params else [])]
     return Table(header, rows, "Every run is in confirm.csv.")
 
 

@@ -23,14 +23,13 @@ from sweep.report.terminal.gallery import torch_call
 from sweep.search.trials import Ending
 from sweep.study.metric import Metric
 from sweep.study.results_folder import AUDIT, BEST_CODE, CONFIRM, REPORT, RESULTS
-from sweep.study.sections import Question, other
+from sweep.study.sections import other
 from sweep.study.space import Value, named_values
 
 _WIDEST_CHART = 100
 _BAR = 24
 _GAP = 2
 _NOMINAL_STEPS = 1000
-_QUESTIONS: dict[Question, str] = {"best": "best epoch", "final": "last epoch"}
 
 
 def full_report(summary: Summary, width: int = 80) -> Group:
@@ -106,7 +105,7 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
     if summary.has_rival:
         compared.append(("next best", summary.rivalry))
     if summary.by_question:
-        compared += [(_QUESTIONS[which], text) for which, text in summary.by_question.answers]
+        compared += summary.by_question.answers
     if summary.carried_over:
         compared.append(("carried over", summary.carried_over.sentence))
     compared += [("note" if i == 0 else "", text) for i, text in enumerate(summary.cautions)]
