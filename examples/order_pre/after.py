@@ -1,6 +1,7 @@
-"""The answer: a schedule that a sweep has found, stepped after every optimizer step.
+r"""The answer: a schedule that a sweep has found, stepped after every optimizer step.
 
-sweep run --loop after.py:train --epochs 49 --trials 150 --lr 5e-3:5:log --decay 1e-3:1:log
+sweep run --loop after.py:train --epochs 49 --trials 150 --lr 5e-3:5:log --decay 1e-3:1:log \
+    --set objective=final
 python after.py studies/after/best_schedule.json
 """
 
