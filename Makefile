@@ -6,12 +6,14 @@
 # make bench measures the speed of runs beside Optuna's own loop, for about half an hour
 # make bench-findings compares schedulers that are tuned equally, for about ten minutes
 # make bench-quality compares what the same minutes come to, for about half an hour
+# make bench-budget compares what the same epochs come to, for some hours
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test quick check format bench bench-tables bench-pruning bench-quality bench-findings clean
+.PHONY: run test quick check format bench bench-tables bench-pruning bench-quality bench-budget \
+	bench-findings clean
 
 run: $(READY)
 	$(BIN)/sweep run
@@ -40,6 +42,9 @@ bench: $(READY)
 
 bench-quality: bench-tables
 	$(BIN)/python benchmarks/quality.py
+
+bench-budget: bench-tables
+	$(BIN)/python benchmarks/budget.py
 
 bench-findings: bench-tables
 	$(BIN)/python benchmarks/findings.py

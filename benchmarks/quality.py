@@ -21,7 +21,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +30,7 @@ import numpy as np
 import optuna
 import pandas as pd
 import torch
+from spaces import SCHEDULERS, model_section, space_section, suggest
 from tables import TABLES
 from throughput import load_rows
 from torch import nn
@@ -51,41 +51,22 @@ from sweep.training.workers.pool import default_workers
 HERE = Path(__file__).parent
 WORKERS = default_workers()
 SEEDS = 20
-SCHEDULERS = ("constant", "step", "exponential", "linear", "cosine", "onecycle", "wsd")
-STUDY = """
-epochs = 30
-trials = 1000000
-seed = {seed}
-model = {model}
-[data]
-source = "tables:{table}"
-target = "{target}"
-[optimizer]
-batch_size = 64
-[space]
-scheduler = {schedulers}
-lr = "1e-3:1:log"
-decay = "1e-4:1:log"
-warmup = "0:0.2"
-"""
-MODELS = {
-    "behaviour_counts": "{name = 'order-pre'}",
-    "diabetes": "{name = 'mlp', hidden = [32, 32]}",
-}
-LARGER = "{name = 'mlp', hidden = [64, 64]}"
 SETS = ["behaviour_counts", "diabetes", "diamonds", "txhousing", "randhie"]
 
 
 def study_config(table: str, seed: int) -> StudyConfig:
     """The one description of a workload that all sides search."""
-    text = STUDY.format(
-        seed=seed,
-        table=table,
-        target=TABLES[table]().columns[-1],
-        model=MODELS.get(table, LARGER),
-        schedulers=list(SCHEDULERS),
+    return StudyConfig.model_validate(
+        {
+            "epochs": 30,
+            "trials": 1_000_000,
+            "seed": seed,
+            "model": model_section(table),
+            "data": {"source": f"tables:{table}", "target": TABLES[table]().columns[-1]},
+            "optimizer": {"batch_size": 64},
+            "space": space_section(),
+        }
     )
-    return StudyConfig.model_validate(tomllib.loads(text))
 
 
 def search_with_sweep(config: StudyConfig, secs: float, folder: Path) -> Schedule:
@@ -97,22 +78,6 @@ def search_with_sweep(config: StudyConfig, secs: float, folder: Path) -> Schedul
     command += ["--timeout", str(secs)]
     subprocess.run(command, check=True, cwd=HERE)
     return Schedule.load(results / "best_schedule.json")
-
-
-def suggest(trial: optuna.Trial) -> Schedule:
-    """The same space, in Optuna's own words."""
-    name = trial.suggest_categorical("scheduler", SCHEDULERS)
-    lr = trial.suggest_float("lr", 1e-3, 1, log=True)
-    params: dict[str, Any] = {}
-    if name == "step":
-        params = {"drops": trial.suggest_int("drops", 1, 5)}
-    elif name == "onecycle":
-        params = {"pct_start": trial.suggest_float("pct_start", 0.05, 0.5)}
-    elif name == "wsd":
-        params = {"cooldown": trial.suggest_float("cooldown", 0.1, 0.5)}
-    decay = 1.0 if name == "constant" else trial.suggest_float("decay", 1e-4, 1, log=True)
-    warmup = 0.0 if name == "onecycle" else trial.suggest_float("warmup", 0, 0.2)
-    return Schedule(name, lr, decay, warmup, params)
 
 
 def optimize(config: StudyConfig, url: str, until: float, process: int) -> None:
@@ -172,7 +137,7 @@ def search_with_optuna(config: StudyConfig, secs: float, folder: Path) -> Schedu
         same = [config] * WORKERS, [url] * WORKERS, [until] * WORKERS
         list(pool.map(optimize, *same, range(WORKERS)))
     fixed = optuna.trial.FixedTrial(study.best_params)
-    return suggest(fixed)  # type: ignore[arg-type]
+    return suggest(fixed)
 
 
 def search_with_ray(config: StudyConfig, secs: float, folder: Path) -> Schedule:
@@ -187,7 +152,7 @@ def search_with_ray(config: StudyConfig, secs: float, folder: Path) -> Schedule:
         torch.set_num_threads(1)
         torch.manual_seed(config.seed)
         model = build_model(config.model, data.x_train.shape[1], config.seed)
-        schedule = suggest(optuna.trial.FixedTrial(given))  # type: ignore[arg-type]
+        schedule = suggest(optuna.trial.FixedTrial(given))
         optimizer = torch.optim.SGD(model.parameters(), lr=schedule.lr)
         scheduler = schedule.attach(optimizer, total_steps=steps)
         for _ in range(config.epochs):
@@ -223,7 +188,7 @@ def search_with_ray(config: StudyConfig, secs: float, folder: Path) -> Schedule:
     )
     best = tuner.fit().get_best_result(scope="all")
     ray.shutdown()
-    return suggest(optuna.trial.FixedTrial(best.config))  # type: ignore[arg-type]
+    return suggest(optuna.trial.FixedTrial(best.config))
 
 
 SIDES = {"sweep": search_with_sweep, "optuna": search_with_optuna, "ray": search_with_ray}
