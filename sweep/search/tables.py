@@ -13,7 +13,6 @@ import pandas as pd
 from sweep.base.csv_cells import frame_from_csv, frame_to_csv
 from sweep.base.files import write_whole
 from sweep.search.trials import Ending, Trial
-from sweep.study.metric import Metric
 from sweep.study.results_folder import EPOCHS, RESULTS
 from sweep.study.settings import StudyConfig
 from sweep.study.space import default_own_dimensions
@@ -38,10 +37,11 @@ def results_frame(trials: Sequence[Trial], config: StudyConfig) -> pd.DataFrame:
     Returns:
         number, state, scheduler, lr, decay, warmup, the schedules' own parameters, momentum and
         weight_decay where searched, parameters of the user's own, val_mse, val_r2, best_epoch,
-        final_val_mse, train_mse, epochs_run, audition_val_mse, reason, lr_final, seed, started, finished, duration
-        (seconds), completes, the number of the pruned trial that it trains to its end, baseline,
-        what the user calls it if it is a schedule to compare with, and torch, the torch class and
-        its arguments as JSON. Where the metric is not val_mse, its name stands in these names.
+        final_val_mse, train_mse, epochs_run, audition_val_mse, reason, lr_final, seed, started,
+        finished, duration (seconds), completes, the number of the pruned trial that it trains to
+        its end, baseline, what the user calls it if it is a schedule to compare with, and torch,
+        the torch class and its arguments as JSON. Where the metric is not val_mse, its name stands
+        in these names.
     """
     space = config.search_space
     rows = [_row(trial, trial.ending) for trial in trials if trial.ending]
@@ -99,8 +99,9 @@ def _row(trial: Trial, ending: Ending) -> dict[str, Any]:
 def epochs_frame(trials: Sequence[Trial], config: StudyConfig) -> pd.DataFrame:
     """A row for each epoch, from 1, of each trial that has ended, its audition first.
 
-    `horizon` is that of the training in epochs: fewer than the study's in an audition. Behind the columns that are always there, one for each number that code of the user's own has
-    told beside its metric; `metrics.<name>` where the name is taken.
+    `horizon` is that of the training in epochs: fewer than the study's in an audition. Behind the
+    columns that are always there, one for each number that code of the user's own has told beside
+    its metric; `metrics.<name>` where the name is taken.
     """
     ended = [trial for trial in trials if trial.ending]
     told = dict.fromkeys(name for trial in ended for name in trial.record.metrics)
@@ -113,8 +114,7 @@ def epochs_frame(trials: Sequence[Trial], config: StudyConfig) -> pd.DataFrame:
                 for epoch, values in enumerate(trial.audition.curve, start=1)
             ]
         rows += [
-            (trial.number, config.epochs, epoch, *values)
-            + tuple(_told(trial, name, epoch) for name in told)
+            (trial.number, config.epochs, epoch, *values, *(_told(trial, n, epoch) for n in told))
             for epoch, values in enumerate(trial.record.curve, start=1)
         ]
     more = [f"metrics.{name}" if name in columns else name for name in told]

@@ -18,9 +18,8 @@ from sweep.search.strategies.family_sampler import (
     MOST_FIRST,
     FamilyPlan,
     FamilySampler,
+    Others,
     _lesson,
-    _Others,
-    _rank,
     fair_minimum,
 )
 from sweep.study.settings import StudyConfig
@@ -306,13 +305,13 @@ def test_whole_numbers_and_words_are_learnt_too() -> None:
 class Forgetful(FamilySampler):
     """Reads every trial anew at every draw, one by one."""
 
-    def _look(self, study: optuna.Study, number: int) -> _Others:
+    def _look(self, study: optuna.Study, number: int) -> Others:
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
         trials = optuna.load_study(study_name="s", storage=study._storage).trials
         trials = [trial for trial in trials if trial.number != number]
-        read = [self._lesson_of(trial, _rank(trial, sign)) for trial in trials]
-        lessons = np.array(read, dtype=_lesson(len(self._axes)))
-        return _Others(lessons[lessons["family"] >= 0], len(self._names))
+        read = [self._lesson_of(trial, self._standing(trial, sign)) for trial in trials]
+        lessons = np.array(read, dtype=_lesson(len(self._axes), 2))
+        return Others(lessons[lessons["family"] >= 0], len(self._names), self._order)
 
 
 @pytest.mark.parametrize(

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -22,8 +18,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sweep.search.attributes import completes, has_diverged
 from sweep.search.origins import is_outside
 from sweep.search.storage.optuna_private import every_trial
+from sweep.search.strategies.axis import Axis
 from sweep.search.strategies.parzen import Floats, ParzenEstimator, recommended
-from sweep.study.space import Choice, Dimension, Space, Value
+from sweep.study.space import Space, Value
 
 MOST_FIRST = 5
 """The most trials that a scheduler gets before the schedulers are compared."""
@@ -63,50 +60,14 @@ class FamilyPlan:
         space: What is searched.
         trials: The study's total.
         fair: Whether every scheduler gets the same number of trials, each tuned on its own.
+        comparisons: The steps at which trials are compared, rising; the first is the horizon of
+            their auditions. None if they have no auditions.
     """
 
     space: Space
     trials: int
     fair: bool = False
-
-
-class _Axis:
-    """One dimension as a coordinate from 0 to 1."""
-
-    def __init__(self, dimension: Dimension) -> None:
-        self._dimension = dimension
-        self.options = len(dimension.options) if isinstance(dimension, Choice) else 0
-        if isinstance(dimension, Choice):
-            return
-        half = 0.5 if dimension.integer else 0.0  # each whole number owns an interval of length 1
-        low, high = dimension.low - half, dimension.high + half
-        self._low, self._high = (math.log(low), math.log(high)) if dimension.log else (low, high)
-
-    def distribution(self) -> BaseDistribution:
-        """What Space.suggest asks Optuna for."""
-        dimension = self._dimension
-        if isinstance(dimension, Choice):
-            return CategoricalDistribution(dimension.options)
-        if dimension.integer:
-            low, high = int(dimension.low), int(dimension.high)
-            return IntDistribution(low, high, log=dimension.log)
-        return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
-
-    def coordinate(self, value: Any) -> float:
-        """The coordinate of a value."""
-        if isinstance(self._dimension, Choice):
-            return (self._dimension.options.index(value) + 0.5) / self.options
-        number = math.log(value) if self._dimension.log else float(value)
-        return (number - self._low) / (self._high - self._low)
-
-    def value(self, coordinate: float) -> Value:
-        """The value at a coordinate."""
-        dimension = self._dimension
-        if isinstance(dimension, Choice):
-            return dimension.options[min(int(coordinate * self.options), self.options - 1)]
-        number = self._low + coordinate * (self._high - self._low)
-        number = math.exp(number) if dimension.log else number
-        return dimension.value(min(max(number, dimension.low), dimension.high))
+    comparisons: tuple[int, ...] = ()
 
 
 class FamilySampler(BaseSampler):
@@ -146,7 +107,7 @@ class FamilySampler(BaseSampler):
         self._minimum = fair_minimum(plan.trials, len(space.schedulers))
         self._random = optuna.samplers.RandomSampler(seed=seed)
         self._axes = {
-            name: _Axis(dimension)
+            name: Axis(dimension)
             for name, dimension in space.dimensions().items()
             if name != "scheduler" and not dimension.fixed
         }
@@ -163,7 +124,11 @@ class FamilySampler(BaseSampler):
             ],
             dtype=bool,
         ).reshape(len(self._names), len(self._axes))
-        self._lessons = np.zeros(0, _lesson(len(self._axes)))  # a trial's is at its number
+        # a trial's is at its number
+        self._lessons = np.zeros(0, _lesson(len(self._axes), self._compared))
+
+    _compared = 2
+    """How many numbers `_standing` gives."""
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
@@ -228,7 +193,7 @@ class FamilySampler(BaseSampler):
         scheduler = trial.params.get("scheduler", fixed.get("scheduler"))
         return self._names.index(scheduler) if scheduler in self._names else None
 
-    def _look(self, study: optuna.Study, number: int) -> _Others:
+    def _look(self, study: optuna.Study, number: int) -> Others:
         """What there is to know of all trials but the one of this number.
 
         Under Hyperband, `study` has those of one bracket alone; from them, the turns of every
@@ -242,23 +207,35 @@ class FamilySampler(BaseSampler):
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
         for open_one in np.flatnonzero(~known["is_over"][: len(trials)]):  # others stay the same
             trial = trials[open_one]
-            known[open_one] = self._lesson_of(trial, _rank(trial, sign))
+            known[open_one] = self._lesson_of(trial, self._standing(trial, sign))
             completed = completes(trial)
             if completed is not None:  # the two are one trial
                 known[completed if trial.state.is_finished() else open_one]["family"] = -1
         others = np.delete(known[: len(trials)], number)
-        return _Others(others[others["family"] >= 0], len(self._names))
+        return Others(others[others["family"] >= 0], len(self._names), self._order)
 
-    def _lesson_of(self, trial: FrozenTrial, rank: tuple[float, float]) -> tuple[Any, ...]:
+    def _standing(self, trial: FrozenTrial, sign: float) -> tuple[float, ...]:
+        """What `_order` compares; `sign` is -1 where a greater value is better."""
+        return _rank(trial, sign)
+
+    def _order(self, standings: Floats) -> NDArray[np.int64]:
+        """Positions of trials that have ended or reported, (trials,), the best first.
+
+        Args:
+            standings: What `_standing` says of each, (trials, numbers).
+        """
+        return np.lexsort((standings[:, 1], standings[:, 0]))
+
+    def _lesson_of(self, trial: FrozenTrial, standing: tuple[float, ...]) -> tuple[Any, ...]:
         """The fields of `_lesson`."""
         over = trial.state.is_finished()
         family = self._family_of(trial)
         if family is None:
-            return over, -1, False, False, False, rank, [math.nan] * len(self._axes)
-        has_value = trial.state != TrialState.RUNNING or rank[0] < 0
+            return over, -1, False, False, False, standing, [math.nan] * len(self._axes)
+        has_value = trial.state != TrialState.RUNNING or bool(trial.intermediate_values)
         completed = trial.state == TrialState.COMPLETE
         row = self._row(trial, family)
-        return over, family, trial.state in _TEACHES, has_value, completed, rank, row
+        return over, family, trial.state in _TEACHES, has_value, completed, standing, row
 
     def _row(self, trial: FrozenTrial, family: int) -> list[float]:
         """A trial's coordinates; NaN where its schedule ignores them or has none."""
@@ -267,15 +244,19 @@ class FamilySampler(BaseSampler):
             for used, (name, axis) in zip(self._used[family], self._axes.items(), strict=True)
         ]
 
-    def _next_family(self, others: _Others, rng: np.random.Generator) -> int:
+    def _next_family(self, others: Others, rng: np.random.Generator) -> int:
         fewest = int(np.argmin(others.started))
         if self._fair or others.started[fewest] < max(1, self._minimum):
             return fewest
         best = others.best_first[: math.ceil(_TOP_SHARE * len(others.best_first))]
-        chances = np.bincount(others.families[best], minlength=len(self._names)) + _FLOOR
+        return self._drawn_family(others.families[best], rng)
+
+    def _drawn_family(self, best: NDArray[np.int64], rng: np.random.Generator) -> int:
+        """A scheduler's position; `best` has those of the best trials, (trials,)."""
+        chances = np.bincount(best, minlength=len(self._names)) + _FLOOR
         return int(rng.choice(len(self._names), p=chances / chances.sum()))
 
-    def _next_point(self, family: int, others: _Others, rng: np.random.Generator) -> Floats:
+    def _next_point(self, family: int, others: Others, rng: np.random.Generator) -> Floats:
         """Coordinates of all columns; random ones where the schedule ignores them."""
         point = rng.random(len(self._axes))
         used = self._used[family]
@@ -285,12 +266,17 @@ class FamilySampler(BaseSampler):
         unknown = others.completed < _ENOUGH or (self._fair and family not in known)
         if unknown or others.started[family] < _SPREAD_FIRST:
             return self._spread_point(family, int(others.started[family]))
-        densities = (
-            ParzenEstimator(others.rows[part][:, used], self._options[used])
-            for part in others.split(family, alone=self._fair)
-        )
-        point[used] = recommended(next(densities), next(densities), rng, _CANDIDATES)
+        good, rest = (others.rows[part] for part in others.split(family, alone=self._fair))
+        point[used] = self._recommended(good[:, used], rest[:, used], self._options[used], rng)
         return point
+
+    @staticmethod
+    def _recommended(
+        good: Floats, rest: Floats, options: NDArray[np.int64], rng: np.random.Generator
+    ) -> Floats:
+        """The point that a density of good trials and one of the rest recommend, (columns,)."""
+        densities = ParzenEstimator(good, options), ParzenEstimator(rest, options)
+        return recommended(*densities, rng, _CANDIDATES)
 
     def _spread_point(self, family: int, turn: int) -> Floats:
         """A scheduler's point in its `turn`, from 0, of a sequence that fills its space evenly.
@@ -308,19 +294,19 @@ class FamilySampler(BaseSampler):
         return point
 
 
-def _lesson(columns: int) -> np.dtype[np.void]:
+def _lesson(columns: int, compared: int) -> np.dtype[np.void]:
     """What a trial teaches.
 
     Whether that is final; its scheduler's position, or -1 if it has none yet; whether it teaches
     more than that it was begun; whether it has ended or has come far enough to report; whether it
-    was trained to its last epoch; its rank; its coordinates.
+    was trained to its last epoch; its standing; its coordinates.
     """
     flags = [(name, np.bool_) for name in ("teaches", "has_value", "completed")]
-    numbers = [("rank", np.float64, (2,)), ("row", np.float64, (columns,))]
+    numbers = [("standing", np.float64, (compared,)), ("row", np.float64, (columns,))]
     return np.dtype([("is_over", np.bool_), ("family", np.int64), *flags, *numbers])
 
 
-class _Others:
+class Others:
     """The trials beside the one that is drawn, as arrays.
 
     Attributes:
@@ -331,14 +317,18 @@ class _Others:
         completed: How many of them were trained to their last epoch.
     """
 
-    def __init__(self, lessons: NDArray[np.void], families: int) -> None:
+    def __init__(
+        self,
+        lessons: NDArray[np.void],
+        families: int,
+        order: Callable[[Floats], NDArray[np.int64]],
+    ) -> None:
         self.started = np.bincount(lessons["family"], minlength=families)
         taught = lessons[lessons["teaches"]]
         self.families: NDArray[np.int64] = taught["family"]
         self.rows: Floats = taught["row"]
         judged = np.flatnonzero(taught["has_value"])
-        rank = taught["rank"][judged]
-        self.best_first = judged[np.lexsort((rank[:, 1], rank[:, 0]))]
+        self.best_first = judged[order(taught["standing"][judged])]
         self.completed = int(taught["completed"].sum())
 
     def split(self, family: int, alone: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
