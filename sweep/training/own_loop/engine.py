@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import math
 import shutil
 import time
 import traceback
@@ -13,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from sweep.base.errors import TrainingError
@@ -36,8 +34,6 @@ from sweep.training.own_loop.yielded import Yielded
 
 _DIVERGED = (FloatingPointError, OverflowError)
 """What a loop raises where a number is not finite, or too large: `math.exp(loss)`."""
-_SHARE_OF_COLLECTING = 0.02
-"""The most of the time that goes into looking for garbage."""
 _PRUNED = "TrialPruned"
 """The name of Optuna's exception for a trial that is to end; this package does without Optuna."""
 
@@ -85,7 +81,7 @@ class LoopEngine:
         self._runs: dict[int, _Run] = {}
         self.notes: list[str] = []
         self._noted: set[str] = set()
-        self._collect_at = -math.inf
+        self._frozen = False
 
     def add(self, spec: TrialSpec) -> None:
         """Take a trial in; it starts with the next epoch, or goes on where it was interrupted.
@@ -138,19 +134,10 @@ class LoopEngine:
         if run.trial and (run.spec.epochs or not run.has_completed):
             shutil.rmtree(run.trial.place, ignore_errors=True)
         del run
-        self._collect_garbage()
-
-    def _collect_garbage(self) -> None:
-        """Let go of models and optimizers, which refer to each other in circles.
-
-        Where that takes long beside the trainings, Python's own collection will do, which knows
-        nothing of a GPU's memory.
-        """
-        started = time.monotonic()
-        if started >= self._collect_at or torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-            gc.collect()
-            ended = time.monotonic()
-            self._collect_at = ended + (ended - started) / _SHARE_OF_COLLECTING
+        gc.collect()  # models and optimizers refer to each other in circles
+        if not self._frozen and not self._runs:
+            gc.freeze()  # what the first trial has imported is not gone through after each
+            self._frozen = True
 
     def _close(self, run: _Run) -> None:
         close = getattr(run.generator, "close", None)
