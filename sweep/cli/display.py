@@ -197,10 +197,10 @@ def _lanes(status: Status, epochs: int, width: int, rows: int) -> Table:
 
 def _lane(lane: Lane, epochs: int) -> Text:
     name = lane.scheduler if len(lane.scheduler) <= 11 else f"{lane.scheduler[:10]}…"
-    digits = len(str(epochs))
+    digits, horizon = len(str(epochs)), lane.audition or epochs
     return Text.assemble(
         (f"{lane.number:>4} ", "dim"),
         f"{name:<11} ",
-        _bar(lane.epochs / epochs, max(2, _BAR + 2 - 2 * digits)),
-        (f" {lane.epochs:>{digits}}/{epochs}", "dim"),
+        _bar(lane.epochs / horizon, max(2, _BAR + 2 - 2 * digits)),
+        (f" {lane.epochs:>{digits}}/{horizon:<{digits}}", "dim"),
     )

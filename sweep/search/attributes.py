@@ -30,6 +30,7 @@ ADVICE = "advice"
 """What is wrong with the steps and rates of a trial that the user's own code has trained."""
 _CURVE = "sweep:curve"
 _AUDITION = "sweep:audition"
+_HAS_PASSED = "sweep:has_passed_audition"
 _METRICS = "sweep:metrics"
 
 
@@ -108,6 +109,21 @@ def write_audition(trial: optuna.Trial, audition: Audition, metric: Metric) -> N
     about = {"epochs": audition.epochs, "value": value, "curve": _json_rows(audition.curve)}
     set_trial_attribute(trial, _AUDITION, about)
     trial.set_user_attr(f"audition_{metric.name}", value)
+
+
+def write_passed(trial: optuna.Trial) -> None:
+    """Keep that a trial's audition has been decided on, and that it goes on."""
+    set_trial_attribute(trial, _HAS_PASSED, True)
+
+
+def has_passed(frozen: FrozenTrial) -> bool:
+    """Whether a trial's audition has been decided on, so that the whole trial is trained."""
+    return frozen.system_attrs.get(_HAS_PASSED) is True
+
+
+def audition_horizon(frozen: FrozenTrial) -> int | None:
+    """The epochs of a trial's audition, the step of its report; None if it has had none."""
+    return whole_number(table(frozen.system_attrs, _AUDITION), "epochs")
 
 
 def _audition(frozen: FrozenTrial) -> Audition | None:

@@ -177,6 +177,8 @@ class Coordinator:
         except UpdateFinishedTrialError:
             self._ownership.lose(running)
             return Verdict(over=True)
+        if running.ignores_horizon(self.epochs):
+            self._do_without_auditions()
         if over is None:
             return Verdict(over=self._has_auditioned(running))
         state, reason = over
@@ -190,7 +192,11 @@ class Coordinator:
         """End a trial that has stopped of itself."""
         running = self._in_flight.training.get(end.number)
         if running:
-            over = running.ended_early(end, self._config)
+            try:
+                over = running.ended_early(end, self._config)
+            except UpdateFinishedTrialError:
+                self._lose(running)
+                return
             if over is None:
                 self._has_auditioned(running)
             else:
@@ -198,7 +204,7 @@ class Coordinator:
 
     def _has_auditioned(self, running: InTraining) -> bool:
         """Whether a trial's audition is over; it then waits until it is decided on."""
-        if running.ignores_horizon(self._config.epochs):
+        if running.is_audition and running.ignores_horizon(self.epochs):
             self._do_without_auditions()
             running.skip_audition()
             self._in_flight.wait(running)

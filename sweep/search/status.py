@@ -12,11 +12,15 @@ from sweep.study.metric import Metric
 
 
 class Lane(NamedTuple):
-    """A trial in training: its number, its scheduler, and the epochs that are known of it."""
+    """A trial in training: its number, its scheduler, and the epochs that are known of it.
+
+    `audition` is the horizon in epochs of the audition that it is in; None if it is in none.
+    """
 
     number: int
     scheduler: str
     epochs: int
+    audition: int | None = None
 
 
 class Family(NamedTuple):

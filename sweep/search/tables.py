@@ -37,11 +37,11 @@ def results_frame(trials: Sequence[Trial], config: StudyConfig) -> pd.DataFrame:
     Returns:
         number, state, scheduler, lr, decay, warmup, the schedules' own parameters, momentum and
         weight_decay where searched, parameters of the user's own, val_mse, val_r2, best_epoch,
-        final_val_mse, train_mse, epochs_run, audition_val_mse, reason, lr_final, seed, started,
-        finished, duration (seconds), completes, the number of the pruned trial that it trains to
-        its end, baseline, what the user calls it if it is a schedule to compare with, and torch,
-        the torch class and its arguments as JSON. Where the metric is not val_mse, its name stands
-        in these names.
+        final_val_mse, train_mse, epochs_run, without those of its audition, audition_val_mse, what
+        that came to, reason, lr_final, seed, started, finished, duration (seconds), completes, the
+        number of the pruned trial that it trains to its end, baseline, what the user calls it if it
+        is a schedule to compare with, and torch, the torch class and its arguments as JSON. Where
+        the metric is not val_mse, its name stands in these names.
     """
     space = config.search_space
     rows = [_row(trial, trial.ending) for trial in trials if trial.ending]
@@ -53,15 +53,13 @@ def results_frame(trials: Sequence[Trial], config: StudyConfig) -> pd.DataFrame:
     columns = [
         *("number", "state", "scheduler", "lr", "decay", "warmup", *own, *searched),
         *("value", "val_r2", "best_epoch", "final_value", "training", "epochs_run"),
-        *("audition", "reason", "lr_final", "seed", "started", "finished", "duration", "completes"),
-        *("baseline", "torch"),
+        *("audition_value", "reason", "lr_final", "seed", "started", "finished", "duration"),
+        *("completes", "baseline", "torch"),
     ]
     frame = pd.DataFrame(rows, columns=columns)
     integers = ["best_epoch", "completes"]
     integers += [name for name, dimension in own.items() if dimension.integer]
-    metric = config.measure
-    named = frame.rename(columns={"audition": f"audition_{metric.name}"})
-    return named.astype({name: "Int64" for name in integers}).rename(columns=metric.named)
+    return frame.astype({name: "Int64" for name in integers}).rename(columns=config.measure.named)
 
 
 def _row(trial: Trial, ending: Ending) -> dict[str, Any]:
@@ -83,7 +81,7 @@ def _row(trial: Trial, ending: Ending) -> dict[str, Any]:
         "final_value": trial.final_value,
         "training": trial.train_value,
         "epochs_run": trial.epochs,
-        "audition": trial.audition.value if trial.audition else None,
+        "audition_value": _audition_value(trial),
         "reason": trial.reason,
         "lr_final": trial.final_lr,
         "seed": trial.seed,
@@ -96,10 +94,16 @@ def _row(trial: Trial, ending: Ending) -> dict[str, Any]:
     }
 
 
+def _audition_value(trial: Trial) -> float:
+    """What a trial's audition came to; NaN if it has had none, or that came to nothing."""
+    value = trial.audition.value if trial.audition else None
+    return math.nan if value is None else value
+
+
 def epochs_frame(trials: Sequence[Trial], config: StudyConfig) -> pd.DataFrame:
     """A row for each epoch, from 1, of each trial that has ended, its audition first.
 
-    `horizon` is that of the training in epochs: fewer than the study's in an audition. Behind the
+    `horizon` is that of the training, in epochs: fewer than the study's in an audition. Behind the
     columns that are always there, one for each number that code of the user's own has told beside
     its metric; `metrics.<name>` where the name is taken.
     """

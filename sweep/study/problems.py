@@ -213,11 +213,14 @@ _COLUMNS = (
     *("number", "state", "scheduler", "value", "val_r2", "best_epoch", "training", "epochs_run"),
     *("reason", "lr_final", "seed", "started", "finished", "duration", "completes", "torch"),
     *("trial", "epoch", "key", "averaged", "lr_first", "lr_last", "grad_norm", "seconds"),
-    *("best_value", "final_value", "median_value", "baseline"),
+    *("best_value", "final_value", "median_value", "audition_value", "baseline"),
 )
 """What tables of results call something else, or would without the metric's name."""
 
-_OF_THE_METRIC = {"value", "averaged", "training", "best_value", "final_value", "median_value"}
+_OF_THE_METRIC = {
+    *("value", "averaged", "training", "best_value", "final_value", "median_value"),
+    "audition_value",
+}
 _KEYS = {*_COLUMNS, "lr", "decay", "warmup", "momentum", "weight_decay"} - _OF_THE_METRIC | {
     *("study", "metric", "schedule", "params", "unit", "objective", "epochs", "steps_per_epoch"),
     *("total_steps", "optimizer", "loop", "command", "best_of_search", "confirmation", "test"),

@@ -217,9 +217,13 @@ class TestSchedules:
 class TestForecast:
     @pytest.mark.parametrize(
         ("name", "epochs", "share"),
-        # after 4, 10 and 20 of 30 epochs half goes on: (4 + 6/2 + 10/4 + 10/8) / 30
         [
-            ("auto", 30, 10.75 / 30),
+            # after 4, 10 and 20 of 30 epochs half goes on: (4 + 6/2 + 10/4 + 10/8) / 30
+            ("halving", 30, 10.75 / 30),
+            # auditions of 2 epochs; a quarter is trained for 8 from the start, half of it for 30
+            ("auto", 30, (2 + 8 / 4 + 22 / 8) / 30),
+            # without auditions, after an epoch and after 3 and 5
+            ("auto", 7, (1 + 2 / 2 + 2 / 4 + 2 / 8) / 7),
             ("none", 30, 1.0),
             ("thorough", 30, 17.5 / 30),
             ("median", 30, None),
@@ -240,9 +244,9 @@ class TestForecast:
         ahead = forecast(config, Speed("", (), 2, 8, 3.0, 100.0))
         assert ahead is not None
         assert ahead.unpruned_secs == pytest.approx(300)
-        assert ahead.search_secs == pytest.approx(10.75 / 30 * 300)
+        assert ahead.search_secs == pytest.approx(6.75 / 30 * 300)
         assert ahead.confirm_secs == pytest.approx(0.2 * 300)
-        assert ahead.total_secs == pytest.approx(3 + 10.75 / 30 * 300 + 60)
+        assert ahead.total_secs == pytest.approx(3 + 6.75 / 30 * 300 + 60)
 
     def test_asking_many_trials_of_tpe_takes_longer_than_training_them(self) -> None:
         fast = Speed("", (), 2, 8, 3.0, 1e6)

@@ -99,18 +99,21 @@ def flat(level: float, epochs: int) -> list[float]:
 
 
 class TestHalving:
-    """auto, thorough and fast."""
+    """halving, thorough, fast, and auto, which compares auditions first."""
 
     @pytest.mark.parametrize(
         ("name", "epochs", "expected"),
         [
-            ("auto", 30, {4, 10, 20}),
+            ("halving", 30, {4, 10, 20}),
+            ("auto", 30, {2, 8}),
+            ("auto", 8, {1, 2}),
+            ("auto", 7, {1, 3, 5}),  # too short for an audition
             ("thorough", 30, {10, 20}),
             ("fast", 30, {2, 6, 18}),
-            ("auto", 1, set()),
-            ("auto", 2, {1}),
-            ("auto", 3, {1, 2}),
-            ("auto", 5, {1, 2, 4}),
+            ("halving", 1, set()),
+            ("halving", 2, {1}),
+            ("halving", 3, {1, 2}),
+            ("halving", 5, {1, 2, 4}),
             ("thorough", 2, {1}),
             ("thorough", 3, {1, 2}),
             ("fast", 5, {1, 3}),
@@ -129,7 +132,7 @@ class TestHalving:
 
     def test_the_better_half_goes_on_at_each_rung(self) -> None:
         rank = [1, 2, 3, 4, 5, 6, 7, 8, 0.5, 0.6, 0.7, 0.8]
-        still = kept(config("auto"), 30, [flat(level, 30) for level in rank])
+        still = kept(config("halving"), 30, [flat(level, 30) for level in rank])
         after = {epoch: still[epoch - 1] for epoch in (3, 4, 9, 10, 19, 20, 30)}
         first = [0, 8, 9, 10, 11]  # 8 is 1st of 9, 9 is 2nd of 10, 10 is 3rd of 11, 11 4th of 12
         assert after[3] == list(range(12))
@@ -143,9 +146,9 @@ class TestHalving:
         still = kept(config("fast"), 30, [flat(level, 30) for level in rank])
         # 4 is 1st of 5; 5 is 2nd of 6 and 6 3rd of 7, where 2 go on; 9 is 4th of 10, where 4 do.
         assert still[1] == [0, 4, 5, 9]
-        assert kept(config("auto"), 30, [flat(v, 30) for v in rank])[3] == [0, 4, 5, 6, 9]
+        assert kept(config("halving"), 30, [flat(v, 30) for v in rank])[3] == [0, 4, 5, 6, 9]
 
-    @pytest.mark.parametrize(("name", "share"), [("auto", 0.5), ("fast", 0.4)])
+    @pytest.mark.parametrize(("name", "share"), [("halving", 0.5), ("fast", 0.4)])
     def test_the_share_of_many_that_goes_on(self, name: str, share: float) -> None:
         generator = random.Random(3)
         curves = [flat(generator.random(), 30) for _ in range(400)]
@@ -167,14 +170,14 @@ class TestHalving:
 
     def test_does_as_optunas_where_that_can_do_it(self) -> None:
         optunas = config("asha", min_resource=6, reduction_factor=2)
-        ours = config("auto", rungs=[6, 12, 24])
+        ours = config("halving", rungs=[6, 12, 24])
         generator = random.Random(1)
         for _ in range(5):
             curves = [[generator.random() for _ in range(30)] for _ in range(60)]
             assert kept(ours, 30, curves) == kept(optunas, 30, curves)
 
     def test_larger_is_better_where_the_study_says_so(self) -> None:
-        pruner = build_pruner(config("auto", rungs=[1]), 30)
+        pruner = build_pruner(config("halving", rungs=[1]), 30)
         study = optuna.create_study(direction="maximize", pruner=pruner)
         stops = []
         for value in (1.0, 2.0, 0.5):
@@ -185,7 +188,7 @@ class TestHalving:
 
     def test_no_number_is_the_worst_where_more_is_better(self) -> None:
         study = optuna.create_study(
-            direction="maximize", pruner=build_pruner(config("auto", rungs=[1]), 30)
+            direction="maximize", pruner=build_pruner(config("halving", rungs=[1]), 30)
         )
         stops = []
         for value in (math.nan, 1.0, 0.5, 2.0, -math.inf):
@@ -198,7 +201,7 @@ class TestHalving:
         assert stops == [True, False, True, False, True]
 
     def test_a_failed_trial_counts_as_far_as_it_came(self) -> None:
-        study = optuna.create_study(pruner=build_pruner(config("auto", rungs=[2, 4]), 30))
+        study = optuna.create_study(pruner=build_pruner(config("halving", rungs=[2, 4]), 30))
 
         def ends(levels: list[float]) -> bool:
             trial = study.ask()
@@ -215,7 +218,7 @@ class TestHalving:
 
     @pytest.mark.parametrize(
         ("name", "direction"),
-        [("auto", StudyDirection.MINIMIZE), ("fast", StudyDirection.MAXIMIZE)],
+        [("halving", StudyDirection.MINIMIZE), ("fast", StudyDirection.MAXIMIZE)],
     )
     def test_a_resumed_study_is_judged_as_one_that_was_seen_from_its_start(
         self, name: str, direction: StudyDirection
@@ -271,7 +274,7 @@ class TestHalving:
         return len(better) >= max(1, math.floor((len(others) + 1) * keep + 1e-9))
 
     def test_can_be_pickled_and_so_can_its_study(self) -> None:
-        study = optuna.create_study(pruner=build_pruner(config("auto", rungs=[1]), 30))
+        study = optuna.create_study(pruner=build_pruner(config("halving", rungs=[1]), 30))
 
         def is_stopped(study: optuna.Study, value: float) -> bool:
             trial = study.ask()
@@ -288,10 +291,10 @@ class TestHalving:
             assert not is_stopped(each, 0.5)
 
     def test_two_trials_with_the_same_value(self) -> None:
-        assert kept(config("auto"), 30, [flat(1.0, 30)] * 6)[-1] == list(range(6))
+        assert kept(config("halving"), 30, [flat(1.0, 30)] * 6)[-1] == list(range(6))
 
     def test_a_value_that_is_no_number_is_stopped_at_the_rung(self) -> None:
-        still = kept(config("auto"), 30, [flat(math.nan, 30), flat(1.0, 30), flat(math.inf, 30)])
+        still = kept(config("halving"), 30, [flat(math.nan, 30), flat(1.0, 30), flat(math.inf, 30)])
         assert still[2] == [0, 1, 2]
         assert still[3] == still[-1] == [1]
 
@@ -306,18 +309,18 @@ class TestHalving:
     def test_one_at_a_time_as_much_as_side_by_side(self) -> None:
         generator = random.Random(5)
         levels = [generator.random() for _ in range(100)]
-        alone = sum(last_epochs(config("auto"), 30, levels))
-        still = kept(config("auto"), 30, [flat(level, 30) for level in levels])
+        alone = sum(last_epochs(config("halving"), 30, levels))
+        still = kept(config("halving"), 30, [flat(level, 30) for level in levels])
         together = len(levels) + sum(map(len, still[:-1]))  # epochs begun
         assert abs(alone - together) <= 0.05 * alone
 
     def test_can_be_tuned(self) -> None:
-        tuned = config("auto", rungs=[9, 27], keep=[0.25, 0.5])
+        tuned = config("halving", rungs=[9, 27], keep=[0.25, 0.5])
         assert decision_epochs(tuned, 30) == frozenset({9, 27})
         assert decision_epochs(tuned, 27) == frozenset({9})
         still = kept(tuned, 30, [flat(level, 30) for level in [*RISING[3::-1], 3.5, 1.5, 0.5]])
         assert still[8] == [0, 1, 2, 3, 6]  # 4 is 5th of 5, 5 is 2nd of 6, where 1 goes on
-        assert kept(config("auto", keep=0.9), 30, [flat(v, 30) for v in RISING])[-1] == [0]
+        assert kept(config("halving", keep=0.9), 30, [flat(v, 30) for v in RISING])[-1] == [0]
 
     @pytest.mark.parametrize(
         ("arguments", "expected"),
@@ -338,12 +341,12 @@ class TestHalving:
         self, arguments: dict[str, Any], expected: str
     ) -> None:
         with pytest.raises(StudyFileError) as raised:
-            decision_epochs(config("auto", **arguments), 30)
+            decision_epochs(config("halving", **arguments), 30)
         assert str(raised.value) == f"pruner: HalvingPruner refuses {arguments}: {expected}"
 
     def test_optunas_arguments_are_not_its_own(self) -> None:
         with pytest.raises(StudyFileError) as raised:
-            build_pruner(config("auto", min_resource=5), 30)
+            build_pruner(config("halving", min_resource=5), 30)
         assert str(raised.value) == (
             "pruner.min_resource: HalvingPruner has no such argument (rungs, keep)"
         )
@@ -455,7 +458,7 @@ class TestArguments:
             (
                 "patient",
                 {"wrapped": "mdian"},
-                "pruner.wrapped: unknown pruner; did you mean 'median'? (auto, "
+                "pruner.wrapped: unknown pruner; did you mean 'median'? (auto, halving, "
                 "thorough, fast, median, percentile, asha, hyperband, patient, threshold, none), "
                 "got 'mdian'",
             ),
@@ -485,7 +488,7 @@ class TestArguments:
         assert last_epochs(config("threshold", upper=value), EPOCHS, [2.0, 5.0]) == [EPOCHS, 1]
 
 
-@pytest.mark.parametrize("name", ["auto", "thorough", "fast"])
+@pytest.mark.parametrize("name", ["auto", "halving", "thorough", "fast"])
 def test_rungs_of_ones_own_need_no_shares(name: str) -> None:
     given = PrunerConfig.model_validate({"name": name, "rungs": [3, 9]})
     assert decision_epochs(given, 30) == frozenset({3, 9})

@@ -33,8 +33,8 @@ COLUMNS = [
     "number", "state", "scheduler", "lr", "decay", "warmup",
     "step.drops", "cyclic.cycles", "cyclic.mode", "momentum",
     "val_mse", "val_r2", "best_epoch", "final_val_mse", "train_mse", "epochs_run",
-    "reason", "lr_final", "seed", "started", "finished", "duration", "completes",
-    "baseline", "torch",
+    "audition_val_mse", "reason", "lr_final", "seed", "started", "finished", "duration",
+    "completes", "baseline", "torch",
 ]  # fmt: skip
 
 
@@ -138,8 +138,8 @@ def test_epochs_csv(tmp_path: Path, study: optuna.Study, config: StudyConfig) ->
     write_tables(tmp_path, StudyReader(study, config).trials, config)
     frame = pd.read_csv(tmp_path / "epochs.csv")
     assert list(frame) == [
-        *("number", "epoch", "lr_first", "lr_last", "train_mse", "val_mse", "averaged_val_mse"),
-        *("grad_norm", "seconds"),
+        *("number", "horizon", "epoch", "lr_first", "lr_last", "train_mse", "val_mse"),
+        *("averaged_val_mse", "grad_norm", "seconds"),
     ]
     assert list(zip(frame["number"], frame["epoch"], strict=True)) == [
         (0, 1), (0, 2), (1, 1), (1, 2), (2, 1), (2, 2),

@@ -115,7 +115,11 @@ def test_a_name_that_files_have_for_something_else_is_refused() -> None:
     """Two columns of one name would be the end of it."""
     config = StudyConfig.model_validate({"loop": "train.py:train", "metric": "val_loss"})
     names = {*results_frame([], config), *epochs_frame([], config)}
-    names -= set(map(config.measure.named, ("value", "averaged", "training", "final_value")))
+    names -= set(
+        map(
+            config.measure.named, ("value", "averaged", "training", "final_value", "audition_value")
+        )
+    )
     assert {"lr", "decay", "number", "lr_first", "reason"} <= names
     for name in sorted(name for name in names if "." not in name):
         with pytest.raises(StudyFileError) as refused:

@@ -28,7 +28,7 @@ class Auditions:
     def __init__(self, epochs: int, enough: int, trials: Iterable[Trial]) -> None:
         self.epochs = epochs
         self._enough = enough
-        self._known = sum(epochs in trial.reports for trial in trials)
+        self._known = sum(_is_known(trial, epochs) for trial in trials)
         self._waiting: list[InTraining] = []
 
     @property
@@ -59,3 +59,9 @@ class Auditions:
     def drop(self) -> None:
         """Wait for none."""
         self._waiting.clear()
+
+
+def _is_known(trial: Trial, epochs: int) -> bool:
+    """Whether what a trial has reported at the step `epochs` is what its audition came to."""
+    audition = trial.audition
+    return epochs in trial.reports and audition is not None and audition.epochs == epochs

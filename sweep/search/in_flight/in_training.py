@@ -9,12 +9,16 @@ from dataclasses import dataclass, field, replace
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.base.wording import counted
 from sweep.search.attributes import (
     ADVICE,
     TOTAL_STEPS,
     TRACEBACK,
+    audition_horizon,
     completes,
+    has_passed,
     write_audition,
+    write_passed,
     write_record,
 )
 from sweep.search.origins import BASELINE, given_suggestion, is_outside
@@ -37,7 +41,8 @@ class InTraining:
     `reported` is the last epoch that has been reported already, by an interrupted run or before a
     worker's death: up to there the trial has been judged, and Optuna takes no second report. An
     audition is reported as a whole, at the step that is its horizon; as long as it is in training,
-    that is the horizon of `spec`, and `curve` is its course.
+    that is the horizon of `spec`, and `curve` is its course. `audition_steps` are the optimizer
+    steps that the user's own code has told of it.
     """
 
     trial: optuna.Trial
@@ -45,6 +50,7 @@ class InTraining:
     reported: int = 0
     curve: list[EpochResult] = field(default_factory=list)
     awaits_decision: bool = False
+    audition_steps: int | None = None
 
     @classmethod
     def of(cls, trial: optuna.Trial, config: StudyConfig, audition: int = 0) -> InTraining:
@@ -66,7 +72,8 @@ class InTraining:
         if audition and running.is_pruned:
             if reported < audition:
                 running.spec = replace(spec, epochs=audition)
-            running.awaits_decision = reported == audition
+            is_reported = reported == audition == audition_horizon(frozen)
+            running.awaits_decision = is_reported and not has_passed(frozen)
         running.reported = max(reported, audition)
         return running
 
@@ -83,7 +90,8 @@ class InTraining:
     @property
     def lane(self) -> Lane:
         """What is shown of it."""
-        return Lane(self.trial.number, self.spec.schedule.scheduler, len(self.curve))
+        number, scheduler = self.trial.number, self.spec.schedule.scheduler
+        return Lane(number, scheduler, len(self.curve), self.spec.epochs)
 
     def judge(
         self, result: EpochResult, config: StudyConfig, decisions: Collection[int] | None
@@ -125,22 +133,28 @@ class InTraining:
         """How the trial ends with its audition, if it does not pass it, and why."""
         self.awaits_decision = False
         if self.trial.should_prune():
-            return TrialState.PRUNED, f"pruned by its audition over {self.reported} epochs"
+            over = counted(self.reported, "epoch")
+            return TrialState.PRUNED, f"pruned by its audition over {over}"
+        write_passed(self.trial)
         return None
 
     def ignores_horizon(self, epochs: int) -> bool:
-        """Whether the user's own code trains an audition as if it were a whole trial.
+        """Whether the user's own code has trained an audition as if it were a whole trial.
 
-        Seen by the steps that it has told `attach`, beside those that it takes in an epoch.
+        Seen by the steps that it has told `attach`, beside those that it takes in an epoch; where
+        these are not known, once the whole trial is told no more steps than its audition.
 
         Args:
             epochs: Of a whole trial.
         """
+        if not self.is_audition:
+            told_again = self.curve[-1].total_steps if self.curve else None
+            return self.audition_steps is not None and told_again == self.audition_steps
         told, taken = (
             [getattr(result, name) or 0 for result in self.curve]
             for name in ("total_steps", "steps")
         )
-        if not self.is_audition or not max(told, default=0) or not max(taken):
+        if not max(told, default=0) or not max(taken):
             return False
         if told[-1] == epochs:  # a scheduler that is stepped once an epoch
             return epochs != (self.spec.epochs or 0) * max(taken)
@@ -161,6 +175,7 @@ class InTraining:
         value = math.nan if audition.value is None else audition.value
         self.trial.report(value, self.spec.epochs)
         self.reported = self.spec.epochs
+        self.audition_steps = self.curve[-1].total_steps
         self.skip_audition()
         self.awaits_decision = True
 

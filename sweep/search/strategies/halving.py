@@ -13,7 +13,7 @@ from optuna.pruners import BasePruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from sweep.search.attributes import completes
+from sweep.search.attributes import audition_horizon, completes
 
 
 class HalvingPruner(BasePruner):
@@ -25,7 +25,8 @@ class HalvingPruner(BasePruner):
     At a rung, a trial goes on if fewer than `keep` times the number of trials that have a value
     there, itself included, are better than it; the best always goes on, and so do its equals. A
     value that is no number ends the trial. Nothing waits for trials that have completed, so it
-    does the same however many are in flight.
+    does the same however many are in flight. What auditions came to is compared with auditions of
+    the same horizon alone, for an epoch of a whole trial is another thing.
 
     Args:
         rungs: The epochs, rising.
@@ -80,7 +81,7 @@ class HalvingPruner(BasePruner):
         reported = self._reported.get(study)
         if reported is None:
             reported = self._reported[study] = _Reported(self.rungs, _sign(study))
-        better, others = reported.beside(study, trial.number, epoch, value)
+        better, others = reported.beside(study, trial, epoch, value)
         places = math.floor((others + 1) * self._shares[epoch] + 1e-9)
         return better >= max(places, 1)
 
@@ -98,10 +99,14 @@ class _Reported:
         self._sign = sign
         self._looked_at = 0
         self._open: list[int] = []
-        self._losses: defaultdict[int, list[float]] = defaultdict(list)  # rising
+        # by epoch, and whether it is an audition's horizon; rising
+        self._losses: defaultdict[tuple[int, bool], list[float]] = defaultdict(list)
 
-    def beside(self, study: optuna.Study, number: int, epoch: int, value: float) -> tuple[int, int]:
+    def beside(
+        self, study: optuna.Study, judged: FrozenTrial, epoch: int, value: float
+    ) -> tuple[int, int]:
         """How many trials but this one are better at an epoch, and how many have a value there."""
+        is_audition = audition_horizon(judged) == epoch
         trials = study.get_trials(deepcopy=False)
         places = [*self._open, *range(self._looked_at, len(trials))]
         self._looked_at, self._open = len(trials), []
@@ -110,12 +115,14 @@ class _Reported:
             trial = trials[place]
             if not trial.state.is_finished():
                 self._open.append(place)
-                if trial.number != number and epoch in _own_epochs(trial, trials):
+                is_another = trial.number != judged.number and epoch in _own_epochs(trial, trials)
+                if is_another and (audition_horizon(trial) == epoch) is is_audition:
                     in_training.append(self._loss(trial, epoch))
                 continue
             for rung in self._rungs & _own_epochs(trial, trials):
-                insort(self._losses[rung], self._loss(trial, rung))
-        loss, ended = self._sign * value, self._losses[epoch]
+                kind = rung, audition_horizon(trial) == rung
+                insort(self._losses[kind], self._loss(trial, rung))
+        loss, ended = self._sign * value, self._losses[epoch, is_audition]
         better = bisect_left(ended, loss) + sum(other < loss for other in in_training)
         return better, len(ended) + len(in_training)
 

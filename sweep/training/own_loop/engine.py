@@ -131,8 +131,8 @@ class LoopEngine:
             self._close(run)
         except Exception as error:
             self.notes.append(f"trial {number} raised when it was closed: {self._told(error)}")
-        if run.trial and (run.spec.epochs or not run.has_completed):
-            shutil.rmtree(run.trial.place, ignore_errors=True)
+        if not run.has_completed:
+            _remove_folder(run)
         del run
         gc.collect()  # models and optimizers refer to each other in circles
         if not self._frozen and not self._runs:
@@ -206,6 +206,8 @@ class LoopEngine:
         if epoch == settings.epochs:
             self._write_state(run, epoch, yielded.value)
             self._finish(run)
+            if run.spec.epochs:  # before another worker trains the whole trial
+                _remove_folder(run)
         result = EpochResult(
             number=run.spec.number,
             epoch=epoch,
@@ -236,14 +238,14 @@ class LoopEngine:
             raise TrainingError(
                 "the loop ended before it yielded anything; it must yield its metric once an epoch"
             )
-        run.has_completed = True
+        run.has_completed = not run.spec.epochs
         self._write_state(run, run.epoch, run.results[-1].value)
         return TrialEnd(run.spec.number, run.epoch, "completed")
 
     def _write_state(self, run: _Run, epoch: int, value: float) -> None:
         """Keep what a trial of the search yielded last, for it may be the winner."""
         state, run.state = run.state, None
-        if state is None or run.trial is None or run.spec.name:
+        if state is None or run.trial is None or run.spec.name or run.spec.epochs:
             return
         about = {"trial": run.spec.number, "epoch": epoch, "value": value}
         try:
@@ -319,3 +321,9 @@ class LoopEngine:
         if not own:
             return text
         return f"{text} ({Path(own[-1].filename).name}, line {own[-1].lineno})"
+
+
+def _remove_folder(run: _Run) -> None:
+    """Let nothing be left of what a trial has written."""
+    if run.trial:
+        shutil.rmtree(run.trial.place, ignore_errors=True)
