@@ -195,7 +195,7 @@ class Coordinator:
             try:
                 over = running.ended_early(end, self._config)
             except UpdateFinishedTrialError:
-                self._lose(running)
+                self._ownership.lose(running)
                 return
             if over is None:
                 self._has_auditioned(running)
