@@ -71,7 +71,10 @@ class Notes(Listener):
 def sweep(
     folder: Path, listener: Listener | None = None, fresh: bool = False, **overrides: Any
 ) -> tuple[optuna.Study, StudyConfig, Location]:
-    """Run a small study; keyword `optimizer__name` stands for the key `optimizer.name`."""
+    """Run a small study; keyword `optimizer__name` stands for the key `optimizer.name`.
+
+    What is None is left out.
+    """
     settings: dict[str, Any] = {
         "data.source": "diabetes",
         "model.name": "linear",
@@ -84,7 +87,7 @@ def sweep(
     settings |= {key.replace("__", "."): value for key, value in overrides.items()}
     (folder / "models.py").write_text(MODELS)
     location = Location("small", folder / "small.toml", folder / "small")
-    config = load_study(None, settings)
+    config = load_study(None, {k: v for k, v in settings.items() if v is not None})
     return run_sweep(location, config, listener or Listener(), fresh), config, location
 
 

@@ -10,6 +10,7 @@ from rich.text import Text
 from sweep.base.wording import MISSING, counted, duration, number, percent
 from sweep.report.terminal.fitting import Column, FittingTable
 from sweep.runs.check import Check, DataFacts
+from sweep.search.budget import counted_trainings
 from sweep.training.examine.anatomy import Anatomy
 from sweep.training.examine.gradient_graph import tree_lines
 
@@ -145,7 +146,12 @@ def _time_rows(check: Check) -> list[tuple[str, str]]:
     if ahead is None:
         return [*rows, ("speed", "too slow to be measured in seconds")]
     whole = f"{counted(ahead.trials, 'trial')} of {counted(ahead.epochs, 'epoch')}"
-    if ahead.share is None:
+    if ahead.budget is not None:
+        searched = counted_trainings(ahead.budget - ahead.confirm_trainings)
+        search = f"about {duration(ahead.search_secs)}: {searched}, about {whole}"
+        if ahead.share is None:
+            search += " if none is pruned"
+    elif ahead.share is None:
         search = f"up to {duration(ahead.search_secs)}: {whole}; what pruning saves is not counted"
     elif ahead.share == 1:
         search = f"about {duration(ahead.search_secs)}: {whole}, none pruned"
@@ -156,7 +162,8 @@ def _time_rows(check: Check) -> list[tuple[str, str]]:
         )
     rows += [("speed", f"{number(speed.epochs_per_sec)} epochs a second"), ("search", search)]
     if ahead.confirm_secs:
-        rows.append(("confirmation", f"up to {duration(ahead.confirm_secs)} on fresh seeds"))
+        of = f": {counted_trainings(ahead.confirm_trainings)}" if ahead.confirm_trainings else ""
+        rows.append(("confirmation", f"up to {duration(ahead.confirm_secs)}{of} on fresh seeds"))
     limit = f"; {ahead.time_limit}" if ahead.time_limit else ""
     rows.append(("in all", f"about {duration(ahead.total_secs)}{limit}"))
     return rows

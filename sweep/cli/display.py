@@ -12,6 +12,7 @@ from rich.text import Text
 
 from sweep.base.wording import aligned, counted, duration, number
 from sweep.report.terminal.curves import draw
+from sweep.search.budget import counted_trainings, trainings
 from sweep.search.status import Lane, Status
 from sweep.search.trials import Ending, completed
 from sweep.study.metric import Metric
@@ -42,8 +43,8 @@ def sweep_display(status: Status, config: StudyConfig, width: int, height: int) 
         height: Of the terminal, in lines.
     """
     width = min(width, _WIDEST)
-    words = _paragraphs(width, _counts(status, width), _best(status, config))
-    parts: list[RenderableType] = [_header(status, width), words]
+    words = _paragraphs(width, _counts(status, config, width), _best(status, config))
+    parts: list[RenderableType] = [_header(status, config, width), words]
     short = height < _SHORT
     if status.course and not short:
         parts.append(Text())
@@ -80,12 +81,18 @@ def stopped(status: Status) -> str:
     return ", ".join(named)
 
 
-def _header(status: Status, width: int) -> Text:
+def _header(status: Status, config: StudyConfig, width: int) -> Text:
     left = status.remaining_secs
     words = f" {status.endings.ended}/{counted(status.total, 'trial')}"
     if left is not None:
         words += f", {duration(left)} left"
-    bar = _bar(status.endings.ended / max(status.total, 1), max(_BAR, min(40, width - len(words))))
+    share = status.endings.ended / max(status.total, 1)
+    if config.budget is not None:
+        spent = status.spent.total / config.epochs
+        words = f" {trainings(spent)}/{counted_trainings(config.budget)} spent"
+        words += f", {duration(left)} left" if left is not None else ""
+        share = spent / config.budget
+    bar = _bar(share, max(_BAR, min(40, width - len(words))))
     return Text.assemble(bar, (words, "bold"), no_wrap=True, overflow="ellipsis")
 
 
@@ -95,9 +102,10 @@ def _bar(share: float, columns: int, style: str = "cyan") -> Text:
     return Text.assemble(("━" * done, style), ("╌" * (columns - done), "dim"))
 
 
-def _counts(status: Status, width: int) -> Text:
+def _counts(status: Status, config: StudyConfig, width: int) -> Text:
     rate = status.epochs / status.elapsed_secs if status.elapsed_secs > 0 else 0.0
-    words = [f"{status.endings.completed} completed", *stopped(status).split(", ")]
+    words = [] if config.budget is None else [f"{counted(status.endings.ended, 'trial')}"]
+    words += [f"{status.endings.completed} completed", *stopped(status).split(", ")]
     words += [f"{status.running} running", f"{rate:.1f} epochs/s"]
     return Text(("   " if width >= _WIDE else "  ").join(words))
 

@@ -14,6 +14,7 @@ from sweep.base.wording import counted, duration
 from sweep.cli.display import retraining, stopped, sweep_display
 from sweep.data.dataset import Dataset
 from sweep.runs.listener import Listener
+from sweep.search.budget import counted_trainings, trainings
 from sweep.search.status import Status
 from sweep.search.trials import Ending, Trial
 from sweep.study.locations import Location
@@ -73,6 +74,9 @@ class Progress(Listener):
             *([f"  {_searched(config.space.params)}"] if config.space.params else []),
         ]
         trials = f": {counted(config.trials, 'trial')} of {_trained(config)}"
+        if config.budget is not None:
+            whole = counted_trainings(config.budget)
+            trials = f": {whole}, about {config.trials} trials, of {_trained(config)}"
         self._console.print(Text.assemble((location.name, "bold"), trials), soft_wrap=False)
         for line in lines:
             self._console.print(Text(line), soft_wrap=False)
@@ -87,12 +91,13 @@ class Progress(Listener):
         """Say each new best, each failure, and now and then how far the sweep is."""
         is_best = status.best is not None and status.best.number == trial.number
         quiet_for = time.monotonic() - self._said
-        last = status.endings.ended >= status.total
+        has_budget = self._config is not None and self._config.budget is not None
+        last = status.endings.ended >= status.total and not has_budget
         failed = trial.ending == Ending.FAILED
         if not (is_best or failed or last or quiet_for > _PLAIN_EVERY_SECS):
             return
         self._said = time.monotonic()
-        line = f"[{status.endings.ended}/{status.total}] "
+        line = f"[{self._how_far(status)}] "
         if is_best:
             line += f"best so far: {self._describe(trial)}"
         elif failed:
@@ -109,6 +114,15 @@ class Progress(Listener):
         if what != self._retraining:
             self._retraining = what
             self._console.print(Text(what), soft_wrap=False)
+
+    def _how_far(self, status: Status) -> str:
+        """Of the budget, or of the trials."""
+        config = self._config
+        if config is None or config.budget is None:
+            return f"{status.endings.ended}/{status.total}"
+        spent = trainings(status.spent.total / config.epochs)
+        ended = counted(status.endings.ended, "trial")
+        return f"{spent}/{trainings(config.budget)} trainings, {ended}"
 
     def _describe(self, trial: Trial) -> str:
         assert self._config is not None

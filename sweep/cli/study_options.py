@@ -86,6 +86,14 @@ class StudyOptions:
         int | None,
         typer.Option(help="Trials in all, earlier runs included.", rich_help_panel="Search"),
     ] = None
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            metavar="N",
+            help="Instead of trials: whole trainings that search and confirmation may cost.",
+            rich_help_panel="Search",
+        ),
+    ] = None
     timeout: Annotated[
         str | None,
         typer.Option(

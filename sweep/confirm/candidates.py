@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from sweep.confirm.race import FIRST_SEEDS
 from sweep.confirm.verdict import CONSTANT
+from sweep.search.budget import Spent, epochs_left, search_epochs_left
 from sweep.search.context import RunContext
 from sweep.search.trials import Ending, Trial, drawn, standing
 from sweep.study.space import Suggestion
@@ -21,7 +22,13 @@ _MOST_ALIKE = 0.4
 
 
 def affordable_runs(context: RunContext) -> int:
-    """Trainings that a confirmation may have: a share of what the search takes without pruning."""
+    """Trainings that a confirmation may have: a share of what the search takes without pruning.
+
+    Where there is a budget, as many as there are epochs left.
+    """
+    if context.config.budget is not None:
+        spent = Spent.by(context.study, context.trials)
+        return max(0, math.floor(epochs_left(context.config, spent) / context.config.epochs))
     ended = [trial for trial in drawn(context.trials) if trial.ending]
     return round(context.config.confirm.share * len(ended))
 
@@ -75,11 +82,14 @@ def to_complete(context: RunContext) -> list[Trial]:
     """The pruned trials that must be trained to their end for the candidates to be compared.
 
     Those that wait for it already, or are in training, are left out, and those that their own code
-    has stopped once more.
+    has stopped once more. Where there is a budget, there are as many as the search may still train.
     """
+    spent = Spent.by(context.study, context.trials)
+    fitting = search_epochs_left(context.config, spent) / context.config.epochs
     begun = {trial.completes for trial in context.trials}
-    return [
+    lacking = [
         trial
         for trial in chosen(context, None)
         if trial.ending == Ending.PRUNED and trial.number not in begun and trial.completes is None
     ]
+    return [trial for place, trial in enumerate(lacking, start=1) if place <= fitting]

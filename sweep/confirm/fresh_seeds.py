@@ -7,6 +7,7 @@ all of them start with the same weights and see the rows in the same order.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -18,8 +19,9 @@ from sweep.confirm.candidates import affordable_runs, chosen
 from sweep.confirm.kept_runs import KeptRuns
 from sweep.confirm.race import FIRST_SEEDS, race
 from sweep.confirm.verdict import Confirmation, ranked
+from sweep.search.budget import counted_trainings
 from sweep.search.context import RunContext
-from sweep.search.trials import Trial
+from sweep.search.trials import Trial, completed
 from sweep.training.seeds import mix
 from sweep.training.workers.pool import WorkerPool
 from sweep.training.workers.time_limit import TimeLimit
@@ -64,16 +66,24 @@ def confirm(
     """
     config, limit = context.config, limit or TimeLimit()
     budget = affordable_runs(context)
-    meant = _by_number(chosen(context, budget))
+    in_budget = math.inf if config.budget is None else budget
     seeds = tuple(mix(config.seed, 5, index) for index in range(config.confirm.seeds))
-    step = KeptRuns(context, pool, stop, seeds, limit)
+    step = KeptRuns(context, pool, stop, seeds, limit, in_budget)
+    if config.budget is not None:  # what the file holds has been paid for
+        budget += step.kept
+    meant = _by_number(chosen(context, budget))
     in_time = limit.trainings_left(config.epochs, len(pool), _usual_secs(context))
+    possible = min(math.inf if in_time is None else in_time, in_budget)
     trials, first_seeds = meant, FIRST_SEEDS
-    if in_time is not None and step.missing(meant, FIRST_SEEDS) > in_time:
-        fitting = _fitting(context, budget, step, len(meant), in_time)
+    if step.missing(meant, FIRST_SEEDS) > possible:
+        fitting = _fitting(context, budget, step, len(meant), possible)
+        if fitting is None and possible == in_budget:
+            return Outcome(missing=_no_budget(context))
         if fitting is None:
             return Outcome(missing=_no_time(limit, config.epochs))
         trials, first_seeds = fitting
+    if config.budget is not None:
+        budget += step.known(trials) - step.kept
     most_runs = max(budget, first_seeds * len(trials))
     step.begin(trials, lambda epochs: on_epochs(_WHAT, epochs, most_runs * config.epochs))
     started = time.monotonic()
@@ -109,7 +119,8 @@ def confirm(
     last = sum(len(each) == used for each in values.values())
     cut = by_time < last <= by_budget
     missing = ""
-    if cut or step.cut_off or len(trials) < len(meant) or first_seeds < FIRST_SEEDS:
+    reduced = len(trials) < len(meant) or first_seeds < FIRST_SEEDS
+    if cut or (limit.is_set and (step.cut_off or (reduced and possible != in_budget))):
         runs = sum(map(len, values.values()))
         missing = (
             f"the time limit shortened the confirmation to {counted(runs, 'training')} of "
@@ -139,14 +150,14 @@ def _usual_secs(context: RunContext) -> float | None:
 
 
 def _fitting(
-    context: RunContext, budget: int, step: KeptRuns, most: int, in_time: int
+    context: RunContext, budget: int, step: KeptRuns, most: int, possible: float
 ) -> tuple[dict[int, Trial], int] | None:
-    """Candidates, and seeds that each gets at first, that there is time for; None if for none."""
+    """Candidates, and seeds that each gets at first, for so many trainings; None if for none."""
     fewest = min(most, _FEWEST_IN_TIME)
     plans = [*((count, FIRST_SEEDS) for count in range(most - 1, fewest - 1, -1)), (fewest, 2)]
     for count, seeds in plans:
         trials = _by_number(chosen(context, budget, count))
-        if step.missing(trials, seeds) <= in_time:
+        if step.missing(trials, seeds) <= possible:
             return trials, seeds
     return None
 
@@ -158,4 +169,30 @@ def _no_time(limit: TimeLimit, epochs: int) -> str:
     return (
         f"nothing was confirmed on fresh seeds: the time limit left {duration(limit.left_secs)}"
         f"{takes}; the same command with a longer --timeout, or without one, does it"
+    )
+
+
+def _no_budget(context: RunContext) -> str:
+    """That nothing is confirmed, and how little is known then."""
+    config, metric = context.config, context.config.measure
+    assert config.budget is not None
+    told = (
+        "nothing was confirmed on fresh seeds: of a budget of "
+        f"{counted_trainings(config.budget)}, too little is left for that"
+    )
+    if not config.confirm_trainings:
+        enough = math.ceil((config.fewest_confirm_trainings - 0.5) / config.confirm.share)
+        told += f" ({enough} would do)"
+    done = completed(context.trials, metric)
+    ended = sum(trial.ending is not None for trial in context.trials)
+    if ended == 1:
+        return f"{told}; a single schedule was trained, from one seed"
+    told += f"; each schedule was trained from one seed, {len(done)} of {ended} to the end"
+    other = next((t for t in done[1:] if t.suggestion != done[0].suggestion), None)
+    if other is None:
+        return told
+    behind = metric.distance(done[0].result, other.result)
+    return (
+        f"{told}, and the next best ({other.suggestion.describe()}) is {behind} behind, which "
+        "another seed may turn"
     )

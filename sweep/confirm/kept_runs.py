@@ -15,6 +15,7 @@ import pandas as pd
 
 from sweep.base.csv_cells import frame_from_csv, frame_to_csv
 from sweep.base.files import write_whole
+from sweep.search.budget import note_confirmation
 from sweep.search.context import RunContext
 from sweep.search.trials import Trial
 from sweep.study.results_folder import CONFIRM
@@ -35,9 +36,18 @@ Runs = dict[tuple[str, int], dict[str, Any]]
 class KeptRuns:
     """Trains what the race asks for, and keeps it in confirm.csv.
 
+    Args:
+        context: The search is over.
+        pool: The workers.
+        stop: Set from anywhere to end soon.
+        seeds: What each candidate is trained from.
+        limit: When to be over.
+        most: Runs that may be trained.
+
     Attributes:
+        kept: Runs that the file held already.
         trained: Runs that have ended, without those that the file held already.
-        cut_off: Whether some that were asked for have not, for want of time.
+        cut_off: Whether some that were asked for have not, for want of time or budget.
     """
 
     def __init__(
@@ -47,8 +57,10 @@ class KeptRuns:
         stop: threading.Event,
         seeds: tuple[int, ...],
         limit: TimeLimit,
+        most: float = math.inf,
     ) -> None:
         self.trained = 0
+        self._most = most
         self.cut_off = False
         self._context = context
         self._pool = pool
@@ -62,6 +74,7 @@ class KeptRuns:
         self._metric = context.config.measure
         self._decides = deciding(context.config.objective)
         self._runs = read_runs(self._path, self._metric.name)
+        self.kept = len(self._runs)
 
     def begin(self, trials: Mapping[int, Trial], on_epochs: Callable[[int], None]) -> None:
         """Take the candidates in; `on_epochs` is told how many epochs have been trained."""
@@ -81,6 +94,7 @@ class KeptRuns:
     def train(self, pairs: list[tuple[int, int]]) -> dict[tuple[int, int], float]:
         """Trials and indices of seeds, and the loss that each came to."""
         missing = [pair for pair in pairs if self._row(*pair) is None]
+        missing = missing[: int(min(len(missing), max(self._most - self.trained, 0)))]
         specs = [self._spec(number, *pair) for number, pair in enumerate(missing)]
         before = self.trained * self._context.config.epochs
         asked = Retraining(
@@ -143,6 +157,7 @@ class KeptRuns:
 
     def _keep(self, trial: int, index: int, record: TrialRecord) -> None:
         self.trained += 1
+        note_confirmation(self._context.study, len(record.curve))
         objective, metric = self._context.config.objective, self._metric
         asked = other(self._decides)
         by_other = record.answer(asked, objective, metric)

@@ -16,6 +16,7 @@ from sweep.report.by_question import WinnersByQuestion
 from sweep.report.carried_over import CarriedOver
 from sweep.report.importance import Importance
 from sweep.schedules.schedule import Schedule
+from sweep.search.budget import Account
 from sweep.search.completion import sentence
 from sweep.search.trials import EndingCounts
 from sweep.study.metric import Metric
@@ -183,6 +184,7 @@ class Summary:
         changed_code: The files of such code that are not what they were for the first trials.
         baselines: The schedules to compare with.
         by_question: The best trials of the search at their best epoch, and after their last one.
+        account: What the study has cost.
     """
 
     study: str
@@ -211,6 +213,7 @@ class Summary:
     changed_code: tuple[str, ...] = ()
     baselines: tuple[BaselineFacts, ...] = ()
     by_question: WinnersByQuestion | None = None
+    account: Account = field(kw_only=True)
 
     @property
     def mse_unit(self) -> str:
@@ -311,8 +314,7 @@ class Summary:
         trials = [row.trials for row in self.schedulers]
         if len(trials) < 2:
             return ""
-        if not min(trials):
-            missing = [row.name for row in self.schedulers if not row.trials]
+        if missing := [row.name for row in self.schedulers if not row.trials]:
             return f"no trial of {', '.join(missing)}"
         least = counted(min(trials), "trial")
         return f"every scheduler had at least {least}, the most had {max(trials)}"

@@ -27,6 +27,7 @@ from sweep.report.facts import (
     TrialFacts,
 )
 from sweep.report.importance import importance
+from sweep.search.budget import Account, Spent, search_epochs_left
 from sweep.search.continuation import changed_code
 from sweep.search.strategies.samplers import reachable_trials
 from sweep.search.trials import (
@@ -86,6 +87,7 @@ def summarise(
     epochs_trained = sum(trial.epochs for trial in trained)
     twice = epochs_trained - sum(trial.epochs for trial in ended)
     saved = max(sum(config.epochs - trial.epochs for trial in stopped) - twice, 0)
+    account = Account(Spent.by(study, trained), config.epochs, config.budget)
     return Summary(
         study=reader.name,
         folder=folder,
@@ -93,7 +95,7 @@ def summarise(
         epochs=config.epochs,
         objective=config.objective,
         counts=Counts(
-            asked=reachable_trials(config, drawn(trained)),
+            asked=_asked(config, account.spent, drawn(trained)),
             endings=EndingCounts.of(trial.ending for trial in trials),
             unfinished=sum(trial.ending is None and not trial.is_waiting for trial in trials),
             trained_on=sum(trial.completes is not None for trial in trials),
@@ -118,7 +120,18 @@ def summarise(
         changed_code=changed_code(study),
         baselines=compared_baselines(trials, winner, confirmation, metric),
         by_question=winners_by_question(ranked, config.objective, metric, confirmation),
+        account=account,
     )
+
+
+def _asked(config: StudyConfig, spent: Spent, trials: Sequence[Trial]) -> int:
+    """Trials that a study is to have; where its budget is spent, those that it has had."""
+    asked = reachable_trials(config, trials)
+    if config.budget is None:
+        return asked
+    begun = sum(not trial.is_waiting for trial in trials)
+    is_spent = search_epochs_left(config, spent) < config.audition_epochs + config.epochs
+    return begun if is_spent else max(asked, begun)
 
 
 def _differs(trial: TrialFacts, best: Best) -> bool:

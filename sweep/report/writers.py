@@ -122,6 +122,7 @@ def _facts(summary: Summary) -> list[str]:
         f"Cost: {counted(summary.epochs_trained, 'epoch')} in {duration(summary.worker_secs)} of "
         f"worker time; early stops saved {percent(summary.epochs_saved)}"
     )
+    lines.append(f"Spent: {summary.account.sentence}")
     if summary.trained_on:
         lines.append(f"Trained on: {summary.trained_on}")
     if summary.shares:

@@ -18,6 +18,7 @@ from sweep.runs.run import passing_setup
 from sweep.runs.speed import Forecast, Speed, forecast, measure
 from sweep.runs.warm_start import best_of_other
 from sweep.schedules.dry_run import step_through
+from sweep.search.budget import prospect
 from sweep.search.continuation import check_folder
 from sweep.search.storage.locks import check_folders, check_not_held
 from sweep.search.storage.opening import closing_study, explained
@@ -305,12 +306,11 @@ class _Preflight:
 
     def _within_reach(self) -> StudyConfig:
         """The settings with no more trials than there can be, and a note if that matters."""
-        if self._wrong_sections & {"space", "custom", "sampler", "trials"}:
+        if self._wrong_sections & {"space", "custom", "sampler", "trials", "budget"}:
             return self._config
         if "baseline" not in self._wrong_sections:
             self._notes += [each.told for each in baselines(self._config) if each.told]
-        if note := grid_note(self._config):
-            self._notes.append(note)
+        self._notes += filter(None, (grid_note(self._config), prospect(self._config)))
         return self._config.model_copy(update={"trials": reachable_trials(self._config)})
 
     def _carry_over(self) -> None:

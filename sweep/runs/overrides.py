@@ -25,6 +25,7 @@ KEYS = {
     "momentum": "space.momentum",
     "weight_decay": "space.weight_decay",
     "trials": "trials",
+    "budget": "budget",
     "timeout": "timeout",
     "sampler": "sampler.name",
     "pruner": "pruner.name",

@@ -30,6 +30,7 @@ from sweep.report.dashboard.running_note import RunningNote
 from sweep.runs.listener import Listener
 from sweep.runs.opening import enqueue_first, open_sweep
 from sweep.search import completion
+from sweep.search.budget import Spent, counted_trainings, trainings
 from sweep.search.context import RunContext
 from sweep.search.continuation import check_folder
 from sweep.search.coordinator import Coordinator
@@ -289,7 +290,18 @@ class _Search:
 
 def _nothing_left(context: RunContext, total: int) -> str:
     """That a study has all of its trials, and how to go on."""
+    config = context.config
     there = sum(not trial.is_waiting for trial in drawn(context.trials))
+    if config.budget is not None and config.sampling.name != "grid":
+        spent = Spent.by(context.study, context.trials)
+        kept = counted_trainings(config.confirm_trainings)
+        kept = f", and {kept} are kept for the confirmation" if config.confirm_trainings else ""
+        larger = math.ceil(2 * spent.total / config.epochs)
+        return (
+            f"of {counted_trainings(config.budget)}, this study has spent "
+            f"{trainings(spent.total / config.epochs)} already{kept}: no trial is trained; to go "
+            f"on, give a larger budget, such as {max(larger, 1)}"
+        )
     told = (
         f"this study has {counted(there, 'trial')} already, of {total} asked for: none is trained"
     )

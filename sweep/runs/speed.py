@@ -11,7 +11,6 @@ from typing import Any
 from sweep.base.errors import TrainingError
 from sweep.base.wording import duration
 from sweep.data.dataset import Dataset
-from sweep.search.strategies.pruners import usual_share
 from sweep.study.locations import Location
 from sweep.study.settings import StudyConfig
 from sweep.training.specs import trial_spec
@@ -74,6 +73,9 @@ class Forecast:
         confirm_secs: The confirmation on fresh seeds at most; 0 without one.
         startup_secs: Until the workers are ready.
         timeout_secs: What the study's `timeout` allows; None where there is none.
+        budget: What search and confirmation may cost, in whole trainings; None where that follows
+            from the trials.
+        confirm_trainings: Of those, what is kept for the confirmation.
     """
 
     trials: int
@@ -84,6 +86,8 @@ class Forecast:
     confirm_secs: float
     startup_secs: float
     timeout_secs: float | None = None
+    budget: float | None = None
+    confirm_trainings: int = 0
 
     @property
     def whole_secs(self) -> float:
@@ -119,19 +123,26 @@ def forecast(config: StudyConfig, speed: Speed) -> Forecast | None:
     """How long a study will take at a speed; None if the speed could not be measured."""
     if not speed.epochs_per_sec:
         return None
-    share = usual_share(config.pruning, config.epochs)
+    share = config.usual_share
     trials = config.trials * config.epochs / speed.epochs_per_sec
     asking = config.trials * _asking_secs(config)
     confirm = config.confirm.share * trials if config.confirm.enabled else 0.0
+    search = max(trials * (1.0 if share is None else share), asking)
+    if config.budget is not None:
+        one = config.epochs / speed.epochs_per_sec
+        confirm = config.confirm_trainings * one
+        search = max((config.budget - config.confirm_trainings) * one, asking)
     return Forecast(
         trials=config.trials,
         epochs=config.epochs,
         unpruned_secs=max(trials, asking),
         share=share,
-        search_secs=max(trials * (1.0 if share is None else share), asking),
+        search_secs=search,
         confirm_secs=confirm,
         startup_secs=speed.startup_secs,
         timeout_secs=config.timeout,
+        budget=config.budget,
+        confirm_trainings=config.confirm_trainings,
     )
 
 

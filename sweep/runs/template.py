@@ -31,6 +31,7 @@ _TEMPLATE = """\
 # {rows} rows; columns: {columns}
 {notes}epochs = 30                   # passes over the training rows in each trial
 trials = 100                  # in all; running the study again continues up to this number
+# budget = 30                 # or: whole trainings that all may cost, confirmation included
 seed = 0
 objective = "best"            # lowest validation MSE over the epochs; or "final", "averaged"
 
@@ -160,6 +161,8 @@ def _with_settings(content: str, settings: Mapping[str, Any]) -> str:
         if item.trivia.comment:  # that of the value before
             written = f"{last} = {item.as_string()}"
             item.trivia.comment_ws = " " * max(_COMMENT_AT - len(written), 1)
+    if "budget" in settings and "trials" not in settings:
+        del document["trials"]  # the template's own
     optimizer: Any = document["optimizer"]
     has_momentum = optimizer["name"] in owners(OPTIMIZERS, "momentum")
     if not has_momentum and "optimizer.momentum" not in settings:

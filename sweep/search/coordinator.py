@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -9,9 +10,11 @@ from collections.abc import Callable
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.base.wording import counted
 from sweep.search.attributes import completes
 from sweep.search.completion import next_enqueued
 from sweep.search.failures import Failures
+from sweep.search.in_flight.allowance import Allowance
 from sweep.search.in_flight.auditions import ENOUGH, Auditions
 from sweep.search.in_flight.in_training import InTraining
 from sweep.search.in_flight.ownership import Ownership
@@ -38,7 +41,7 @@ class Coordinator:
         reader: Reads the study, which has its sampler and pruner.
         owner: Who this coordinator is, for `storage.abandoned_trials`.
         shared: Whether other coordinators may work on the same storage.
-        trials: The total, earlier runs included.
+        trials: The total, earlier runs included; with a budget, about how many come of it.
         variance: Of the validation target, in the unit of the MSE; 0 where there is none.
         weights: Makes the order to save the weights of a trial that is the best so far; None if
             there is none to give.
@@ -79,6 +82,8 @@ class Coordinator:
         self._config = config
         self._metric = config.measure
         self._total = trials
+        ends_by_number = config.budget is None or config.sampling.name == "grid"
+        self._most = trials if ends_by_number else math.inf
         self._draws = draws
         self._variance = variance
         self._weights = weights
@@ -90,6 +95,7 @@ class Coordinator:
         self._auditions = Auditions(config.audition_epochs, min(ENOUGH, trials), earlier)
         self._in_flight = InFlight(config, self._auditions)
         self._ownership = Ownership(study, owner, shared, self._in_flight, on_note)
+        self._allowance = Allowance(reader, earlier, self._in_flight, self._ownership)
         self._tally = Tally.of(earlier, self._metric)
         self._failures = Failures(len(config.space.scheduler))
         self._deadline = deadline
@@ -119,8 +125,18 @@ class Coordinator:
         while self._ownership.shared and not self._limit.is_over and self._await_others():
             Dispatcher(pool, self, self._stop, self._on_note, self._limit).run()
         if not self._stop.is_set():
-            self._ownership.give_back()
+            self._give_back()
         self.tick(at_once=True)
+
+    def _give_back(self) -> None:
+        """Let what there was no time for be trained by whoever asks next."""
+        left = [*self._in_flight]
+        if left:
+            self._ownership.give_back(left)
+            self._on_note(
+                f"the time is up: {counted(len(left), 'trial')} had not ended; the same "
+                "command trains what is left"
+            )
 
     def _await_others(self) -> bool:
         return self._ownership.await_others(self._stop, self._deadline, self.tick)
@@ -134,7 +150,12 @@ class Coordinator:
         if not in_flight.waiting and not in_flight.any_in_audition:
             self._decide(at_once=True)
         running = in_flight.begin()
-        return None if running is None else running.spec
+        if running is None:
+            return None
+        if self._allowance.uncommitted < 0:  # it was begun under a larger budget
+            self._ownership.give_back([running])
+            return None
+        return running.spec
 
     def prepare(self) -> bool:
         """Ask for a trial that a worker will soon want, so that it need not wait for it."""
@@ -153,7 +174,8 @@ class Coordinator:
 
     def epochs_left(self) -> int:
         """Epochs of single trials that are still to come if none is pruned."""
-        return self._trials_left() * self._config.epochs
+        left = max(self._allowance.left, 0)
+        return int(min(self._trials_left() * self._config.epochs, left))
 
     def epochs_to_decision(self, number: int, epoch: int) -> int:
         """After how many more epochs a trial may end."""
@@ -209,6 +231,7 @@ class Coordinator:
             running.skip_audition()
             self._in_flight.wait(running)
         elif running.awaits_decision:
+            self._allowance.count_audition(running)
             self._in_flight.wait_for_decision(running)
         else:
             return False
@@ -217,12 +240,13 @@ class Coordinator:
 
     def _decide(self, at_once: bool = False) -> None:
         """Let the trials go on that have passed their audition, and end the others."""
-        for running in self._auditions.due(at_once):
+        due = self._auditions.due(at_once)  # the best first: there may not be enough for all
+        for running in sorted(due, key=lambda each: each.audition_rank(self._metric)):
             over = running.decide()
-            if over is None:
-                self._in_flight.wait(running)
-            else:
+            if over is not None:
                 self._end(running, *over)
+            elif not self._allowance.go_on(running):
+                self._end(running, TrialState.PRUNED, "the budget is spent")
 
     def _do_without_auditions(self) -> None:
         """Compare trials by the epochs that they have trained."""
@@ -267,12 +291,14 @@ class Coordinator:
         flush(self._study)
         if self._ownership.shared:
             self._ownership.show_life_regularly()
-            self._tally = Tally.of(self._reader.trials, self._metric)
+            self._count_all()
         self._on_tick(self.status())
 
     def _trials_left(self) -> int:
         """Trials that have not ended, and those that have not been asked for."""
-        to_draw = max(self._total - self._tally.started, 0) if self._draws else 0
+        to_draw = 0
+        if self._draws and self._whole_epochs <= self._allowance.uncommitted:
+            to_draw = max(self._total - self._tally.started, int(self._most > self._total))
         return to_draw + self._tally.to_complete + len(self._in_flight)
 
     def _ask(self, ahead: bool = False) -> bool:
@@ -287,7 +313,11 @@ class Coordinator:
             lacks = self._tally.to_complete > 0  # one that completes a pruned one goes first
             trial = next_enqueued(self._study) if lacks else self._study.ask()
             self._ownership.claim(trial)
-            return self._in_flight.drawn(trial)  # before another may ask: it counts what is drawn
+            running = self._in_flight.drawn(
+                trial
+            )  # before another may ask: it counts what is drawn
+            self._allowance.commit(running)
+            return running
 
         running = in_turn(self._study, ask)
         if running is not None:
@@ -299,9 +329,22 @@ class Coordinator:
 
     def _wants_more(self) -> bool:
         if self._ownership.shared:  # others ask too
-            self._tally = Tally.of(self._reader.trials, self._metric)
-        to_draw = self._draws and self._tally.started < self._total
-        return to_draw or self._tally.to_complete > 0
+            self._count_all()
+        to_draw = self._draws and self._tally.started < self._most
+        if to_draw and self._allowance.fits(self._whole_epochs):
+            return True
+        return self._tally.to_complete > 0 and self._allowance.fits(self.epochs)
+
+    @property
+    def _whole_epochs(self) -> int:
+        """That a trial may cost."""
+        return self._auditions.epochs + self.epochs
+
+    def _count_all(self) -> None:
+        """Take in what others have done."""
+        trials = self._reader.trials
+        self._tally = Tally.of(trials, self._metric)
+        self._allowance.count(trials)
 
     def _end(
         self, running: InTraining, state: TrialState, reason: str, traceback: str = ""
@@ -322,6 +365,9 @@ class Coordinator:
             self._tally.count(ended)
         else:  # it takes a pruned one's place
             self._tally = Tally.of(self._reader.trials, self._metric)
+        self._allowance.count([ended])
+        if self._allowance.is_limited:
+            self._decide()  # another one may fit now
         self._on_finished(ended, self.status())
         return ended
 
@@ -329,6 +375,8 @@ class Coordinator:
         """Where the sweep stands."""
         elapsed = time.monotonic() - self._started
         expected = elapsed / self._ended * self._trials_left() if self._ended else None
+        if self._allowance.is_limited and self._epochs:
+            expected = elapsed / self._epochs * max(self._allowance.left, 0.0)
         return Status(
             total=self._total,
             endings=self._tally.endings,
@@ -340,6 +388,7 @@ class Coordinator:
             lanes=tuple(running.lane for _, running in sorted(self._in_flight.training.items())),
             course=self._tally.course,
             families=dict(self._tally.families),
+            spent=self._allowance.spent,
         )
 
 

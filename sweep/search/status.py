@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from sweep.search.budget import Spent
 from sweep.search.trials import Ending, EndingCounts, Trial, standing_for_themselves
 from sweep.study.metric import Metric
 
@@ -46,6 +47,7 @@ class Status:
         lanes: The trials in training, by number.
         course: The best value after each trial that has completed; it grows while the sweep runs.
         families: What became of each scheduler, by name.
+        spent: The epochs that the study has cost, earlier runs included.
     """
 
     total: int
@@ -58,6 +60,7 @@ class Status:
     lanes: tuple[Lane, ...]
     course: Sequence[float]
     families: Mapping[str, Family]
+    spent: Spent = field(default_factory=Spent)
 
 
 @dataclass

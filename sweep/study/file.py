@@ -58,6 +58,7 @@ def read_study(
     sections = _made_for(flags or {}, values)
     for key, value in (overrides or {}).items():
         _put(values, key, value)
+    _keep_the_nearer(values, overrides or {})
     found: list[Problem] = []
     config = StudyConfig()
     for _ in range(3):  # what is wrong is taken out, so that the rest is checked all the same
@@ -97,6 +98,13 @@ def _put(values: dict[str, Any], key: str, value: Any) -> None:
             inner = values[section] = {"name": inner} if isinstance(inner, str) else {}
         values = inner
     values[last] = value
+
+
+def _keep_the_nearer(values: dict[str, Any], overrides: Mapping[str, Any]) -> None:
+    """Of the file's trials and a flag's budget, or the other way round, the flag's alone."""
+    for key, other in (("trials", "budget"), ("budget", "trials")):
+        if key in overrides and other not in overrides:
+            values.pop(other, None)
 
 
 def _take_out(values: Any, location: list[str]) -> None:

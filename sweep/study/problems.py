@@ -130,13 +130,21 @@ def space_problems(config: StudyConfig) -> Iterator[Problem]:
             yield Problem(
                 f"space.{name}", value, f"no scheduler of this study has it{near}{offered}"
             )
-    if config.fair and config.trials < len(known):
-        yield Problem(
-            "trials", config.trials, f"fair needs one for each of {len(known)} schedulers"
-        )
+    yield from _size_problems(config, len(known))
     yield from _range_problems(config, known, own_names)
     for key, told in baseline_problems(config):
         yield Problem(key, None, told)
+
+
+def _size_problems(config: StudyConfig, schedulers: int) -> Iterator[Problem]:
+    """What is wrong with how long the search is to be."""
+    if config.budget is not None and "trials" in config.model_fields_set:
+        text = "give trials or budget, not both: how many trials there are follows from the budget"
+        yield Problem("budget", config.budget, text)
+    elif config.fair and config.trials < schedulers:
+        key = "trials" if config.budget is None else "budget"
+        text = f"fair needs one for each of {schedulers} schedulers"
+        yield Problem(key, getattr(config, key), text)
 
 
 _OF_A_COMMAND = ("working_folder", "gpus_per_trial", "keep")

@@ -17,7 +17,7 @@ from pydantic import (
 from sweep.study.baselines.settings import BaselineConfig
 from sweep.study.dimension_fields import numbers
 from sweep.study.metric import NAME, Metric
-from sweep.study.registries.pruners import audition_epochs
+from sweep.study.registries.pruners import audition_epochs, usual_share
 from sweep.study.registries.sources import BEHAVIOUR_COUNTS
 from sweep.study.sections import (
     ConfirmConfig,
@@ -73,7 +73,7 @@ _FEWEST_STEPS = 8
 """That a compressed schedule must have to tell anything of the whole one."""
 
 _FREE = {
-    *("name", "trials", "timeout", "workers", "engine", "lanes", "device", "storage"),
+    *("name", "trials", "budget", "timeout", "workers", "engine", "lanes", "device", "storage"),
     *("sampler", "pruner", "confirm", "threads", "warm_start", "deterministic"),
     *("working_folder", "gpus_per_trial", "keep", "baseline"),
 }
@@ -102,6 +102,8 @@ class StudyConfig(Section):
         name: The study's name in its storage; the study file's name by default.
         epochs: Passes over the training rows in each trial.
         trials: How many trials the study has in all, earlier runs included.
+        budget: In the place of `trials`: what the search and the confirmation may cost in all, in
+            whole trainings, earlier runs included. How many trials that is follows from it.
         seed: What the split, the weights, the order of rows and the sampler derive from.
         objective: `best`, the lowest validation MSE over the epochs, `final`, the last one, or
             `averaged`, the lowest one of the averaged weights.
@@ -157,6 +159,7 @@ class StudyConfig(Section):
     name: Annotated[str | None, Field(min_length=1)] = None
     epochs: int = Field(30, ge=1)
     trials: int = Field(100, ge=1)
+    budget: float | None = Field(None, ge=1)
     seed: int = Field(0, ge=0, lt=2**31)
     objective: Objective = "best"
     trial_seeds: Literal["auto", "fresh", "shared"] = "auto"
@@ -224,6 +227,14 @@ class StudyConfig(Section):
             return {"epochs": -(-horizon // every), **values}
         return values
 
+    @model_validator(mode="after")
+    def _expect_trials(self) -> StudyConfig:
+        """Where there is a budget, `trials` is about how many come of it, for whatever plans."""
+        if self.budget is not None:
+            epochs = self.budget - self.confirm_trainings
+            self.__dict__["trials"] = max(1, round(epochs / (self.usual_share or 1.0)))
+        return self
+
     @property
     def own_code(self) -> str | None:
         """What trains in the place of a model on a table: the loop or the command, as text."""
@@ -266,8 +277,33 @@ class StudyConfig(Section):
         if self.fair or self.pruner.name != "auto" or self.pruner.arguments:
             return 0
         epochs = audition_epochs(self.epochs)
+        if self.budget is not None and self.budget * self.epochs < epochs + self.epochs:
+            return 0
         is_full = self.own_code is None and self.optimizer.batch_size == "full"
         return 0 if is_full and epochs < _FEWEST_STEPS else epochs
+
+    @property
+    def usual_share(self) -> float | None:
+        """About how much of its trials' epochs the search trains; None if that is not known."""
+        pruning = self.pruning
+        return usual_share(pruning.name, pruning.arguments, self.epochs, self.audition_epochs)
+
+    @property
+    def confirm_trainings(self) -> int:
+        """Whole trainings of the budget that are kept for the confirmation.
+
+        0 if they would be too few: two candidates, and every schedule to compare with, have two
+        seeds at least. Then all is spent on the search.
+        """
+        if self.budget is None or not self.confirm.enabled:
+            return 0
+        part = round(self.confirm.share * self.budget)
+        return part if part >= self.fewest_confirm_trainings else 0
+
+    @property
+    def fewest_confirm_trainings(self) -> int:
+        """Whole trainings without which nothing is confirmed."""
+        return 2 * (2 + len(self.baseline))
 
     @property
     def shares_seed(self) -> bool:
@@ -285,6 +321,8 @@ class StudyConfig(Section):
     def search_timeout(self) -> float | None:
         """Seconds after which the search starts no trial; the rest is for the confirmation."""
         if self.timeout is None or not self.confirm.enabled:
+            return self.timeout
+        if self.budget is not None and not self.confirm_trainings:
             return self.timeout
         return self.timeout / (1 + self.confirm.share)
 
@@ -318,6 +356,8 @@ class StudyConfig(Section):
         values["space"] |= {"params": params} if (params := values["space"].pop("params")) else {}
         if not self.baseline:
             del values["baseline"]
+        if self.budget is not None:
+            del values["trials"]
         return tomlkit.dumps(values)
 
 

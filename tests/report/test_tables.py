@@ -44,6 +44,8 @@ FULL_REPORT = """\
 │ MSE in         buy²                                                          │
 │ trials         4 completed, 1 pruned, 1 diverged, 2 failed of 10; 20 epochs  │
 │                in 10.0 s of worker time; early stops saved 16 %              │
+│ spent          5 whole trainings: 1 on trials that were stopped early, 4 on  │
+│                trials that completed                                         │
 │ shares         no trial of plateau                                           │
 │ failed with    ValueError: no [bold] rows                                    │
 ╰──────────────────────────────────────────────────────────────────────────────╯

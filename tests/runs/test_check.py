@@ -22,7 +22,7 @@ from sweep.data.load import load_dataset
 from sweep.runs.speed import Speed, forecast, measure
 from sweep.schedules.dry_run import step_through
 from sweep.schedules.schedule import SHAPES, Schedule
-from sweep.search.strategies.pruners import decision_epochs, usual_share
+from sweep.search.strategies.pruners import decision_epochs
 from sweep.study.file import load_study
 from sweep.study.locations import Location
 from sweep.study.range_ends import check_ends
@@ -218,8 +218,8 @@ class TestForecast:
     @pytest.mark.parametrize(
         ("name", "epochs", "share"),
         [
-            # after 4, 10 and 20 of 30 epochs half goes on: (4 + 6/2 + 10/4 + 10/8) / 30
-            ("halving", 30, 10.75 / 30),
+            # after 4, 10 and 20 of 30 epochs half goes on
+            ("halving", 30, (4 + 6 / 2 + 10 / 4 + 10 / 8) / 30),
             # auditions of 2 epochs; a quarter is trained for 8 from the start, half of it for 30
             ("auto", 30, (2 + 8 / 4 + 22 / 8) / 30),
             # without auditions, after an epoch and after 3 and 5
@@ -230,17 +230,17 @@ class TestForecast:
         ],
     )
     def test_share_of_the_epochs(self, name: str, epochs: int, share: float | None) -> None:
-        assert usual_share(PrunerConfig(name=name), epochs) == (share and pytest.approx(share))
+        config = StudyConfig.model_validate({"pruner": name, "epochs": epochs})
+        assert config.usual_share == (share and pytest.approx(share))
 
     def test_follows_the_rungs(self) -> None:
-        config = PrunerConfig.model_validate(
-            {"name": "asha", "min_resource": 2, "reduction_factor": 4}
-        )
-        assert decision_epochs(config, 10) == frozenset({2, 8})
-        assert usual_share(config, 10) == pytest.approx((2 + 6 / 4 + 2 / 16) / 10)
+        pruner = {"name": "asha", "min_resource": 2, "reduction_factor": 4}
+        config = StudyConfig.model_validate({"pruner": pruner, "epochs": 10})
+        assert decision_epochs(config.pruner, 10) == frozenset({2, 8})
+        assert config.usual_share == pytest.approx((2 + 6 / 4 + 2 / 16) / 10)
 
     def test_adds_up(self) -> None:
-        config = StudyConfig(trials=1000, epochs=30)
+        config = StudyConfig(trials=1000, epochs=30, pruner=PrunerConfig(name="halving"))
         ahead = forecast(config, Speed("", (), 2, 8, 3.0, 100.0))
         assert ahead is not None
         assert ahead.unpruned_secs == pytest.approx(300)

@@ -147,8 +147,14 @@ class TestToToml:
             if value == default[section][name]
         ]
         alike += [name for name, value in given.items() if value == default[name]]
-        own = ["space.params", "loop", *COMMAND]
+        own = ["space.params", "budget", "loop", *COMMAND]  # a budget has the place of the trials
         assert alike == ["optimizer.name", *own]  # sgd: the others have no momentum
+
+    def test_a_budget_is_read_back_in_the_place_of_the_trials(self) -> None:
+        before = config(budget=7.5, confirm=False)
+        written = tomllib.loads(before.to_toml())
+        assert written["budget"] == 7.5 and "trials" not in written
+        assert config(**written).trials == before.trials != config().trials
 
     @pytest.mark.parametrize("own", [LOOP, COMMAND])
     def test_own_code_is_read_back_in_the_place_of_data_and_model(self, own: Any) -> None:

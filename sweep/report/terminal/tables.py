@@ -89,6 +89,8 @@ def best_panel(summary: Summary) -> Panel:
 
 def _facts(summary: Summary) -> list[tuple[str, str]]:
     best, rows = summary.best, [("trials", _spent(summary))]
+    if summary.account.spent.total:
+        rows.append(("spent", summary.account.sentence))
     if summary.trained_on:
         rows.append(("trained on", summary.trained_on))
     if summary.shares:

@@ -7,7 +7,7 @@ trained over all of its epochs, from the start.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sweep.search.in_flight.in_training import InTraining
 from sweep.search.trials import Trial
@@ -56,9 +56,9 @@ class Auditions:
         due, self._waiting = self._waiting, []
         return due
 
-    def drop(self) -> None:
-        """Wait for none."""
-        self._waiting.clear()
+    def drop(self, trials: Sequence[InTraining]) -> None:
+        """Let these wait no more."""
+        self._waiting = [waiting for waiting in self._waiting if waiting not in trials]
 
 
 def _is_known(trial: Trial, epochs: int) -> bool:

@@ -24,6 +24,7 @@ from sweep.search.attributes import (
 from sweep.search.origins import BASELINE, given_suggestion, is_outside
 from sweep.search.status import Lane
 from sweep.search.storage.optuna_private import stored
+from sweep.study.metric import Metric
 from sweep.study.settings import StudyConfig
 from sweep.training.contract import EpochResult, TrialEnd, TrialSpec
 from sweep.training.divergence import divergence
@@ -34,15 +35,15 @@ _NEARLY = 0.75
 """From such a share of a whole trial's steps on, an audition is told the whole trial's."""
 
 
-@dataclass
+@dataclass(eq=False)
 class InTraining:
     """A trial in training.
 
     `reported` is the last epoch that has been reported already, by an interrupted run or before a
     worker's death: up to there the trial has been judged, and Optuna takes no second report. An
     audition is reported as a whole, at the step that is its horizon; as long as it is in training,
-    that is the horizon of `spec`, and `curve` is its course. `audition_steps` are the optimizer
-    steps that the user's own code has told of it.
+    that is the horizon of `spec`, and `curve` is its course. `audition_value` is what it came to;
+    `audition_steps` are the optimizer steps that the user's own code has told of it.
     """
 
     trial: optuna.Trial
@@ -51,6 +52,7 @@ class InTraining:
     curve: list[EpochResult] = field(default_factory=list)
     awaits_decision: bool = False
     audition_steps: int | None = None
+    audition_value: float = math.nan
 
     @classmethod
     def of(cls, trial: optuna.Trial, config: StudyConfig, audition: int = 0) -> InTraining:
@@ -74,6 +76,7 @@ class InTraining:
                 running.spec = replace(spec, epochs=audition)
             is_reported = reported == audition == audition_horizon(frozen)
             running.awaits_decision = is_reported and not has_passed(frozen)
+            running.audition_value = frozen.intermediate_values.get(audition, math.nan)
         running.reported = max(reported, audition)
         return running
 
@@ -135,8 +138,17 @@ class InTraining:
         if self.trial.should_prune():
             over = counted(self.reported, "epoch")
             return TrialState.PRUNED, f"pruned by its audition over {over}"
-        write_passed(self.trial)
         return None
+
+    def audition_rank(self, metric: Metric) -> tuple[bool, float, int]:
+        """What auditions are sorted by, the best first."""
+        value = self.audition_value
+        return math.isnan(value), *metric.rank(value, self.trial.number)
+
+    def pass_audition(self) -> None:
+        """Keep that it goes on; whatever interrupts it, its audition is decided on no more."""
+        self.awaits_decision = False
+        write_passed(self.trial)
 
     def ignores_horizon(self, epochs: int) -> bool:
         """Whether the user's own code has trained an audition as if it were a whole trial.
@@ -174,6 +186,7 @@ class InTraining:
         write_audition(self.trial, audition, config.measure)
         value = math.nan if audition.value is None else audition.value
         self.trial.report(value, self.spec.epochs)
+        self.audition_value = value
         self.reported = self.spec.epochs
         self.audition_steps = self.curve[-1].total_steps
         self.skip_audition()

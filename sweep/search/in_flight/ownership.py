@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import optuna
 from optuna.trial import FrozenTrial
 
-from sweep.base.wording import counted, duration
+from sweep.base.wording import duration
+from sweep.search.attributes import whole_number
 from sweep.search.in_flight.in_training import InTraining
 from sweep.search.in_flight.trials import InFlight
-from sweep.search.storage.optuna_private import stored
+from sweep.search.storage.optuna_private import set_trial_attribute, stored
 from sweep.search.storage.owners import (
     BEAT_SECS,
     SILENT_SECS,
@@ -23,9 +24,13 @@ from sweep.search.storage.owners import (
     in_turn,
     is_claimed,
     others_running,
+    others_trials,
 )
 
 _LOOK_SECS = 0.5
+
+_COMMITTED = "sweep:committed"
+"""Of a trial in training: the epochs that it may cost."""
 
 
 class Ownership:
@@ -63,6 +68,19 @@ class Ownership:
         """Write down that a trial is ours."""
         claim(trial, self._owner)
 
+    def commit(self, trial: optuna.Trial, epochs: int) -> None:
+        """Let the others know how many epochs a trial may cost; call it in a turn."""
+        if self.shared:
+            set_trial_attribute(trial, _COMMITTED, epochs)
+
+    @property
+    def committed_elsewhere(self) -> int:
+        """Epochs that the trials of others may still cost."""
+        if not self.shared:
+            return 0
+        others = others_trials(self._study, self._owner)
+        return sum(whole_number(trial.system_attrs, _COMMITTED) or 0 for trial in others)
+
     def take_abandoned(self) -> bool:
         """Go on with what a killed run of ours left, or one that is gone; whether there was any."""
         silent: set[str] = set()
@@ -89,16 +107,10 @@ class Ownership:
             self._on_note(told)
         return bool(abandoned)
 
-    def give_back(self) -> None:
-        """Let what there was no time for be trained by whoever asks next."""
-        if self._in_flight:
-            trials = [running.trial for running in self._in_flight]
-            give_back(self._study, trials, self._owner)
-            self._on_note(
-                f"the time is up: {counted(len(trials), 'trial')} had not ended; the same "
-                "command trains what is left"
-            )
-        self._in_flight.clear()
+    def give_back(self, trials: Sequence[InTraining]) -> None:
+        """Let trials of ours be trained by whoever asks next."""
+        give_back(self._study, [running.trial for running in trials], self._owner)
+        self._in_flight.remove(trials)
 
     def show_life(self, after_secs: float = 0.0) -> None:
         """Give a sign of life, let go of what others have taken, take what others have lost.

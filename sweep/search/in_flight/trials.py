@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import optuna
 
@@ -41,6 +41,17 @@ class InFlight:
         return {running.trial.number for running in self}
 
     @property
+    def committed(self) -> int:
+        """Epochs that they may still cost; of those that wait for a decision, none is promised."""
+        going = (*self.training.values(), *self._waiting)
+        return sum(running.spec.epochs or self._config.epochs for running in going)
+
+    @property
+    def any_whole(self) -> bool:
+        """Whether any is trained, or will be, over the study's horizon."""
+        return any(not each.is_audition for each in (*self.training.values(), *self._waiting))
+
+    @property
     def waiting(self) -> int:
         """How many can be trained at once."""
         return len(self._waiting)
@@ -72,6 +83,11 @@ class InFlight:
         else:
             self._waiting.append(running)
 
+    def postpone(self, running: InTraining) -> None:
+        """Let a trial that has passed its audition wait for another decision."""
+        running.awaits_decision = True
+        self._auditions.take_back(running)
+
     def begin(self) -> InTraining | None:
         """The next that waits, in training from now on; None if none waits."""
         if not self._waiting:
@@ -80,8 +96,10 @@ class InFlight:
         self.training[running.trial.number] = running
         return running
 
-    def clear(self) -> None:
-        """Have none any more."""
-        self.training.clear()
-        self._waiting.clear()
-        self._auditions.drop()
+    def remove(self, trials: Sequence[InTraining]) -> None:
+        """Have these no more."""
+        for running in trials:
+            self.training.pop(running.trial.number, None)
+            if running in self._waiting:
+                self._waiting.remove(running)
+        self._auditions.drop(trials)

@@ -120,8 +120,12 @@ def give_back(study: optuna.Study, trials: Iterable[optuna.Trial], owner: str) -
 
 def others_running(study: optuna.Study, owner: str) -> Counter[str]:
     """How many trials each other owner has in training."""
-    trials = _running(study)
-    return Counter(t.system_attrs[_OWNER] for t in trials if not is_claimed(t, owner))
+    return Counter(trial.system_attrs[_OWNER] for trial in others_trials(study, owner))
+
+
+def others_trials(study: optuna.Study, owner: str) -> list[FrozenTrial]:
+    """The trials that other owners have in training."""
+    return [trial for trial in _running(study) if not is_claimed(trial, owner)]
 
 
 def _running(study: optuna.Study) -> list[FrozenTrial]:

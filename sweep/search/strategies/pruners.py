@@ -13,7 +13,7 @@ from sweep.base.errors import StudyFileError
 from sweep.base.user_code import load_object
 from sweep.search.strategies.arguments import build
 from sweep.search.strategies.halving import HalvingPruner
-from sweep.study.registries.pruners import PRUNERS, Rungs, audition_epochs
+from sweep.study.registries.pruners import PRUNERS
 from sweep.study.sections import PrunerConfig
 
 
@@ -50,14 +50,6 @@ def build_pruner(config: PrunerConfig, epochs: int) -> BasePruner:
     return pruner
 
 
-def _rungs(config: PrunerConfig, epochs: int) -> Rungs | None:
-    """The epochs before the last at which a pruner may stop a trial; None if it may be any."""
-    pruner = build_pruner(config, epochs)
-    if isinstance(pruner, HalvingPruner):
-        return {rung: keep for rung, keep in pruner.shares.items() if rung < epochs}
-    return PRUNERS[config.name].rungs(config.arguments, epochs)
-
-
 def decision_epochs(config: PrunerConfig, epochs: int) -> frozenset[int] | None:
     """The epochs at which a pruner may stop a trial; at all others it need not be asked.
 
@@ -71,29 +63,9 @@ def decision_epochs(config: PrunerConfig, epochs: int) -> frozenset[int] | None:
     Raises:
         StudyFileError: An argument is unknown or refused.
     """
-    rungs = _rungs(config, epochs)
+    build_pruner(config, epochs)  # it refuses what is wrong
+    rungs = PRUNERS[config.name].rungs(config.arguments, epochs)
     return None if rungs is None else frozenset(rungs)
-
-
-def usual_share(config: PrunerConfig, epochs: int) -> float | None:
-    """About how much of all epochs a search trains, as a share; None if that is not known.
-
-    It follows from the rungs: at each, a part goes on; after an audition, from its start. Under TPE
-    it is somewhat more, since later trials are better: recorded trainings gave 40 % for `halving`
-    over 30 epochs, the rungs give 36 %.
-
-    Raises:
-        StudyFileError: An argument is unknown or refused.
-    """
-    rungs = _rungs(config, epochs)
-    if rungs is None:
-        return None
-    audition = audition_epochs(epochs) if config.name == "auto" and not config.arguments else 0
-    trained, left, before = 0.0, 1.0, 0
-    for rung in (*sorted(rungs), epochs):
-        trained += left * (rung - before)
-        left, before = left * rungs.get(rung, 1.0), 0 if rung == audition else rung
-    return trained / epochs
 
 
 def _named(wrapped: Any) -> PrunerConfig:

@@ -102,7 +102,8 @@ def reachable_trials(config: StudyConfig, trials: Sequence[Trial] = ()) -> int:
     """
     total = config.trials
     if config.sampling.name == "grid":
-        total = min(total, len(trials) + len(first_trials(config, trials)))
+        points = len(trials) + len(first_trials(config, trials))
+        total = points if config.budget is not None else min(total, points)
     return max(total, len(trials)) if any(trial.baseline for trial in trials) else total
 
 
@@ -118,6 +119,8 @@ def grid_note(config: StudyConfig, trials: Sequence[Trial] = ()) -> str:
     points = counted(len(first_trials(config)), "point")
     left = len(first_trials(config, trials))
     total = len(trials) + left
+    if config.budget is not None:
+        return f"the grid has {points}; they are tried as long as the budget allows"
     if total > config.trials:
         return (
             f"the grid has {points}, more than {counted(config.trials, 'trial')} can try: those "

@@ -55,7 +55,18 @@ def _halving(name: str, *parts: tuple[Fraction, float]) -> Pruner:
         keep = next(iter(shares.values())) if same else list(shares.values())
         return {"rungs": list(shares), "keep": keep}
 
-    return Pruner(name, "sweep.search.strategies.halving:HalvingPruner", defaults)
+    return _with_rungs(name, defaults)
+
+
+def _with_rungs(name: str, defaults: Callable[[int], Arguments]) -> Pruner:
+    def rungs(arguments: Arguments, epochs: int) -> Rungs:
+        own = {"keep": 0.5} if "rungs" in arguments else defaults(epochs)
+        settled = {**own, **arguments}
+        places, keep = settled["rungs"], settled["keep"]
+        shares = keep if isinstance(keep, list) else [keep] * len(places)
+        return {rung: share for rung, share in zip(places, shares, strict=True) if rung < epochs}
+
+    return Pruner(name, "sweep.search.strategies.halving:HalvingPruner", defaults, rungs)
 
 
 def audition_epochs(epochs: int) -> int:
@@ -79,12 +90,40 @@ def _asha_rungs(arguments: Arguments, epochs: int) -> Rungs | None:
     rung, factor = arguments.get("min_resource", "auto"), arguments.get("reduction_factor", 4)
     if rung == "auto":
         return None
+    if rung < 1 or factor < 2:
+        raise ValueError("no rungs that rise")
     rung *= factor ** arguments.get("min_early_stopping_rate", 0)
     rungs: dict[int, float] = {}
     while rung < epochs:
         rungs[rung] = 1 / factor
         rung *= factor
     return rungs
+
+
+def usual_share(pruner: str, arguments: Arguments, epochs: int, audition: int) -> float | None:
+    """About how much of all epochs a search trains, as a share; None if that is not known.
+
+    It follows from the rungs: at each, a part goes on. Under TPE it is somewhat more, since later
+    trials are better: recorded trainings gave 40 % for `halving` over 30 epochs, the rungs give
+    36 %.
+
+    Args:
+        pruner: Its name.
+        arguments: What a study file says beside it; None comes of those that are refused, too.
+        epochs: Of a whole trial.
+        audition: The horizon of its audition, after which it is trained from the start; else 0.
+    """
+    try:
+        rungs = PRUNERS[pruner].rungs(arguments, epochs)
+        if rungs is None:
+            return None
+        trained, left, before = 0.0, 1.0, 0
+        for rung in (*sorted(rungs), epochs):
+            trained += left * (rung - before)
+            left, before = left * rungs.get(rung, 1.0), 0 if rung == audition else rung
+    except (TypeError, ValueError):
+        return None
+    return trained / epochs
 
 
 def _threshold_lacks(arguments: Arguments) -> str:
@@ -99,7 +138,7 @@ def _threshold_lacks(arguments: Arguments) -> str:
 # chosen.
 _HALVING = _halving("halving", (Fraction(2, 15), 0.5), (Fraction(1, 3), 0.5), (Fraction(2, 3), 0.5))
 PRUNERS = by_name(
-    Pruner("auto", "sweep.search.strategies.halving:HalvingPruner", _with_auditions),
+    _with_rungs("auto", _with_auditions),
     _HALVING,
     _halving("thorough", (Fraction(1, 3), 0.5), (Fraction(2, 3), 0.5)),
     _halving("fast", (Fraction(1, 15), 0.4), (Fraction(1, 5), 0.5), (Fraction(3, 5), 0.5)),

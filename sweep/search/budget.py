@@ -1,0 +1,154 @@
+"""What a study has cost, and what it may still cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+
+import optuna
+
+from sweep.base.wording import counted
+from sweep.search.attributes import whole_number
+from sweep.search.trials import Ending, Trial
+from sweep.study.settings import StudyConfig
+
+_CONFIRMATION = "confirmation_epochs"
+"""The attribute of a study that counts the epochs of its trainings on fresh seeds."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Epochs that a study has cost, by what they were spent on.
+
+    Those of a training that was interrupted, and begun again, are lost and not among them, nor are
+    those of a winner that is trained once more for its weights.
+
+    Args:
+        auditions: Of all trials.
+        stopped: Of trials that were stopped early, whyever, without their auditions.
+        completed: Of trials that were trained to their end, likewise.
+        confirmation: On fresh seeds.
+    """
+
+    auditions: int = 0
+    stopped: int = 0
+    completed: int = 0
+    confirmation: int = 0
+
+    @classmethod
+    def on(cls, trial: Trial) -> Spent:
+        """On a trial: on its audition alone as long as it has not ended."""
+        auditions = trial.epochs_spent - trial.epochs
+        if trial.ending == Ending.COMPLETED:
+            return cls(auditions, completed=trial.epochs)
+        return cls(auditions, stopped=trial.epochs)
+
+    @classmethod
+    def by(cls, study: optuna.Study, trials: Iterable[Trial]) -> Spent:
+        """By a study: on its trials, and on fresh seeds."""
+        spent = cls(confirmation=confirmation_epochs(study))
+        return sum(map(cls.on, trials), spent)
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def __sub__(self, other: Spent) -> Spent:
+        return Spent(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
+
+    @property
+    def total(self) -> int:
+        """On everything."""
+        return self.auditions + self.stopped + self.completed + self.confirmation
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a study has cost, and what it may.
+
+    Args:
+        spent: In epochs.
+        epochs: Of a whole training.
+        budget: In whole trainings; None where there is none.
+    """
+
+    spent: Spent
+    epochs: int
+    budget: float | None
+
+    @property
+    def sentence(self) -> str:
+        """What was spent on what, in whole trainings."""
+        words = {
+            "auditions": "on auditions",
+            "stopped": "on trials that were stopped early",
+            "completed": "on trials that completed",
+            "confirmation": "on the confirmation",
+        }
+        parts = [
+            f"{trainings(count / self.epochs)} {text}"
+            for name, text in words.items()
+            if (count := getattr(self.spent, name))
+        ]
+        whole = self.spent.total / self.epochs
+        told = counted_trainings(whole)
+        if self.budget is not None:
+            told = f"{trainings(whole)} of {counted_trainings(self.budget)}"
+        return f"{told}: {', '.join(parts)}" if parts else told
+
+
+def trainings(amount: float) -> str:
+    """A number of whole trainings, as people read it."""
+    return f"{amount:,.1f}".removesuffix(".0")
+
+
+def counted_trainings(amount: float) -> str:
+    """`1 whole training`, `7.5 whole trainings`."""
+    shown = trainings(amount)
+    return f"{shown} whole training{'' if shown == '1' else 's'}"
+
+
+def prospect(config: StudyConfig) -> str:
+    """What a study's budget comes to, in a sentence; empty where there is none."""
+    if config.budget is None:
+        return ""
+    trials = f"about {counted(config.trials, 'trial')}"
+    if config.sampling.name == "grid":
+        trials = "as many points of the grid as that allows"
+    told = f"a budget of {counted_trainings(config.budget)} comes to {trials}"
+    kept = config.confirm_trainings
+    if kept:
+        return f"{told}, and {counted_trainings(kept)} to confirm the best on fresh seeds"
+    if not config.confirm.enabled:
+        return told
+    return f"{told}; it is too small to confirm the best on fresh seeds"
+
+
+def confirmation_epochs(study: optuna.Study) -> int:
+    """Epochs that a study's trainings on fresh seeds have cost, earlier confirmations included."""
+    return whole_number(study.user_attrs, _CONFIRMATION) or 0
+
+
+def note_confirmation(study: optuna.Study, epochs: int) -> None:
+    """Write down that a training on a fresh seed has cost so many epochs."""
+    study.set_user_attr(_CONFIRMATION, confirmation_epochs(study) + epochs)
+
+
+def epochs_left(config: StudyConfig, spent: Spent) -> float:
+    """Epochs that a study may still cost, confirmation included; infinite without a budget."""
+    if config.budget is None:
+        return math.inf
+    return math.floor(config.budget * config.epochs) - spent.total
+
+
+def search_epochs_left(config: StudyConfig, spent: Spent) -> float:
+    """Those of them that the search may cost.
+
+    The rest is kept for the confirmation: its part of the budget, less what it has cost already,
+    but enough for a new one, since a search that goes on may have other candidates.
+    """
+    left, kept = epochs_left(config, spent), config.confirm_trainings
+    if kept:
+        fewest = config.fewest_confirm_trainings * config.epochs
+        left -= max(kept * config.epochs - spent.confirmation, fewest)
+    return left
