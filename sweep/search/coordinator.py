@@ -252,6 +252,7 @@ class Coordinator:
         """Compare trials by the epochs that they have trained."""
         if self._auditions.epochs:
             self._auditions.epochs = 0
+            self._in_flight.skip_auditions()
             halving = PrunerConfig(name="halving", signal=self._config.pruner.signal)
             self._study.pruner = build_pruner(halving, self._config.epochs)
             self._decisions = _decisions(halving, self._config.epochs)

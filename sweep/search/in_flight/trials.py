@@ -88,6 +88,11 @@ class InFlight:
         running.awaits_decision = True
         self._auditions.take_back(running)
 
+    def skip_auditions(self) -> None:
+        """Let those that wait for their audition be trained whole instead."""
+        for running in self._waiting:
+            running.skip_audition()
+
     def begin(self) -> InTraining | None:
         """The next that waits, in training from now on; None if none waits."""
         if not self._waiting:
