@@ -19,7 +19,7 @@ from sweep.base.wording import counted, percent
 from sweep.confirm.intervals import LEVEL
 from sweep.schedules.schedule import Schedule
 from sweep.search.context import RunContext
-from sweep.search.trials import Ending, Trial, completed, standing_for_themselves
+from sweep.search.trials import Ending, Trial, completed, epochs_saved, standing_for_themselves
 from sweep.study.metric import Metric
 from sweep.study.results_folder import AUDIT
 from sweep.study.space import Suggestion
@@ -39,14 +39,16 @@ class Audited:
     Args:
         trial: Its number.
         suggestion: What it was trained with.
-        pruned_at: Epochs that it had when it was stopped.
+        pruned_at: Epochs that it had when it was stopped, without those of its audition.
         value: What it would have come to; `Metric.worst` if it diverges or raises.
+        failed_audition: Whether it was stopped after its audition.
     """
 
     trial: int
     suggestion: Suggestion
     pruned_at: int
     value: float
+    failed_audition: bool = False
 
     @property
     def schedule(self) -> Schedule:
@@ -64,7 +66,7 @@ class Audit:
         best_value: The search's best value, which they are compared with.
         epochs_trained: By the whole search.
         epochs_saved: By pruning: what the pruned trials would have trained on for, without what
-            was trained twice because it was pruned first.
+            was trained twice because it was pruned first, and without auditions.
         metric: What trials are compared by.
     """
 
@@ -128,7 +130,21 @@ class Audit:
             f"pruning saved {self.epochs_saved:,} of {counted(whole, 'epoch')} "
             f"({percent(self.epochs_saved / whole)})"
         )
-        return first, cost, saved
+        return first, *self._by_stage(), cost, saved
+
+    def _by_stage(self) -> tuple[str, ...]:
+        """How many would have won of those that failed their audition, and of those pruned later.
+
+        Nothing where no trial of the sample had an audition.
+        """
+        failed = [one for one in self.audited if one.failed_audition]
+        later = [one for one in self.audited if not one.failed_audition]
+        if not failed:
+            return ()
+        better = set(map(id, self.better))
+        counts = [sum(id(one) in better for one in stage) for stage in (failed, later)]
+        told = f"of {len(failed)} that had failed their audition, {counts[0]} would have beaten it"
+        return (f"{told}; of {len(later)} that were pruned later, {counts[1]}" if later else told,)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able: every number and the sentences."""
@@ -141,6 +157,7 @@ class Audit:
                     "schedule": one.schedule.to_dict(),
                     **({"params": dict(params)} if (params := one.suggestion.params) else {}),
                     "pruned_at": one.pruned_at,
+                    "failed_audition": one.failed_audition,
                     self.metric.name: one.value if math.isfinite(one.value) else None,
                 }
                 for one in self.audited
@@ -217,18 +234,16 @@ def audit(
             trials[number].suggestion,
             trials[number].epochs,
             value,
+            trials[number].failed_audition,
         )
         for number, value in values.items()
     ]
-    trained = sum(trial.epochs for trial in context.trials)
-    once = sum(trial.epochs for trial in standing_for_themselves(context.trials))
-    cut = sum(config.epochs - trial.epochs for trial in pruned)
     found = Audit(
         audited=tuple(sorted(audited, key=lambda one: metric.rank(one.value, one.trial))),
         pruned=len(pruned),
         best_value=done[0].result,
-        epochs_trained=trained,
-        epochs_saved=cut - (trained - once),
+        epochs_trained=sum(trial.epochs_spent for trial in context.trials),
+        epochs_saved=epochs_saved(context.trials, (Ending.PRUNED,), config.epochs),
         metric=metric,
     )
     write_whole(context.location.folder / AUDIT, frame_to_csv(_frame(found)))
@@ -250,6 +265,7 @@ def _frame(found: Audit) -> pd.DataFrame:
             "decay": one.schedule.decay,
             **one.suggestion.params,
             "pruned_at": one.pruned_at,
+            "failed_audition": one.failed_audition,
             found.metric.name: one.value if math.isfinite(one.value) else None,
             "would_have_won": one in found.better,
         }

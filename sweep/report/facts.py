@@ -252,7 +252,9 @@ class Summary:
             return "unknown without fresh seeds"
         if not self.best.completed:
             trained = f"{self.best.epochs} of {counted(self.epochs, 'epoch')}"
-            return f"the search had stopped it after {trained}"
+            return (
+                f"the search had stopped it after {trained if self.best.epochs else 'its audition'}"
+            )
         if self.confirmation.winner.repeats:
             return "unknown: every fresh seed gave it the same value"
         mean = self.confirmation.winner.interval.mean

@@ -154,7 +154,8 @@ def hover(trial: Trial, metric: Metric) -> str:
     lines = [f"<b>trial {trial.number}</b>, {plain(schedule.scheduler)}"]
     lines.append(f"{plain(metric.title)} {number(trial.reached)}")
     if trial.ending != Ending.COMPLETED:
-        lines[1] += f", {trial.ending} after {counted(trial.epochs, 'epoch')}"
+        trained = "its audition" if trial.failed_audition else counted(trial.epochs, "epoch")
+        lines[1] += f", {trial.ending} after {trained}"
     lines.append(f"lr {number(schedule.lr)}")
     if schedule.shape is None or schedule.shape.uses_decay:
         lines.append(f"decay {number(schedule.decay)}")

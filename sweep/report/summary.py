@@ -37,6 +37,7 @@ from sweep.search.trials import (
     Trial,
     completed,
     drawn,
+    epochs_saved,
     standing,
     standing_for_themselves,
 )
@@ -45,7 +46,7 @@ from sweep.study.results_folder import TRACEBACK, TRIALS
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Space
 from sweep.training.own_loop.advice import distinct
-from sweep.training.record import TrialRecord
+from sweep.training.record import CURVE_COLUMNS
 
 __all__ = ["Summary", "summarise"]
 
@@ -83,10 +84,7 @@ def summarise(
     constant = next((f for f in facts if f.schedule.scheduler == CONSTANT), None)
     other = next((f for f in facts if best and _differs(f, best)), None)
     ended = [trial for trial in trials if trial.ending]
-    stopped = [trial for trial in trials if trial.ending in (Ending.PRUNED, Ending.DIVERGED)]
-    epochs_trained = sum(trial.epochs for trial in trained)
-    twice = epochs_trained - sum(trial.epochs for trial in ended)
-    saved = max(sum(config.epochs - trial.epochs for trial in stopped) - twice, 0)
+    saved = max(epochs_saved(trained, (Ending.PRUNED, Ending.DIVERGED), config.epochs), 0)
     account = Account(Spent.by(study, trained), config.epochs, config.budget)
     return Summary(
         study=reader.name,
@@ -100,9 +98,9 @@ def summarise(
             unfinished=sum(trial.ending is None and not trial.is_waiting for trial in trials),
             trained_on=sum(trial.completes is not None for trial in trials),
         ),
-        epochs_trained=epochs_trained,
+        epochs_trained=sum(trial.epochs_spent for trial in trained),
         epochs_saved=saved / (len(ended) * config.epochs) if ended else 0.0,
-        worker_secs=sum(_seconds(trial.record) for trial in trained),
+        worker_secs=sum(_seconds(trial) for trial in trained),
         best=best,
         constant=_rival(constant, best, metric),
         runner_up=_rival(other, best, metric),
@@ -214,8 +212,11 @@ def _failure(trials: Sequence[Trial]) -> str:
     return f"{text} (see {TRIALS}/{first.number}/{TRACEBACK})" if first.traceback else text
 
 
-def _seconds(record: TrialRecord) -> float:
-    return sum(seconds for seconds in record.column("seconds") if math.isfinite(seconds))
+def _seconds(trial: Trial) -> float:
+    """What a trial's epochs took, those of its audition counted in."""
+    rows = (*trial.record.curve, *(trial.audition.curve if trial.audition else ()))
+    place = CURVE_COLUMNS.index("seconds")
+    return sum(row[place] for row in rows if math.isfinite(row[place]))
 
 
 def _by_scheduler(

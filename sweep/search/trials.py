@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -186,6 +186,11 @@ class Trial:
         return self.epochs + (len(self.audition.curve) if self.audition else 0)
 
     @property
+    def failed_audition(self) -> bool:
+        """Whether it was pruned by its audition, and trained no further."""
+        return self.ending == Ending.PRUNED and self.audition is not None and not self.epochs
+
+    @property
     def duration_secs(self) -> float | None:
         """Seconds from its beginning to its end; None as long as it has not ended."""
         if self.started is None or self.finished is None:
@@ -329,6 +334,22 @@ def _ending(frozen: FrozenTrial) -> Ending | None:
         return Ending.DIVERGED if has_diverged(frozen) else Ending.PRUNED
     endings = {TrialState.COMPLETE: Ending.COMPLETED, TrialState.FAIL: Ending.FAILED}
     return endings.get(frozen.state)
+
+
+def epochs_saved(trials: Iterable[Trial], endings: Collection[Ending], epochs: int) -> int:
+    """What stopping trials has saved, less what auditions and training anew have cost.
+
+    Args:
+        trials: All of a study.
+        endings: Of those that count as stopped.
+        epochs: Of a whole trial.
+    """
+    trials = list(trials)
+    ended = [trial for trial in standing_for_themselves(trials) if trial.ending]
+    stopped = [trial for trial in ended if trial.ending in endings]
+    twice = sum(t.epochs_spent for t in trials) - sum(t.epochs_spent for t in ended)
+    auditions = sum(t.epochs_spent - t.epochs for t in ended if t.ending not in endings)
+    return sum(epochs - trial.epochs_spent for trial in stopped) - auditions - twice
 
 
 def drawn(trials: Iterable[Trial]) -> list[Trial]:

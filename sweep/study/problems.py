@@ -232,7 +232,15 @@ _OF_THE_METRIC = {
 _KEYS = {*_COLUMNS, "lr", "decay", "warmup", "momentum", "weight_decay"} - _OF_THE_METRIC | {
     *("study", "metric", "schedule", "params", "unit", "objective", "epochs", "steps_per_epoch"),
     *("total_steps", "optimizer", "loop", "command", "best_of_search", "confirmation", "test"),
-    *("not_confirmed", "mean", "mean_rank", "dropped_out", "lead_of_winner", "pruned_at"),
+    *(
+        "not_confirmed",
+        "mean",
+        "mean_rank",
+        "dropped_out",
+        "lead_of_winner",
+        "pruned_at",
+        "failed_audition",
+    ),
     *("would_have_won", "rates", "untrained", "steps", "horizon", "best_rate", "low", "high"),
     *("means", "other_values"),
 }

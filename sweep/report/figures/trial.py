@@ -131,20 +131,27 @@ def epoch_figure(findings: Findings) -> Iterator[Picture]:
     """The epochs that each scheduler's trials used, and those that early stops saved."""
     epochs = findings.config.epochs
     used: dict[str, int] = {}
+    auditions: dict[str, int] = {}
     saved: dict[str, int] = {}
     for trial in findings.trials:
         name = trial.schedule.scheduler
         used[name] = used.get(name, 0) + trial.epochs
+        spent = trial.epochs_spent
+        auditions[name] = auditions.get(name, 0) + spent - trial.epochs
         stopped = trial.ending in (Ending.PRUNED, Ending.DIVERGED)
-        saved[name] = saved.get(name, 0) + (epochs - trial.epochs if stopped else 0)
-    if not sum(used.values()):
+        saved[name] = saved.get(name, 0) + (epochs - spent if stopped else 0)
+    total = sum(used.values()) + sum(auditions.values())
+    if not total:
         return
     names = [row.name for row in findings.summary.schedulers if row.name in used]
     figure = go.Figure()
     kinds: dict[str, tuple[Mapping[str, int], str, str]] = {
         "trained": (used, ACCENT, ""),
+        "in auditions": (auditions, SECOND, "x"),
         "saved by early stops": (saved, NEUTRAL, "/"),
     }
+    if not any(auditions.values()):
+        del kinds["in auditions"]
     for kind, (counts, colour, pattern) in kinds.items():
         figure.add_bar(
             y=[plain(name) for name in names],
@@ -158,18 +165,20 @@ def epoch_figure(findings: Findings) -> Iterator[Picture]:
             hovertemplate=f"%{{y}}: %{{x}} epochs {kind}<extra></extra>",
         )
     _as_bars(figure, len(names), "epochs")
-    total = sum(used.values())
+    before = (
+        f", {sum(auditions.values()):,} of them in auditions" if any(auditions.values()) else ""
+    )
     text = (
-        f"{counted(total, 'epoch')} trained; early stops saved {sum(saved.values()):,}, "
+        f"{counted(total, 'epoch')} trained{before}; early stops saved {sum(saved.values()):,}, "
         f"{percent(findings.summary.epochs_saved)} of those that whole trials would have taken."
     )
-    rows = [[name, str(used[name]), str(saved[name])] for name in names]
+    rows = [[name, *(str(counts[name]) for counts, *_ in kinds.values())] for name in names]
     yield Picture(
         "epochs",
         "Epochs trained and saved",
         figure,
         text,
-        Table(["scheduler", "trained", "saved"], rows),
+        Table(["scheduler", *(kind.removesuffix(" by early stops") for kind in kinds)], rows),
     )
 
 

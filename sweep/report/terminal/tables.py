@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweep.base.wording import aligned, counted, duration, number, percent
-from sweep.confirm.audit import Audit
+from sweep.confirm.audit import Audit, Audited
 from sweep.confirm.candidate import Candidate
 from sweep.confirm.intervals import Interval
 from sweep.confirm.verdict import Confirmation
@@ -178,6 +178,10 @@ def _lead(confirmation: Confirmation, candidate: Candidate) -> str:
     return f"{lead.shown(lead.mean)}{interval}{out}"
 
 
+def _pruned_at(one: Audited) -> str:
+    return "audition" if one.failed_audition else str(one.pruned_at)
+
+
 def audit_report(found: Audit) -> Group:
     """What an audit found, and the trials that did best in it."""
     best = found.audited[:10]
@@ -196,7 +200,7 @@ def audit_report(found: Audit) -> Group:
                 1,
                 "left",
             ),
-            Column("pruned at epoch", [str(one.pruned_at) for one in best], 2),
+            Column("pruned at epoch", [_pruned_at(one) for one in best], 2),
             Column("lr", [number(schedule.lr) for schedule in schedules], 3, "left"),
             Column("decay", [number(schedule.decay) for schedule in schedules], 4, "left"),
             Column("parameters", own, 5, "left"),
