@@ -14,7 +14,7 @@ from sweep.base.user_code import load_object, look_in
 from sweep.data.dataset import Dataset
 from sweep.data.load import load_dataset
 from sweep.runs.opening import earlier, peek
-from sweep.runs.run import passing_setup
+from sweep.runs.run import as_run, passing_setup
 from sweep.runs.speed import Forecast, Speed, forecast, measure
 from sweep.runs.warm_start import best_of_other
 from sweep.schedules.dry_run import step_through
@@ -208,6 +208,9 @@ class _Preflight:
         config = self._config
         look_in(self._location.code_folders)
         data = self._data()
+        config, no_auditions = as_run(config, data)
+        self._config = config
+        self._notes += filter(None, [no_auditions])
         settings = TrainingSettings.of(config)
         rows = None if data is None else len(data.x_train)
         steps = _NOMINAL_STEPS if rows is None else settings.steps_per_epoch(rows)

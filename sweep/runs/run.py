@@ -48,10 +48,12 @@ from sweep.search.strategies.samplers import (
 )
 from sweep.search.tables import write_tables
 from sweep.search.trials import Ending, Trial, completed, drawn
+from sweep.study.auditions import knowing_steps
 from sweep.study.locations import Location
 from sweep.study.range_ends import check_ends
 from sweep.study.results_folder import CHECKPOINTS, LOGS, TRACEBACK, TRIALS
 from sweep.study.settings import StudyConfig
+from sweep.training.contract import TrainingSettings
 from sweep.training.divergence import is_divergence
 from sweep.training.own_command.settings import CommandSettings
 from sweep.training.own_loop.advice import distinct
@@ -89,6 +91,7 @@ def run_sweep(
     started = time.monotonic() if started is None else started
     limit = TimeLimit(_deadline(started, config.timeout))
     data = prepare(location, config)
+    config, no_auditions = as_run(config, data)
     check_folder(location)
     setup = worker_setup(location, config, data)
     check_ends(config.search_space, setup.horizon)
@@ -97,6 +100,8 @@ def run_sweep(
         context, carried = open_sweep(location, config, data, fresh, listener.on_note)
         within_reach = {"trials": reachable_trials(config, drawn(context.trials))}
         listener.on_start(location, config.model_copy(update=within_reach), data)
+        if no_auditions:
+            listener.on_note(no_auditions)
         if config.command and "metric" not in config.model_fields_set:
             listener.on_note(
                 f"no metric is named: what the script reports is taken for {config.metric}, of "
@@ -134,6 +139,14 @@ def prepare(location: Location, config: StudyConfig) -> Dataset | None:
     if config.own_code:
         return None
     return load_dataset(config.data, config.seed, location.code_folders)
+
+
+def as_run(config: StudyConfig, data: Dataset | None) -> tuple[StudyConfig, str]:
+    """The settings of a study as it is run on its rows, and what is to be said of them."""
+    if data is None:
+        return config, ""
+    steps = TrainingSettings.of(config).steps_per_epoch(len(data.x_train))
+    return knowing_steps(config, steps)
 
 
 def worker_setup(location: Location, config: StudyConfig, data: Dataset | None) -> WorkerSetup:

@@ -22,8 +22,10 @@ from sweep.search.in_flight.trials import InFlight
 from sweep.search.status import Status, Tally
 from sweep.search.storage.opening import flush
 from sweep.search.storage.owners import in_turn
-from sweep.search.strategies.pruners import build_pruner, decision_epochs
+from sweep.search.strategies.pruners import decision_epochs
+from sweep.search.strategies.without_auditions import go_on_without_auditions
 from sweep.search.trials import StudyReader, Trial
+from sweep.study.auditions import FEWEST_STEPS, too_few
 from sweep.study.sections import PrunerConfig
 from sweep.training.contract import EpochResult, TrialEnd, TrialSpec
 from sweep.training.workers.dispatcher import Dispatcher, Verdict
@@ -32,6 +34,11 @@ from sweep.training.workers.pool import WorkerPool
 from sweep.training.workers.time_limit import TimeLimit
 
 _TICK_SECS = 0.2
+
+_IGNORES_HORIZON = (
+    "the training code takes the steps of a whole trial for its schedule where it is told fewer "
+    "epochs: no trial gets an audition; let it train `epochs` epochs, and tell attach no others"
+)
 
 
 class Coordinator:
@@ -200,7 +207,7 @@ class Coordinator:
             self._ownership.lose(running)
             return Verdict(over=True)
         if running.ignores_horizon(self.epochs):
-            self._do_without_auditions()
+            self._do_without_auditions(_IGNORES_HORIZON)
         if over is None:
             return Verdict(over=self._has_auditioned(running))
         state, reason = over
@@ -227,15 +234,17 @@ class Coordinator:
     def _has_auditioned(self, running: InTraining) -> bool:
         """Whether a trial's audition is over; it then waits until it is decided on."""
         if running.is_audition and running.ignores_horizon(self.epochs):
-            self._do_without_auditions()
+            self._do_without_auditions(_IGNORES_HORIZON)
             running.skip_audition()
             self._in_flight.wait(running)
         elif running.awaits_decision:
             self._allowance.count_audition(running)
             self._in_flight.wait_for_decision(running)
+            if running.audition_steps and running.audition_steps < FEWEST_STEPS:
+                self._do_without_auditions(too_few(running.audition_steps))
         else:
             return False
-        self._decide()
+        self._decide(at_once=not self._auditions.epochs)
         return True
 
     def _decide(self, at_once: bool = False) -> None:
@@ -248,19 +257,14 @@ class Coordinator:
             elif not self._allowance.go_on(running):
                 self._end(running, TrialState.PRUNED, "the budget is spent")
 
-    def _do_without_auditions(self) -> None:
+    def _do_without_auditions(self, reason: str) -> None:
         """Compare trials by the epochs that they have trained."""
         if self._auditions.epochs:
             self._auditions.epochs = 0
             self._in_flight.skip_auditions()
-            halving = PrunerConfig(name="halving", signal=self._config.pruner.signal)
-            self._study.pruner = build_pruner(halving, self._config.epochs)
-            self._decisions = _decisions(halving, self._config.epochs)
-            self._on_note(
-                "the training code takes the steps of a whole trial for its schedule where it is "
-                "told fewer epochs: no trial gets an audition; let it train `epochs` epochs, and "
-                "tell attach no others"
-            )
+            self._config = go_on_without_auditions(self._study, self._config)
+            self._decisions = _decisions(self._config.pruning, self.epochs)
+            self._on_note(reason)
 
     def fail(self, number: int, reason: str, traceback: str = "") -> None:
         """End a trial that raised, or whose workers died.

@@ -69,9 +69,6 @@ _DURATION = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^.*\d
 _MANY_TRIALS = 200
 """From so many on, our own sampler finds better schedules than TPE, and costs much less."""
 
-_FEWEST_STEPS = 8
-"""That a compressed schedule must have to tell anything of the whole one."""
-
 _FREE = {
     *("name", "trials", "budget", "timeout", "workers", "engine", "lanes", "device", "storage"),
     *("sampler", "pruner", "confirm", "threads", "warm_start", "deterministic"),
@@ -229,7 +226,10 @@ class StudyConfig(Section):
 
     @model_validator(mode="after")
     def _expect_trials(self) -> StudyConfig:
-        """Where there is a budget, `trials` is about how many come of it, for whatever plans."""
+        return self.expecting_trials()
+
+    def expecting_trials(self) -> StudyConfig:
+        """The same; where there is a budget, `trials` is about how many come of it, for plans."""
         if self.budget is not None:
             epochs = self.budget - self.confirm_trainings
             self.__dict__["trials"] = max(1, round(epochs / (self.usual_share or 1.0)))
@@ -270,17 +270,13 @@ class StudyConfig(Section):
 
     @property
     def audition_epochs(self) -> int:
-        """The horizon, in epochs, over which a trial is trained first; 0 if it has no audition.
-
-        An audition has _FEWEST_STEPS optimizer steps at least: of the full batch, an epoch is one.
-        """
+        """The horizon, in epochs, over which a trial is trained first; 0 if it has no audition."""
         if self.fair or self.pruner.name != "auto" or self.pruner.arguments:
             return 0
         epochs = audition_epochs(self.epochs)
         if self.budget is not None and self.budget * self.epochs < epochs + self.epochs:
             return 0
-        is_full = self.own_code is None and self.optimizer.batch_size == "full"
-        return 0 if is_full and epochs < _FEWEST_STEPS else epochs
+        return epochs
 
     @property
     def usual_share(self) -> float | None:
