@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable
@@ -89,8 +88,9 @@ class Coordinator:
         self._config = config
         self._metric = config.measure
         self._total = trials
-        ends_by_number = config.budget is None or config.sampling.name == "grid"
-        self._most = trials if ends_by_number else math.inf
+        self._most = trials
+        if config.budget is not None and config.sampling.name != "grid":
+            self._most = int(config.budget * config.epochs)  # or those that raise at once never end
         self._draws = draws
         self._variance = variance
         self._weights = weights

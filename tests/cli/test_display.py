@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from sweep.cli.display import retraining, sweep_display
+from sweep.search.budget import Spent
 from sweep.search.status import Lane, Status, Tally
 from sweep.search.trials import EndingCounts, StudyReader, Trial
 from sweep.study.settings import StudyConfig
@@ -56,11 +57,20 @@ def status(lanes: int = 16) -> Status:
     )
 
 
-def drawn(now: Status, width: int, height: int = 30) -> list[str]:
+def drawn(now: Status, width: int, height: int = 30, config: StudyConfig = CONFIG) -> list[str]:
     console = Console(file=io.StringIO(), width=width, height=height, soft_wrap=True)
     with console.capture() as shown:
-        console.print(sweep_display(now, CONFIG, width, height), soft_wrap=True)
+        console.print(sweep_display(now, config, width, height), soft_wrap=True)
     return shown.get().rstrip("\n").split("\n")
+
+
+def test_a_budget_is_shown_by_what_is_spent() -> None:
+    config = CONFIG.model_copy(update={"budget": 8.0})
+    now = replace(status(), spent=Spent(auditions=30, stopped=15, completed=60))
+    header, counts, *_ = drawn(now, 80, config=config)
+    assert "3.5/8 whole trainings spent, 30.0 s left" in header
+    assert header.count("━") == round(3.5 / 8 * (header.count("━") + header.count("╌")))
+    assert counts.startswith("5 trials  4 completed")
 
 
 def test_a_tally_follows_the_best_value_and_the_schedulers() -> None:

@@ -26,7 +26,7 @@ from sweep.search.strategies.pruners import decision_epochs
 from sweep.study.file import load_study
 from sweep.study.locations import Location
 from sweep.study.range_ends import check_ends
-from sweep.study.sections import PrunerConfig, SamplerConfig, SpaceConfig
+from sweep.study.sections import SamplerConfig, SpaceConfig
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Range, Space
 from sweep.training.contract import TrainingData, TrainingSettings
@@ -239,8 +239,16 @@ class TestForecast:
         assert decision_epochs(config.pruner, 10) == frozenset({2, 8})
         assert config.usual_share == pytest.approx((2 + 6 / 4 + 2 / 16) / 10)
 
+    def test_a_budget_is_the_time_of_so_many_trainings(self) -> None:
+        config = StudyConfig.model_validate({"budget": 40, "epochs": 30})
+        ahead = forecast(config, Speed("", (), 2, 8, 3.0, 10.0))
+        assert ahead is not None and ahead.trials == config.trials
+        assert ahead.search_secs == pytest.approx((40 - 8) * 3.0)
+        assert ahead.confirm_secs == pytest.approx(8 * 3.0)
+        assert ahead.total_secs == pytest.approx(3 + 40 * 3.0)
+
     def test_adds_up(self) -> None:
-        config = StudyConfig(trials=1000, epochs=30, pruner=PrunerConfig(name="halving"))
+        config = StudyConfig(trials=1000, epochs=30)
         ahead = forecast(config, Speed("", (), 2, 8, 3.0, 100.0))
         assert ahead is not None
         assert ahead.unpruned_secs == pytest.approx(300)

@@ -157,6 +157,36 @@ def test_a_trial_that_there_is_no_budget_for_is_stopped_with_its_audition(tmp_pa
     assert (results["epochs_run"] == EPOCHS).sum() == 1
 
 
+FAILS = """
+import torch
+
+class Fails(torch.nn.Linear):
+    \"\"\"Cannot be trained again once a trial has been.\"\"\"
+
+    def __init__(self, features):
+        super().__init__(features, 1)
+
+    def forward(self, x):
+        if self.training and len(list(PLACE.glob("[0-9]*"))) >= 40:
+            raise RuntimeError("out of luck")
+        (PLACE / str(len(list(PLACE.glob("[0-9]*"))))).touch()
+        return super().forward(x)
+"""
+
+
+@pytest.mark.slow
+def test_trials_that_cost_nothing_come_to_an_end(tmp_path: Path) -> None:
+    """One that raises in its first epoch leaves the budget as it was."""
+    place = f"from pathlib import Path\nPLACE = Path({str(tmp_path)!r})\n"
+    (tmp_path / "fails.py").write_text(place + FAILS)
+    spent = run(
+        tmp_path, budget=4, epochs=4, workers=1, model__name="fails:Fails", engine="sequential"
+    )
+    results = pd.read_csv(tmp_path / "small" / "results.csv")
+    assert (results["state"] == "FAIL").sum() > 4
+    assert len(results) <= 4 * 4 and spent.total < 4 * 4
+
+
 @pytest.mark.slow
 def test_the_report_says_what_it_was_spent_on(tmp_path: Path) -> None:
     with no_page():
