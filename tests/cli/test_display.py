@@ -81,6 +81,13 @@ def test_a_tally_follows_the_best_value_and_the_schedulers() -> None:
     assert [ended for ended, _ in now.families.values()] == [1, 2, 1, 1]
 
 
+def test_an_audition_has_a_bar_of_its_own_horizon() -> None:
+    epochs = CONFIG.epochs
+    now = replace(status(), lanes=(Lane(5, "cosine", 1, 2), Lane(6, "linear", 1)))
+    shown = "\n".join(drawn(now, 80))
+    assert "1/2" in shown and f"1/{epochs}" in shown
+
+
 def test_of_equal_trials_the_earlier_is_the_best_whichever_ended_first() -> None:
     """Workers end trials in any order; the display, the weights and the report must agree."""
     tally = Tally(CONFIG.measure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import threading
 from dataclasses import replace
@@ -249,13 +250,19 @@ def test_an_audit_trains_pruned_trials_to_their_end(confirmed: Any) -> None:
     for one in found.audited:
         record = trials[one.trial].record
         assert one.pruned_at == len(record.curve) < config.epochs
-        assert one.value <= min(record.column("value")) * (1 + 1e-6)
+        assert one.failed_audition is (not record.curve)
+        assert one.value <= min(record.column("value"), default=math.inf) * (1 + 1e-6)
     better = [one.trial for one in found.audited if one.value < study.best_value]
     assert [one.trial for one in found.better] == better
     assert found.share_better == (len(better) / len(pruned),) * 2
     twice = [trials[t.completes] for t in trials if t.completes is not None]
     saved = sum(config.epochs - one.pruned_at for one in found.audited)
-    assert found.epochs_saved == saved - sum(trial.epochs for trial in twice)
+    auditions = sum(trial.audition is not None for trial in trials) * config.audition_epochs
+    assert found.epochs_saved == saved - sum(trial.epochs for trial in twice) - auditions
+    failed = [one for one in found.audited if one.failed_audition]
+    won = sum(one in found.better for one in failed)
+    told = f"of {len(failed)} that had failed their audition, {won} would have beaten it"
+    assert (found.sentences[1].startswith(told)) is bool(failed)
     table = pd.read_csv(folder / "audit.csv")
     assert list(table["trial"]) == [one.trial for one in found.audited]
     assert table["would_have_won"].sum() == len(better)

@@ -12,9 +12,12 @@ import numpy as np
 import optuna
 import pytest
 from made_studies import (
+    COMPLETE,
     CONFIG,
     EPOCHS,
+    PRUNED,
     add,
+    epoch,
     mixed,
     mixed_study,
     new_study,
@@ -24,12 +27,16 @@ from made_studies import (
 )
 
 from sweep.report.edges import edge_advice, widened
+from sweep.report.figures.trial import epoch_figure
+from sweep.report.findings import gather, hover
 from sweep.report.summary import summarise
 from sweep.report.terminal import tables
 from sweep.schedules.schedule import Schedule
+from sweep.search.attributes import write_audition, write_record
 from sweep.search.trials import EndingCounts
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Range
+from sweep.training.record import Audition, TrialRecord
 
 # facts
 
@@ -43,6 +50,48 @@ def test_counts_and_costs_of_a_mixed_study(tmp_path: Path) -> None:
     assert summary.epochs_saved == pytest.approx((2 + 3) / (8 * EPOCHS))
     assert summary.worker_secs == pytest.approx(0.5 * summary.epochs_trained)
     assert summary.failure == "ValueError: no [bold] rows"
+
+
+def auditioned_study() -> optuna.Study:
+    """Two trials that are trained whole after their audition of an epoch, one that failed it."""
+    study = new_study()
+    for scheduler, mses, state in (
+        ("constant", [30, 20, 18, 16], COMPLETE),
+        ("cosine", [], PRUNED),
+        ("step", [30, 18], PRUNED),
+    ):
+        study.enqueue_trial(params(scheduler, 0.1))
+        trial = study.ask()
+        CONFIG.search_space.suggest(trial)
+        audition = TrialRecord.from_curve(7, [epoch(trial.number, 1, 25.0)], "")
+        write_audition(trial, Audition(1, audition.curve, 25.0), CONFIG.measure)
+        trial.report(25.0, 1)
+        curve = [epoch(trial.number, at, mse) for at, mse in enumerate(mses, start=1)]
+        reason = "pruned by its audition over 1 epoch" if not mses else ""
+        write_record(trial, TrialRecord.from_curve(7, curve, reason), "best", 20.0, CONFIG.measure)
+        study.tell(trial, min(mses) if state == COMPLETE else None, state)
+    return study
+
+
+def test_epochs_of_auditions_are_paid_for(tmp_path: Path) -> None:
+    summary = summarise(auditioned_study(), CONFIG, tmp_path)
+    assert summary.epochs_trained == 3 + EPOCHS + 2
+    assert summary.epochs_saved == pytest.approx((3 + 1 - 1) / (3 * EPOCHS))
+    assert summary.worker_secs == pytest.approx(0.5 * summary.epochs_trained)
+    findings = gather(auditioned_study(), CONFIG, tmp_path)
+    (picture,) = epoch_figure(findings)
+    assert picture.description.startswith("9 epochs trained, 3 of them in auditions; early stops")
+    assert picture.table and [*picture.table.header] == [
+        *("scheduler", "trained", "in auditions", "saved")
+    ]
+    rows = {row[0]: row[1:] for row in picture.table.rows}
+    assert rows == {
+        "constant": ["4", "1", "0"],
+        "cosine": ["0", "1", "3"],
+        "step": ["2", "1", "1"],
+    }
+    texts = [hover(trial, findings.metric) for trial in findings.trials]
+    assert "pruned after its audition" in texts[1] and "pruned after 2 epochs" in texts[2]
 
 
 def test_best_trial_and_its_rivals(tmp_path: Path) -> None:

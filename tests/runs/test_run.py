@@ -424,6 +424,23 @@ def test_a_custom_schedule_that_cannot_be_used_stops_the_sweep_at_once(tmp_path:
         sweep(tmp_path, space__scheduler=["negative"], custom=custom)
 
 
+def test_a_custom_schedule_must_fit_into_an_audition(tmp_path: Path) -> None:
+    (tmp_path / "own_schedules_3.py").write_text(
+        "from torch.optim.lr_scheduler import LambdaLR\n\n"
+        "def long(optimizer, total_steps, *, decay):\n"
+        "    return LambdaLR(optimizer, lambda step: 1 / (total_steps - 12))\n"
+    )
+    own: dict[str, Any] = {"space__scheduler": ["long"], "epochs": 16}
+    own["custom"] = {"long": {"factory": "own_schedules_3:long"}}
+    with pytest.raises(ScheduleError) as raised:
+        sweep(tmp_path, **own)
+    assert "own_schedules_3:long" in str(raised.value)
+    assert "over the 5 steps of an audition" in str(raised.value)
+    assert "--pruner halving" in str(raised.value)
+    study, *_ = sweep(tmp_path, pruner__name="halving", **own)
+    assert "COMPLETE" in states(study)
+
+
 def test_a_fair_study_trains_as_many_trials_of_every_scheduler(tmp_path: Path) -> None:
     names = ["constant", "cosine", "linear", "onecycle"]
     study, *_ = sweep(tmp_path, trials=13, epochs=1, fair=True, space__scheduler=names)

@@ -186,6 +186,19 @@ class TestToToml:
         raw = config(fair=True, pruner={"name": "auto", "signal": "raw"})
         assert raw.pruning.signal == "raw"
 
+    def test_which_trials_have_auditions_and_over_how_many_epochs(self) -> None:
+        epochs = {1: 0, 7: 0, 8: 1, 16: 1, 17: 2, 30: 2, 160: 10}
+        assert {e: config(epochs=e).audition_epochs for e in epochs} == epochs
+        assert config(epochs=30).pruning.name == "auto"
+        assert config(epochs=7).pruning.name == "halving"
+        for given in ("halving", "none", "median", {"name": "auto", "rungs": [3]}):
+            assert config(epochs=30, pruner=given).audition_epochs == 0
+        assert config(epochs=30, pruner={"name": "auto", "rungs": [3]}).pruning.name == "halving"
+        assert config(epochs=30, fair=True).audition_epochs == 0
+        full = {"batch_size": "full"}  # an epoch is a step
+        assert config(epochs=64, optimizer=full).audition_epochs == 0
+        assert config(epochs=128, optimizer=full).audition_epochs == 8
+
     def test_a_longer_search_has_more_candidates(self) -> None:
         assert [config().confirm.most_candidates(runs) for runs in (0, 40, 80, 1000)] == [
             5,

@@ -36,6 +36,7 @@ class WorkerSetup:
         loop: A training loop of the user's own, in the place of data, model and settings.
         command: A command of the user's own, in their place.
         deterministic: Whether what workers do must not depend on timing.
+        audition: The horizon of trials' auditions in epochs; 0 if they have none.
     """
 
     data: Dataset | None
@@ -48,6 +49,7 @@ class WorkerSetup:
     loop: LoopSettings | None = None
     command: CommandSettings | None = None
     deterministic: bool = False
+    audition: int = 0
 
     @classmethod
     def of(
@@ -64,6 +66,7 @@ class WorkerSetup:
             custom=config.search_space.custom_schedules(),
             loop=LoopSettings.of(config) if config.loop else None,
             deterministic=config.deterministic,
+            audition=config.audition_epochs,
         )
 
     def log_of(self, worker: int) -> Path | None:
@@ -79,6 +82,16 @@ class WorkerSetup:
             return self.settings.horizon(len(self.data.x_train))
         own = self.loop or self.command
         return own.horizon if own and own.horizon else NOMINAL_STEPS
+
+    @property
+    def audition_horizon(self) -> int | None:
+        """Optimizer steps of an audition; None where there are none, or nobody knows them yet."""
+        if not self.audition:
+            return None
+        if self.data:
+            return self.settings.over(self.audition).horizon(len(self.data.x_train))
+        own = self.loop or self.command
+        return own.over(self.audition).horizon if own else None
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.base.errors import SweepError, TrainingError
+from sweep.base.errors import ScheduleError, SweepError, TrainingError
 from sweep.base.files import write_whole
 from sweep.base.library_warnings import hidden_library_warnings, show_library_warnings
 from sweep.base.user_code import as_a_script, look_in
+from sweep.base.wording import counted
 from sweep.training.contract import TrialError, TrialNews
 
 if TYPE_CHECKING:  # the coordinator's side starts without torch
+    from sweep.schedules.schedule import Schedule
     from sweep.training.contract import Engine
 from sweep.training.workers.messages import (
     ANSWER_SECS,
@@ -207,6 +209,8 @@ def _build_engine(setup: WorkerSetup, connection: Connection, index: int) -> Eng
     look_in(setup.folders)
     for schedule in setup.custom:
         check_schedule(schedule, setup.horizon)
+        if setup.audition_horizon:
+            _check_audition(schedule, setup.audition_horizon)
     if setup.loop:
         loop_engine = build_loop_engine(setup.loop, setup.folders)
         gc.freeze()  # what is let go with each trial is looked for among what is newer
@@ -221,6 +225,23 @@ def _build_engine(setup: WorkerSetup, connection: Connection, index: int) -> Eng
         setup.lanes,
         lambda: _compiling(connection),
     )
+
+
+def _check_audition(schedule: Schedule, steps: int) -> None:
+    """Try a schedule of the user's own over the few steps of an audition.
+
+    Raises:
+        ScheduleError: It does not fit into them.
+    """
+    from sweep.training.build import check_schedule
+
+    try:
+        check_schedule(schedule, steps)
+    except ScheduleError as error:
+        raise ScheduleError(
+            f"{error}; so it is over the {counted(steps, 'step')} of an audition: let it fit into "
+            "them, or do without auditions (--pruner halving)"
+        ) from error
 
 
 def _end_with_parent() -> None:
