@@ -14,7 +14,7 @@ from sweep.base.user_code import load_object, look_in
 from sweep.data.dataset import Dataset
 from sweep.data.load import load_dataset
 from sweep.runs.opening import earlier, peek
-from sweep.runs.run import as_run, passing_setup
+from sweep.runs.preparation import as_run, passing_setup
 from sweep.runs.speed import Forecast, Speed, forecast, measure
 from sweep.runs.warm_start import best_of_other
 from sweep.schedules.dry_run import step_through

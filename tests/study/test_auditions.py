@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sweep.study.auditions import FEWEST_STEPS, knowing_steps
+from sweep.study.sections import PrunerConfig
 from sweep.study.settings import StudyConfig
 
 
@@ -24,5 +25,5 @@ def test_a_budget_without_auditions_is_expected_to_come_to_fewer_trials() -> Non
 
 
 def test_nothing_is_said_of_auditions_that_nobody_wants() -> None:
-    config = StudyConfig(epochs=32, pruner={"name": "median"})
+    config = StudyConfig(epochs=32, pruner=PrunerConfig(name="median"))
     assert knowing_steps(config, 1) == (config, "")
