@@ -66,11 +66,11 @@ def confirm(
     """
     config, limit = context.config, limit or TimeLimit()
     budget = affordable_runs(context)
-    in_budget = math.inf if config.budget is None else budget
     seeds = tuple(mix(config.seed, 5, index) for index in range(config.confirm.seeds))
-    step = KeptRuns(context, pool, stop, seeds, limit, in_budget)
+    step = KeptRuns(context, pool, stop, seeds, limit)
+    in_budget = step.affordable
     if config.budget is not None:  # what the file holds has been paid for
-        budget += step.kept
+        budget = int(in_budget) + step.kept
     meant = _by_number(chosen(context, budget))
     in_time = limit.trainings_left(config.epochs, len(pool), _usual_secs(context))
     possible = min(math.inf if in_time is None else in_time, in_budget)
@@ -78,7 +78,7 @@ def confirm(
     if step.missing(meant, FIRST_SEEDS) > possible:
         fitting = _fitting(context, budget, step, len(meant), possible)
         if fitting is None and possible == in_budget:
-            return Outcome(missing=_no_budget(context))
+            return Outcome(missing=_no_budget(context, step))
         if fitting is None:
             return Outcome(missing=_no_time(limit, config.epochs))
         trials, first_seeds = fitting
@@ -114,7 +114,9 @@ def confirm(
     values = {trial: tuple(map(metric.loss, losses[trial])) for trial in losses}
     used = max(map(len, values.values()))
     if not used:
-        return Outcome(missing=_no_time(limit, config.epochs))
+        is_spent = step.affordable < 1 and not limit.is_over
+        missing = _no_budget(context, step) if is_spent else _no_time(limit, config.epochs)
+        return Outcome(missing=missing)
     suggestions = {number: trial.suggestion for number, trial in trials.items()}
     last = sum(len(each) == used for each in values.values())
     cut = by_time < last <= by_budget
@@ -172,7 +174,7 @@ def _no_time(limit: TimeLimit, epochs: int) -> str:
     )
 
 
-def _no_budget(context: RunContext) -> str:
+def _no_budget(context: RunContext, step: KeptRuns) -> str:
     """That nothing is confirmed, and how little is known then."""
     config, metric = context.config, context.config.measure
     assert config.budget is not None
@@ -183,6 +185,10 @@ def _no_budget(context: RunContext) -> str:
     if not config.confirm_trainings:
         enough = math.ceil((config.fewest_confirm_trainings - 0.5) / config.confirm.share)
         told += f" ({enough} would do)"
+    elif step.cost.elsewhere:
+        return (
+            f"{told}: it was spent by another run of this study, whose folder has what came of it"
+        )
     done = completed(context.trials, metric)
     ended = sum(trial.ending is not None for trial in context.trials)
     if ended == 1:

@@ -15,8 +15,9 @@ import pandas as pd
 
 from sweep.base.csv_cells import frame_from_csv, frame_to_csv
 from sweep.base.files import write_whole
-from sweep.search.budget import note_confirmation
+from sweep.search.budget import ConfirmationCost, Spent, epochs_left
 from sweep.search.context import RunContext
+from sweep.search.storage.owners import in_turn, owner_of
 from sweep.search.trials import Trial
 from sweep.study.results_folder import CONFIRM
 from sweep.study.sections import Question, deciding, other
@@ -42,7 +43,6 @@ class KeptRuns:
         stop: Set from anywhere to end soon.
         seeds: What each candidate is trained from.
         limit: When to be over.
-        most: Runs that may be trained.
 
     Attributes:
         kept: Runs that the file held already.
@@ -57,10 +57,9 @@ class KeptRuns:
         stop: threading.Event,
         seeds: tuple[int, ...],
         limit: TimeLimit,
-        most: float = math.inf,
     ) -> None:
         self.trained = 0
-        self._most = most
+        self.cost = ConfirmationCost(context.study, owner_of(context.location.folder))
         self.cut_off = False
         self._context = context
         self._pool = pool
@@ -94,7 +93,8 @@ class KeptRuns:
     def train(self, pairs: list[tuple[int, int]]) -> dict[tuple[int, int], float]:
         """Trials and indices of seeds, and the loss that each came to."""
         missing = [pair for pair in pairs if self._row(*pair) is None]
-        missing = missing[: int(min(len(missing), max(self._most - self.trained, 0)))]
+        if not in_turn(self._context.study, lambda: self._promise(len(missing))):
+            missing = []
         specs = [self._spec(number, *pair) for number, pair in enumerate(missing)]
         before = self.trained * self._context.config.epochs
         asked = Retraining(
@@ -132,6 +132,22 @@ class KeptRuns:
             found.append(self._metric.worst if failed else known)
         return tuple(found)
 
+    @property
+    def affordable(self) -> float:
+        """Runs that the budget has epochs for; infinite where there is none."""
+        config, study = self._context.config, self._context.study
+        if config.budget is None:
+            return math.inf
+        left = epochs_left(config, Spent.by(study, self._context.trials))
+        return max(0, (left - self.cost.promised_elsewhere) // config.epochs)
+
+    def _promise(self, runs: int) -> bool:
+        """Promise the epochs of some runs to them, if there are enough."""
+        is_enough = runs <= self.affordable
+        if is_enough:
+            self.cost.promise(runs * self._context.config.epochs)
+        return is_enough
+
     def write(self) -> None:
         """Write the runs of the candidates, in the order of their trials and seeds."""
         value, decides = self._metric.name, self._column(self._decides)
@@ -157,7 +173,7 @@ class KeptRuns:
 
     def _keep(self, trial: int, index: int, record: TrialRecord) -> None:
         self.trained += 1
-        note_confirmation(self._context.study, len(record.curve))
+        self.cost.add(len(record.curve), promised=self._context.config.epochs)
         objective, metric = self._context.config.objective, self._metric
         asked = other(self._decides)
         by_other = record.answer(asked, objective, metric)

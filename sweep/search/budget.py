@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -9,12 +10,12 @@ from dataclasses import dataclass, fields
 import optuna
 
 from sweep.base.wording import counted
-from sweep.search.attributes import whole_number
+from sweep.search.storage.optuna_private import set_study_attribute, study_attributes
 from sweep.search.trials import Ending, Trial
 from sweep.study.settings import StudyConfig
 
-_CONFIRMATION = "confirmation_epochs"
-"""The attribute of a study that counts the epochs of its trainings on fresh seeds."""
+_CONFIRMATION = "sweep:confirmation:"
+"""Attributes of a study that count the epochs of its trainings on fresh seeds."""
 
 
 @dataclass(frozen=True)
@@ -124,14 +125,67 @@ def prospect(config: StudyConfig) -> str:
     return f"{told}; it is too small to confirm the best on fresh seeds"
 
 
+class ConfirmationCost:
+    """What one coordinator's confirmations have cost, and what its trainings in flight may.
+
+    Each has a place of its own in the study, since those of a shared storage may confirm at the
+    same time: what one has promised to its trainings is not there for another.
+
+    Args:
+        study: The study.
+        owner: Who the coordinator is; what it had promised before is free again.
+    """
+
+    def __init__(self, study: optuna.Study, owner: str) -> None:
+        self._study = study
+        self._key = _CONFIRMATION + hashlib.sha256(owner.encode()).hexdigest()[:16]
+        self._spent, self._promised = _known(study).get(self._key, (0, 0))
+        if self._promised:
+            self._promised = 0
+            self._write()
+
+    @property
+    def promised_elsewhere(self) -> int:
+        """Epochs that the trainings of others may still cost."""
+        known = _known(self._study)
+        return sum(promised for key, (_, promised) in known.items() if key != self._key)
+
+    @property
+    def elsewhere(self) -> int:
+        """Epochs that the confirmations of others have cost, or may."""
+        known = _known(self._study)
+        return sum(sum(both) for key, both in known.items() if key != self._key)
+
+    def promise(self, epochs: int) -> None:
+        """Write down what trainings that are begun now may cost; call it in a turn."""
+        self._promised = epochs
+        self._write()
+
+    def add(self, epochs: int, promised: int) -> None:
+        """Write down what a training has cost for which so many epochs had been promised."""
+        self._spent += epochs
+        self._promised = max(self._promised - promised, 0)
+        self._write()
+
+    def _write(self) -> None:
+        set_study_attribute(self._study, self._key, [self._spent, self._promised])
+
+
+def _known(study: optuna.Study) -> dict[str, tuple[int, int]]:
+    """What each coordinator has written."""
+    return {
+        key: (value[0], value[1])
+        for key, value in study_attributes(study).items()
+        if key.startswith(_CONFIRMATION)
+        and isinstance(value, list)
+        and len(value) == 2
+        and all(isinstance(part, int) and part >= 0 for part in value)
+    }
+
+
 def confirmation_epochs(study: optuna.Study) -> int:
     """Epochs that a study's trainings on fresh seeds have cost, earlier confirmations included."""
-    return whole_number(study.user_attrs, _CONFIRMATION) or 0
-
-
-def note_confirmation(study: optuna.Study, epochs: int) -> None:
-    """Write down that a training on a fresh seed has cost so many epochs."""
-    study.set_user_attr(_CONFIRMATION, confirmation_epochs(study) + epochs)
+    return sum(spent for spent, _ in _known(study).values())
 
 
 def epochs_left(config: StudyConfig, spent: Spent) -> float:

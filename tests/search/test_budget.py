@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pandas as pd
 import pytest
 from small_runs import Notes, sweep
@@ -15,7 +16,15 @@ from support import no_page
 from sweep.base.errors import InterruptedSweep, StudyFileError
 from sweep.confirm.best_schedule import BestSchedule
 from sweep.report.summary import summarise
-from sweep.search.budget import Account, Spent, counted_trainings, prospect, trainings
+from sweep.search.budget import (
+    Account,
+    ConfirmationCost,
+    Spent,
+    confirmation_epochs,
+    counted_trainings,
+    prospect,
+    trainings,
+)
 from sweep.search.status import Status
 from sweep.search.trials import StudyReader, Trial
 from sweep.study.file import load_study
@@ -211,6 +220,20 @@ def test_account() -> None:
     assert Account(Spent(), 30, None).sentence == "0 whole trainings"
     assert counted_trainings(1) == "1 whole training"
     assert counted_trainings(1234.56) == "1,234.6 whole trainings"
+
+
+def test_what_one_confirmation_promises_is_not_there_for_another() -> None:
+    study = optuna.create_study()
+    ours, theirs = (ConfirmationCost(study, owner) for owner in ("here:/a", "there:/a"))
+    ours.promise(60)
+    assert (theirs.promised_elsewhere, ours.promised_elsewhere) == (60, 0)
+    ours.add(20, promised=30)  # it diverged
+    assert (theirs.promised_elsewhere, theirs.elsewhere) == (30, 50)
+    assert confirmation_epochs(study) == 20
+    theirs.add(30, promised=30)
+    assert confirmation_epochs(study) == 50
+    again = ConfirmationCost(study, "here:/a")  # whatever it had in training is lost
+    assert (theirs.promised_elsewhere, theirs.elsewhere, again.elsewhere) == (0, 20, 30)
 
 
 class TestPlan:
