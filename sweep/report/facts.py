@@ -161,8 +161,7 @@ class Summary:
         objective: Which validation MSE is a trial's value.
         counts: How the trials stand.
         epochs_trained: By the trials that have ended.
-        epochs_saved: Share of those trials' epochs that pruning and divergence cut off, less what
-            was trained twice since it was pruned first; at least 0.
+        epochs_saved: Share of those trials' epochs that was cut off, less what was trained twice.
         worker_secs: Time the workers spent on `epochs_trained`.
         best: The winner: the best trial of the confirmation, or else of the search; None if no
             trial has completed.
@@ -252,9 +251,8 @@ class Summary:
             return "unknown without fresh seeds"
         if not self.best.completed:
             trained = f"{self.best.epochs} of {counted(self.epochs, 'epoch')}"
-            return (
-                f"the search had stopped it after {trained if self.best.epochs else 'its audition'}"
-            )
+            after = trained if self.best.epochs else "its audition"
+            return f"the search had stopped it after {after}"
         if self.confirmation.winner.repeats:
             return "unknown: every fresh seed gave it the same value"
         mean = self.confirmation.winner.interval.mean

@@ -21,11 +21,10 @@ from sweep.search.in_flight.trials import InFlight
 from sweep.search.status import Status, Tally
 from sweep.search.storage.opening import flush
 from sweep.search.storage.owners import in_turn
-from sweep.search.strategies.pruners import decision_epochs
+from sweep.search.strategies.pruners import possible_ends
 from sweep.search.strategies.without_auditions import go_on_without_auditions
 from sweep.search.trials import StudyReader, Trial
 from sweep.study.auditions import FEWEST_STEPS, too_few
-from sweep.study.sections import PrunerConfig
 from sweep.training.contract import EpochResult, TrialEnd, TrialSpec
 from sweep.training.workers.dispatcher import Dispatcher, Verdict
 from sweep.training.workers.messages import Save
@@ -97,7 +96,7 @@ class Coordinator:
         self._on_finished = on_finished
         self._on_tick = on_tick
         self._on_note = on_note
-        self._decisions = _decisions(config.pruning, config.epochs)
+        self._decisions = possible_ends(config.pruning, config.epochs)
         earlier = reader.trials
         self._auditions = Auditions(config.audition_epochs, min(ENOUGH, trials), earlier)
         self._in_flight = InFlight(config, self._auditions)
@@ -263,7 +262,7 @@ class Coordinator:
             self._auditions.epochs = 0
             self._in_flight.skip_auditions()
             self._config = go_on_without_auditions(self._study, self._config)
-            self._decisions = _decisions(self._config.pruning, self.epochs)
+            self._decisions = possible_ends(self._config.pruning, self.epochs)
             self._on_note(reason)
 
     def fail(self, number: int, reason: str, traceback: str = "") -> None:
@@ -395,9 +394,3 @@ class Coordinator:
             families=dict(self._tally.families),
             spent=self._allowance.spent,
         )
-
-
-def _decisions(pruner: PrunerConfig, epochs: int) -> list[int] | None:
-    """The epochs after which a trial may end, its last one included; None if it may be any."""
-    decisions = decision_epochs(pruner, epochs)
-    return None if decisions is None else sorted({*decisions, epochs})

@@ -68,6 +68,12 @@ def decision_epochs(config: PrunerConfig, epochs: int) -> frozenset[int] | None:
     return None if rungs is None else frozenset(rungs)
 
 
+def possible_ends(config: PrunerConfig, epochs: int) -> list[int] | None:
+    """The epochs after which a trial may end, its last one included; None if it may be any."""
+    decisions = decision_epochs(config, epochs)
+    return None if decisions is None else sorted({*decisions, epochs})
+
+
 def _named(wrapped: Any) -> PrunerConfig:
     """A pruner within another; it has no auditions."""
     try:
