@@ -65,8 +65,8 @@ RULES: dict[str, tuple[str, dict[str, object]]] = {
     "Median, warm-up a third": ("raw", {"name": "median", "n_warmup_steps": EPOCHS // 3}),
     "Halving at 6, 12, 24, raw": ("raw", {"name": "asha", **DOUBLING}),
     "Halving at 6, 12, 24": ("averaged", {"name": "asha", **DOUBLING}),
-    "auto, raw weights": ("raw", {"name": "auto"}),
-    "auto": ("averaged", {"name": "auto"}),
+    "halving, raw weights": ("raw", {"name": "halving"}),
+    "halving": ("averaged", {"name": "halving"}),
     "fast": ("averaged", {"name": "fast"}),
     "thorough": ("averaged", {"name": "thorough"}),
 }
@@ -264,35 +264,35 @@ def markdown(result: pd.DataFrame) -> str:
 
 
 def bars(result: pd.DataFrame, aside: pd.DataFrame) -> list[tuple[bool, str]]:
-    """What must hold of `auto`, and whether it does.
+    """What must hold of `halving`, and whether it does.
 
     Args:
-        result: Figures of the sets that `auto` was chosen on.
+        result: Figures of the sets that `halving` was chosen on.
         aside: Of the set that was kept aside.
     """
-    auto, raw, none = (result.loc[rule] for rule in ("auto", "auto, raw weights", "none"))
+    halving, raw, none = (result.loc[rule] for rule in ("halving", "halving, raw weights", "none"))
     better = ["epochs", "regret", "budgeted"]
-    gap = abs(auto["epochs"] - raw["epochs"])
-    apart = abs(auto["epochs_1"] - auto["epochs_16"])
+    gap = abs(halving["epochs"] - raw["epochs"])
+    apart = abs(halving["epochs_1"] - halving["epochs_16"])
     return [
         (
-            bool(auto["regret"] <= raw["regret"] / 2 and gap <= 3),
-            f"regret {auto['regret']:.2f} % is at most half of the raw weights' "
+            bool(halving["regret"] <= raw["regret"] / 2 and gap <= 3),
+            f"regret {halving['regret']:.2f} % is at most half of the raw weights' "
             f"{raw['regret']:.2f} %, with the same epochs ({gap:.1f} points apart, at most 3)",
         ),
         (
-            bool(auto["most_epochs"] <= 46),
-            f"at most 46 % of the epochs on every set: {auto['most_epochs']:.1f} %",
+            bool(halving["most_epochs"] <= 46),
+            f"at most 46 % of the epochs on every set: {halving['most_epochs']:.1f} %",
         ),
-        (bool(auto["regret"] <= 0.5), f"mean regret at most .5 %: {auto['regret']:.2f} %"),
+        (bool(halving["regret"] <= 0.5), f"mean regret at most .5 %: {halving['regret']:.2f} %"),
         (bool(apart <= 3), f"the same use at 1 and 16 in flight: {apart:.1f} points apart"),
         (
-            bool(auto["budgeted"] < none["budgeted"]),
-            f"with {BUDGET} epochs {auto['budgeted']:.2f} % regret, less than without pruning: "
+            bool(halving["budgeted"] < none["budgeted"]),
+            f"with {BUDGET} epochs {halving['budgeted']:.2f} % regret, less than without pruning: "
             f"{none['budgeted']:.2f} %",
         ),
         (
-            bool((aside.loc["auto", better] <= aside.loc["Halving at 6, 12, 24", better]).all()),
+            bool((aside.loc["halving", better] <= aside.loc["Halving at 6, 12, 24", better]).all()),
             f"on the set kept aside no worse than halving at 6, 12, 24 in {', '.join(better)}",
         ),
     ]
@@ -316,7 +316,7 @@ def main() -> None:
     result, aside = figures(rows[~is_aside]), figures(rows[is_aside])
     tables = [markdown(result), f"Kept aside ({KEPT_ASIDE}):", markdown(aside)]
     columns = ["epochs", "regret", "lost", "budgeted"]
-    for rule in ("auto, raw weights", "auto"):
+    for rule in ("halving, raw weights", "halving"):
         some = rows[rows["rule"] == rule]
         for key in ("data", "optimizer", "sampler"):
             split = some.groupby(key, sort=False)[columns].mean().round(2)
