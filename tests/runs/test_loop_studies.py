@@ -23,11 +23,15 @@ from sweep.search.storage.opening import load_study
 pytestmark = pytest.mark.slow
 
 
+LONGER = CLASSES.replace("steps_per_epoch=5", "steps_per_epoch=25").replace("(5, 20)", "(25, 4)")
+"""With enough steps in an epoch for auditions of one."""
+
+
 @pytest.fixture(scope="module")
 def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sweep of a loop of one's own, for the greatest accuracy."""
     folder = tmp_path_factory.mktemp("classes")
-    (folder / "train.py").write_text(CLASSES)
+    (folder / "train.py").write_text(LONGER)
     done = sweep(
         *("run", "--loop", "train.py:train", "--metric", "val_accuracy"),
         *("--direction", "maximize", "--epochs", "12", "--trials", "30", "--lr", "1e-3:10:log"),
@@ -53,7 +57,7 @@ class TestMaximize:
         assert all(0.5 < mean <= 1 for mean in means)
         assert best["trial"] == confirmed[0]["trial"]
         assert all(c["lead_of_winner"]["mean"] >= 0 for c in confirmed[1:] if not c["dropped_out"])
-        assert best["total_steps"] == 60
+        assert best["total_steps"] == 300
 
     def test_a_value_is_the_greatest_of_its_epochs(self, classes: Path) -> None:
         results = pd.read_csv(classes / "studies/train/results.csv").set_index("number")

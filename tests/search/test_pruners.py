@@ -14,14 +14,11 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from sweep.base.errors import StudyFileError
-from sweep.search.attributes import write_audition
 from sweep.search.strategies.halving import HalvingPruner
 from sweep.search.strategies.pruners import build_pruner, decision_epochs
-from sweep.study.metric import MSE
 from sweep.study.registries.pruners import PRUNERS
 from sweep.study.sections import PrunerConfig
 from sweep.study.settings import StudyConfig
-from sweep.training.record import Audition
 
 HALVING = [name for name, pruner in PRUNERS.items() if pruner.kind.endswith(":HalvingPruner")]
 
@@ -202,30 +199,6 @@ class TestHalving:
                 study.tell(trial, state=TrialState.PRUNED)
         # 1.0 is 1st of 2, 0.5 2nd of 3 where 1 goes on, 2.0 1st of 4, -inf 4th of 5
         assert stops == [True, False, True, False, True]
-
-    def test_auditions_are_compared_with_auditions_alone(self) -> None:
-        study = optuna.create_study(pruner=build_pruner(config("auto"), 30))
-
-        def ends(value: float, audition: bool) -> bool:
-            trial = study.ask()
-            if audition:
-                write_audition(trial, Audition(2, (), value), MSE)
-            trial.report(value, 2)
-            stops = trial.should_prune()
-            if trial.number % 2:
-                study.tell(trial, state=TrialState.PRUNED)
-            return stops
-
-        assert [ends(value, audition=False) for value in (1.0, 0.9, 0.8, 0.7)] == [False] * 4
-        assert not ends(5.0, audition=True)  # 1st of 1
-        assert ends(6.0, audition=True)  # 2nd of 2, where 1 goes on
-        assert not ends(4.0, audition=True)
-        assert ends(3.0, audition=False)
-
-    def test_within_another_pruner_there_are_no_auditions(self) -> None:
-        pruner = build_pruner(config("patient", wrapped="auto"), 30)
-        inner = pruner._wrapped_pruner  # type: ignore[attr-defined]
-        assert isinstance(inner, HalvingPruner) and inner.rungs == {4, 10, 20}
 
     def test_a_failed_trial_counts_as_far_as_it_came(self) -> None:
         study = optuna.create_study(pruner=build_pruner(config("halving", rungs=[2, 4]), 30))

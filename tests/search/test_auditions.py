@@ -1,0 +1,40 @@
+"""What the pruner makes of auditions."""
+
+from __future__ import annotations
+
+import optuna
+from optuna.trial import TrialState
+
+from sweep.search.attributes import write_audition
+from sweep.search.strategies.halving import HalvingPruner
+from sweep.search.strategies.pruners import build_pruner
+from sweep.study.metric import MSE
+from sweep.study.sections import PrunerConfig
+from sweep.training.record import Audition
+
+
+def test_auditions_are_compared_with_auditions_alone() -> None:
+    study = optuna.create_study(pruner=build_pruner(PrunerConfig(name="auto"), 30))
+
+    def ends(value: float, audition: bool) -> bool:
+        trial = study.ask()
+        if audition:
+            write_audition(trial, Audition(2, (), value), MSE)
+        trial.report(value, 2)
+        stops = trial.should_prune()
+        if trial.number % 2:
+            study.tell(trial, state=TrialState.PRUNED)
+        return stops
+
+    assert [ends(value, audition=False) for value in (1.0, 0.9, 0.8, 0.7)] == [False] * 4
+    assert not ends(5.0, audition=True)  # 1st of 1
+    assert ends(6.0, audition=True)  # 2nd of 2, where 1 goes on
+    assert not ends(4.0, audition=True)
+    assert ends(3.0, audition=False)
+
+
+def test_within_another_pruner_there_are_no_auditions() -> None:
+    wrapping = PrunerConfig.model_validate({"name": "patient", "wrapped": "auto"})
+    pruner = build_pruner(wrapping, 30)
+    inner = pruner._wrapped_pruner  # type: ignore[attr-defined]
+    assert isinstance(inner, HalvingPruner) and inner.rungs == {4, 10, 20}
