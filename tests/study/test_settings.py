@@ -195,9 +195,6 @@ class TestToToml:
             assert config(epochs=30, pruner=given).audition_epochs == 0
         assert config(epochs=30, pruner={"name": "auto", "rungs": [3]}).pruning.name == "halving"
         assert config(epochs=30, fair=True).audition_epochs == 0
-        full = {"batch_size": "full"}  # an epoch is a step
-        assert config(epochs=64, optimizer=full).audition_epochs == 0
-        assert config(epochs=128, optimizer=full).audition_epochs == 8
 
     def test_a_longer_search_has_more_candidates(self) -> None:
         assert [config().confirm.most_candidates(runs) for runs in (0, 40, 80, 1000)] == [
