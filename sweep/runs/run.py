@@ -315,8 +315,7 @@ def _why_nothing_completed(context: RunContext, limit: TimeLimit) -> str:
         advice = "mend what raises, then run it again with --fresh"
     else:
         diverged = all(map(is_divergence, reasons))
-        advice = "give lower rates (--lr)" + (
-            "" if diverged else ", more --trials, or --pruner none"
-        )
+        more = "more --trials" if context.config.budget is None else "a larger --budget"
+        advice = "give lower rates (--lr)" + ("" if diverged else f", {more}, or --pruner none")
     failures = f", {len(failed)} of them failed" if failed else ""
     return f"no trial has completed ({len(ended)} ended{failures}); most often: {most}; {advice}"

@@ -33,10 +33,14 @@ from sweep.study.settings import StudyConfig
 EPOCHS = 16
 """Of a whole training: an audition takes one."""
 
+BATCH = 12
+"""Rows of a step: an epoch has enough steps for an audition."""
+
 
 def run(folder: Path, listener: Notes | None = None, **settings: Any) -> Spent:
     """Run a study with a budget; what it has cost, which its tables must agree with."""
-    given = {"trials": None, "epochs": EPOCHS, "confirm__enabled": True, **settings}
+    given = {"trials": None, "epochs": EPOCHS, "optimizer__batch_size": BATCH, **settings}
+    given = {"confirm__enabled": True, **given}
     with no_page():
         study, config, location = sweep(folder, listener, **given)
     spent = Spent.by(study, StudyReader(study, config).trials)
@@ -69,9 +73,10 @@ def test_a_study_never_costs_more_than_its_budget(budget: float, tmp_path: Path)
         {"sampler__name": "grid", "sampler__points": 2},
         {"sampler__name": "random", "workers": 1},
         {"fair": True, "space__scheduler": ["step", "cosine"]},
-        {"space__lr": "1:1e6:log"},  # most of it diverges
+        {"space__lr": "1e-2:1e3:log"},  # most of it diverges
         {"baseline": "step, lr=0.01"},
         {"epochs": 5},
+        {"optimizer__batch_size": 64},  # too few steps for auditions
         {"model__name": "mlp", "engine": "sequential", "pruner__name": "auto"},
         {"deterministic": True},
     ],
@@ -125,7 +130,13 @@ def test_a_larger_budget_goes_on_and_no_other(tmp_path: Path) -> None:
         notes = Notes()
         with no_page():
             study, config, _ = sweep(
-                tmp_path, notes, trials=None, epochs=EPOCHS, budget=budget, confirm__enabled=True
+                tmp_path,
+                notes,
+                trials=None,
+                epochs=EPOCHS,
+                optimizer__batch_size=BATCH,
+                budget=budget,
+                confirm__enabled=True,
             )
         assert Spent.by(study, StudyReader(study, config).trials) == before
         told = next(note for note in notes.notes if "no trial is trained" in note)
@@ -189,7 +200,13 @@ def test_trials_that_cost_nothing_come_to_an_end(tmp_path: Path) -> None:
     place = f"from pathlib import Path\nPLACE = Path({str(tmp_path)!r})\n"
     (tmp_path / "fails.py").write_text(place + FAILS)
     spent = run(
-        tmp_path, budget=4, epochs=4, workers=1, model__name="fails:Fails", engine="sequential"
+        tmp_path,
+        budget=4,
+        epochs=4,
+        optimizer__batch_size=64,
+        workers=1,
+        model__name="fails:Fails",
+        engine="sequential",
     )
     results = pd.read_csv(tmp_path / "small" / "results.csv")
     assert (results["state"] == "FAIL").sum() > 4
@@ -200,7 +217,12 @@ def test_trials_that_cost_nothing_come_to_an_end(tmp_path: Path) -> None:
 def test_the_report_says_what_it_was_spent_on(tmp_path: Path) -> None:
     with no_page():
         study, config, location = sweep(
-            tmp_path, trials=None, epochs=EPOCHS, budget=20, confirm__enabled=True
+            tmp_path,
+            trials=None,
+            epochs=EPOCHS,
+            optimizer__batch_size=BATCH,
+            budget=20,
+            confirm__enabled=True,
         )
     summary = summarise(study, config, location.folder)
     spent = summary.account.spent
