@@ -10,7 +10,7 @@ from sweep.base.errors import InterruptedSweep, StudyChangedError
 from sweep.base.signals import stopping_on_signals
 from sweep.confirm.audit import Audit, audit
 from sweep.runs.listener import Listener
-from sweep.runs.preparation import prepare, worker_pool
+from sweep.runs.opening import prepare, worker_pool
 from sweep.search.context import RunContext
 from sweep.study.locations import SAVED_STUDY, Location
 from sweep.study.settings import StudyConfig

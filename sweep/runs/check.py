@@ -13,8 +13,7 @@ from sweep.base.errors import StudyFileError, SweepError
 from sweep.base.user_code import load_object, look_in
 from sweep.data.dataset import Dataset
 from sweep.data.load import load_dataset
-from sweep.runs.opening import earlier, peek
-from sweep.runs.preparation import as_run, passing_setup
+from sweep.runs.opening import as_run, earlier, passing_setup, peek
 from sweep.runs.speed import Forecast, Speed, forecast, measure
 from sweep.runs.warm_start import best_of_other
 from sweep.schedules.dry_run import step_through

@@ -20,8 +20,7 @@ from sweep.confirm.winner import save_order, write_winner
 from sweep.report.all_files import write_report
 from sweep.report.dashboard.running_note import RunningNote
 from sweep.runs.listener import Listener
-from sweep.runs.opening import enqueue_first, open_sweep
-from sweep.runs.preparation import as_run, prepare, worker_pool, worker_setup
+from sweep.runs.opening import as_run, enqueue_first, open_sweep, prepare, worker_pool, worker_setup
 from sweep.search import completion
 from sweep.search.budget import Spent, counted_trainings, trainings
 from sweep.search.context import RunContext

@@ -22,9 +22,8 @@ from sweep.search.status import Status, Tally
 from sweep.search.storage.opening import flush
 from sweep.search.storage.owners import in_turn
 from sweep.search.strategies.pruners import possible_ends
-from sweep.search.strategies.without_auditions import go_on_without_auditions
+from sweep.search.strategies.without_auditions import FEWEST_STEPS, go_on_without_auditions, too_few
 from sweep.search.trials import StudyReader, Trial
-from sweep.study.auditions import FEWEST_STEPS, too_few
 from sweep.training.contract import EpochResult, TrialEnd, TrialSpec
 from sweep.training.workers.dispatcher import Dispatcher, Verdict
 from sweep.training.workers.messages import Save

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sweep.study.auditions import FEWEST_STEPS, knowing_steps
+from sweep.search.strategies.without_auditions import FEWEST_STEPS, knowing_steps
 from sweep.study.sections import PrunerConfig
 from sweep.study.settings import StudyConfig
 
