@@ -4,10 +4,10 @@
 trained by the engine, with as many in flight as in a real run, and, so that the samplers alone
 differ, without pruning (`--pruner halving` turns it on). The split and the initial weights are
 those of one seed, so that the best value ever seen of a data set is the same mark for all; the
-studies differ in their samplers' seeds. The figure of merit is the regret: how much worse, in %, the best
-validation MSE of a study is than the best of all studies on that data set. The table goes to
-`benchmarks/results/samplers.md`, every study's result to `samplers.csv` beside it.
-`make bench-tables` installs the data sets.
+studies differ in their samplers' seeds. The figure of merit is the regret: how much worse, in %,
+the best validation MSE of a study is than the best of all studies on that data set. The table goes
+to `benchmarks/results/samplers.md`, every study's result to `samplers.csv` beside it. `make
+bench-tables` installs the data sets.
 """
 
 from __future__ import annotations
