@@ -156,17 +156,28 @@ def train(schedule):
 
 
 @pytest.mark.slow
-def test_what_a_trial_has_built_is_let_go(tmp_path: Path) -> None:
-    built = "circle = [torch.zeros(9)]; circle.append(circle); register(circle[0]); x ="
-    engine = engine_of(tmp_path, LINE.replace("x =", built, 1))
-    alive: list[weakref.ref[torch.Tensor]] = []
+@pytest.mark.parametrize(
+    ("line", "ending"),
+    [
+        ("range(epochs)", "range(epochs)"),
+        ("range(epochs)", "range(epochs - 1)"),
+        ("error =", "assert epoch < 3; error ="),
+    ],
+    ids=["trains to its end", "ends early", "raises"],
+)
+def test_what_a_trial_has_built_is_let_go(line: str, ending: str, tmp_path: Path) -> None:
+    """Also that of the first trial, whichever way it ends."""
+    built = "optimizer.circle = [optimizer]; register(weight); register(optimizer); scheduler ="
+    code = LINE.replace("scheduler =", built, 1).replace(line, ending, 1)
+    engine = engine_of(tmp_path, code)
+    alive: list[weakref.ref[Any]] = []
     engine._loop.function.__globals__["register"] = lambda it: alive.append(weakref.ref(it))
     gc.disable()
     try:
-        for number in range(5):
+        for number in range(3):
             engine.add(spec(number=number))
-            train(engine)
+            assert len([news for _ in range(EPOCHS) for news in engine.train_epoch()]) == EPOCHS
             engine.remove(number)
     finally:
         gc.enable()
-    assert [each() for each in alive] == [None] * 5
+    assert [each() for each in alive] == [None] * 6

@@ -158,13 +158,15 @@ class LoopEngine:
     def train_epoch(self) -> list[TrialNews]:
         """Train every trial for one epoch of its own; a trial that ends or raises leaves."""
         results: list[TrialNews] = []
-        for run in list(self._runs.values()):
+        for number in list(self._runs):
+            run = self._runs[number]
             results += run.untold
             run.untold = []
             news = self._news(run)
             results += news
+            del run  # else what it holds would outlive it, and be frozen with the first trial
             if not isinstance(news[-1], EpochResult):
-                self.remove(run.spec.number)
+                self.remove(number)
         return results
 
     def _news(self, run: _Run) -> list[TrialNews]:
