@@ -250,10 +250,14 @@ class Coordinator:
         due = self._auditions.due(at_once)  # the best first: there may not be enough for all
         for running in sorted(due, key=lambda each: each.audition_rank(self._metric)):
             over = running.decide()
+            try:
+                if over is None and not self._allowance.go_on(running):
+                    over = TrialState.PRUNED, "the budget is spent"
+            except UpdateFinishedTrialError:
+                self._ownership.lose(running)
+                continue
             if over is not None:
                 self._end(running, *over)
-            elif not self._allowance.go_on(running):
-                self._end(running, TrialState.PRUNED, "the budget is spent")
 
     def _do_without_auditions(self, reason: str) -> None:
         """Compare trials by the epochs that they have trained."""
@@ -316,9 +320,7 @@ class Coordinator:
             lacks = self._tally.to_complete > 0  # one that completes a pruned one goes first
             trial = next_enqueued(self._study) if lacks else self._study.ask()
             self._ownership.claim(trial)
-            running = self._in_flight.drawn(
-                trial
-            )  # before another may ask: it counts what is drawn
+            running = self._in_flight.drawn(trial)  # before another may ask: it counts it
             self._allowance.commit(running)
             return running
 
@@ -362,7 +364,7 @@ class Coordinator:
         if told is None:
             return None
         ended = self._reader.trial(told)
-        self._in_flight.training.pop(running.trial.number, None)  # or it waited for a decision
+        self._in_flight.remove([running])
         self._ended += 1
         if ended.completes is None:
             self._tally.count(ended)

@@ -122,10 +122,10 @@ class Ownership:
             return
         was_gone = self._signs.silent_secs > SILENT_SECS / 2
         self._signs.beat()
-        if was_gone and self._in_flight.training:
+        if was_gone and len(self._in_flight):
             trials = self._study.get_trials(deepcopy=False)
-            for number, running in list(self._in_flight.training.items()):
-                if not is_claimed(trials[number], self._owner):
+            for running in self._in_flight:
+                if not is_claimed(trials[running.trial.number], self._owner):
                     self.lose(running)
         self._signs.look()
         if self._signs.silent():
@@ -141,9 +141,10 @@ class Ownership:
 
     def lose(self, running: InTraining) -> None:
         """Another coordinator has taken a trial over, since it heard nothing of this one."""
-        number = running.trial.number
-        self._in_flight.training.pop(number, None)  # or it waited for a decision
-        self._on_note(f"trial {number} was taken over by another run while this one was silent")
+        self._in_flight.remove([running])
+        self._on_note(
+            f"trial {running.trial.number} was taken over by another run while this one was silent"
+        )
 
     def end(self, running: InTraining, tell: Callable[[], FrozenTrial]) -> FrozenTrial | None:
         """A trial of ours, told how it has ended; None, and lost, if it is another's by now."""
