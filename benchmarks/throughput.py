@@ -165,7 +165,7 @@ def train_plainly(
         model.eval()
         with torch.no_grad():
             mse = loss_function(model(data.x_validation).squeeze(-1), data.y_validation).item()
-        yield mse * data.mse_scale
+        yield mse * data.target_scale**2
 
 
 def peer_study(url: str, seed: int) -> optuna.Study:

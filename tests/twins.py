@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sweep.schedules.schedule import Schedule
+from sweep.study.registries.losses import LOSSES
 from sweep.study.registries.optimizers import OPTIMIZERS as REGISTERED
 from sweep.study.sections import ModelConfig
 from sweep.training.contract import (
@@ -22,11 +23,13 @@ from sweep.training.contract import (
     TrainingSettings,
     TrialSpec,
 )
+from sweep.training.criterion import Criterion
 from sweep.training.lanes.engine import VectorizedEngine
 from sweep.training.models import build_model
 from sweep.training.sequential import SequentialEngine
 
 Kernel = Literal["eager", "compiled", "native"]
+MSE_ALONE = Criterion(LOSSES["mse"], "mse")
 KERNELS: tuple[Kernel, ...] = ("eager", "native") if shutil.which("cc") else ("eager",)
 RTOL = 1e-4
 ROWS, FEATURES, EPOCHS = 120, 3, 4

@@ -21,6 +21,7 @@ from sweep.training.contract import (
     TrainingData,
     TrainingSettings,
 )
+from sweep.training.criterion import Criterion
 from sweep.training.examine.inputs import input_notes
 from sweep.training.lanes.engine import VectorizedEngine
 from sweep.training.lanes.survey import survey
@@ -91,14 +92,15 @@ def build_engine(
         return build_model(model, features, seed, folders)
 
     first = build(0).to(tensors.x_train.device)
-    check_model(first, tensors.x_train, tensors.y_train, tensors.constant)
+    criterion = Criterion.of(settings, tensors)
+    check_model(first, tensors.x_train, tensors.y_train, criterion, tensors.constant)
     check_last_batch(first, tensors, settings)
-    notes = input_notes(first, tensors.x_train, tensors.constant)
+    notes = input_notes(first, tensors.x_train, tensors.constant, criterion.outputs)
     sequential = SequentialEngine(tensors, build, settings)
     sequential.notes += notes
     if engine == "sequential":
         return sequential
-    known = survey(build, tensors.x_train, tensors.y_train)
+    known = survey(build, tensors.x_train, tensors.y_train, criterion)
     if known.reason is None:
         vectorized = VectorizedEngine(
             tensors, build, settings, lanes=lanes, known=known, compiling=compiling
@@ -133,8 +135,9 @@ def check_last_batch(model: nn.Module, data: TrainingData, settings: TrainingSet
     """
     rows = len(data.x_train)
     last = rows % (settings.batch_size or rows) or min(settings.batch_size or rows, rows)
+    criterion = Criterion.of(settings, data)
     try:
-        check_model(model, data.x_train[:last], data.y_train[:last])
+        check_model(model, data.x_train[:last], data.y_train[:last], criterion)
     except ModelError as problem:
         raise ModelError(
             f"{problem} (the last batch of an epoch has {last} of the {rows} training rows; "

@@ -81,20 +81,21 @@ class EpochResult:
     Args:
         number: The trial's.
         epoch: From 1.
-        value: The study's metric after the epoch: the validation MSE, in squared target units.
-            From a loop of the user's own, as it was yielded.
+        value: The study's metric after the epoch: the validation MSE, in squared target units,
+            unless another one was asked for. From a loop of the user's own, as it was yielded.
         averaged: The same of the averaged weights (training/averaging.py), with the model's own
             buffers. This, and what follows but the number of seconds, is None where a loop of the
             user's own does not tell.
         training: Mean loss over the epoch's rows as they were trained on (dropout on, weights
-            in motion), in squared target units.
+            in motion), of the MSE in squared target units.
         lr_first: The rate that the epoch's first step was taken with.
         lr_last: The rate that its last step was taken with.
         grad_norm: Mean over the epoch's steps of the gradient's L2 norm before clipping; the
             gradient is that of the loss on the standardised target.
         seconds: Wall time of the epoch, validation included.
         total_steps: Optimizer steps of the whole trial, as a loop of the user's own told `attach`.
-        metrics: What a loop of the user's own tells beside these, by name.
+        metrics: What is told beside these, by name: the accuracy where targets are classes, and
+            whatever a loop of the user's own tells.
         steps: Optimizer steps that were taken in the epoch, where they can be seen in code of the
             user's own.
         advice: What is wrong with the steps and rates of a loop of the user's own, as far as can
@@ -177,6 +178,9 @@ class TrainingSettings:
         objective: Which weights are a trial's product: those of the `best` or the `final` epoch,
             or the `averaged` ones of the epoch in which they are best.
         device: A torch device.
+        loss: What is minimised, by its name in the registry.
+        metric: What trials are compared by: `val_` and the name of a loss or a score; None for the
+            loss.
     """
 
     epochs: int
@@ -184,6 +188,13 @@ class TrainingSettings:
     clip: float | None = None
     objective: Objective = "best"
     device: str = "cpu"
+    loss: str = "mse"
+    metric: Metric | None = None
+
+    @property
+    def measure(self) -> Metric:
+        """What trials are compared by."""
+        return self.metric or Metric(f"val_{self.loss}")
 
     @classmethod
     def of(cls, config: StudyConfig) -> TrainingSettings:
@@ -288,15 +299,16 @@ class LoopSettings:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Training and validation rows on their device, targets standardised.
+    """Training and validation rows on their device, targets standardised unless they are classes.
 
     Args:
         x_train: (rows, features) float32.
-        y_train: (rows,) float32.
+        y_train: (rows,) float32; int64 for a loss whose targets are whole numbers.
         x_validation: (rows, features) float32.
-        y_validation: (rows,) float32.
+        y_validation: As y_train.
         target_scale: Target units in one standardised unit.
         constant: Columns of the table that are not in x for having one value.
+        classes: How many classes the target has; 0 if it is a number.
     """
 
     x_train: Tensor
@@ -305,11 +317,7 @@ class TrainingData:
     y_validation: Tensor
     target_scale: float
     constant: tuple[str, ...] = ()
-
-    @property
-    def mse_scale(self) -> float:
-        """Squared target units in one squared standardised unit."""
-        return self.target_scale**2
+    classes: int = 0
 
 
 ModelBuilder = Callable[[int], "nn.Module"]

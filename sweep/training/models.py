@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from sweep.base.errors import ModelError, did_you_mean
 from sweep.base.user_code import load_object
 from sweep.base.wording import listed
 from sweep.study.registries.models import MODELS
+from sweep.training.criterion import Criterion
 from sweep.training.generators import seeded
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _features_parameter(
     return required[0] if len(required) == 1 else None
 
 
-def predict(model: nn.Module, x: Tensor) -> Tensor:
+def predict(model: nn.Module, x: Tensor, outputs: int = 1) -> Tensor:
     """Call a model and square its output, the only way in which `sweep` calls one.
 
     The loss of a prediction (rows, 1) and a target (rows,) would broadcast to (rows, rows) and
@@ -146,39 +146,44 @@ def predict(model: nn.Module, x: Tensor) -> Tensor:
     Args:
         model: Any model, in the mode and on the device that the caller chose.
         x: Inputs of shape (rows, features).
+        outputs: Numbers that are expected for a row.
 
     Returns:
-        Predictions of shape (rows,).
-
-    Raises:
-        ModelError: The output is no tensor, or neither of shape (rows,) nor (rows, 1).
-    """
-    return squared(model(x), len(x), type(model).__name__)
-
-
-def squared(output: object, rows: int, name: str) -> Tensor:
-    """A model's output as predictions of shape (rows,).
-
-    Args:
-        output: What the model returned for `rows` rows: shape (rows,) or (rows, 1), or a single
-            number for a single row.
-        rows: Number of rows that went in.
-        name: What an error message calls the model.
+        Predictions of shape (rows,), or (rows, outputs) of several outputs.
 
     Raises:
         ModelError: The output is no tensor, or of another shape.
     """
+    return squared(model(x), len(x), type(model).__name__, outputs)
+
+
+def squared(output: object, rows: int, name: str, outputs: int = 1) -> Tensor:
+    """A model's output as predictions of shape (rows,), or (rows, outputs) of several outputs.
+
+    Args:
+        output: What the model returned for `rows` rows: shape (rows, outputs); of one output also
+            (rows,), or a single number for a single row.
+        rows: Number of rows that went in.
+        name: What an error message calls the model.
+        outputs: Numbers that are expected for a row.
+
+    Raises:
+        ModelError: The output is no tensor, or of another shape.
+    """
+    wanted = f"({rows},) or ({rows}, 1)" if outputs == 1 else f"({rows}, {outputs})"
     if not isinstance(output, Tensor):
         raise ModelError(
             f"model {name!r} returned an object of type {type(output).__name__}; "
-            f"expected a tensor of shape ({rows},) or ({rows}, 1)"
+            f"expected a tensor of shape {wanted}"
         )
     shape = tuple(output.shape)
-    if shape in ((rows,), (rows, 1)) or (rows == 1 and shape == ()):
+    if outputs > 1:
+        if shape == (rows, outputs):
+            return output
+        wanted += f", a number for each of {outputs} classes"
+    elif shape in ((rows,), (rows, 1)) or (rows == 1 and shape == ()):
         return output.reshape(rows)
-    raise ModelError(
-        f"model {name!r} returned shape {shape} for {rows} rows; expected ({rows},) or ({rows}, 1)"
-    )
+    raise ModelError(f"model {name!r} returned shape {shape} for {rows} rows; expected {wanted}")
 
 
 def left_out_hint(constant: Sequence[str]) -> str:
@@ -191,7 +196,13 @@ def left_out_hint(constant: Sequence[str]) -> str:
     )
 
 
-def check_model(model: nn.Module, x: Tensor, y: Tensor, constant: Sequence[str] = ()) -> None:
+def check_model(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    criterion: Criterion,
+    constant: Sequence[str] = (),
+) -> None:
     """Take one step's gradient on a copy of the model, so that its faults show before training.
 
     A model may skip parts of itself by chance (stochastic depth), so a parameter that no gradient
@@ -202,6 +213,7 @@ def check_model(model: nn.Module, x: Tensor, y: Tensor, constant: Sequence[str] 
         model: The model, on the device of x.
         x: Inputs of shape (rows, features); the first few are used.
         y: Targets of shape (rows,).
+        criterion: What it is trained by.
         constant: Columns that were left out of x for having one value, for the error to name.
 
     Raises:
@@ -218,7 +230,7 @@ def check_model(model: nn.Module, x: Tensor, y: Tensor, constant: Sequence[str] 
     depends = False
     for seed in range(CHECKED_PASSES):
         with seeded(seed, x.device):
-            depends |= _pass_back(probe, x, y, name, constant)
+            depends |= _pass_back(probe, x, y, name, constant, criterion)
         idle = [n for n, parameter in trainable.items() if parameter.grad is None]
         if not idle:
             return
@@ -233,10 +245,18 @@ def check_model(model: nn.Module, x: Tensor, y: Tensor, constant: Sequence[str] 
     )
 
 
-def _pass_back(model: nn.Module, x: Tensor, y: Tensor, name: str, constant: Sequence[str]) -> bool:
+def _pass_back(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    name: str,
+    constant: Sequence[str],
+    criterion: Criterion,
+) -> bool:
     """Pass rows forward and, where the output depends on any parameter, back; whether it does."""
     given = x.clone()
-    loss = functional.mse_loss(_checked_output(model, given, name, constant), y)
+    prediction = _checked_output(model, given, name, constant, criterion.outputs)
+    loss = criterion.training_loss(prediction, y)
     if not torch.equal(given, x):
         raise ModelError(
             f"model {name!r} changes its input in place; begin forward with x = x.clone()"
@@ -277,8 +297,10 @@ def _values_of_computed(model: nn.Module) -> dict[int, Any]:
     }
 
 
-def _checked_output(model: nn.Module, x: Tensor, name: str, constant: Sequence[str] = ()) -> Tensor:
-    """Predictions of shape (rows,), finite and of the inputs' type."""
+def _checked_output(
+    model: nn.Module, x: Tensor, name: str, constant: Sequence[str], outputs: int
+) -> Tensor:
+    """Predictions, (rows,) or (rows, outputs), finite and of the inputs' type."""
     shape = tuple(x.shape)
     try:
         output = model(x)
@@ -290,7 +312,7 @@ def _checked_output(model: nn.Module, x: Tensor, name: str, constant: Sequence[s
             f"{kind}: {error}{hint}"
         ) from error
     try:
-        prediction = squared(output, len(x), name)
+        prediction = squared(output, len(x), name, outputs)
     except ModelError as problem:
         hint = f" ({left_out_hint(constant)})" if constant else ""
         raise ModelError(f"{problem}{hint}") from None

@@ -26,6 +26,7 @@ from sweep.training.contract import (
     TrialNews,
     TrialSpec,
 )
+from sweep.training.criterion import Criterion, Told
 from sweep.training.generators import seed_generators
 from sweep.training.models import predict
 from sweep.training.randomness import SeededDropout, row_order
@@ -54,7 +55,7 @@ class _Lane:
     averages: list[Tensor]
     epoch: int = 0
     step: int = 0
-    best_mse: float = math.inf
+    best_loss: float = math.inf
     best_weights: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -70,6 +71,7 @@ class SequentialEngine:
         self._data = data
         self._build_model = build_model
         self._settings = settings
+        self._criterion = Criterion.of(settings, data)
         self._lanes: dict[int, _Lane] = {}
         self.notes: list[str] = []
 
@@ -119,7 +121,7 @@ class SequentialEngine:
         batch_size = self._settings.batch_size or rows
         seed_generators(mix(lane.spec.seed, 3, lane.epoch))  # no other trial has a part in it
         order = row_order(lane.spec.seed, lane.epoch, rows).to(device)
-        squared_error = torch.zeros((), device=device)
+        loss_sum = torch.zeros((), device=device)
         grad_norm = torch.zeros((), device=device)
         rates: list[float] = []
         batches = torch.split(order, batch_size)
@@ -132,27 +134,29 @@ class SequentialEngine:
                 with torch.no_grad():
                     for average, weight in zip(lane.averages, lane.trainable, strict=True):
                         average.lerp_(weight, 1 - decay)
-                squared_error += loss * len(batch)
+                loss_sum += loss * len(batch)
                 grad_norm += norm
-        value = self._validate(lane.model)
+        told = self._validate(lane.model)
+        loss_of = self._settings.measure.loss
         if self._settings.objective != "averaged":
-            _keep_best(lane, value)
+            _keep_best(lane, loss_of(told.value))
         with _averaged(lane):
-            averaged = self._validate(lane.model)
+            averaged = self._validate(lane.model).value
             if self._settings.objective == "averaged":
-                _keep_best(lane, averaged)
+                _keep_best(lane, loss_of(averaged))
         if isinstance(lane.scheduler, ReduceLROnPlateau):
-            lane.scheduler.step(value)
+            lane.scheduler.step(told.loss)
         return EpochResult(
             number=lane.spec.number,
             epoch=lane.epoch,
-            value=value,
+            value=told.value,
             averaged=averaged,
-            training=squared_error.item() / rows * self._data.mse_scale,
+            training=loss_sum.item() / rows * self._criterion.training_scale,
             lr_first=rates[0],
             lr_last=rates[-1],
             grad_norm=grad_norm.item() / len(rates),
             seconds=time.perf_counter() - started,
+            metrics=told.metrics,
         )
 
     def _train_step(self, lane: _Lane, batch: Tensor) -> tuple[Tensor, Tensor]:
@@ -167,8 +171,9 @@ class SequentialEngine:
         """
         lane.dropout.start_step(lane.step)
         lane.optimizer.zero_grad()
-        prediction = predict(lane.model, self._data.x_train[batch])  # (batch,)
-        loss = nn.functional.mse_loss(prediction, self._data.y_train[batch])
+        x = self._data.x_train[batch]
+        prediction = predict(lane.model, x, self._criterion.outputs)  # (batch[, outputs])
+        loss = self._criterion.training_loss(prediction, self._data.y_train[batch])
         loss.backward()  # type: ignore[no-untyped-call]
         parameters = [p for p in lane.model.parameters() if p.grad is not None]
         norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
@@ -180,18 +185,21 @@ class SequentialEngine:
         return loss.detach(), norm
 
     @torch.no_grad()
-    def _validate(self, model: nn.Module) -> float:
-        """Validation MSE in squared target units."""
+    def _validate(self, model: nn.Module) -> Told:
+        """What the model's predictions of the validation rows come to."""
         model.eval()
-        squared_error = 0.0
+        sums = [0.0 for _ in self._criterion.summed]
         chunks = zip(
             torch.split(self._data.x_validation, VALIDATION_CHUNK),
             torch.split(self._data.y_validation, VALIDATION_CHUNK),
             strict=True,
         )
         for x, y in chunks:
-            squared_error += nn.functional.mse_loss(predict(model, x), y, reduction="sum").item()
-        return squared_error / len(self._data.y_validation) * self._data.mse_scale
+            prediction = predict(model, x, self._criterion.outputs)  # (rows[, outputs])
+            parts = self._criterion.sums(prediction, y)
+            sums = [before + part.item() for before, part in zip(sums, parts, strict=True)]
+        rows, scales = len(self._data.y_validation), self._criterion.scales
+        return self._criterion.told([s / rows * k for s, k in zip(sums, scales, strict=True)])
 
 
 def _trainable(model: nn.Module) -> list[nn.Parameter]:
@@ -213,9 +221,10 @@ def _averaged(lane: _Lane) -> Iterator[None]:
         swap()
 
 
-def _keep_best(lane: _Lane, mse: float) -> None:
-    if mse < lane.best_mse:
-        lane.best_mse = mse
+def _keep_best(lane: _Lane, loss: float) -> None:
+    """Keep the weights of a lane whose metric, so that less is better, is its best so far."""
+    if loss < lane.best_loss:
+        lane.best_loss = loss
         lane.best_weights = _copy_of_weights(lane.model)
 
 

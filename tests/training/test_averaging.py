@@ -67,7 +67,7 @@ def mse_by_hand(
             vector_to_parameters(vector, trainable)
             with torch.no_grad():
                 errors = (predict(model, data.x_validation) - data.y_validation).square()
-            mse.append(errors.mean().item() * data.mse_scale)
+            mse.append(errors.mean().item() * data.target_scale**2)
         curve.append((mse[1], mse[0]))
     return curve
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from twins import MSE_ALONE
 
 from sweep.base.errors import ModelError
 from sweep.study.sections import ModelConfig
@@ -111,7 +112,7 @@ class TestPositions:
     def test_an_error_names_what_was_left_out(self) -> None:
         model = Called(4, lambda x: x.view(len(x), -1, 4)[:, 0])
         with pytest.raises(ModelError) as raised:
-            check_model(model, inputs(6), torch.zeros(40), ["a"])
+            check_model(model, inputs(6), torch.zeros(40), MSE_ALONE, ["a"])
         assert str(raised.value).endswith(
             "(column 'a' was left out for having one value in all training rows; "
             'data.constant = "keep" keeps what is constant)'

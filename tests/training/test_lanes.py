@@ -14,6 +14,7 @@ from twins import (
     CONFIGS,
     EPOCHS,
     KERNELS,
+    MSE_ALONE,
     OPTIMIZERS,
     SGD,
     ZOO,
@@ -220,7 +221,7 @@ def test_goes_on_when_compiling_fails(
 def test_lanes_suit_model_batch_and_rows() -> None:
     def lanes(rows: int, batch_size: int | None, kernel: Kernel) -> int:
         data, config = make_data(rows), builder(CONFIGS["order-pre"])
-        known = survey(config, data.x_train, data.y_train)
+        known = survey(config, data.x_train, data.y_train, MSE_ALONE)
         return default_lanes(data, settings(batch_size), known, kernel)
 
     assert lanes(8_000, 64, "eager") == 64

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from twins import MSE_ALONE
 
 from sweep.base.errors import ModelError
 from sweep.study.registries.models import MODELS
@@ -55,7 +56,7 @@ class Net(nn.Module):
 
 def check_error(model: nn.Module, x: Tensor, y: Tensor) -> str:
     with pytest.raises(ModelError) as raised:
-        check_model(model, x, y)
+        check_model(model, x, y, MSE_ALONE)
     return str(raised.value)
 
 
@@ -88,7 +89,7 @@ class TestBuiltIn:
     def test_every_model_predicts_and_passes_the_check(self, name: str, features: int) -> None:
         model = build_model(ModelConfig(name=name), features, seed=0)
         x, y = torch.randn(ROWS, features), torch.randn(ROWS)
-        check_model(model, x, y)
+        check_model(model, x, y, MSE_ALONE)
         assert predict(model, x).shape == (ROWS,)
         assert predict(model, x[:1]).shape == (1,)
         assert predict(model, x[:0]).shape == (0,)
@@ -177,7 +178,7 @@ class TestOwnModel:
         for name in ("net_own:Net", "net_own.py:Net"):
             config = ModelConfig(name=name, args={"depth": 2})
             first, second = (build_model(config, 3, seed=5, folders=(tmp_path,)) for _ in range(2))
-            check_model(first, x, y)
+            check_model(first, x, y, MSE_ALONE)
             assert torch.equal(predict(first, x), predict(second, x))
 
     @pytest.mark.parametrize("name", FEATURE_ARGUMENTS)
@@ -322,7 +323,7 @@ class TestCheck:
         model = nn.Sequential(nn.BatchNorm1d(3), nn.Dropout(0.5), nn.Linear(3, 1)).eval()
         state = copy.deepcopy(model.state_dict())
         before = torch.get_rng_state()
-        check_model(model, x, y)
+        check_model(model, x, y, MSE_ALONE)
         assert torch.equal(torch.get_rng_state(), before)
         assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
         assert not model.training
@@ -335,7 +336,7 @@ class TestCheck:
             "in forward, or freeze those that are not trained with requires_grad_(False)"
         )
         model.unused.requires_grad_(False)
-        check_model(model, x, y)
+        check_model(model, x, y, MSE_ALONE)
 
     def test_gradient_left_from_before_does_not_count(self, x: Tensor, y: Tensor) -> None:
         model = Parts()
@@ -363,16 +364,16 @@ class TestCheck:
             torch.manual_seed(seed)
             np.random.seed(seed)
             random.seed(seed)
-            check_model(Skips(), x, y)
+            check_model(Skips(), x, y, MSE_ALONE)
 
     @pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated")
     @pytest.mark.parametrize("decorate", [nn.utils.weight_norm, nn.utils.spectral_norm])
     def test_weights_that_are_computed(self, decorate: Any, x: Tensor, y: Tensor) -> None:
-        check_model(nn.Sequential(decorate(nn.Linear(3, 4)), nn.Linear(4, 1)), x, y)
+        check_model(nn.Sequential(decorate(nn.Linear(3, 4)), nn.Linear(4, 1)), x, y, MSE_ALONE)
 
     def test_gradient_of_zero_is_a_gradient(self, x: Tensor, y: Tensor) -> None:
         model = Net(lambda x, output: output.clamp(max=-1e9) + x[:, :1])
-        check_model(model, x, y)
+        check_model(model, x, y, MSE_ALONE)
 
     def test_no_trainable_parameters(self, x: Tensor, y: Tensor) -> None:
         model = Net().requires_grad_(False)
@@ -451,7 +452,7 @@ class InPlace(nn.Module):
 def test_a_model_that_changes_its_input_in_place_is_refused() -> None:
     x, y = torch.ones(8, 3), torch.ones(8)
     with pytest.raises(ModelError) as raised:
-        check_model(InPlace(), x, y)
+        check_model(InPlace(), x, y, MSE_ALONE)
     assert str(raised.value) == (
         "model 'InPlace' changes its input in place; begin forward with x = x.clone()"
     )

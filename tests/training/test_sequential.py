@@ -162,7 +162,7 @@ def test_the_product_is_what_the_objective_says() -> None:
         assert min(averaged) < averaged[-1]
         assert min(averaged) != min(values)
         expected = {"best": min(values), "final": values[-1], "averaged": min(averaged)}[objective]
-        assert engine._validate(model) == pytest.approx(expected, rel=1e-6)
+        assert engine._validate(model).value == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_plateau_is_fed_with_the_validation_mse() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from twins import (
     CONFIGS,
     FEATURES,
+    MSE_ALONE,
     Attention,
     Reshape,
     builder,
@@ -160,7 +161,7 @@ class Recurrent(nn.Module):
 def test_why_not_stackable(name: str) -> None:
     make, expected = FALLBACKS[name]
     data = make_data()
-    reason = survey(own(make), data.x_train, data.y_train).reason
+    reason = survey(own(make), data.x_train, data.y_train, MSE_ALONE).reason
     assert reason is not None
     assert reason.startswith(expected)
     with pytest.raises(TrainingError, match="cannot be trained as lanes"):
@@ -170,4 +171,4 @@ def test_why_not_stackable(name: str) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_built_in_models_are_stackable(model: str) -> None:
     data = make_data()
-    assert survey(builder(CONFIGS[model]), data.x_train, data.y_train).reason is None
+    assert survey(builder(CONFIGS[model]), data.x_train, data.y_train, MSE_ALONE).reason is None

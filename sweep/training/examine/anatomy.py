@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sweep.base.errors import ModelError
 from sweep.training.build import check_last_batch
 from sweep.training.contract import TrainingData, TrainingSettings
+from sweep.training.criterion import Criterion
 from sweep.training.examine.gradient_graph import Node, gradient_graph
 from sweep.training.examine.inputs import input_notes
 from sweep.training.generators import seeded
@@ -105,8 +106,9 @@ def examine(model: nn.Module, data: TrainingData, settings: TrainingSettings) ->
         settings: What all trials share; the last batch of an epoch is tried too.
     """
     problems: list[str] = []
+    criterion = Criterion.of(settings, data)
     try:
-        check_model(model, data.x_train, data.y_train, data.constant)
+        check_model(model, data.x_train, data.y_train, criterion, data.constant)
         check_last_batch(model, data, settings)
     except ModelError as problem:
         problems.append(str(problem))
@@ -123,11 +125,13 @@ def examine(model: nn.Module, data: TrainingData, settings: TrainingSettings) ->
                 probe.zero_grad()
                 named = dict(probe.named_parameters())
                 with _watched(probe, layers):
-                    loss = nn.functional.mse_loss(predict(probe, x.clone()), y)
+                    prediction = predict(probe, x.clone(), criterion.outputs)
+                    loss = criterion.training_loss(prediction, y)
                 if loss.requires_grad:
                     loss.backward()  # type: ignore[no-untyped-call]
         if loss is None or all(p.grad is not None for p in named.values() if p.requires_grad):
             break
+    outputs = criterion.outputs
     differentiable = loss is not None and loss.requires_grad
     return Anatomy(
         name=type(model).__name__,
@@ -140,7 +144,7 @@ def examine(model: nn.Module, data: TrainingData, settings: TrainingSettings) ->
         loss=None if loss is None else loss.item(),
         graph=gradient_graph(loss, named) if loss is not None and differentiable else None,
         problems=tuple(problems),
-        notes=() if problems else tuple(input_notes(model, data.x_train, data.constant)),
+        notes=() if problems else tuple(input_notes(model, data.x_train, data.constant, outputs)),
     )
 
 

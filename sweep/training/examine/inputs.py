@@ -20,7 +20,9 @@ _BY_POSITION = {
 """Operations that take a tensor apart by the positions of its columns."""
 
 
-def input_notes(model: nn.Module, x: Tensor, constant: Sequence[str] = ()) -> list[str]:
+def input_notes(
+    model: nn.Module, x: Tensor, constant: Sequence[str] = (), outputs: int = 1
+) -> list[str]:
     """What a user should know of what a model makes of its input, a sentence each.
 
     Neither the model nor torch's generators change.
@@ -29,12 +31,13 @@ def input_notes(model: nn.Module, x: Tensor, constant: Sequence[str] = ()) -> li
         model: A model that `check_model` has nothing against.
         x: Inputs of shape (rows, features); the first few are used.
         constant: Columns that were left out of x for having one value.
+        outputs: Numbers that the model has for a row.
     """
     x = x[:CHECKED_ROWS]
     name = type(model).__name__
     notes = []
     with _probe(model, x) as probe:
-        if _is_blind(probe, x):
+        if _is_blind(probe, x, outputs):
             notes.append(
                 f"model {name!r} gives the same prediction for every row, whatever its weights"
                 f"{_blinding(model)}"
@@ -60,7 +63,7 @@ def _probe(model: nn.Module, x: Tensor) -> Iterator[nn.Module]:
         yield probe
 
 
-def _is_blind(model: nn.Module, x: Tensor) -> bool:
+def _is_blind(model: nn.Module, x: Tensor, outputs: int) -> bool:
     """Whether predictions are equal for rows that differ, with other weights, too.
 
     The model's weights are changed: a last layer that begins with zeros is not blind.
@@ -70,8 +73,9 @@ def _is_blind(model: nn.Module, x: Tensor) -> bool:
     for _ in range(_PERTURBATIONS):
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.5)
-        predictions = predict(model, x)
-        if predictions.max() - predictions.min() > 1e-6 * predictions.abs().max():
+        predictions = predict(model, x, outputs)
+        spread = predictions.amax(0) - predictions.amin(0)  # of each output
+        if spread.max() > 1e-6 * predictions.abs().max():
             return False
     return True
 

@@ -26,8 +26,8 @@ class LaneTrainer(Protocol):
         """Train lanes for an epoch.
 
         Returns:
-            The sums of the squared errors of all rows and of the gradients' norms of all steps,
-            both (lanes,).
+            The sums of the losses of all rows and of the gradients' norms of all steps, both
+            (lanes,).
         """
 
     def validate(self, weights: Tensor, constants: Constants) -> Tensor:
@@ -38,7 +38,7 @@ class LaneTrainer(Protocol):
             constants: Of these lanes.
 
         Returns:
-            The sums of the squared errors, (lanes,).
+            The sums over rows that the criterion wants, (sums, lanes).
         """
 
 
@@ -81,7 +81,7 @@ class EagerTrainer:
         orders = plan.orders.to(device)
         keys = torch.from_numpy(plan.keys).to(device)  # (steps, courses, calls)
         gains = torch.from_numpy(plan.gains).to(device).unsqueeze(-1)  # (steps, lanes, 1)
-        squared_errors = torch.zeros(len(parameters), device=device)
+        loss_sums = torch.zeros(len(parameters), device=device)
         norms = torch.zeros(len(parameters), device=device)
         with self._stacked.mode(training=True):
             for step, batch in enumerate(torch.split(orders, self._batch_size, dim=1)):
@@ -99,9 +99,9 @@ class EagerTrainer:
                     gradients = gradients * share.clamp(max=1).unsqueeze(1)
                 optimizer.step(step, parameters, gradients)
                 averages.lerp_(parameters, gains[step])
-                squared_errors += losses * batch.shape[1]
+                loss_sums += losses * batch.shape[1]
                 norms += norm
-        return squared_errors, norms
+        return loss_sums, norms
 
     def _gradients(
         self, parameters: Tensor, constants: Constants, x: Tensor, y: Tensor, keys: Tensor
@@ -114,16 +114,15 @@ class EagerTrainer:
 
     @torch.no_grad()
     def validate(self, weights: Tensor, constants: Constants) -> Tensor:
-        """The sums of the squared errors over the validation rows."""
+        """The sums over the validation rows that the criterion wants."""
         chunk = _ACTIVATION_FLOATS // (16 * len(weights) * self._floats_per_row)
         rows = min(max(chunk, 1), VALIDATION_CHUNK)
-        squared_errors = torch.zeros(len(weights), device=weights.device)
+        sums = torch.zeros((), device=weights.device)
         with self._stacked.mode(training=False):
             for x, y in zip(
                 torch.split(self._data.x_validation, rows),
                 torch.split(self._data.y_validation, rows),
                 strict=True,
             ):
-                predictions = self._stacked.predictions(weights, constants, x)  # (lanes, rows)
-                squared_errors += (predictions - y).square().sum(1)
-        return squared_errors
+                sums = sums + self._stacked.sums(weights, constants, x, y)
+        return sums

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from sweep.training.contract import (
     TrialNews,
     TrialSpec,
 )
+from sweep.training.criterion import Criterion, Told
 from sweep.training.lanes.compiled import CompilingTrainer
 from sweep.training.lanes.kernel_choice import Kernel, choose_trainer, default_lanes
 from sweep.training.lanes.stack import Lane, LaneRates, LaneStack, plan_epoch
@@ -63,7 +65,8 @@ class VectorizedEngine:
         kernel: Literal["auto"] | Kernel = "auto",
         compiling: Context = nullcontext,
     ) -> None:
-        known = known or survey(build_model, data.x_train, data.y_train)
+        self._criterion = Criterion.of(settings, data)
+        known = known or survey(build_model, data.x_train, data.y_train, self._criterion)
         if known.reason:
             raise TrainingError(f"the model cannot be trained as lanes: {known.reason}")
         self.notes: list[str] = []
@@ -72,7 +75,7 @@ class VectorizedEngine:
         self._settings = settings
         self._steps = settings.steps_per_epoch(len(data.x_train))
         self._dropout_calls = known.dropout_calls
-        self._stacked = StackedModel(build_model(0).to(data.x_train.device))
+        self._stacked = StackedModel(build_model(0).to(data.x_train.device), self._criterion)
         self._trainer, self.kernel = choose_trainer(
             data, settings, build_model, self._stacked, known, kernel, self.notes.append, compiling
         )
@@ -114,7 +117,7 @@ class VectorizedEngine:
         """The product of a trial that is still here: the weights that the objective asks for."""
         assert self._stack is not None
         lane = self._lanes[number]
-        best = self._settings.objective != "final" and lane.best_mse < float("inf")
+        best = self._settings.objective != "final" and lane.best_loss < float("inf")
         return self._stack.state_dict(lane.slot, best)
 
     def train_epoch(self) -> list[TrialNews]:
@@ -141,38 +144,42 @@ class VectorizedEngine:
         started = time.perf_counter()
         rows = len(self._data.x_train)
         plan = plan_epoch(lanes, rows, self._dropout_calls, self._steps)
-        squared_errors, norms = self._trainer.train(self._stack, plan)
-        sums = [squared_errors, norms, *self._validate(plan.lanes)]
-        training, grad_norm, values, averaged = (
-            torch.stack([each.double() for each in sums]).cpu().numpy()  # (4, lanes)
+        loss_sums, norms = self._trainer.train(self._stack, plan)
+        sums = [loss_sums, norms, *(own for half in self._validate(plan.lanes) for own in half)]
+        training, grad_norm, *means = (
+            torch.stack([each.double() for each in sums]).cpu().numpy()  # (2 + 2 * sums, lanes)
         )
-        training *= self._data.mse_scale / rows
-        for mse in (values, averaged):
-            mse *= self._data.mse_scale / len(self._data.y_validation)
+        training *= self._criterion.training_scale / rows
+        scales = self._criterion.scales
+        for mean, scale in zip(means, 2 * scales, strict=True):
+            mean *= scale / len(self._data.y_validation)
         grad_norm /= self._steps
-        self._end_epoch(lanes, values.tolist())
+        raw = [self._criterion.told(own) for own in np.stack(means[: len(scales)], 1).tolist()]
+        averaged = [self._criterion.told(own) for own in np.stack(means[len(scales) :], 1).tolist()]
+        self._end_epoch(lanes, [told.loss for told in raw])
         if self._settings.objective == "averaged":
-            self._keep_best(lanes, averaged.tolist(), self._stack.averages)
+            self._keep_best(lanes, averaged, self._stack.averages)
         else:
-            self._keep_best(lanes, values.tolist(), self._stack.parameters)
+            self._keep_best(lanes, raw, self._stack.parameters)
         seconds = (time.perf_counter() - started) / len(lanes)
         return [
             EpochResult(
                 number=lane.spec.number,
                 epoch=lane.epoch,
-                value=float(values[i]),
-                averaged=float(averaged[i]),
+                value=raw[i].value,
+                averaged=averaged[i].value,
                 training=float(training[i]),
                 lr_first=float(plan.rates[0, i]),
                 lr_last=float(plan.rates[-1, i]),
                 grad_norm=float(grad_norm[i]),
                 seconds=seconds,
+                metrics=raw[i].metrics,
             )
             for i, lane in enumerate(lanes)
         ]
 
     def _validate(self, lanes: slice) -> tuple[Tensor, Tensor]:
-        """The sums of the squared errors of the weights and of their averages, both (lanes,)."""
+        """The sums over validation rows of weights and of their averages, both (sums, lanes)."""
         assert self._stack is not None
         constants = {name: tensor[lanes] for name, tensor in self._stack.constants.items()}
         raw = self._trainer.validate(self._stack.parameters[lanes], constants)
@@ -180,18 +187,19 @@ class VectorizedEngine:
             return raw, raw
         return raw, self._trainer.validate(self._stack.averages[lanes], constants)
 
-    def _end_epoch(self, lanes: list[Lane], values: list[float]) -> None:
+    def _end_epoch(self, lanes: list[Lane], losses: list[float]) -> None:
         """Count the epoch, and tell the schedules."""
-        for lane, error in zip(lanes, values, strict=True):
+        for lane, loss in zip(lanes, losses, strict=True):
             lane.epoch += 1
-            lane.rates.report(error)
+            lane.rates.report(loss)
 
-    def _keep_best(self, lanes: list[Lane], mse: list[float], weights: Tensor) -> None:
-        """Keep the weights, (lanes, width), of lanes whose MSE is their lowest so far."""
+    def _keep_best(self, lanes: list[Lane], told: list[Told], weights: Tensor) -> None:
+        """Keep the weights, (lanes, width), of lanes whose metric is their best so far."""
         assert self._stack is not None
         improved: list[int] = []
-        for lane, error in zip(lanes, mse, strict=True):
-            if error < lane.best_mse:
-                lane.best_mse = error
+        for lane, each in zip(lanes, told, strict=True):
+            loss = self._settings.measure.loss(each.value)
+            if loss < lane.best_loss:
+                lane.best_loss = loss
                 improved.append(lane.slot)
         self._stack.best[improved] = weights[improved]

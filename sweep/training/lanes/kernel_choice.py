@@ -19,6 +19,7 @@ from sweep.training.contract import (
     TrainingSettings,
     TrialSpec,
 )
+from sweep.training.criterion import Criterion
 from sweep.training.lanes.compiled import CompilingTrainer
 from sweep.training.lanes.eager import EagerTrainer, LaneTrainer
 from sweep.training.lanes.native.chain import Layer, Linear, chain_of
@@ -77,13 +78,13 @@ def choose_trainer(
     if kernel == "compiled":
         return compiled, "compiled"
     layers = None
-    if data.x_train.device.type == "cpu":
+    if data.x_train.device.type == "cpu" and Criterion.of(settings, data).is_mse_alone:
         layers = chain_of(build_model(0), data.x_train.shape[1])
         if max(_widths(layers), default=0) > GREATEST_WIDTH:
             layers = None
     try:
         if layers is None:
-            raise TrainingError("the model is no plain chain of layers on a CPU")
+            raise TrainingError("the model is no plain chain of layers, with the MSE, on a CPU")
         native = NativeTrainer(data, settings, layers)
         with native.first_use():
             _check_native(data, settings, build_model, stacked, layers, known)
@@ -137,7 +138,7 @@ def _check_native(
         lane = Lane(spec, LaneRates(spec.schedule, 1, steps), slot)
         plan = plan_epoch([lane], rows, known.dropout_calls, steps)
         before = stack.parameters.clone()
-        sums = [*trainer.train(stack, plan), trainer.validate(stack.parameters, stack.constants)]
+        sums = [*trainer.train(stack, plan), *trainer.validate(stack.parameters, stack.constants)]
         changes = (stack.parameters - before, stack.averages - before)
         outcomes.append((*changes, torch.stack([s.double() for s in sums])))
     for ours, torchs in zip(*outcomes, strict=True):

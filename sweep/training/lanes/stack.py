@@ -67,14 +67,15 @@ class Lane:
         rates: Its schedule.
         slot: Its row in the stack.
         epoch: Epochs trained.
-        best_mse: The lowest so far, of the curve that the objective looks at.
+        best_loss: The best of the metric so far, so that less is better, of the curve that the
+            objective looks at.
     """
 
     spec: TrialSpec
     rates: LaneRates
     slot: int
     epoch: int = 0
-    best_mse: float = math.inf
+    best_loss: float = math.inf
 
 
 class LaneStack:

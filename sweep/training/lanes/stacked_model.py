@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from sweep.training.criterion import Criterion
 from sweep.training.models import squared
 from sweep.training.randomness import LaneDropout
 
@@ -23,9 +24,11 @@ class StackedModel:
 
     Args:
         model: Gives the structure; its weights are not used.
+        criterion: What it is trained by.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, criterion: Criterion) -> None:
+        self._criterion = criterion
         self._model = copy.deepcopy(model).requires_grad_(False)
         trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.shapes = {name: p.shape for name, p in trainable.items()}
@@ -84,7 +87,7 @@ class StackedModel:
         return dict(self._model.named_modules())
 
     def predict(self, flat: Tensor, constants: Constants, x: Tensor) -> Tensor:
-        """Predictions of one lane, (rows,); differentiable.
+        """Predictions of one lane, (rows,) or (rows, outputs); differentiable.
 
         Args:
             flat: (width,).
@@ -92,7 +95,7 @@ class StackedModel:
             x: (rows, features).
         """
         output = functional_call(self._model, self.parameters(flat) | constants, (x,))
-        return squared(output, len(x), type(self._model).__name__)
+        return squared(output, len(x), type(self._model).__name__, self._criterion.outputs)
 
     def loss(
         self, flat: Tensor, constants: Constants, x: Tensor, y: Tensor, keys: Tensor
@@ -107,8 +110,8 @@ class StackedModel:
             keys: Of the dropout calls, (calls,) int32.
         """
         with LaneDropout(keys):
-            prediction = self.predict(flat, constants, x)  # (rows,)
-        return nn.functional.mse_loss(prediction, y)
+            prediction = self.predict(flat, constants, x)  # (rows[, outputs])
+        return self._criterion.training_loss(prediction, y)
 
     def losses(
         self, flat: Tensor, constants: Constants, x: Tensor, y: Tensor, keys: Tensor
@@ -128,7 +131,7 @@ class StackedModel:
         return mapped(flat, constants, x, y, keys)
 
     def predictions(self, flat: Tensor, constants: Constants, x: Tensor) -> Tensor:
-        """Each lane's predictions, (lanes, rows).
+        """Each lane's predictions, (lanes, rows) or (lanes, rows, outputs).
 
         Args:
             flat: (lanes, width).
@@ -137,6 +140,19 @@ class StackedModel:
         """
         mapped: Callable[..., Tensor] = vmap(self.predict, in_dims=(0, 0, None))
         return mapped(flat, constants, x)
+
+    def sums(self, flat: Tensor, constants: Constants, x: Tensor, y: Tensor) -> Tensor:
+        """What the criterion sums over rows of each lane's predictions, (sums, lanes).
+
+        Args:
+            flat: (lanes, width).
+            constants: By name, (lanes, ...).
+            x: (rows, features).
+            y: (rows,).
+        """
+        predictions = self.predictions(flat, constants, x)
+        mapped: Callable[..., list[Tensor]] = vmap(self._criterion.sums, in_dims=(0, None))
+        return torch.stack(mapped(predictions, y))
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:

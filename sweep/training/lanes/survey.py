@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sweep.training.contract import ModelBuilder
+from sweep.training.criterion import Criterion
 from sweep.training.generators import python_state, seeded
 from sweep.training.lanes.stacked_model import StackedModel
 from sweep.training.models import CHECKED_ROWS, predict
@@ -46,13 +47,14 @@ class Survey:
     weights: int = 0
 
 
-def survey(build_model: ModelBuilder, x: Tensor, y: Tensor) -> Survey:
+def survey(build_model: ModelBuilder, x: Tensor, y: Tensor, criterion: Criterion) -> Survey:
     """Train one step of two models, each alone and as lanes, and compare.
 
     Args:
         build_model: Builds it, with the initial weights of a seed.
         x: Inputs, (rows, features); the first few are used.
         y: Targets, (rows,).
+        criterion: What the models are trained by.
     """
     x, y = x[:CHECKED_ROWS], y[:CHECKED_ROWS]
     with seeded(0, x.device):
@@ -60,11 +62,14 @@ def survey(build_model: ModelBuilder, x: Tensor, y: Tensor) -> Survey:
         reason = _batch_norm(models[0]) or _ragged(models)
         if reason:
             return Survey(reason)
-        alone = [_Alone(model, seed, x, y) for model, seed in zip(models, _SEEDS, strict=True)]
+        alone = [
+            _Alone(model, seed, x, y, criterion) for model, seed in zip(models, _SEEDS, strict=True)
+        ]
         reason = alone[0].reason or alone[1].reason
         if reason:
             return Survey(reason)
-        reason = _compare(models, alone, x, y) or _mixes_rows(models[0], x)
+        reason = _compare(models, alone, x, y, criterion)
+        reason = reason or _mixes_rows(models[0], x, criterion.outputs)
         weights = alone[0].gradient.numel()
         return Survey(reason, alone[0].dropout_calls, alone[0].floats_per_row, weights)
 
@@ -95,7 +100,9 @@ def _ragged(models: list[nn.Module]) -> str | None:
 class _Alone:
     """A training step of one model, and its validation."""
 
-    def __init__(self, model: nn.Module, seed: int, x: Tensor, y: Tensor) -> None:
+    def __init__(
+        self, model: nn.Module, seed: int, x: Tensor, y: Tensor, criterion: Criterion
+    ) -> None:
         self.reason: str | None = None
         before = {name: buffer.clone() for name, buffer in model.named_buffers()}
         attributes = _attributes(model)
@@ -108,7 +115,7 @@ class _Alone:
         generators = python_state()
         dropout = SeededDropout(seed)
         with dropout, torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-            self.loss = nn.functional.mse_loss(predict(model, x), y)
+            self.loss = criterion.training_loss(predict(model, x, criterion.outputs), y)
         if python_state() != generators:
             kind = type(model).__name__
             self.reason = f"{kind} draws from the random numbers of Python or NumPy"
@@ -126,7 +133,7 @@ class _Alone:
                 self.reason = f"{type(model).__name__} changes its buffer {name} in training"
         model.eval()
         with torch.no_grad():
-            self.prediction = predict(model, x)
+            self.prediction = predict(model, x, criterion.outputs)
         model.train()
         for name, value in _attributes(model).items():
             if name not in attributes or not _unchanged(attributes[name], value):
@@ -148,19 +155,21 @@ def _unchanged(before: Any, after: Any) -> bool:
     return before is after or (plain and bool(before == after))
 
 
-def _mixes_rows(model: nn.Module, x: Tensor) -> str | None:
+def _mixes_rows(model: nn.Module, x: Tensor, outputs: int) -> str | None:
     """Validation is split by rows, at other places than in the sequential engine."""
     model.eval()
     with torch.no_grad():
-        prediction = predict(model, x)
-        half = predict(model, x[: len(x) // 2 + 1])
+        prediction = predict(model, x, outputs)
+        half = predict(model, x[: len(x) // 2 + 1], outputs)
     same = _close(prediction[: len(half)], half)
     return None if same else f"{type(model).__name__} predicts a row from other rows"
 
 
-def _compare(models: list[nn.Module], alone: list[_Alone], x: Tensor, y: Tensor) -> str | None:
+def _compare(
+    models: list[nn.Module], alone: list[_Alone], x: Tensor, y: Tensor, criterion: Criterion
+) -> str | None:
     """Why lanes do not do the same as the models alone."""
-    stacked = StackedModel(models[0])
+    stacked = StackedModel(models[0], criterion)
     flat = torch.stack([stacked.flat(model) for model in models]).requires_grad_()
     constants = [stacked.constants(model) for model in models]
     stacks = {name: torch.stack([c[name] for c in constants]) for name in constants[0]}

@@ -106,7 +106,7 @@ class NativeTrainer:
         return errors, norms
 
     def validate(self, weights: Tensor, constants: Constants) -> Tensor:
-        """The sums of the squared errors over the validation rows."""
+        """The sums of the squared errors over the validation rows, (1, lanes)."""
         errors = torch.empty(len(weights), dtype=torch.float64)
         failed = self._library.validate(
             ctypes.c_longlong(len(weights)),
@@ -117,7 +117,7 @@ class NativeTrainer:
         )
         if failed:
             raise MemoryError
-        return errors
+        return errors.unsqueeze(0)
 
 
 def _pointers(*arrays: Tensor | NDArray[np.generic]) -> list[ctypes.c_void_p]:

@@ -1,0 +1,102 @@
+"""The losses: what trainings on a table minimise, and what else trials can be compared by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sweep.study.registries.entry import by_name
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss: a mean over rows.
+
+    Many trials at once have it by `torch.vmap`, so its torch function needs nothing but rules that
+    torch has.
+
+    Args:
+        name: What a study file calls it.
+        function: In `torch.nn.functional`; called with predictions, targets and `reduction`.
+        power: Which power of the target's unit it is in. Numbers are learnt standardised, so that
+            it is multiplied by this power of their standard deviation to be told.
+        class_scores: From predictions, (..., rows, outputs) or (..., rows) where there is one
+            output, to a number for each class, (..., rows, classes), whose softmax are the
+            probabilities; None where the target is no class.
+        outputs: How many outputs a model has for so many classes; 1 is no axis of its own.
+        most_classes: How many classes there may be.
+        whole_targets: Whether targets are whole numbers (int64), and not float32.
+    """
+
+    name: str
+    function: str
+    power: int = 0
+    class_scores: Callable[[Tensor], Tensor] | None = None
+    outputs: Callable[[int], int] = lambda classes: 1
+    most_classes: int = 100
+    whole_targets: bool = False
+
+    @property
+    def is_of_classes(self) -> bool:
+        """Whether the target is a class."""
+        return self.class_scores is not None
+
+
+def _beside_zero(predictions: Tensor) -> Tensor:
+    """The logit of the second of two classes as scores of both."""
+    import torch
+
+    return torch.stack([torch.zeros_like(predictions), predictions], dim=-1)
+
+
+LOSSES = by_name(
+    Loss("mse", "mse_loss", power=2),
+    Loss("mae", "l1_loss", power=1),
+    # torch's delta is 1: of the standardised target. With d, that many units of the target,
+    # huber(error / d, delta=1) * d**2 is huber(error, delta=d)
+    Loss("huber", "huber_loss", power=2),
+    Loss(
+        "cross_entropy",
+        "cross_entropy",
+        class_scores=lambda predictions: predictions,
+        outputs=lambda classes: classes,
+        whole_targets=True,
+    ),
+    Loss(
+        "binary_cross_entropy",
+        "binary_cross_entropy_with_logits",
+        class_scores=_beside_zero,
+        most_classes=2,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Score:
+    """What trials can be compared by and that is no loss.
+
+    Args:
+        name: What a study file calls it.
+        maximize: Whether more of it is better.
+        is_of_classes: Whether it is of classes; else it is of numbers.
+        mean_of: The loss that it is made of, whose sum over rows is made; None for the share of
+            rows whose class has the greatest score.
+        made: From that mean (of the standardised target) and the variance of the validation
+            target (likewise) to the score.
+    """
+
+    name: str
+    maximize: bool
+    is_of_classes: bool
+    mean_of: str | None
+    made: Callable[[float, float], float]
+
+
+SCORES = by_name(
+    Score("r2", True, False, "mse", lambda mse, variance: 1 - mse / variance),
+    Score("accuracy", True, True, None, lambda share, variance: share),
+)
