@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from loops import EPOCHS, HEAD, LINE, engine_of, spec, train
 
 from sweep.training.contract import EpochResult, TrialEnd, TrialError, TrialNews
