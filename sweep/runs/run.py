@@ -140,6 +140,7 @@ class _Search:
         self._tables = _TableWriter(context)
         self._note = RunningNote(context.reader, total)
         self._advised: tuple[str, ...] = ()
+        self._has_news = False
 
     def run(self, deadline: float) -> None:
         """Search until the total is reached or the time is up; draw nothing after `deadline`."""
@@ -174,7 +175,7 @@ class _Search:
             variance=data.validation_variance if data else 0.0,
             weights=(lambda trial: save_order(context, trial)) if data else None,
             on_finished=self._on_finished,
-            on_tick=self._listener.on_tick,
+            on_tick=self._on_tick,
             on_note=self._listener.on_note,
             deadline=deadline,
             limit=self._limit,
@@ -200,9 +201,15 @@ class _Search:
             self._write_traceback(trial)
         if self._context.config.own_code and trial.ending == Ending.COMPLETED:
             remove_hopeless(self._context)
-        self._tables.trial_finished()
-        self._note.trial_finished()
+        self._has_news = True
         self._listener.on_finished(trial, status)
+
+    def _on_tick(self, status: Status) -> None:
+        if self._has_news:  # written now, for workers have their orders: none waits for it
+            self._has_news = False
+            self._tables.trial_finished()
+            self._note.trial_finished()
+        self._listener.on_tick(status)
 
     def _write_traceback(self, trial: Trial) -> None:
         folder = self._context.location.folder / TRIALS / str(trial.number)

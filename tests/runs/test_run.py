@@ -6,6 +6,7 @@ import json
 import math
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,16 +29,18 @@ from sweep.base.errors import (
 )
 from sweep.data.load import load_dataset
 from sweep.report.summary import summarise
+from sweep.runs import run
 from sweep.runs.listener import Listener
 from sweep.runs.run import run_sweep
 from sweep.search.status import Status
 from sweep.search.storage.opening import load_study as load_trials
-from sweep.search.tables import read_results
+from sweep.search.tables import read_results, write_tables
 from sweep.search.trials import Trial
 from sweep.study.file import load_study
 from sweep.study.locations import Location
 from sweep.study.metric import MSE
 from sweep.study.results_folder import BEST_MODEL
+from sweep.study.settings import StudyConfig
 from sweep.training.contract import EpochResult
 from sweep.training.models import build_model, predict
 from sweep.training.record import what_diverged
@@ -353,6 +356,48 @@ def test_a_timeout_starts_no_further_trial(tmp_path: Path, monkeypatch: pytest.M
     assert sum(trial.state.is_finished() for trial in study.trials) < 100_000
     states = {trial.state for trial in study.trials}
     assert TrialState.RUNNING not in states
+
+
+WAITS = """
+import pathlib, time
+
+def train(schedule, *, epochs, trial):
+    folder = pathlib.Path(__file__).parent
+    if trial.number == 1:
+        (folder / "second_begun").touch()
+        until = time.monotonic() + 60
+        while not (folder / "first_in_tables").exists() and time.monotonic() < until:
+            time.sleep(0.01)
+    schedule.rates(epochs)
+    for epoch in range(epochs):
+        yield 1.0
+"""
+
+
+def test_a_worker_does_not_wait_for_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are written while it trains the next trial, which lasts here until they are."""
+    (tmp_path / "waits.py").write_text(WAITS)
+    begun = []
+
+    def observed(folder: Path, trials: Sequence[Trial], config: StudyConfig) -> None:
+        until = time.monotonic() + 20
+        while not (tmp_path / "second_begun").exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        begun.append((tmp_path / "second_begun").exists())
+        write_tables(folder, trials, config)
+        (tmp_path / "first_in_tables").touch()
+
+    monkeypatch.setattr(run, "write_tables", observed)
+    monkeypatch.setattr(run._TableWriter, "_FIRST_SECS", 0.0)
+    own: dict[str, Any] = {
+        "loop": f"{tmp_path}/waits.py:train",
+        "data__source": None,
+        "model__name": None,
+    }
+    study, *_ = sweep(tmp_path, workers=1, trials=2, pruner__name="none", **own)
+    assert states(study) == ["COMPLETE", "COMPLETE"]
+    assert len(begun) > 1, "only the end of the run has written tables"
+    assert all(begun)
 
 
 def test_fresh_throws_away_this_study_alone_and_only_after_all_checks(tmp_path: Path) -> None:
