@@ -101,7 +101,11 @@ class Section(BaseModel):
     """A table of a study file; its reference and schema describe each key as `Args` does here."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        arbitrary_types_allowed=True,
+        allow_inf_nan=False,
     )
 
 

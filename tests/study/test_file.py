@@ -168,6 +168,12 @@ class TestProblems:
             ("epochs = 2.5", "epochs = 2.5: expected a whole number"),
             ("epochs = true", "epochs = true: expected a whole number"),
             ("seed = -1", "seed = -1: must be at least 0"),
+            ("budget = inf", "budget = inf: expected a finite number"),
+            ("confirm.share = inf", "confirm.share = inf: expected a finite number"),
+            (
+                "optimizer.weight_decay = nan",
+                "optimizer.weight_decay = nan: expected a finite number",
+            ),
             ("seed = 3000000000", "seed = 3000000000: must be less than 2147483648"),
             ("workers = 1000", "workers = 1000: must be at most 256"),
             ('objective = "bst"', "objective = 'bst': expected 'best', 'final' or 'averaged'"),
