@@ -51,9 +51,8 @@ class Confirmation:
     @property
     def mean_titles(self) -> tuple[str, str]:
         """Of columns: `mean best MSE`, `mean final MSE`; that which decides is first."""
-        asked = (self.decides, other(self.decides))
-        deciding, not_asked = (f"mean {question} {self.metric.short}" for question in asked)
-        return deciding, not_asked
+        first, second = self.decides, other(self.decides)
+        return f"mean {first} {self.metric.short}", f"mean {second} {self.metric.short}"
 
     @property
     def what_decides(self) -> str:

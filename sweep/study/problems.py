@@ -232,17 +232,9 @@ _OF_THE_METRIC = {
 _KEYS = {*_COLUMNS, "lr", "decay", "warmup", "momentum", "weight_decay"} - _OF_THE_METRIC | {
     *("study", "metric", "schedule", "params", "unit", "objective", "epochs", "steps_per_epoch"),
     *("total_steps", "optimizer", "loop", "command", "best_of_search", "confirmation", "test"),
-    *(
-        "not_confirmed",
-        "mean",
-        "mean_rank",
-        "dropped_out",
-        "lead_of_winner",
-        "pruned_at",
-        "failed_audition",
-    ),
+    *("not_confirmed", "mean", "mean_rank", "dropped_out", "lead_of_winner", "pruned_at"),
     *("would_have_won", "rates", "untrained", "steps", "horizon", "best_rate", "low", "high"),
-    *("means", "other_values"),
+    *("means", "other_values", "failed_audition"),
 }
 """What stands beside a metric's values in tables and JSON, so that it cannot be called so."""
 

@@ -61,7 +61,7 @@ class FamilyPlan:
         trials: The study's total.
         fair: Whether every scheduler gets the same number of trials, each tuned on its own.
         comparisons: The steps at which trials are compared, rising; the first is the horizon of
-            their auditions. None if they have no auditions.
+            their auditions. Empty if they have no auditions.
     """
 
     space: Space
