@@ -161,7 +161,7 @@ class Summary:
         objective: Which validation MSE is a trial's value.
         counts: How the trials stand.
         epochs_trained: By the trials that have ended.
-        epochs_saved: Share of those trials' epochs that was cut off, less what was trained twice.
+        epochs_saved: Share of those trials' epochs that `trials.epochs_saved` gives, at least 0.
         worker_secs: Time the workers spent on `epochs_trained`.
         best: The winner: the best trial of the confirmation, or else of the search; None if no
             trial has completed.

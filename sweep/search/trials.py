@@ -340,16 +340,14 @@ def epochs_saved(trials: Iterable[Trial], endings: Collection[Ending], epochs: i
     """What stopping trials has saved, less what auditions and training anew have cost.
 
     Args:
-        trials: All of a study.
+        trials: All of a study; those that have not ended count for nothing.
         endings: Of those that count as stopped.
         epochs: Of a whole trial.
     """
-    trials = list(trials)
-    ended = [trial for trial in standing_for_themselves(trials) if trial.ending]
-    stopped = [trial for trial in ended if trial.ending in endings]
-    twice = sum(t.epochs_spent for t in trials) - sum(t.epochs_spent for t in ended)
-    auditions = sum(t.epochs_spent - t.epochs for t in ended if t.ending not in endings)
-    return sum(epochs - trial.epochs_spent for trial in stopped) - auditions - twice
+    ended = [trial for trial in trials if trial.ending]
+    once = standing_for_themselves(ended)
+    unstopped = sum(epochs if trial.ending in endings else trial.epochs for trial in once)
+    return unstopped - sum(trial.epochs_spent for trial in ended)
 
 
 def drawn(trials: Iterable[Trial]) -> list[Trial]:

@@ -74,10 +74,14 @@ def auditioned_study() -> optuna.Study:
 
 
 def test_epochs_of_auditions_are_paid_for(tmp_path: Path) -> None:
-    summary = summarise(auditioned_study(), CONFIG, tmp_path)
+    study = auditioned_study()
+    summary = summarise(study, CONFIG, tmp_path)
     assert summary.epochs_trained == 3 + EPOCHS + 2
     assert summary.epochs_saved == pytest.approx((3 + 1 - 1) / (3 * EPOCHS))
     assert summary.worker_secs == pytest.approx(0.5 * summary.epochs_trained)
+    in_flight = TrialRecord.from_curve(7, [epoch(3, 1, 25.0)], "")
+    write_audition(study.ask(), Audition(1, in_flight.curve, 25.0), CONFIG.measure)
+    assert summarise(study, CONFIG, tmp_path).epochs_saved == summary.epochs_saved
     findings = gather(auditioned_study(), CONFIG, tmp_path)
     (picture,) = epoch_figure(findings)
     assert picture.description.startswith("9 epochs trained, 3 of them in auditions; early stops")
