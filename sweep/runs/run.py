@@ -22,7 +22,13 @@ from sweep.report.dashboard.running_note import RunningNote
 from sweep.runs.listener import Listener
 from sweep.runs.opening import as_run, enqueue_first, open_sweep, prepare, worker_pool, worker_setup
 from sweep.search import completion
-from sweep.search.budget import Spent, counted_trainings, trainings
+from sweep.search.budget import (
+    Spent,
+    counted_trainings,
+    epochs_left,
+    search_epochs_left,
+    trainings,
+)
 from sweep.search.context import RunContext
 from sweep.search.continuation import check_folder
 from sweep.search.coordinator import Coordinator
@@ -229,8 +235,9 @@ def _nothing_left(context: RunContext, total: int) -> str:
     there = sum(not trial.is_waiting for trial in drawn(context.trials))
     if config.budget is not None and config.sampling.name != "grid":
         spent = Spent.by(context.study, context.trials)
-        kept = counted_trainings(config.confirm_trainings)
-        kept = f", and {kept} are kept for the confirmation" if config.confirm_trainings else ""
+        left, kept = epochs_left(config, spent), ""
+        if left >= config.epochs and left > search_epochs_left(config, spent):
+            kept = f", and {trainings(left / config.epochs)} are kept for the confirmation"
         larger = math.ceil(2 * spent.total / config.epochs)
         return (
             f"of {counted_trainings(config.budget)}, this study has spent "
