@@ -10,11 +10,14 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from sweep.search.attributes import write_audition
 from sweep.search.strategies.audition_sampler import RATES_FIRST, AuditionSampler
 from sweep.search.strategies.family_sampler import FamilyPlan
 from sweep.search.strategies.halving import HalvingPruner
+from sweep.study.metric import MSE
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Space
+from sweep.training.record import Audition
 
 NAMES = ("constant", "step", "linear", "cosine", "onecycle")
 AUDITION, COMPARISON, EPOCHS = 2, 8, 32
@@ -45,6 +48,7 @@ def loss(searched: Space, trial: optuna.Trial, horizon: int) -> float:
 
 def train(study: optuna.Study, searched: Space, trial: optuna.Trial, sign: float = 1.0) -> bool:
     """Audition, and train on if it is passed; whether the trial has completed."""
+    write_audition(trial, Audition(AUDITION, (), None), MSE)
     for step in (AUDITION, COMPARISON):
         trial.report(sign * loss(searched, trial, step), step)
         if trial.should_prune():
@@ -98,6 +102,27 @@ def test_trials_that_were_given_take_no_turn_of_the_first_rates() -> None:
     study.enqueue_trial({"scheduler": "step", "lr": 0.5, "decay": 0.1, "warmup": 0.0})
     drawn = [searched.suggest(study.ask()).schedule for _ in range(RATES_FIRST + 1)]
     assert [schedule.scheduler for schedule in drawn] == ["step"] + ["cosine"] * RATES_FIRST
+
+
+def test_what_is_not_given_goes_with_the_scheduler_that_is() -> None:
+    searched = space(decay="1e-4:1:log", **{"step": {"drops": "1:5"}})
+    study = study_of(searched)
+    study.enqueue_trial({"scheduler": "step"})
+    trial = study.ask()
+    assert {"decay", "step.drops"} <= trial.relative_params.keys()
+
+
+def test_an_epoch_of_a_whole_training_is_no_audition() -> None:
+    """As of trials from before the study had auditions."""
+    study = study_of(space())
+    without, audition = study.ask(), study.ask()
+    for trial in (without, audition):
+        trial.report(1.0, AUDITION)
+        trial.report(0.5, COMPARISON)
+    write_audition(audition, Audition(AUDITION, (), 1.0), MSE)
+    sampler = sampler_of(space())
+    standings = [sampler._standing(trial, 1.0) for trial in study.trials]
+    np.testing.assert_equal(standings, [(math.nan, 0.5, math.nan), (1.0, 0.5, math.nan)])
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])

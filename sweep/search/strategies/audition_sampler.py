@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.search.attributes import has_diverged
+from sweep.search.attributes import audition_horizon, has_diverged
 from sweep.search.origins import is_outside
 from sweep.search.storage.optuna_private import every_trial
 from sweep.search.strategies.family_sampler import FamilyPlan, FamilySampler, Others
@@ -64,7 +64,7 @@ class AuditionSampler(FamilySampler):
     ) -> dict[str, Any]:
         """The scheduler and its parameters, those that it ignores included."""
         turn = self._turn(study, trial)
-        if not search_space or turn >= self._rates_first:
+        if not search_space or not _is_drawn(trial) or turn >= self._rates_first:
             return super().sample_relative(study, trial, search_space)
         usual = (name for name in _FIRST_SCHEDULERS if name in self._names)
         family = self._names.index(next(usual, self._names[0]))
@@ -74,7 +74,7 @@ class AuditionSampler(FamilySampler):
         """How many trials were drawn before, counted up to the last of the first rates."""
         turn = 0
         for other in every_trial(study)[: trial.number]:
-            turn += not is_outside(other) and "fixed_params" not in other.system_attrs
+            turn += _is_drawn(other)
             if turn == self._rates_first:
                 break
         return turn
@@ -127,6 +127,8 @@ class AuditionSampler(FamilySampler):
             return (math.inf,) * self._compared
         reports = trial.intermediate_values
         values = [sign * reports.get(step, math.nan) for step in self._steps]
+        if values and audition_horizon(trial) != self._steps[0]:
+            values[0] = math.nan  # of an epoch of the whole training
         completed = trial.state == TrialState.COMPLETE and bool(trial.values)
         return (*values, sign * trial.values[0] if completed else math.nan)
 
@@ -139,3 +141,8 @@ class AuditionSampler(FamilySampler):
             among = order[places]
             order[places] = among[np.argsort(standings[among, column], kind="stable")]
         return order
+
+
+def _is_drawn(trial: FrozenTrial) -> bool:
+    """Whether a trial is not one whose parameters were given."""
+    return not is_outside(trial) and "fixed_params" not in trial.system_attrs
