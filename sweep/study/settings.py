@@ -156,7 +156,7 @@ class StudyConfig(Section):
     name: Annotated[str | None, Field(min_length=1)] = None
     epochs: int = Field(30, ge=1)
     trials: int = Field(100, ge=1)
-    budget: float | None = Field(None, ge=1, allow_inf_nan=False)
+    budget: float | None = Field(None, ge=1)
     seed: int = Field(0, ge=0, lt=2**31)
     objective: Objective = "best"
     trial_seeds: Literal["auto", "fresh", "shared"] = "auto"
