@@ -21,7 +21,7 @@ from sweep.confirm.race import FIRST_SEEDS, race
 from sweep.confirm.verdict import Confirmation, ranked
 from sweep.search.budget import counted_trainings
 from sweep.search.context import RunContext
-from sweep.search.trials import Trial, completed
+from sweep.search.trials import Trial, completed, standing_for_themselves
 from sweep.training.seeds import mix
 from sweep.training.workers.pool import WorkerPool
 from sweep.training.workers.time_limit import TimeLimit
@@ -78,7 +78,7 @@ def confirm(
     if step.missing(meant, FIRST_SEEDS) > possible:
         fitting = _fitting(context, budget, step, len(meant), possible)
         if fitting is None and possible == in_budget:
-            return Outcome(missing=_no_budget(context, step))
+            return Outcome(missing=no_budget(context, step.cost.elsewhere > 0))
         if fitting is None:
             return Outcome(missing=_no_time(limit, config.epochs))
         trials, first_seeds = fitting
@@ -115,8 +115,9 @@ def confirm(
     used = max(map(len, values.values()))
     if not used:
         is_spent = step.affordable < 1 and not limit.is_over
-        missing = _no_budget(context, step) if is_spent else _no_time(limit, config.epochs)
-        return Outcome(missing=missing)
+        if is_spent:
+            return Outcome(missing=no_budget(context, step.cost.elsewhere > 0))
+        return Outcome(missing=_no_time(limit, config.epochs))
     suggestions = {number: trial.suggestion for number, trial in trials.items()}
     last = sum(len(each) == used for each in values.values())
     cut = by_time < last <= by_budget
@@ -174,8 +175,8 @@ def _no_time(limit: TimeLimit, epochs: int) -> str:
     )
 
 
-def _no_budget(context: RunContext, step: KeptRuns) -> str:
-    """That nothing is confirmed, and how little is known then."""
+def no_budget(context: RunContext, spent_elsewhere: bool) -> str:
+    """That nothing is confirmed since there is no budget for it, and how little is known then."""
     config, metric = context.config, context.config.measure
     assert config.budget is not None
     told = (
@@ -185,20 +186,21 @@ def _no_budget(context: RunContext, step: KeptRuns) -> str:
     if not config.confirm_trainings:
         enough = math.ceil((config.fewest_confirm_trainings - 0.5) / config.confirm.share)
         told += f" ({enough} would do)"
-    elif step.cost.elsewhere:
+    elif spent_elsewhere:
         return (
             f"{told}: it was spent by another run of this study, whose folder has what came of it"
         )
     done = completed(context.trials, metric)
-    ended = sum(trial.ending is not None for trial in context.trials)
+    ended = sum(trial.ending is not None for trial in standing_for_themselves(context.trials))
     if ended == 1:
         return f"{told}; a single schedule was trained, from one seed"
     told += f"; each schedule was trained from one seed, {len(done)} of {ended} to the end"
     other = next((t for t in done[1:] if t.suggestion != done[0].suggestion), None)
     if other is None:
         return told
-    behind = metric.distance(done[0].result, other.result)
+    is_tie = other.result == done[0].result
+    behind = "as good" if is_tie else f"{metric.distance(done[0].result, other.result)} behind"
     return (
-        f"{told}, and the next best ({other.suggestion.describe()}) is {behind} behind, which "
-        "another seed may turn"
+        f"{told}; the next best ({other.suggestion.describe()}) is {behind}, and what of that is "
+        "luck is not known"
     )

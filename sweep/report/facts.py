@@ -270,9 +270,8 @@ class Summary:
         if self.confirmation and self.confirmation.constant:
             return self.confirmation.against_constant
         if self.best is None or self.constant is None:
-            tried = [facts for facts in self.schedulers if facts.name == CONSTANT]
-            if tried and tried[0].trials:
-                return f"none of {counted(tried[0].trials, 'trial')} with a constant rate completed"
+            if any(facts.name == CONSTANT for facts in self.schedulers):
+                return "no trial with a constant rate completed"
             return 'no constant-rate trial to compare with; add "constant" to space.scheduler'
         rival = self.constant.trial
         if rival.number == self.best.number:

@@ -173,12 +173,25 @@ def test_constant_rate_that_wins(tmp_path: Path) -> None:
 
 def test_without_a_constant_rate_the_report_says_how_to_get_one(tmp_path: Path) -> None:
     study = new_study()
-    add(study, params("cosine", 0.1), [10, 9, 9, 8])
-    summary = summarise(study, CONFIG, tmp_path)
+    space = CONFIG.space.model_copy(update={"scheduler": ["cosine", "step"]})
+    config = CONFIG.model_copy(update={"space": space})
+    add(study, params("cosine", 0.1), [10, 9, 9, 8], config=config)
+    summary = summarise(study, config, tmp_path)
     expected = 'no constant-rate trial to compare with; add "constant" to space.scheduler'
     assert summary.gain == expected
     assert summary.constant is None and summary.runner_up is None
     assert "no constant-rate trial" in rendered(tables.best_panel(summary))
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+def test_a_constant_rate_that_is_searched_already_is_not_asked_for(
+    drawn: bool, tmp_path: Path
+) -> None:
+    study = new_study()
+    add(study, params("cosine", 0.1), [10, 9, 9, 8])
+    if drawn:
+        add(study, params("constant", 0.1), [10, 9], PRUNED)
+    assert summarise(study, CONFIG, tmp_path).gain == "no trial with a constant rate completed"
 
 
 def test_to_dict_is_json_without_nan(tmp_path: Path) -> None:

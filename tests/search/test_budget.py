@@ -10,12 +10,15 @@ from typing import Any
 import optuna
 import pandas as pd
 import pytest
+from made_studies import CONFIG, PRUNED, add, new_study, params
 from small_runs import Notes, sweep
 from support import no_page
 
 from sweep.base.errors import InterruptedSweep, StudyFileError
 from sweep.confirm.best_schedule import BestSchedule
+from sweep.confirm.fresh_seeds import no_budget
 from sweep.report.summary import summarise
+from sweep.search.attributes import COMPLETES
 from sweep.search.budget import (
     Account,
     ConfirmationCost,
@@ -25,9 +28,11 @@ from sweep.search.budget import (
     prospect,
     trainings,
 )
+from sweep.search.context import RunContext
 from sweep.search.status import Status
 from sweep.search.trials import StudyReader, Trial
 from sweep.study.file import load_study
+from sweep.study.locations import Location
 from sweep.study.settings import StudyConfig
 
 EPOCHS = 16
@@ -155,6 +160,19 @@ def test_the_same_command_confirms_the_same(tmp_path: Path) -> None:
     assert frame["epochs_run"].sum() == spent.confirmation > 0
 
 
+def test_how_little_is_known_counts_each_schedule_once(tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"budget": 3.0})
+    study = new_study()
+    add(study, params("cosine", 0.1), [9, 8, 7, 6])
+    add(study, params("step", 0.1, drops=2), [9, 8], PRUNED)
+    study.enqueue_trial(params("step", 0.1, drops=2), user_attrs={COMPLETES: 1})
+    add(study, params("step", 0.1, drops=2), [9, 8, 7, 6])
+    location = Location("shop", None, tmp_path)
+    told = no_budget(RunContext(location, config, None, study, print), spent_elsewhere=False)
+    assert "from one seed, 2 of 2 to the end" in told
+    assert "drops 2) is as good, and what of that is luck is not known" in told
+
+
 @pytest.mark.slow
 def test_a_small_budget_says_how_little_is_known(tmp_path: Path) -> None:
     notes = Notes()
@@ -163,7 +181,7 @@ def test_a_small_budget_says_how_little_is_known(tmp_path: Path) -> None:
     assert written is not None and written.confirmation is None
     assert "a budget of 4 whole trainings" in written.not_confirmed
     assert "(18 would do)" in written.not_confirmed
-    assert "another seed may turn" in written.not_confirmed
+    assert "luck is not known" in written.not_confirmed
     assert written.not_confirmed in notes.notes
 
 
