@@ -177,7 +177,7 @@ def _no_time(limit: TimeLimit, epochs: int) -> str:
 
 def no_budget(context: RunContext, spent_elsewhere: bool) -> str:
     """That nothing is confirmed since there is no budget for it, and how little is known then."""
-    config, metric = context.config, context.config.measure
+    config = context.config
     assert config.budget is not None
     told = (
         "nothing was confirmed on fresh seeds: of a budget of "
@@ -190,17 +190,9 @@ def no_budget(context: RunContext, spent_elsewhere: bool) -> str:
         return (
             f"{told}: it was spent by another run of this study, whose folder has what came of it"
         )
-    done = completed(context.trials, metric)
+    done = completed(context.trials, config.measure)
     ended = sum(trial.ending is not None for trial in standing_for_themselves(context.trials))
     if ended == 1:
         return f"{told}; a single schedule was trained, from one seed"
     told += f"; each schedule was trained from one seed, {len(done)} of {ended} to the end"
-    other = next((t for t in done[1:] if t.suggestion != done[0].suggestion), None)
-    if other is None:
-        return told
-    is_tie = other.result == done[0].result
-    behind = "as good" if is_tie else f"{metric.distance(done[0].result, other.result)} behind"
-    return (
-        f"{told}; the next best ({other.suggestion.describe()}) is {behind}, and what of that is "
-        "luck is not known"
-    )
+    return f"{told}, so how much of a lead is luck is not known" if len(done) > 1 else told

@@ -288,8 +288,7 @@ class StudyConfig(Section):
     def confirm_trainings(self) -> int:
         """Whole trainings of the budget that are kept for the confirmation.
 
-        0 if they would be too few: two candidates, and every schedule to compare with, have two
-        seeds at least. Then all is spent on the search.
+        0 if they would be too few. Then all is spent on the search.
         """
         if self.budget is None or not self.confirm.enabled:
             return 0
@@ -298,8 +297,13 @@ class StudyConfig(Section):
 
     @property
     def fewest_confirm_trainings(self) -> int:
-        """Whole trainings without which nothing is confirmed."""
-        return 2 * (2 + len(self.baseline))
+        """Whole trainings without which nothing is confirmed.
+
+        Two candidates, in a fair study one of each scheduler, and every schedule to compare with
+        have two seeds at least.
+        """
+        candidates = len(self.space.scheduler) if self.fair else 2
+        return 2 * (candidates + len(self.baseline))
 
     @property
     def shares_seed(self) -> bool:
