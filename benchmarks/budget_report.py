@@ -148,6 +148,8 @@ def _bars(rows: pd.DataFrame) -> list[tuple[bool, str]]:
     for budget in budgets:
         leads = {NAMES[peer]: _lead(rows, budget, peer, budget) for peer in peers}
         known = {name: lead for name, lead in leads.items() if lead}
+        if not known:
+            continue
         shown = ", ".join(f"{name} {_factor(lead)}" for name, lead in known.items())
         below_all = all(lead.mean > 0 for lead in known.values())
         bars.append(
