@@ -18,7 +18,7 @@ from sweep.search.strategies.family_sampler import FamilyPlan, FamilySampler, Ot
 from sweep.search.strategies.parzen import Floats
 
 RATES_FIRST = 8
-"""Auditions that find the decade of the rate."""
+"""Auditions that find the decade of the rate; nothing is decided before they are known."""
 _FIRST_SCHEDULERS = ("cosine", "linear", "wsd", "onecycle", "exponential", "polynomial", "step")
 """Which schedule the rates are tried with: the first of these that is searched."""
 _USUAL = {"decay": 0.01, "warmup": 0.05}
