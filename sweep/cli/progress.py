@@ -76,7 +76,8 @@ class Progress(Listener):
         trials = f": {counted(config.trials, 'trial')} of {_trained(config)}"
         if config.budget is not None:
             whole = counted_trainings(config.budget)
-            trials = f": {whole}, about {config.trials} trials, of {_trained(config)}"
+            about = "at most" if config.sampling.name == "grid" else "about"
+            trials = f": {whole}, {about} {counted(config.trials, 'trial')}, of {_trained(config)}"
         self._console.print(Text.assemble((location.name, "bold"), trials), soft_wrap=False)
         for line in lines:
             self._console.print(Text(line), soft_wrap=False)

@@ -19,7 +19,7 @@ from sweep.confirm.candidates import affordable_runs, chosen
 from sweep.confirm.kept_runs import KeptRuns
 from sweep.confirm.race import FIRST_SEEDS, race
 from sweep.confirm.verdict import Confirmation, ranked
-from sweep.search.budget import counted_trainings
+from sweep.search.budget import counted_trainings, enough_to_confirm
 from sweep.search.context import RunContext
 from sweep.search.trials import Trial, completed, standing_for_themselves
 from sweep.training.seeds import mix
@@ -184,8 +184,7 @@ def no_budget(context: RunContext, spent_elsewhere: bool) -> str:
         f"{counted_trainings(config.budget)}, too little is left for that"
     )
     if not config.confirm_trainings:
-        enough = math.ceil((config.fewest_confirm_trainings - 0.5) / config.confirm.share)
-        told += f" ({enough} would do)"
+        told += f" ({enough_to_confirm(config)} would do)"
     elif spent_elsewhere:
         return (
             f"{told}: it was spent by another run of this study, whose folder has what came of it"

@@ -313,7 +313,8 @@ class _Preflight:
         if "baseline" not in self._wrong_sections:
             self._notes += [each.told for each in baselines(self._config) if each.told]
         self._notes += filter(None, (grid_note(self._config), prospect(self._config)))
-        return self._config.model_copy(update={"trials": reachable_trials(self._config)})
+        trials = min(self._config.trials, reachable_trials(self._config))
+        return self._config.model_copy(update={"trials": trials})
 
     def _carry_over(self) -> None:
         """Whether the other study's trials can be had; a study that goes on needs none."""

@@ -109,6 +109,11 @@ def counted_trainings(amount: float) -> str:
     return f"{shown} whole training{'' if shown == '1' else 's'}"
 
 
+def enough_to_confirm(config: StudyConfig) -> int:
+    """The smallest budget, in whole trainings, of which enough is kept for the confirmation."""
+    return math.ceil((config.fewest_confirm_trainings - 0.5) / config.confirm.share)
+
+
 def prospect(config: StudyConfig) -> str:
     """What a study's budget comes to, in a sentence; empty where there is none."""
     if config.budget is None:
@@ -122,7 +127,8 @@ def prospect(config: StudyConfig) -> str:
         return f"{told}, and {counted_trainings(kept)} to confirm the best on fresh seeds"
     if not config.confirm.enabled:
         return told
-    return f"{told}; it is too small to confirm the best on fresh seeds"
+    enough = enough_to_confirm(config)
+    return f"{told}; it is too small to confirm the best on fresh seeds ({enough} would do)"
 
 
 class ConfirmationCost:

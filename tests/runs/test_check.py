@@ -433,6 +433,8 @@ class TestCommand:
         found = json.loads(sweep("check", *grid, "--trials", "500").stdout)
         assert found["notes"] == ["the grid has 27 points: 27 trials are run"]
         assert found["forecast"]["trials"] == 27
+        found = json.loads(sweep("check", *grid, "--budget", "2", "--pruner", "none").stdout)
+        assert found["forecast"]["trials"] == 2
 
     def test_a_study_that_is_not_there(self, folder: Path, sweep: Called) -> None:
         done = sweep("check", "diabets")

@@ -25,6 +25,7 @@ from sweep.search.budget import (
     Spent,
     confirmation_epochs,
     counted_trainings,
+    enough_to_confirm,
     prospect,
     trainings,
 )
@@ -314,7 +315,15 @@ class TestPlan:
         assert prospect(StudyConfig.model_validate({"budget": 30})).endswith(
             "and 6 whole trainings to confirm the best on fresh seeds"
         )
-        assert "too small" in prospect(StudyConfig.model_validate({"budget": 4}))
+        told = prospect(StudyConfig.model_validate({"budget": 4}))
+        assert told.endswith("too small to confirm the best on fresh seeds (18 would do)")
+
+    @pytest.mark.parametrize("settings", [{}, {"fair": True}, {"confirm": {"share": 0.3}}])
+    def test_the_budget_that_would_do_is_the_smallest(self, settings: dict[str, Any]) -> None:
+        enough = enough_to_confirm(StudyConfig.model_validate({"budget": 7, **settings}))
+        for budget, confirms in ((enough - 1, False), (enough, True)):
+            config = StudyConfig.model_validate({"budget": budget, **settings})
+            assert (config.confirm_trainings > 0) == confirms
 
     def test_trials_or_budget(self, tmp_path: Path) -> None:
         file = tmp_path / "a.toml"
