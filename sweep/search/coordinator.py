@@ -276,6 +276,7 @@ class Coordinator:
             TrainingError: All trials fail like this one.
         """
         running = self._in_flight.training.get(number)
+        reason = running.failure(reason) if running else reason
         if running is None or self._end(running, TrialState.FAIL, reason, traceback) is None:
             return
         scheduler = running.spec.schedule.scheduler

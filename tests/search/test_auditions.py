@@ -6,10 +6,12 @@ import optuna
 from optuna.trial import TrialState
 
 from sweep.search.attributes import write_audition
+from sweep.search.in_flight.in_training import InTraining
 from sweep.search.strategies.halving import HalvingPruner
 from sweep.search.strategies.pruners import build_pruner
 from sweep.study.metric import MSE
 from sweep.study.sections import PrunerConfig
+from sweep.study.settings import StudyConfig
 from sweep.training.record import Audition
 
 
@@ -38,3 +40,12 @@ def test_within_another_pruner_there_are_no_auditions() -> None:
     pruner = build_pruner(wrapping, 30)
     inner = pruner._wrapped_pruner  # type: ignore[attr-defined]
     assert isinstance(inner, HalvingPruner) and inner.rungs == {4, 10, 20}
+
+
+def test_a_failure_in_an_audition_says_so() -> None:
+    trial = optuna.create_study().ask()
+    running = InTraining.of(trial, StudyConfig(), audition=2)
+    told = running.failure("epoch 1: ValueError: too short")
+    assert told == "epoch 1: ValueError: too short, in its audition, which is told 2 epochs"
+    running.skip_audition()
+    assert running.failure("epoch 1: ValueError") == "epoch 1: ValueError"

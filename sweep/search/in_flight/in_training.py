@@ -249,6 +249,12 @@ class InTraining:
         value = record.value(config.objective, config.measure) if complete else None
         return study.tell(self.trial, value, state)
 
+    def failure(self, reason: str) -> str:
+        """Why it has failed, and that it was in its audition, if it was."""
+        if not self.spec.epochs:
+            return reason
+        return f"{reason}, in its audition, which is told {counted(self.spec.epochs, 'epoch')}"
+
     def restart(self) -> None:
         """Begin the course again."""
         if not self.is_audition:
