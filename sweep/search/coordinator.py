@@ -34,8 +34,8 @@ from sweep.training.workers.time_limit import TimeLimit
 _TICK_SECS = 0.2
 
 _IGNORES_HORIZON = (
-    "the training code takes the steps of a whole trial for its schedule where it is told fewer "
-    "epochs: no trial gets an audition; let it train `epochs` epochs, and tell attach no others"
+    "the training code spreads its schedule over a whole trial's steps even where it is told fewer "
+    "epochs, so no trial gets an audition: let it train as many as it is told, and tell attach those"
 )
 
 
