@@ -35,7 +35,7 @@ _TICK_SECS = 0.2
 
 _IGNORES_HORIZON = (
     "the training code spreads its schedule over a whole trial's steps even where it is told fewer "
-    "epochs, so no trial gets an audition: let it train as many as it is told, and tell attach those"
+    "epochs, so no trial gets an audition: let it train as many as it is told, and tell attach so"
 )
 
 

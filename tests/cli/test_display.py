@@ -6,15 +6,18 @@ import io
 import time
 import timeit
 from dataclasses import replace
+from pathlib import Path
 
 import optuna
 import pytest
 from rich.console import Console
 
 from sweep.cli.display import retraining, sweep_display
+from sweep.cli.progress import Progress
 from sweep.search.budget import Spent
 from sweep.search.status import Lane, Status, Tally
 from sweep.search.trials import EndingCounts, StudyReader, Trial
+from sweep.study.locations import Location
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Space
 
@@ -71,6 +74,16 @@ def test_a_budget_is_shown_by_what_is_spent() -> None:
     assert "3.5/8 whole trainings spent, 30.0 s left" in header
     assert header.count("━") == round(3.5 / 8 * (header.count("━") + header.count("╌")))
     assert counts.startswith("5 trials  4 completed")
+
+
+@pytest.mark.parametrize(("sampler", "said"), [("grid", "at most 5"), ("random", "about 5")])
+def test_a_budget_is_told_in_trials(sampler: str, said: str) -> None:
+    given = {"loop": "train.py:train", "metric": "loss", "budget": 5, "pruner": "none"}
+    config = StudyConfig.model_validate({**given, "sampler": sampler, "epochs": 30})
+    console = Console(file=io.StringIO(), width=100)
+    with console.capture() as shown:
+        Progress(console).on_start(Location("shop", None, Path("shop")), config, None)
+    assert shown.get().startswith(f"shop: 5 whole trainings, {said} trials, of 30 epochs")
 
 
 def test_a_tally_follows_the_best_value_and_the_schedulers() -> None:
