@@ -41,4 +41,5 @@ def error(folder: Path, **settings: Any) -> str:
 def raw_targets(data: Dataset) -> np.ndarray[Any, Any]:
     """The targets of all rows in their own unit."""
     parts = [data.y_train, data.y_validation, data.y_test]
-    return np.concatenate(parts) * data.target_scale + data.target_mean
+    values: np.ndarray[Any, Any] = np.concatenate(parts) * data.target_scale + data.target_mean
+    return values

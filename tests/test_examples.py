@@ -27,6 +27,18 @@ def test_digits(tmp_path: Path) -> None:
     assert "reaches val_accuracy 0." in done.stdout
 
 
+@pytest.mark.slow
+def test_digits_as_a_study_file_alone(tmp_path: Path) -> None:
+    short = ["--trials", "3", "--epochs", "4", "--pruner", "none", "--workers", "1"]
+    study = EXAMPLES / "digits/mlp.toml"
+    fixed = ["--set", "space.lr=0.1", "--no-confirm"]
+    done = sweep("run", study, "--out", "out", *short, *fixed, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    results = pd.read_csv(tmp_path / "out/results.csv")
+    assert results["val_accuracy"].max() > 0.85
+    assert len(pd.read_csv(tmp_path / "out/predictions.csv").columns) == 2 + 10
+
+
 class TestPlain:
     def test_two_lines_are_changed(self) -> None:
         before, after = (

@@ -19,12 +19,13 @@ pytestmark = pytest.mark.slow
 
 HOW_TO = re.compile(r"^### (?P<kind>.*?)$(?P<text>.*?)^```python\n(?P<code>.*?)^```$", re.M | re.S)
 KINDS = [
-    *("A scheduler", "An optimizer", "A sampler", "A pruner", "A data source", "A model"),
-    "A figure",
+    *("A scheduler", "An optimizer", "A loss", "A sampler", "A pruner", "A data source"),
+    *("A model", "A figure"),
 ]
 CONFORMANCE = {
     "quadratic": ("schedules/test_schedule.py", "schedules/test_schedule_values.py"),
     "adagrad": ("training/test_lane_optimizers.py",),
+    "smooth_l1": ("training/test_criterion.py",),
     "genetic": ("search/test_samplers.py",),
     "midway": ("search/test_pruners.py",),
 }
@@ -86,6 +87,7 @@ def test_a_study_that_names_all_that_is_new_is_run(copy: Copy, tmp_path: Path) -
         "--data": "wine",
         "--model": "wide",
         "--optimizer": "adagrad",
+        "--loss": "smooth_l1",
         "--scheduler": "quadratic",
         "--sampler": "genetic",
         "--pruner": "midway",
@@ -95,7 +97,7 @@ def test_a_study_that_names_all_that_is_new_is_run(copy: Copy, tmp_path: Path) -
     copy.python("sweep", "run", *given, *small, cwd=tmp_path)
     results = tmp_path / "new"
     table = pd.read_csv(results / "results.csv")
-    assert {*table["scheduler"]} == {"quadratic"} and table["val_mse"].notna().any()
+    assert {*table["scheduler"]} == {"quadratic"} and table["val_smooth_l1"].notna().any()
     saved = (results / "study.toml").read_text(encoding="utf-8")
     assert [name for name in names.values() if f'"{name}"' not in saved] == []
     page = (results / "report.html").read_text(encoding="utf-8")
@@ -106,7 +108,7 @@ def test_a_study_that_names_all_that_is_new_is_run(copy: Copy, tmp_path: Path) -
 def test_help_and_schema_have_them(copy: Copy) -> None:
     help = copy.python("sweep", "run", "--help")
     schema = json.dumps(json.loads(copy.python("sweep", "schema")))
-    for name in ("wine", "wide", "adagrad", "genetic", "midway"):
+    for name in ("wine", "wide", "adagrad", "smooth_l1", "genetic", "midway"):
         assert re.search(rf"\b{name}\b", help), name
         assert f'"{name}"' in schema, name
     assert '"quadratic"' in schema

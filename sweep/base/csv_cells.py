@@ -37,9 +37,9 @@ def cells(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: cell(value) for name, value in row.items()}
 
 
-def frame_to_csv(frame: pd.DataFrame) -> str:
-    """A table as the text of a file."""
-    return _mapped(frame, cell).to_csv(index=False)
+def frame_to_csv(frame: pd.DataFrame, float_format: str | None = None) -> str:
+    """A table as the text of a file; `float_format` is that of pandas."""
+    return _mapped(frame, cell).to_csv(index=False, float_format=float_format)
 
 
 def frame_from_csv(path: Path, **given: Any) -> pd.DataFrame:

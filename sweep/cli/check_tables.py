@@ -57,13 +57,20 @@ def _data_rows(data: DataFacts) -> list[tuple[str, str]]:
     missing = ", ".join(f"{name} ({count})" for name, count in data.missing.items())
     names = ", ".join(data.features[:_MOST_NAMES])
     more = len(data.features) - _MOST_NAMES
+    if data.accuracy_of_it is None:
+        goal = ("MSE to beat", f"{number(data.mean_mse)}, of predicting the mean for every row")
+        target = f"{data.unit}: mean {number(data.mean)}, sd {number(data.sd)}"
+    else:
+        share = percent(data.accuracy_of_it)
+        goal = ("accuracy to beat", f"{share}, of predicting {data.commonest!r} for every row")
+        target = f"{data.target}, a class"
     return [
         ("source", data.source),
         ("rows", "{:,} to train on, {:,} for validation, {:,} for the test".format(*data.rows)),
         ("columns", f"{len(data.features)}: {names}{f', and {more} more' if more > 0 else ''}"),
         ("missing values", missing or "none"),
-        ("target", f"{data.unit}: mean {number(data.mean)}, sd {number(data.sd)}"),
-        ("MSE to beat", f"{number(data.mean_mse)}, of predicting the mean for every row"),
+        ("target", target),
+        goal,
         *(("note" if i == 0 else "", note) for i, note in enumerate(data.notes)),
     ]
 

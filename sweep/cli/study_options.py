@@ -13,6 +13,7 @@ import typer
 from sweep.cli.completion import complete_results, complete_scheduler, complete_study, completing
 from sweep.cli.options import StorageOption
 from sweep.study.registries.entry import alternatives, owners
+from sweep.study.registries.losses import LOSSES, SCORES
 from sweep.study.registries.models import MODELS
 from sweep.study.registries.optimizers import OPTIMIZERS
 from sweep.study.registries.pruners import PRUNERS
@@ -183,6 +184,15 @@ class StudyOptions:
             rich_help_panel="Training",
         ),
     ] = None
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"{alternatives(LOSSES)}.",
+            autocompletion=completing(LOSSES),
+            rich_help_panel="Training",
+        ),
+    ] = None
     loop: Annotated[
         str | None,
         typer.Option(
@@ -201,7 +211,8 @@ class StudyOptions:
         str | None,
         typer.Option(
             metavar="NAME",
-            help="What your loop or command reports, if not val_mse: val_accuracy.",
+            help="What your loop or command reports, if not val_mse: val_accuracy. With a table: "
+            f"what trials are compared by, if not the loss: {alternatives(SCORES)}, or a loss.",
             rich_help_panel="Training",
         ),
     ] = None

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from sweep.base.csv_cells import frame_to_csv
 from sweep.base.errors import InputError, did_you_mean
 from sweep.base.files import write_whole
 from sweep.confirm.best_schedule import BestSchedule, HeldOutScore
@@ -19,31 +19,45 @@ from sweep.search.context import RunContext
 from sweep.search.trials import Trial, completed
 from sweep.study.results_folder import BEST_CODE, BEST_SCHEDULE, PREDICTIONS
 from sweep.study.settings import StudyConfig
+from sweep.training.workers.messages import Prediction
 
 
 def write_predictions(
-    folder: Path, data: Dataset, prediction: npt.NDArray[np.float32]
+    folder: Path, data: Dataset, prediction: Prediction, loss: str
 ) -> HeldOutScore:
     """Write `predictions.csv`, a row for each test row, and score it.
 
     Args:
         folder: The results folder.
         data: The study's data.
-        prediction: For the test rows, standardised, (rows,).
+        prediction: For the test rows.
+        loss: What the model was trained by.
 
     Returns:
         The score in the unit of the validation MSE; the file has the target's own unit, also
-        where the study takes its logarithm.
+        where the study takes its logarithm. Of classes the loss and the accuracy; the file has the
+        likeliest class and the probability of each.
     """
+    if data.classes:
+        names = np.array(data.classes, dtype=object)
+        columns = {
+            "y": names[data.y_test.astype(np.int64)],
+            "prediction": names[prediction.values.argmax(1)],
+        }
+        shares = {f"p({name})": prediction.values[:, i] for i, name in enumerate(data.classes)}
+        text = frame_to_csv(pd.DataFrame(columns | shares), float_format="%.7g")
+        write_whole(folder / PREDICTIONS, text)
+        return HeldOutScore(len(data.y_test), None, None, dict(prediction.scores))
     truth = data.to_target_units(data.y_test)
-    predicted = data.to_target_units(prediction)
+    predicted = data.to_target_units(prediction.values)
     mse = float(np.mean((truth - predicted) ** 2))
     variance = float(np.var(truth))
     if data.unit != data.target:
         truth, predicted = np.expm1(truth), np.expm1(predicted)
     frame = pd.DataFrame({"y": truth, "prediction": predicted})
     write_whole(folder / PREDICTIONS, frame.to_csv(index=False, float_format="%.7g"))
-    return HeldOutScore(len(truth), mse, 1.0 - mse / variance if variance else None)
+    others = {name: value for name, value in prediction.scores.items() if name == loss != "mse"}
+    return HeldOutScore(len(truth), mse, 1.0 - mse / variance if variance else None, others)
 
 
 def write_best(
@@ -72,7 +86,7 @@ def write_best(
         "study": context.location.name,
         "trial": best.number,
         metric.name: best.value,
-        "val_r2": best.r2 if whole else None,
+        **({} if metric.name == "val_r2" else {"val_r2": best.r2 if whole else None}),
         "unit": context.data.unit if context.data else "",
         "best_epoch": best.best_epoch if whole else None,
         "objective": config.objective,
@@ -85,7 +99,7 @@ def write_best(
         "best_of_search": found[0].number,
         "confirmation": None if confirmation is None else confirmation.to_dict(),
         "not_confirmed": missing,
-        "test": None if test is None else vars(test),
+        "test": None if test is None else test.to_dict(),
     }
     folder = context.location.folder
     written = BestSchedule.from_dict(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +27,7 @@ from pydantic_core import ErrorDetails
 
 from sweep.base.errors import InputError, ScheduleError
 from sweep.base.text import comment, one_line
-from sweep.base.wording import counted
+from sweep.base.wording import counted, number
 from sweep.confirm.verdict import Confirmation
 from sweep.schedules.schedule import Schedule
 from sweep.study.metric import MSE, NAME, Metric
@@ -52,13 +52,36 @@ class HeldOutScore:
 
     Args:
         rows: How many.
-        mse: In the unit of the validation MSE.
+        mse: In the unit of the validation MSE; None if the target is a class.
         r2: Against the mean of these rows; None if they are all the same.
+        others: The loss where it is not the MSE, and the accuracy of classes, by name.
     """
 
     rows: int
-    mse: float
+    mse: float | None
     r2: float | None
+    others: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """With the number of rows: `MSE 2.1, R² 0.4 on 44 rows`."""
+        return f"{self.numbers} on {counted(self.rows, 'row')}"
+
+    @property
+    def numbers(self) -> str:
+        """All of them: `MSE 2.1, R² 0.4`, or `cross_entropy 0.21, accuracy 0.93`."""
+        told = [f"{name} {number(value)}" for name, value in self.others.items()]
+        told += [f"MSE {number(self.mse)}", f"R² {number(self.r2)}"] if self.mse is not None else []
+        return ", ".join(told)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a file holds of it."""
+        numbers = {} if self.mse is None else {"mse": self.mse, "r2": self.r2}
+        return {
+            "rows": self.rows,
+            **numbers,
+            **({"others": {**self.others}} if self.others else {}),
+        }
 
 
 class _Part(BaseModel):
@@ -147,8 +170,9 @@ class _TorchClass(_Part):
 
 class _Score(_Part):
     rows: _Count
-    mse: float
-    r2: float | None
+    mse: float | None = None
+    r2: float | None = None
+    others: dict[str, float] = {}
 
 
 class BestSchedule(_Part):

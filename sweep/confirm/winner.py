@@ -28,11 +28,12 @@ def save_order(context: RunContext, trial: Trial) -> Save:
     assert data is not None
     about: dict[str, Any] = {
         "trial": trial.number,
-        "val_mse": trial.value,
+        context.config.measure.name: trial.value,
         "model": context.config.model.model_dump(mode="json"),
         "features": list(data.features),
         "target_mean": data.target_mean,
         "target_scale": data.target_scale,
+        **({"classes": [*data.classes]} if data.classes else {}),
     }
     path = context.location.folder / BEST_MODEL
     return Save(trial.number, path.absolute(), about)
@@ -72,7 +73,7 @@ def write_winner(
             "longer --timeout, or without one, writes it"
         )
     elif len(context.data.y_test):
-        score = write_predictions(folder, context.data, prediction.values)
+        score = write_predictions(folder, context.data, prediction, context.config.training.loss)
     write_best(context, best, outcome.confirmation, score, outcome.missing)
 
 
@@ -96,7 +97,10 @@ def _prediction(
     save = save_order(context, best)
     if save.path.exists():
         found = pool.predict(save.path, stop)
-        if found and (found.trial, found.value) == (best.number, save.about["val_mse"]):
+        if found and (found.trial, found.value) == (
+            best.number,
+            save.about[context.config.measure.name],
+        ):
             return found
     if stop.is_set() or not limit.allows(context.config.epochs):
         return None
@@ -136,8 +140,9 @@ def _retrain(
             )
         again = record.value(context.config.objective, context.config.measure)
         before = trial.value
-        if before is not None and (again is None or abs(again - before) > 1e-3 * before):
-            context.note(f"it now ends at a validation MSE of {again}, not {before:.6g}")
+        if before is not None and (again is None or abs(again - before) > 1e-3 * abs(before)):
+            title = context.config.measure.title
+            context.note(f"it now ends at a {title} of {again}, not {before:.6g}")
 
     Retraining(
         kind="trial",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
+Targets = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,8 @@ class Dataset:
     Args:
         x_train: Features, float32, shape (rows, features); x_validation and x_test likewise.
         y_train: The target, float32, shape (rows,), less `target_mean` and divided by
-            `target_scale`; y_validation and y_test likewise.
+            `target_scale`; y_validation and y_test likewise. Of classes, their positions in
+            `classes`, which are int64 where the loss wants whole numbers.
         target_mean: Mean of the training target in units of `unit`; 0 without scaling.
         target_scale: Standard deviation of the training target; 1 without scaling.
         features: The names of the prepared columns.
@@ -28,14 +31,15 @@ class Dataset:
         fingerprint: Changes when any value in the arrays does.
         missing: How many values are missing in a column of the table, where any are.
         constant: The columns that were left out for having one value in all training rows.
+        classes: What the target's classes are called; empty if it is a number.
     """
 
     x_train: Array
     x_validation: Array
     x_test: Array
-    y_train: Array
-    y_validation: Array
-    y_test: Array
+    y_train: Targets
+    y_validation: Targets
+    y_test: Targets
     target_mean: float
     target_scale: float
     features: tuple[str, ...]
@@ -45,8 +49,9 @@ class Dataset:
     fingerprint: str
     missing: Mapping[str, int] = field(default_factory=dict)
     constant: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
 
-    def to_target_units(self, y: Array) -> npt.NDArray[np.float64]:
+    def to_target_units(self, y: Targets) -> npt.NDArray[np.float64]:
         """Standardised targets, or predictions of them, in units of `unit`; of the same shape."""
         return y.astype(np.float64) * self.target_scale + self.target_mean
 

@@ -11,11 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.base.errors import DataError
-from sweep.base.wording import listed
-from sweep.data.dataset import Array, Dataset
+from sweep.base.wording import listed, percent
+from sweep.data.classes import class_names, known_rows, target_labels
+from sweep.data.dataset import Array, Dataset, Targets
 from sweep.data.magnitude import out_of_range
 from sweep.data.preparation import Preparation, Rows, log1p, target_name, target_values
 from sweep.data.sources import Table, read_table
+from sweep.study.registries.losses import LOSSES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,11 +25,13 @@ if TYPE_CHECKING:
     from sweep.study.sections import DataConfig
 
 
-def load_dataset(config: DataConfig, seed: int, folders: tuple[Path, ...] = ()) -> Dataset:
+def load_dataset(
+    config: DataConfig, seed: int, folders: tuple[Path, ...] = (), loss: str = "mse"
+) -> Dataset:
     """Read the table, split its rows by the seed, and prepare them.
 
-    All that is learnt from the table (medians, scales, categories, and which columns vary) is
-    learnt from the training rows alone.
+    All that is learnt from the table (medians, scales, categories, classes, and which columns
+    vary) is learnt from the training rows alone.
 
     Args:
         config: The study's data settings.
@@ -35,26 +39,36 @@ def load_dataset(config: DataConfig, seed: int, folders: tuple[Path, ...] = ()) 
             validation rows changes.
         folders: Where relative paths and modules are looked for, in this order: the study
             file's folder, the working folder.
+        loss: What is to be minimised: it says whether the target is a number or a class.
 
     Raises:
         DataError: The table cannot be read, or cannot be learnt from as the settings say.
     """
     table = read_table(config, folders)
     target = target_name(table, config)
-    table, y = _with_target(table, target)
+    kind = LOSSES[loss]
+    read = (
+        target_labels(table, target, kind) if kind.is_of_classes else target_values(table, target)
+    )
+    table, y = _with_target(table, target, read)
     preparation = Preparation(table, target, config)
     logs = _logs(config, target, preparation.numbers)
     preparation.take_logs(name for name in logs if name != target)
-    if target in logs:
-        y = log1p(y, table.place)
     train, validation, test = _split_rows(table.place, len(y), config, seed)
-    _refuse_constant(y.iloc[train], table.place)
-    if reason := out_of_range(y, config.scale):
-        raise DataError(f"{table.place}: data.target = {target!r} {reason}")
-    mean = float(y.iloc[train].mean()) if config.scale else 0.0
-    scale = float(y.iloc[train].std(ddof=0)) if config.scale else 1.0
-    values = ((y.to_numpy() - mean) / scale)[:, None]  # (rows, 1)
-    targets = _as_float32(values, (target,), table.place)[:, 0]
+    mean, scale, notes = 0.0, 1.0, [*table.notes]
+    classes: tuple[str, ...] = ()
+    targets: Targets
+    if kind.is_of_classes:
+        logs = _without_target(config, logs, target, table.place)
+        classes = class_names(y.iloc[train], table.place, kind)
+        validation, strange = known_rows(y, classes, validation, "validation")
+        test, also = known_rows(y, classes, test, "test")
+        notes += filter(None, (strange, also, f"{target}: {_shares(y.iloc[train], classes)}"))
+        codes = y.map({name: code for code, name in enumerate(classes)}).fillna(-1)
+        targets = codes.to_numpy(np.int64 if kind.whole_targets else np.float32)
+    else:
+        y = log1p(y, table.place) if target in logs else y
+        mean, scale, targets = _standardised(y, train, config, table.place)
     prepared = preparation.fit(train)
     inputs = _as_float32(prepared, preparation.names, table.place)
     return Dataset(
@@ -69,9 +83,10 @@ def load_dataset(config: DataConfig, seed: int, folders: tuple[Path, ...] = ()) 
         features=preparation.names,
         target=target,
         unit=f"log(1 + {target})" if target in logs else target,
-        notes=(*table.notes, *preparation.notes),
+        notes=(*notes, *preparation.notes),
         missing=preparation.missing,
         constant=preparation.constant,
+        classes=classes,
         fingerprint=_fingerprint(
             *(array[rows] for array in (inputs, targets) for rows in (train, validation, test))
         ),
@@ -85,9 +100,35 @@ def _logs(config: DataConfig, target: str, numbers: list[str]) -> list[str]:
     return [target, *numbers] if config.log1p else []
 
 
-def _with_target(table: Table, target: str) -> tuple[Table, pd.Series[Any]]:
+def _without_target(config: DataConfig, logs: list[str], target: str, place: str) -> list[str]:
+    """The columns that are replaced by their logarithm, where the target is a class."""
+    if isinstance(config.log1p, list) and target in config.log1p:
+        raise DataError(f"{place}: data.log1p = {target!r}: it is the target, a class")
+    return [name for name in logs if name != target]
+
+
+def _shares(labels: pd.Series[Any], classes: tuple[str, ...]) -> str:
+    """How many of the training rows each class has."""
+    shares = labels.value_counts(normalize=True)
+    told = listed((f"{name} ({percent(float(shares[name]))})" for name in classes), 10)
+    return f"{len(classes)} classes, with their shares of the training rows: {told}"
+
+
+def _standardised(
+    y: pd.Series[Any], train: Rows, config: DataConfig, place: str
+) -> tuple[float, float, Array]:
+    """Mean and standard deviation of the training rows' numbers, and all of them by these."""
+    _refuse_constant(y.iloc[train], place)
+    if reason := out_of_range(y, config.scale):
+        raise DataError(f"{place}: data.target = {y.name!r} {reason}")
+    mean = float(y.iloc[train].mean()) if config.scale else 0.0
+    scale = float(y.iloc[train].std(ddof=0)) if config.scale else 1.0
+    values = ((y.to_numpy() - mean) / scale)[:, None]  # (rows, 1)
+    return mean, scale, _as_float32(values, (str(y.name),), place)[:, 0]
+
+
+def _with_target(table: Table, target: str, y: pd.Series[Any]) -> tuple[Table, pd.Series[Any]]:
     """The rows that have a target, and their targets."""
-    y = target_values(table, target)
     missing = int(y.isna().sum())
     if missing == len(y):
         raise DataError(f"{table.place}: data.target = {target!r} is missing in every row")
@@ -135,7 +176,7 @@ def _as_float32(values: npt.NDArray[np.float64], names: tuple[str, ...], place: 
     return narrow
 
 
-def _fingerprint(*arrays: Array) -> str:
+def _fingerprint(*arrays: Targets) -> str:
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(str(array.shape).encode())

@@ -123,7 +123,10 @@ def target_values(table: Table, target: str) -> pd.Series[Any]:
 
 def _remedy(wrong: int, known: int) -> str:
     if 2 * wrong > known:
-        return "; a target is a number, such as 0 and 1 for no and yes"
+        return (
+            "; a target is a number, such as 0 and 1 for no and yes; "
+            "for classes give --loss cross_entropy"
+        )
     others = f", nor are {wrong - 1} more of {known}" if wrong > 1 else ""
     return f"{others}; mend it, or name in data.missing what stands for nothing"
 

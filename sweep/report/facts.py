@@ -59,6 +59,7 @@ class TrialFacts:
         r2: On the validation rows.
         best_epoch: The epoch, from 1, whose validation MSE counts.
         params: The parameters of the user's own that it was trained with.
+        beside: What else its model on a table came to in that epoch, by name: `val_accuracy`.
     """
 
     number: int
@@ -67,6 +68,7 @@ class TrialFacts:
     r2: float | None
     best_epoch: int | None
     params: Mapping[str, Value] = field(default_factory=dict, kw_only=True)
+    beside: Mapping[str, float] = field(default_factory=dict, kw_only=True)
 
     @property
     def description(self) -> str:
@@ -163,8 +165,7 @@ class Summary:
         epochs_trained: By the trials that have ended.
         epochs_saved: Share of those trials' epochs that `trials.epochs_saved` gives, at least 0.
         worker_secs: Time the workers spent on `epochs_trained`.
-        best: The winner: the best trial of the confirmation, or else of the search; None if no
-            trial has completed.
+        best: The winner, of the confirmation or else of the search; None if none has completed.
         constant: The best trial with a constant rate; None if none has completed.
         runner_up: The best trial of any other scheduler than the best one's.
         schedulers: What each scheduler came to, the best first.
@@ -178,8 +179,7 @@ class Summary:
         carried_over: How the trials of another study that went first did; None if none did.
         not_confirmed: What there was no time to confirm, in a sentence; empty if for all.
         left_out: Why a file of results says nothing here; empty if none is wrong.
-        advice: What is wrong with the steps and rates of training code of the user's own, a
-            sentence each.
+        advice: What is wrong with steps and rates of the user's own code, a sentence each.
         changed_code: The files of such code that are not what they were for the first trials.
         baselines: The schedules to compare with.
         by_question: The best trials of the search at their best epoch, and after their last one.
@@ -218,7 +218,7 @@ class Summary:
     def mse_unit(self) -> str:
         """The unit of the MSE, squared: `buy²`, `(log(1 + buy))²`."""
         unit = self.unit
-        if not unit:
+        if not unit or not self.metric.is_mse:
             return ""
         return f"{unit}²" if unit.isidentifier() else f"({unit})²"
 
@@ -229,12 +229,13 @@ class Summary:
             ended = self.counts.endings.ended
             return f"no trial has completed yet ({ended} {verb(ended, 'has', 'have')} ended)"
         best = self.best
-        r2 = "" if best.r2 is None else f" (R² {number(best.r2)})"
-        epochs = ""
-        if best.best_epoch is not None:
-            epochs = f" after {best.best_epoch} of {counted(self.epochs, 'epoch')}"
+        told = ({} if best.r2 is None else {"R²": best.r2}) | {**best.beside}
+        aside = ", ".join(f"{name} {number(value)}" for name, value in told.items())
+        value = number(best.value) + (aside and f" ({aside})")
+        after = f" after {best.best_epoch} of {counted(self.epochs, 'epoch')}"
+        epochs = "" if best.best_epoch is None else after
         weights = " with averaged weights" if self.objective == "averaged" else ""
-        reached = f"reaches {self.metric.title} {number(best.value)}{r2}{weights}{epochs}"
+        reached = f"reaches {self.metric.title} {value}{weights}{epochs}"
         if self.confirmation:
             interval = self.confirmation.winner.interval
             seeds = counted(interval.count, "fresh seed")
@@ -374,10 +375,8 @@ class Summary:
 
 def _flat(named: dict[str, Any]) -> dict[str, Any]:
     """With the numbers of how trials have ended in the place of `endings`."""
-    flat: dict[str, Any] = {}
-    for name, value in named.items():
-        flat |= value if name == "endings" else {name: value}
-    return flat
+    parts = (value if name == "endings" else {name: value} for name, value in named.items())
+    return {name: value for part in parts for name, value in part.items()}
 
 
 def _jsonable(value: Any, metric: Metric) -> Any:
@@ -385,8 +384,9 @@ def _jsonable(value: Any, metric: Metric) -> Any:
     if isinstance(value, Schedule):
         return value.to_dict()
     if is_dataclass(value):
+        rare = ("params", "beside", "others")
         parts = ((part.name, getattr(value, part.name)) for part in fields(value))
-        parts = ((name, part) for name, part in parts if name != "params" or part)
+        parts = ((name, part) for name, part in parts if part or name not in rare)
         return _flat({metric.named(name): _jsonable(part, metric) for name, part in parts})
     if isinstance(value, dict):
         return {key: _jsonable(item, metric) for key, item in value.items()}

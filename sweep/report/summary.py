@@ -30,6 +30,7 @@ from sweep.report.importance import importance
 from sweep.search.budget import Account, Spent, search_epochs_left
 from sweep.search.continuation import changed_code
 from sweep.search.strategies.samplers import reachable_trials
+from sweep.search.tables import beside_metric
 from sweep.search.trials import (
     Ending,
     EndingCounts,
@@ -74,7 +75,7 @@ def summarise(
     trials = standing_for_themselves(trained)
     metric = config.measure
     ranked = [trial for trial in completed(trials, metric) if trial.is_finite]
-    facts = [_trial_facts(trial) for trial in ranked]
+    facts = [_trial_facts(trial, config) for trial in ranked]
     written, invalid = BestSchedule.if_valid(folder)
     confirmation = _confirmation(written, ranked, trials, metric)
     winner = ranked[0] if ranked else None
@@ -162,17 +163,23 @@ def _not_confirmed(written: BestSchedule | None, ranked: Sequence[Trial]) -> str
     return written.not_confirmed if written and _is_about(written, ranked) else ""
 
 
-def _trial_facts(trial: Trial) -> TrialFacts:
+def _trial_facts(trial: Trial, config: StudyConfig) -> TrialFacts:
     stopped = trial.last_report if trial.last_report is not None else math.nan
     value = stopped if trial.value is None else trial.value
     params = trial.suggestion.params
     return TrialFacts(
-        trial.number, trial.schedule, value, trial.r2, trial.best_epoch, params=params
+        trial.number,
+        trial.schedule,
+        value,
+        trial.r2,
+        trial.best_epoch,
+        params=params,
+        beside=beside_metric(trial, config),
     )
 
 
 def _best(trial: Trial, config: StudyConfig, written: BestSchedule | None) -> Best:
-    facts, schedule = _trial_facts(trial), trial.schedule
+    facts, schedule = _trial_facts(trial, config), trial.schedule
     own = {f"{schedule.scheduler}.{name}": value for name, value in schedule.params.items()}
     values = {"lr": schedule.lr, "decay": schedule.decay, "warmup": schedule.warmup, **own}
     horizon = trial.horizon

@@ -40,7 +40,10 @@ def to_csv(summary: Summary) -> str:
     columns = ("number", "scheduler", "lr", "decay", "warmup", *own)
     text = io.StringIO()
     writer = csv.DictWriter(
-        text, (*columns, named("value"), "val_r2", "best_epoch"), restval="", lineterminator="\n"
+        text,
+        [*dict.fromkeys((*columns, named("value"), "val_r2", "best_epoch"))],
+        restval="",
+        lineterminator="\n",
     )
     writer.writeheader()
     for trial in summary.top:
@@ -55,8 +58,8 @@ def to_csv(summary: Summary) -> str:
                     "warmup": schedule.warmup,
                     **_own(trial),
                     **trial.params,
-                    named("value"): trial.value,
                     "val_r2": trial.r2,
+                    named("value"): trial.value,
                     "best_epoch": trial.best_epoch,
                 }
             )
@@ -111,9 +114,7 @@ def _facts(summary: Summary) -> list[str]:
         lines.append(f"Carried over: {summary.carried_over.sentence}")
     lines += [f"Note: {caution}" for caution in summary.cautions]
     if summary.test:
-        score = summary.test
-        r2, rows = number(score.r2), counted(score.rows, "row")
-        lines.append(f"Test: MSE {number(score.mse)}, R² {r2} on {rows}")
+        lines.append(f"Test: {summary.test.text}")
     if summary.mse_unit:
         lines.append(f"MSE in {summary.mse_unit}")
     endings = ", ".join(f"{count} {name}" for name, count in vars(counts.endings).items())

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from sweep.base.errors import StudyFileError, SweepError
 from sweep.base.user_code import load_object, look_in
 from sweep.data.dataset import Dataset
@@ -30,6 +32,7 @@ from sweep.study.registries.models import MODELS
 from sweep.study.settings import StudyConfig
 from sweep.training.build import resolve_device, training_data
 from sweep.training.contract import LoopSettings, TrainingSettings, TrialError
+from sweep.training.criterion import Criterion
 from sweep.training.examine.anatomy import Anatomy, examine
 from sweep.training.examine.gradient_graph import tree_lines
 from sweep.training.models import build_model
@@ -52,10 +55,12 @@ class DataFacts:
         missing: How many values a column of the table lacks, where it lacks any.
         target: The target's column.
         unit: What an error is measured in.
-        mean: Of the training target, in that unit.
-        sd: Of the training target, in that unit.
-        mean_mse: Validation MSE of predicting that mean for every row.
+        mean: Of the training target, in that unit; None if it is a class.
+        sd: Of the training target, in that unit; likewise.
+        mean_mse: Validation MSE of predicting that mean for every row; likewise.
         notes: What happened to the table on the way.
+        commonest: The class that most training rows have; empty if the target is a number.
+        accuracy_of_it: The share of validation rows that have it.
     """
 
     source: str
@@ -64,10 +69,12 @@ class DataFacts:
     missing: Mapping[str, int]
     target: str
     unit: str
-    mean: float
-    sd: float
-    mean_mse: float
+    mean: float | None
+    sd: float | None
+    mean_mse: float | None
     notes: tuple[str, ...]
+    commonest: str = ""
+    accuracy_of_it: float | None = None
 
     @classmethod
     def of(cls, data: Dataset, source: str) -> DataFacts:
@@ -76,6 +83,7 @@ class DataFacts:
             data.to_target_units(y) for y in (data.y_train, data.y_validation, data.y_test)
         )
         mean = float(y_train.mean())
+        most = int(np.bincount(y_train.astype(np.int64)).argmax()) if data.classes else 0
         return cls(
             source=source,
             rows=(len(y_train), len(y_validation), len(y_test)),
@@ -83,11 +91,18 @@ class DataFacts:
             missing=dict(data.missing),
             target=data.target,
             unit=data.unit,
-            mean=mean,
-            sd=float(y_train.std()),
-            mean_mse=float(((y_validation - mean) ** 2).mean()),
+            mean=None if data.classes else mean,
+            sd=None if data.classes else float(y_train.std()),
+            mean_mse=None if data.classes else float(((y_validation - mean) ** 2).mean()),
             notes=data.notes,
+            commonest=data.classes[most] if data.classes else "",
+            accuracy_of_it=float((y_validation == most).mean()) if data.classes else None,
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able; of a number without what only classes have."""
+        of_classes = ("commonest", "accuracy_of_it")
+        return {n: v for n, v in vars(self).items() if self.commonest or n not in of_classes}
 
 
 @dataclass(frozen=True)
@@ -157,7 +172,7 @@ class Check:
             "study": self.study,
             "problems": list(self.problems),
             "notes": list(self.notes),
-            "data": None if self.data is None else vars(self.data),
+            "data": None if self.data is None else self.data.to_dict(),
             "model": anatomy,
             "steps": self.steps,
             "schedules": [vars(schedule) for schedule in self.schedules],
@@ -245,10 +260,11 @@ class _Preflight:
             self._problems.append(str(problem))
 
     def _data(self) -> Dataset | None:
-        if "data" in self._wrong_sections or self._config.own_code:
+        if self._wrong_sections & {"data", "training"} or self._config.own_code:
             return None
         with self._kept():
-            return load_dataset(self._config.data, self._config.seed, self._location.code_folders)
+            config, folders = self._config, self._location.code_folders
+            return load_dataset(config.data, config.seed, folders, config.training.loss)
         return None
 
     def _model(self, data: Dataset | None, settings: TrainingSettings) -> Anatomy | None:
@@ -269,7 +285,8 @@ class _Preflight:
             return None
         with self._kept():
             tensors = training_data(data, resolve_device(settings.device))
-            model = build_model(config, tensors.x_train.shape[1], 0, folders)
+            outputs = Criterion.of(settings, tensors).outputs
+            model = build_model(config, tensors.x_train.shape[1], 0, folders, outputs)
             anatomy = examine(model.to(tensors.x_train.device), tensors, settings)
             self._problems += anatomy.problems
             return anatomy

@@ -70,7 +70,7 @@ def prepare(location: Location, config: StudyConfig) -> Dataset | None:
     look_in(location.code_folders)
     if config.own_code:
         return None
-    return load_dataset(config.data, config.seed, location.code_folders)
+    return load_dataset(config.data, config.seed, location.code_folders, config.training.loss)
 
 
 def as_run(config: StudyConfig, data: Dataset | None) -> tuple[StudyConfig, str]:

@@ -34,6 +34,7 @@ KEYS = {
     "target": "data.target",
     "model": "model.name",
     "optimizer": "optimizer.name",
+    "loss": "training.loss",
     "loop": "loop",
     "command": "command",
     "metric": "metric",

@@ -178,7 +178,7 @@ class _Search:
             owner=self._owner,
             shared=is_shared(storage_url(context.config.storage, context.location.folder)),
             trials=self._total,
-            variance=data.validation_variance if data else 0.0,
+            variance=data.validation_variance if data and context.config.measure.is_mse else 0.0,
             weights=(lambda trial: save_order(context, trial)) if data else None,
             on_finished=self._on_finished,
             on_tick=self._on_tick,

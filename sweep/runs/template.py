@@ -112,11 +112,11 @@ def write_study_file(
     drop = config.drop
     reasons: dict[str, str] = {}
     try:
-        data = load_dataset(config, study.seed, (Path.cwd(),))
+        data = load_dataset(config, study.seed, (Path.cwd(),), study.training.loss)
     except UnusableColumns as unusable:
         reasons = unusable.reasons
         config = config.model_copy(update={"drop": [*drop, *reasons]})
-        data = load_dataset(config, study.seed, (Path.cwd(),))
+        data = load_dataset(config, study.seed, (Path.cwd(),), study.training.loss)
     left_out = dict.fromkeys(drop, "") | reasons
     for name, reason in reasons.items():
         note(f"column {name!r} left out: it {reason}")

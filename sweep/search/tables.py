@@ -41,10 +41,12 @@ def results_frame(trials: Sequence[Trial], config: StudyConfig) -> pd.DataFrame:
         that came to, reason, lr_final, seed, started, finished, duration (seconds), completes, the
         number of the pruned trial that it trains to its end, baseline, what the user calls it if it
         is a schedule to compare with, and torch, the torch class and its arguments as JSON. Where
-        the metric is not val_mse, its name stands in these names.
+        the metric is not val_mse, its name stands in these names. At the end what a model on a
+        table came to beside it, such as val_accuracy.
     """
     space = config.search_space
-    rows = [_row(trial, trial.ending) for trial in trials if trial.ending]
+    beside = {trial.number: beside_metric(trial, config) for trial in trials}
+    rows = [_row(t, t.ending) | beside[t.number] for t in trials if t.ending]
     own = dict(space.own)  # and those of schedulers that are compared with, but not searched
     for trial in trials:
         if trial.is_outside:
@@ -55,7 +57,10 @@ def results_frame(trials: Sequence[Trial], config: StudyConfig) -> pd.DataFrame:
         *("value", "val_r2", "best_epoch", "final_value", "training", "epochs_run"),
         *("audition_value", "reason", "lr_final", "seed", "started", "finished", "duration"),
         *("completes", "baseline", "torch"),
+        *dict.fromkeys(name for told in beside.values() for name in told),
     ]
+    if config.measure.name == "val_r2":
+        columns.remove("val_r2")  # it is the value
     frame = pd.DataFrame(rows, columns=columns)
     integers = ["best_epoch", "completes"]
     integers += [name for name, dimension in own.items() if dimension.integer]
@@ -94,6 +99,17 @@ def _row(trial: Trial, ending: Ending) -> dict[str, Any]:
     }
 
 
+def beside_metric(trial: Trial, config: StudyConfig) -> dict[str, float]:
+    """What a model on a table came to beside the metric, at the epoch that counts, by name.
+
+    It is that of the raw weights: of averaged ones nothing is known.
+    """
+    epoch = trial.best_epoch
+    if config.own_code is not None or config.objective == "averaged" or epoch is None:
+        return {}
+    return {name: column[epoch - 1] for name, column in trial.record.metrics.items()}
+
+
 def _audition_value(trial: Trial) -> float:
     """What a trial's audition came to; NaN if it has had none, or that came to nothing."""
     value = trial.audition.value if trial.audition else None
@@ -104,8 +120,8 @@ def epochs_frame(trials: Sequence[Trial], config: StudyConfig) -> pd.DataFrame:
     """A row for each epoch, from 1, of each trial that has ended, its audition first.
 
     `horizon` is that of the training, in epochs: fewer than the study's in an audition. Behind the
-    columns that are always there, one for each number that code of the user's own has told beside
-    its metric; `metrics.<name>` where the name is taken.
+    columns that are always there, one for each number that was told beside the metric, such as the
+    accuracy; `metrics.<name>` where the name is taken.
     """
     ended = [trial for trial in trials if trial.ending]
     told = dict.fromkeys(name for trial in ended for name in trial.record.metrics)

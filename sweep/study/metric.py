@@ -57,10 +57,12 @@ class Metric:
     Args:
         name: `val_mse`, or what a loop of the user's own yields: `val_accuracy`.
         maximize: Whether more is better.
+        trained: What is measured on the training rows, `train_cross_entropy`, if not the same.
     """
 
     name: str = "val_mse"
     maximize: bool = False
+    trained: str = ""
 
     def loss(self, value: float) -> float:
         """The value so that less is better; the same again leads back to the value."""
@@ -117,6 +119,8 @@ class Metric:
     @property
     def train_name(self) -> str:
         """What it is called on the training rows: `train_mse`, `train/accuracy`."""
+        if self.trained:
+            return self.trained
         named, is_val = re.subn(r"^val(?=[\W_])", "train", self.name)
         return named if is_val else f"train_{self.name}"
 

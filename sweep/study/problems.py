@@ -24,6 +24,7 @@ from sweep.study.registries.entry import alternatives, owners
 from sweep.study.registries.optimizers import OPTIMIZERS
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Dimension, default_own_dimensions
+from sweep.study.training.problems import training_problems
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Problem:
 def space_problems(config: StudyConfig) -> Iterator[Problem]:
     """What pydantic cannot see: names and ranges that only make sense together."""
     yield from _own_code_problems(config)
+    yield from (Problem(*found) for found in training_problems(config))
     yield from _param_problems(config)
     space = config.space
     names = (*SHAPES, *config.custom)
@@ -148,7 +150,7 @@ def _size_problems(config: StudyConfig, schedulers: int) -> Iterator[Problem]:
 
 
 _OF_A_COMMAND = ("working_folder", "gpus_per_trial", "keep")
-_OF_OWN_CODE = ("metric", "direction", "horizon", "evaluate_every", "threads")
+_OF_OWN_CODE = ("horizon", "evaluate_every", "threads")
 
 
 def _not_default(config: StudyConfig, keys: Iterable[str], text: str) -> Iterator[Problem]:
@@ -188,7 +190,7 @@ def _own_code_problems(config: StudyConfig) -> Iterator[Problem]:
         yield Problem("metric", config.metric, text)
     if config.loop and not is_reference(config.loop) and ".py:" not in config.loop:
         yield Problem("loop", config.loop, "expected 'module:function', such as 'train.py:train'")
-    for key in ("data", "model", "optimizer"):
+    for key in ("data", "model", "optimizer", "training"):
         if key in given:
             yield Problem(key, None, f"not used: {what} brings its own")
     for key in ("momentum", "weight_decay"):

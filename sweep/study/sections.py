@@ -125,8 +125,9 @@ class DataConfig(Section):
     """Where the table comes from, what is learnt from it, and how it is prepared and split.
 
     Args:
-        source: The generated shopping log, scikit-learn's diabetes set, a table's file (relative to
-            the study file), or `module:function`, which returns a DataFrame or a pair of arrays.
+        source: The generated shopping log, scikit-learn's diabetes set or digits, a table's file
+            (relative to the study file), or `module:function`, which returns a DataFrame or a pair
+            of arrays.
         target: The column to predict; of a pivot, one of its codes.
         features: The columns to learn from; all others by default.
         drop: Columns to leave out.

@@ -32,6 +32,7 @@ from sweep.study.sections import (
     SpaceConfig,
 )
 from sweep.study.space import SHARED, Choice, Dimension, Space, default_own_dimensions
+from sweep.study.training.settings import TrainingConfig, defaults_in, metric_of_table
 
 
 def _seconds(value: Any) -> Any:
@@ -76,7 +77,7 @@ _FREE = {
 }
 """Settings of a study that may change between two runs of it."""
 
-_TABLE = {"data", "model", "optimizer"}
+_TABLE = {"data", "model", "optimizer", "training"}
 """What a study has no use for where the training is the user's own code."""
 
 _SEEN_IN_ROWS = (
@@ -132,18 +133,18 @@ class StudyConfig(Section):
             default.
         gpus_per_trial: GPUs that each trial of a command sees as its own; all by default.
         keep: Whether the folders of all trials of a command stay, not the winner's alone.
-        metric: What the loop yields, or the command reports.
+        metric: What the loop yields, or the command reports; of a table the loss, `r2`, `accuracy`.
         direction: Whether less or more of it is better.
         horizon: Optimizer steps of a trial, for training of your own that is counted in steps;
             `epochs` are then its evaluations.
         evaluate_every: Steps between two evaluations of such training.
         threads: Torch threads of a worker with a loop, OMP_NUM_THREADS of a command; the cores are
             shared out by default.
-        warm_start: Another study that has been run, by name or results folder; the best trials of
-            it are the first ones of this.
+        warm_start: Another study, by name or results folder, whose best trials are the first here.
         data: Where the table comes from, and how it is prepared and split.
         model: What is trained.
         optimizer: What it is trained with.
+        training: What it is trained by.
         space: What is searched.
         sampler: How the next trial's parameters are chosen; one of the names, or a table.
         pruner: When an unpromising trial is stopped; one of the names, or a table.
@@ -189,6 +190,7 @@ class StudyConfig(Section):
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
+    training: TrainingConfig = TrainingConfig()
     space: SpaceConfig = SpaceConfig()
     sampler: SamplerConfig = SamplerConfig()
     pruner: PrunerConfig = PrunerConfig()
@@ -243,6 +245,9 @@ class StudyConfig(Section):
     @property
     def measure(self) -> Metric:
         """What trials are compared by."""
+        if self.own_code is None:
+            given = "metric" in self.model_fields_set
+            return metric_of_table(self.training.loss, self.metric if given else None)
         return Metric(self.metric, self.direction == "maximize")
 
     @property
@@ -337,6 +342,7 @@ class StudyConfig(Section):
         kept = dict(_flatten(self.model_dump(mode="json", exclude=left_out)))
         kept["pruner.signal"] = self.pruner.signal  # pruners compare what trials have reported
         kept["trial_seeds"] = "shared" if self.shares_seed else "fresh"
+        kept |= {"metric": self.measure.name} if "metric" in kept else {}  # r2 is val_r2
         for name in _SEEN_IN_ROWS:  # a file may move; rows are compared by their fingerprint
             kept.pop(f"data.{name}", None)
         return kept | {f"space.{n}": text for n, text in self.search_space.to_dict().items()}
@@ -345,7 +351,7 @@ class StudyConfig(Section):
     def _of_no_use(self) -> set[str]:
         """Settings that mean nothing in this study."""
         if self.own_code is None:
-            return _OWN_CODE
+            return _OWN_CODE - {"metric"} | defaults_in(self.training, self.measure)
         return _TABLE | {name for name in ("loop", "command") if getattr(self, name) is None}
 
     def to_toml(self) -> str:

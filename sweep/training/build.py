@@ -57,6 +57,7 @@ def training_data(data: Dataset, device: torch.device) -> TrainingData:
         y_validation=torch.from_numpy(data.y_validation).to(device),
         target_scale=data.target_scale,
         constant=data.constant,
+        classes=len(data.classes),
     )
 
 
@@ -87,12 +88,12 @@ def build_engine(
     """
     tensors = training_data(data, resolve_device(settings.device))
     features = tensors.x_train.shape[1]
+    criterion = Criterion.of(settings, tensors)
 
     def build(seed: int) -> nn.Module:
-        return build_model(model, features, seed, folders)
+        return build_model(model, features, seed, folders, criterion.outputs)
 
     first = build(0).to(tensors.x_train.device)
-    criterion = Criterion.of(settings, tensors)
     check_model(first, tensors.x_train, tensors.y_train, criterion, tensors.constant)
     check_last_batch(first, tensors, settings)
     notes = input_notes(first, tensors.x_train, tensors.constant, criterion.outputs)

@@ -206,6 +206,8 @@ class TrainingSettings:
             clip=config.optimizer.clip,
             objective=config.objective,
             device=config.device,
+            loss=config.training.loss,
+            metric=config.measure,
         )
 
     def over(self, epochs: int | None) -> TrainingSettings:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch.nn import functional
 
+from sweep.base.errors import InputError
 from sweep.study.registries.losses import LOSSES, SCORES, Loss
 
 if TYPE_CHECKING:
@@ -54,11 +55,19 @@ class Criterion:
 
     @classmethod
     def of(cls, settings: TrainingSettings, data: TrainingData) -> Criterion:
-        """That of a study."""
+        """That of a study.
+
+        Raises:
+            InputError: The metric is not defined on these validation rows.
+        """
         loss = LOSSES[settings.loss]
         metric = settings.measure.name.removeprefix(_VAL)
         y = data.y_validation
         variance = y.double().var(correction=0).item() if metric == "r2" else 0.0
+        if metric == "r2" and not variance:
+            raise InputError(
+                "metric 'r2': the target has one value in all validation rows; give another one"
+            )
         return cls(loss, metric, loss.outputs(data.classes), data.target_scale, variance)
 
     @property
@@ -112,6 +121,16 @@ class Criterion:
         function: Any = getattr(functional, LOSSES[name].function)
         reduced: Tensor = function(predictions, y, reduction=reduction)
         return reduced
+
+    def predicted(self, predictions: Tensor) -> Tensor:
+        """What a user wants of predictions: of classes their probabilities, (rows, classes)."""
+        scores = self.loss.class_scores
+        return predictions if scores is None else scores(predictions).softmax(-1)
+
+    def means(self, predictions: Tensor, y: Tensor) -> dict[str, float]:
+        """Of what is `summed`, the means over rows, each in its own unit."""
+        sums = zip(self.summed, self.sums(predictions, y), self.scales, strict=True)
+        return {name: total.item() / len(y) * scale for name, total, scale in sums}
 
     def told(self, means: Sequence[float]) -> Told:
         """What the means over the validation rows say.

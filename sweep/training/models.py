@@ -27,6 +27,12 @@ FEATURE_ARGUMENTS = (
     "input_size", "input_dim", "in_dim", "n_inputs",
 )  # fmt: skip
 
+# And those under which it may take the number of classes.
+CLASS_ARGUMENTS = (
+    "classes", "n_classes", "num_classes", "outputs", "n_outputs", "num_outputs",
+    "out_features", "output_size", "output_dim", "out_dim",
+)  # fmt: skip
+
 CHECKED_ROWS = 32
 
 CHECKED_PASSES = 30
@@ -41,13 +47,17 @@ class BuiltInModel(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map inputs of shape (rows, features) to predictions of shape (rows, 1)."""
+        """Map inputs of shape (rows, features) to predictions of shape (rows, outputs)."""
         output: Tensor = self.layers(x)
         return output
 
 
 def build_model(
-    config: ModelConfig, features: int, seed: int, folders: tuple[Path, ...] = ()
+    config: ModelConfig,
+    features: int,
+    seed: int,
+    folders: tuple[Path, ...] = (),
+    outputs: int = 1,
 ) -> nn.Module:
     """Build a model on the CPU; the same seed gives the same weights.
 
@@ -57,6 +67,7 @@ def build_model(
         seed: What the initial weights derive from; Python's, NumPy's and torch's own generators
             stay as they were.
         folders: Where a user's module is looked for, in this order.
+        outputs: Numbers that it has for a row; a user's own class is told if they are several.
 
     Raises:
         ModelError: The name is unknown, or the user's class cannot be built.
@@ -67,12 +78,14 @@ def build_model(
                 raise ModelError(f"model.args belongs to 'module:Class', not to {config.name!r}")
             entry = MODELS[config.name]
             kind: type[BuiltInModel] = type(entry.class_name, (BuiltInModel,), {})
-            return kind(entry.layers(config, features))
-        return _build_own(config, features, folders)
+            return kind(entry.layers(config, features, outputs))
+        return _build_own(config, features, folders, outputs)
 
 
-def _build_own(config: ModelConfig, features: int, folders: tuple[Path, ...]) -> nn.Module:
-    """Build `module:Class` with the number of features, where it takes one, and its arguments."""
+def _build_own(
+    config: ModelConfig, features: int, folders: tuple[Path, ...], outputs: int
+) -> nn.Module:
+    """Build `module:Class` with the numbers of features and classes, where it takes them."""
     name = config.name
     factory = load_object(name, folders, ModelError)
     if isinstance(factory, nn.Module):
@@ -83,7 +96,7 @@ def _build_own(config: ModelConfig, features: int, folders: tuple[Path, ...]) ->
     other_class = inspect.isclass(factory) and not issubclass(factory, nn.Module)
     if other_class or not (inspect.isclass(factory) or inspect.isroutine(factory)):
         raise ModelError(f"model {name!r} is neither a torch.nn.Module nor a function building one")
-    positional, keywords = _arguments(config, factory, features)
+    positional, keywords = _arguments(config, factory, features, outputs)
     try:
         model = factory(*positional, **keywords)
     except Exception as error:
@@ -96,11 +109,15 @@ def _build_own(config: ModelConfig, features: int, folders: tuple[Path, ...]) ->
 
 
 def _arguments(
-    config: ModelConfig, factory: Callable[..., Any], features: int
+    config: ModelConfig, factory: Callable[..., Any], features: int, outputs: int
 ) -> tuple[list[Any], dict[str, Any]]:
     """What to call the factory with, checked against its signature."""
     signature = inspect.signature(factory)
     keywords = dict(config.args)
+    if outputs > 1:
+        takers = [n for n in signature.parameters if n in CLASS_ARGUMENTS]
+        if takers and not keywords.keys() & {*takers}:
+            keywords[takers[0]] = outputs
     positional: list[Any] = []
     taker = _features_parameter(signature, keywords)
     if taker is not None and taker.kind is inspect.Parameter.POSITIONAL_ONLY:

@@ -199,7 +199,7 @@ class TestFiles:
     def test_unknown_source(self, tmp_path: Path) -> None:
         assert error(tmp_path, source="behavior-log") == (
             "data.source = 'behavior-log': unknown source; did you mean 'behaviour-log'? "
-            f"(behaviour-log, diabetes, a path ending in {ENDINGS}, or 'module:function')"
+            f"(behaviour-log, diabetes, digits, a path ending in {ENDINGS}, or 'module:function')"
         )
 
     def test_settings_of_a_file_do_not_fit_a_built_in_source(self, tmp_path: Path) -> None:

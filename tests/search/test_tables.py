@@ -28,6 +28,7 @@ from sweep.study.sections import DataConfig
 from sweep.study.settings import StudyConfig
 from sweep.training.contract import EpochResult
 from sweep.training.record import TrialRecord
+from sweep.training.workers.messages import Prediction
 
 COLUMNS = [
     "number", "state", "scheduler", "lr", "decay", "warmup",
@@ -157,7 +158,7 @@ class TestPredictions:
         settings = DataConfig(source="table.csv", target="y", log1p=log1p)
         data = load_dataset(settings, 0, (tmp_path,))
         off = np.float32(0.5)
-        score = write_predictions(tmp_path, data, data.y_test + off)
+        score = write_predictions(tmp_path, data, Prediction(0, 0.0, data.y_test + off), "mse")
         frame = pd.read_csv(tmp_path / "predictions.csv")
         assert len(frame) == score.rows == len(data.y_test) == 4
         assert frame["y"].round(3).isin(table["y"]).all()
@@ -165,7 +166,9 @@ class TestPredictions:
         truth, prediction = (np.log1p(values) if log1p else values).T
         error = prediction - truth
         assert error == pytest.approx(np.full(4, off * data.target_scale), rel=1e-4)
-        assert score.mse == pytest.approx((off * data.target_scale) ** 2, rel=1e-4)
+        assert score.mse is not None and score.mse == pytest.approx(
+            (off * data.target_scale) ** 2, rel=1e-4
+        )
         assert score.r2 == pytest.approx(1 - score.mse / np.var(truth), rel=1e-4)
 
 

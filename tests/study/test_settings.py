@@ -36,6 +36,7 @@ EVERYTHING: dict[str, Any] = {
     "lanes": 4,
     "device": "cuda:1",
     "storage": "trials.db",
+    "training": {"loss": "mae"},
     "data": {
         "source": "shop logs/öl.csv",
         "target": "buy",

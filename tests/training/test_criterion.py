@@ -149,7 +149,12 @@ def by_hand(output: Tensor, data: TrainingData) -> dict[str, float]:
         }
     truth, predicted = y * scale, output[:, 0] * scale
     error = predicted - truth
-    return {
+    others = {
+        loss.name: getattr(functional, loss.function)(output[:, 0], y).item() * scale**loss.power
+        for loss in LOSSES.values()
+        if not loss.is_of_classes
+    }
+    return others | {
         "mse": error.square().mean().item(),
         "mae": error.abs().mean().item(),
         "huber": functional.huber_loss(predicted, truth, delta=scale).item(),

@@ -222,7 +222,7 @@ class Noisy(nn.Module):
 
 
 def test_every_random_number_is_the_trials_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    noisy = Model("linear", "Noisy", lambda settings, features: [Noisy()])
+    noisy = Model("linear", "Noisy", lambda settings, features, outputs: [Noisy()])
     monkeypatch.setitem(MODELS, "linear", noisy)
     random.seed(3)
     alone = engine_for("linear", epochs=3)

@@ -8,7 +8,10 @@ from typing import Annotated
 
 import typer
 
+from sweep.cli.completion import completing
 from sweep.cli.terminal import say
+from sweep.study.registries.entry import alternatives
+from sweep.study.registries.losses import LOSSES
 
 
 def init(
@@ -26,6 +29,14 @@ def init(
         list[str] | None,
         typer.Option(
             metavar="COLUMN", help="A column to leave out, beside those that cannot be learnt from."
+        ),
+    ] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"{alternatives(LOSSES)}.",
+            autocompletion=completing(LOSSES),
         ),
     ] = None,
     setting: Annotated[
@@ -63,7 +74,7 @@ def init(
         force,
         drop or (),
         lambda text: say(f"note: {text}"),
-        dict(map(read_setting, setting or ())),
+        dict(map(read_setting, setting or ())) | ({"training.loss": loss} if loss else {}),
     )
     if probe:
         from sweep.runs.lr_range import probe_study_file

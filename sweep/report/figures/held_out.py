@@ -110,7 +110,8 @@ def residual_figure(findings: Findings) -> Iterator[Picture]:
 
 def _rows(findings: Findings) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Truth and prediction of the test rows whose numbers are finite; None without any."""
-    if findings.predictions is None:
+    test = findings.summary.test
+    if findings.predictions is None or test is None or test.mse is None:  # classes
         return None
     frame = findings.predictions[["y", "prediction"]].astype(float)
     rows = frame[np.isfinite(frame).all(axis=1)].to_numpy()

@@ -112,9 +112,7 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
         compared.append(("carried over", summary.carried_over.sentence))
     compared += [("note" if i == 0 else "", text) for i, text in enumerate(summary.cautions)]
     if summary.test:
-        score = summary.test
-        value = f"MSE {number(score.mse)}, R² {number(score.r2)} on {counted(score.rows, 'row')}"
-        compared.append(("test", f"{value} that the search never saw"))
+        compared.append(("test", f"{summary.test.text} that the search never saw"))
     if summary.mse_unit:
         compared.append(("MSE in", summary.mse_unit))
     if best.torch:
@@ -280,6 +278,7 @@ def top_table(summary: Summary) -> FittingTable:
     schedules = [trial.schedule for trial in top]
     epochs = ["" if trial.best_epoch is None else str(trial.best_epoch) for trial in top]
     own = [_own_parameters(trial.schedule.params, trial.params) for trial in top]
+    beside = dict.fromkeys(name for trial in top for name in trial.beside)
     return FittingTable(
         "Best trials",
         (
@@ -287,6 +286,7 @@ def top_table(summary: Summary) -> FittingTable:
             Column("scheduler", [schedule.scheduler for schedule in schedules], justify="left"),
             Column(_value_title(summary.metric), [aligned(trial.value) for trial in top]),
             Column("R²", [aligned(trial.r2) for trial in top], 6),
+            *(Column(name, [aligned(t.beside.get(name)) for t in top], 3) for name in beside),
             Column("epoch", epochs, 7),
             Column("lr", [number(schedule.lr) for schedule in schedules], 1, "left"),
             Column("decay", [_decay(trial) for trial in top], 2, "left"),

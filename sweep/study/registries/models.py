@@ -19,19 +19,20 @@ class Model:
     Args:
         name: What a study file calls it.
         class_name: What its class is called, which stands where that of a user's own would.
-        layers: `(settings, features)` to what maps (rows, features) to predictions, (rows, 1).
+        layers: `(settings, features, outputs)` to what maps (rows, features) to predictions,
+            (rows, outputs): one for a number, or one for each class.
         settings: Its own keys in a study file.
         suits: What it is for, if not for any table.
     """
 
     name: str
     class_name: str
-    layers: Callable[[Any, int], list[nn.Module]]
+    layers: Callable[[Any, int, int], list[nn.Module]]
     settings: tuple[Setting, ...] = ()
     suits: str = ""
 
 
-def _order_pre(settings: Any, features: int) -> list[nn.Module]:
+def _order_pre(settings: Any, features: int, outputs: int) -> list[nn.Module]:
     """A normalised input and seven linear layers; half of the third's output is dropped.
 
     The reference model has 3 features.
@@ -51,11 +52,11 @@ def _order_pre(settings: Any, features: int) -> list[nn.Module]:
         nn.ReLU(),
         nn.Linear(48, 96),
         nn.ReLU(),
-        nn.Linear(96, 1),
+        nn.Linear(96, outputs),
     ]
 
 
-def _mlp(settings: Any, features: int) -> list[nn.Module]:
+def _mlp(settings: Any, features: int, outputs: int) -> list[nn.Module]:
     """Linear layers with ReLU between them, after each of which a share may be dropped."""
     from torch import nn
 
@@ -66,14 +67,14 @@ def _mlp(settings: Any, features: int) -> list[nn.Module]:
         if settings.dropout:
             layers.append(nn.Dropout(settings.dropout))
         width = next_width
-    return [*layers, nn.Linear(width, 1)]
+    return [*layers, nn.Linear(width, outputs)]
 
 
-def _linear(settings: Any, features: int) -> list[nn.Module]:
+def _linear(settings: Any, features: int, outputs: int) -> list[nn.Module]:
     """One linear layer: least squares, found by gradient descent."""
     from torch import nn
 
-    return [nn.Linear(features, 1)]
+    return [nn.Linear(features, outputs)]
 
 
 MODELS = by_name(

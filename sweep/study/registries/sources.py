@@ -46,7 +46,16 @@ def _diabetes(settings: Any) -> pd.DataFrame:
     return frame.rename(columns={"target": "progression"})
 
 
+def _digits(settings: Any) -> pd.DataFrame:
+    """1,797 handwritten digits, of 8 x 8 grey values each."""
+    from sklearn.datasets import load_digits
+
+    frame: pd.DataFrame = load_digits(as_frame=True).frame
+    return frame.rename(columns={"target": "digit"})
+
+
 SOURCES = by_name(
     Source(BEHAVIOUR_COUNTS, _behaviour_counts, target="buy"),
     Source("diabetes", _diabetes, target="progression"),
+    Source("digits", _digits, target="digit"),
 )

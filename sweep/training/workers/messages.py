@@ -162,12 +162,14 @@ class Prediction:
     Args:
         trial: Whose weights they are.
         value: What that trial came to in the search; None if it was stopped early.
-        values: Standardised, (rows,).
+        values: Standardised, (rows,); of classes their probabilities, (rows, classes).
+        scores: What the criterion sums over rows, as means in their own units, by name.
     """
 
     trial: int
     value: float | None
     values: Array
+    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

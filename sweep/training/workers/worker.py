@@ -156,20 +156,26 @@ def _carry_out(orders: Orders, engine: Engine) -> list[TrialNews]:
 def _predict_test(path: Path, setup: WorkerSetup) -> Prediction | None:
     import torch
 
+    from sweep.training.build import training_data
+    from sweep.training.criterion import Criterion
     from sweep.training.models import build_model, predict
 
     assert setup.data is not None
-    x = torch.from_numpy(setup.data.x_test)
-    values = torch.zeros(0)
+    criterion = Criterion.of(setup.settings, training_data(setup.data, torch.device("cpu")))
+    x, y = torch.from_numpy(setup.data.x_test), torch.from_numpy(setup.data.y_test)
+    values, scores = torch.zeros(0), dict[str, float]()
     try:
         saved = torch.load(path, weights_only=True)
         if len(x):
-            model = build_model(setup.model, x.shape[1], 0, setup.folders)
+            model = build_model(setup.model, x.shape[1], 0, setup.folders, criterion.outputs)
             model.load_state_dict(saved["state_dict"])
             model.eval()
             with torch.no_grad():
-                values = predict(model, x)
-        return Prediction(saved["trial"], saved["val_mse"], values.numpy())
+                outputs = predict(model, x, criterion.outputs)
+            values, scores = criterion.predicted(outputs), criterion.means(outputs, y)
+        return Prediction(
+            saved["trial"], saved[setup.settings.measure.name], values.numpy(), scores
+        )
     except Exception:  # half a file, or another model's: it is written again
         return None
 
