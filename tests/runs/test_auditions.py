@@ -26,7 +26,7 @@ import math, os, pathlib, signal, sys
 HERE = pathlib.Path(__file__).parent
 
 def train(schedule, *, epochs, seed, trial):
-    rates = schedule.rates(30 * epochs)
+    rates = schedule.rates(60 * epochs)
     with open(HERE / "begun.txt", "a") as file:
         file.write(f"{trial.number} {epochs}\\n")
     for epoch in range(1, epochs + 1):
@@ -37,6 +37,14 @@ def at(number, epochs, epoch):
     pass
 """
 """A loop whose metric is least for rates near 0.03."""
+
+
+@pytest.fixture(autouse=True)
+def _few_steps_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that trainings may be short."""
+    for module in ("strategies.without_auditions", "coordinator"):
+        monkeypatch.setattr(f"sweep.search.{module}.FEWEST_STEPS", 24)
+
 
 LOOP = ("run", "--loop", "train.py:train", "--epochs", "16", "--lr", "1e-3:1:log", "--out", "out")
 SMALL = ("--sampler", "random", "--no-confirm", "--workers", "1", "--quiet")
@@ -346,7 +354,7 @@ SCRIPT = """
 import sweep
 trial = sweep.current_trial()
 epochs = EPOCHS
-rates = trial.schedule.rates(30 * epochs)
+rates = trial.schedule.rates(60 * epochs)
 (trial.folder / f"left-{epochs}.txt").write_text("")
 trial.seed
 for epoch in range(epochs):

@@ -43,6 +43,13 @@ BATCH = 12
 """Rows of a step: an epoch has enough steps for an audition."""
 
 
+@pytest.fixture(autouse=True)
+def _few_steps_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that trainings may be short."""
+    for module in ("strategies.without_auditions", "coordinator"):
+        monkeypatch.setattr(f"sweep.search.{module}.FEWEST_STEPS", 24)
+
+
 def run(folder: Path, listener: Notes | None = None, **settings: Any) -> Spent:
     """Run a study with a budget; what it has cost, which its tables must agree with."""
     given = {"trials": None, "epochs": EPOCHS, "optimizer__batch_size": BATCH, **settings}

@@ -9,7 +9,7 @@ from sweep.study.sections import PrunerConfig
 from sweep.study.settings import StudyConfig
 
 
-@pytest.mark.parametrize(("steps_per_epoch", "has"), [(1, False), (11, False), (12, True)])
+@pytest.mark.parametrize(("steps_per_epoch", "has"), [(1, False), (23, False), (24, True)])
 def test_needs_enough_steps(steps_per_epoch: int, has: bool) -> None:
     config, reason = knowing_steps(StudyConfig(epochs=32), steps_per_epoch)
     assert (config.audition_epochs * steps_per_epoch >= FEWEST_STEPS) == has

@@ -8,7 +8,7 @@ from sweep.search.strategies.pruners import build_pruner
 from sweep.search.strategies.samplers import build_sampler, family_plan
 from sweep.study.settings import StudyConfig
 
-FEWEST_STEPS = 24
+FEWEST_STEPS = 48
 """Optimizer steps that an audition must have: with fewer, the highest rates look best."""
 
 
