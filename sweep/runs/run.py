@@ -94,7 +94,7 @@ def run_sweep(
         context, carried = open_sweep(location, config, data, fresh, listener.on_note)
         within_reach = {"trials": reachable_trials(config, drawn(context.trials))}
         listener.on_start(location, config.model_copy(update=within_reach), data)
-        if no_auditions:
+        if no_auditions and config.budget is not None:
             listener.on_note(no_auditions)
         if config.command and "metric" not in config.model_fields_set:
             listener.on_note(
