@@ -23,7 +23,7 @@ from sweep.search.storage.opening import load_study
 pytestmark = pytest.mark.slow
 
 
-LONGER = CLASSES.replace("steps_per_epoch=5", "steps_per_epoch=25").replace("(5, 20)", "(25, 4)")
+LONGER = CLASSES.replace("steps_per_epoch=5", "steps_per_epoch=50").replace("(5, 20)", "(50, 2)")
 """With enough steps in an epoch for auditions of one."""
 
 
@@ -57,7 +57,7 @@ class TestMaximize:
         assert all(0.5 < mean <= 1 for mean in means)
         assert best["trial"] == confirmed[0]["trial"]
         assert all(c["lead_of_winner"]["mean"] >= 0 for c in confirmed[1:] if not c["dropped_out"])
-        assert best["total_steps"] == 300
+        assert best["total_steps"] == 600
 
     def test_a_value_is_the_greatest_of_its_epochs(self, classes: Path) -> None:
         results = pd.read_csv(classes / "studies/train/results.csv").set_index("number")
@@ -203,10 +203,10 @@ def test_problems_of_a_study_with_a_loop_are_told_together(tmp_path: Path) -> No
         "  lanes = 3: not used: a worker runs one training loop of your own at a time",
         "  objective = 'averaged': a training loop of your own has 'best' and 'final'",
     ]
-    done = sweep("run", "diabetes", "--metric", "val_accuracy", cwd=tmp_path)
+    done = sweep("run", "diabetes", "--metric", "val_f1", cwd=tmp_path)
     assert done.stderr.strip() == (
-        "error: --metric 'val_accuracy': belongs to training code of your own; give loop = "
-        "'module:function' or a command too"
+        "error: --metric 'val_f1': with the loss mse it is mse, mae, huber or r2; of training code of "
+        "your own, give loop = 'module:function' or a command too"
     )
 
 

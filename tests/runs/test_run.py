@@ -474,10 +474,10 @@ def test_a_custom_schedule_must_fit_into_an_audition(tmp_path: Path) -> None:
     (tmp_path / "own_schedules_3.py").write_text(
         "from torch.optim.lr_scheduler import LambdaLR\n\n"
         "def long(optimizer, total_steps, *, decay):\n"
-        "    return LambdaLR(optimizer, lambda step: 1 / (total_steps - 60))\n"
+        "    return LambdaLR(optimizer, lambda step: 1 / (total_steps - 200))\n"
     )
     own: dict[str, Any] = {"space__scheduler": ["long"], "epochs": 24}
-    own["optimizer__batch_size"] = 16
+    own["optimizer__batch_size"] = 8
     own["custom"] = {"long": {"factory": "own_schedules_3:long"}}
     with pytest.raises(ScheduleError) as raised:
         sweep(tmp_path, **own)
