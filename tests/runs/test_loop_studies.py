@@ -205,8 +205,8 @@ def test_problems_of_a_study_with_a_loop_are_told_together(tmp_path: Path) -> No
     ]
     done = sweep("run", "diabetes", "--metric", "val_f1", cwd=tmp_path)
     assert done.stderr.strip() == (
-        "error: --metric 'val_f1': with the loss mse it is mse, mae, huber or r2; of training code of "
-        "your own, give loop = 'module:function' or a command too"
+        "error: --metric 'val_f1': with the loss mse it is mse, mae, huber or r2; of training code "
+        "of your own, give loop = 'module:function' or a command too"
     )
 
 
