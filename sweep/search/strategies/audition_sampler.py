@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,7 @@ class AuditionSampler(FamilySampler):
     def _turn(self, study: optuna.Study, trial: FrozenTrial) -> int:
         """How many trials were drawn before, counted up to the last of the first rates."""
         turn = 0
-        for other in every_trial(study)[: trial.number]:
+        for other in islice(every_trial(study), trial.number):
             turn += _is_drawn(other)
             if turn == self._rates_first:
                 break
