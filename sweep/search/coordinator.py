@@ -18,7 +18,7 @@ from sweep.search.in_flight.auditions import Auditions
 from sweep.search.in_flight.in_training import InTraining
 from sweep.search.in_flight.ownership import Ownership
 from sweep.search.in_flight.trials import InFlight
-from sweep.search.status import Status, Tally
+from sweep.search.status import Lane, Status, Tally
 from sweep.search.storage.opening import flush
 from sweep.search.storage.owners import in_turn
 from sweep.search.strategies.audition_sampler import RATES_FIRST
@@ -108,8 +108,8 @@ class Coordinator:
         self._limit = limit
         self._stop = stop
         self._workers = 1
-        self._epochs = 0
-        self._ended = 0
+        self._lanes: tuple[Lane, ...] = ()
+        self._epochs = self._ended = 0
         self._started = self._ticked = time.monotonic()
 
     def has_work(self) -> bool:
@@ -301,6 +301,7 @@ class Coordinator:
         if self._ownership.shared:
             self._ownership.show_life_regularly()
             self._count_all()
+        self._lanes = self._in_flight.lanes  # here alone: there may be very many
         self._on_tick(self.status())
 
     def _trials_left(self) -> int:
@@ -392,7 +393,7 @@ class Coordinator:
             epochs=self._epochs,
             elapsed_secs=elapsed,
             remaining_secs=self._limit.cut(expected, self._deadline),
-            lanes=tuple(running.lane for _, running in sorted(self._in_flight.training.items())),
+            lanes=self._lanes,
             course=self._tally.course,
             families=dict(self._tally.families),
             spent=self._allowance.spent,

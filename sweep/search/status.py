@@ -108,7 +108,7 @@ class Tally:
     @property
     def endings(self) -> EndingCounts:
         """How the trials have ended."""
-        return EndingCounts.of(self.ended.elements())
+        return EndingCounts(**{str(ending): self.ended[ending] for ending in Ending})
 
     def _better(self, one: Trial | None, other: Trial) -> Trial:
         """The better of two completed trials, in whatever order they have ended."""

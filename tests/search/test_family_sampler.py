@@ -18,10 +18,9 @@ from sweep.search.strategies.family_sampler import (
     MOST_FIRST,
     FamilyPlan,
     FamilySampler,
-    Others,
-    _lesson,
     fair_minimum,
 )
+from sweep.search.strategies.lessons import Others, _lesson
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Space
 
@@ -311,7 +310,9 @@ class Forgetful(FamilySampler):
         trials = [trial for trial in trials if trial.number != number]
         read = [self._lesson_of(trial, self._standing(trial, sign)) for trial in trials]
         lessons = np.array(read, dtype=_lesson(len(self._axes), 2))
-        return Others(lessons[lessons["family"] >= 0], len(self._names), self._order)
+        lessons = lessons[lessons["family"] >= 0]
+        started = np.bincount(lessons["family"], minlength=len(self._names))
+        return Others(lessons, started, self._order)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from sweep.search.budget import Spent, confirmation_epochs, search_epochs_left
@@ -49,7 +50,7 @@ class Allowance:
     @property
     def uncommitted(self) -> float:
         """Those of them that no trial of this coordinator may still cost."""
-        return self.left - self._in_flight.committed
+        return self.left - self._in_flight.committed if self.is_limited else math.inf
 
     def count(self, trials: Iterable[Trial]) -> None:
         """Take in what trials have cost by now."""

@@ -9,6 +9,7 @@ import optuna
 
 from sweep.search.in_flight.auditions import Auditions
 from sweep.search.in_flight.in_training import InTraining
+from sweep.search.status import Lane
 from sweep.study.settings import StudyConfig
 
 
@@ -39,6 +40,11 @@ class InFlight:
     def numbers(self) -> set[int]:
         """The numbers of all."""
         return {running.trial.number for running in self}
+
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        """What is shown of those in training, by number."""
+        return tuple(running.lane for _, running in sorted(self.training.items()))
 
     @property
     def committed(self) -> int:

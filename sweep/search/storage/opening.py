@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sweep.base.errors import StorageError, SweepError
 from sweep.search.storage.journal import BatchedJournal, JournalSnapshot, journal_lock
-from sweep.search.storage.optuna_private import backend_of
+from sweep.search.storage.optuna_private import ListedJournal, backend_of
 from sweep.search.storage.patience import Patience, PatientStorage, engine_options
 from sweep.search.storage.urls import cannot_be_opened, is_shared, reason_of, without_password
 
@@ -90,7 +90,7 @@ def _journal(backend: BaseJournalBackend, url: str) -> JournalStorage:
         StorageError: They are not as Optuna writes them.
     """
     try:
-        return JournalStorage(backend)
+        return ListedJournal(backend)
     except (json.JSONDecodeError, SweepError):
         raise
     except _OF_FOREIGN_RECORDS as problem:

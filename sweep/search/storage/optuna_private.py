@@ -5,13 +5,17 @@ tests/search/test_optuna_private.py says which versions it holds for.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Any, cast
 
 import optuna
-from optuna.storages import BaseStorage
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import BaseJournalBackend
 from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import FrozenTrial, TrialState
+
+from sweep.search.storage.trial_list import TrialList
 
 RECORD_START = b'{"op_code"'
 """How Optuna starts each line of a journal."""
@@ -26,6 +30,51 @@ CAN_WAIT = frozenset(
 )
 """Operations of a journal that may reach the file a little later than the ones after them: a
 trial's parameters, reports and attributes. What creates or ends a trial or a study never waits."""
+
+
+class ListedJournal(JournalStorage):
+    """Optuna's storage in a journal; to ask for all trials costs little however many there are."""
+
+    def __init__(self, backend: BaseJournalBackend) -> None:
+        self._lists: dict[int, TrialList] = {}  # by study
+        self._changed: set[int] = set()  # trials in the storage's own counting
+        super().__init__(backend)
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__(state | {"_lists": {}, "_changed": set()})
+
+    def _sync_with_backend(self) -> None:
+        logs = self._backend.read_logs(self._replay_result.log_number_read)
+        self._replay_result.apply_logs(self._watched(logs))
+
+    def _watched(self, logs: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The same; which trials they change is kept."""
+        for log in logs:
+            if "trial_id" in log:
+                self._changed.add(log["trial_id"])
+            yield log
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """A study's trials by number, as Optuna's storage has them."""
+        with self._thread_lock:
+            self._sync_with_backend()
+            replayed = self._replay_result
+            replayed.get_study(study_id)  # which raises if there is none
+            for changed in self._changed & replayed._trials.keys():
+                listed = self._lists.get(replayed._trial_id_to_study_id[changed])
+                if listed is not None:
+                    listed.replace(replayed._trials[changed])
+            self._changed.clear()
+            trials = self._lists.setdefault(study_id, TrialList())
+            new = replayed._study_id_to_trial_ids[study_id][len(trials) :]
+            trials.add(replayed._trials[trial_id] for trial_id in new)
+            found = trials.of(states)
+        return copy.deepcopy(found) if deepcopy else found
 
 
 def storage_of(study: optuna.Study) -> BaseStorage:

@@ -15,7 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 from sweep.search.attributes import audition_horizon, has_diverged
 from sweep.search.origins import is_outside
 from sweep.search.storage.optuna_private import every_trial
-from sweep.search.strategies.family_sampler import FamilyPlan, FamilySampler, Others
+from sweep.search.strategies.family_sampler import FamilyPlan, FamilySampler
+from sweep.search.strategies.lessons import Others
 from sweep.search.strategies.parzen import Floats
 
 RATES_FIRST = 8

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,7 @@ from sweep.search.attributes import completes, has_diverged
 from sweep.search.origins import is_outside
 from sweep.search.storage.optuna_private import every_trial
 from sweep.search.strategies.axis import Axis
+from sweep.search.strategies.lessons import Lessons, Others
 from sweep.search.strategies.parzen import Floats, ParzenEstimator, recommended
 from sweep.study.space import Space, Value
 
@@ -30,8 +30,6 @@ _SPREAD_FIRST = 2
 """Trials of a scheduler that are spread over its space before its model is asked."""
 _ENOUGH = 5
 """Completed trials before any model is asked: the first to end are those that were pruned."""
-_GOOD_SHARE = 0.2
-_MOST_GOOD = 25
 _CANDIDATES = 24
 _TOP_SHARE = 0.05
 _FLOOR = 0.2
@@ -124,8 +122,7 @@ class FamilySampler(BaseSampler):
             ],
             dtype=bool,
         ).reshape(len(self._names), len(self._axes))
-        # a trial's is at its number
-        self._lessons = np.zeros(0, _lesson(len(self._axes), self._compared))
+        self._lessons = Lessons(len(self._axes), self._compared, len(self._names), self._order)
 
     _compared = 2
     """How many numbers `_standing` gives."""
@@ -201,18 +198,16 @@ class FamilySampler(BaseSampler):
         """
         trials = every_trial(study)
         known = self._lessons
-        if (lacking := len(trials) - len(known)) > 0:
-            known = np.concatenate([known, np.zeros(max(lacking, len(known)), known.dtype)])
-            self._lessons = known
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
-        for open_one in np.flatnonzero(~known["is_over"][: len(trials)]):  # others stay the same
+        for open_one in known.open_ones(len(trials)):  # others stay the same
             trial = trials[open_one]
-            known[open_one] = self._lesson_of(trial, self._standing(trial, sign))
+            if not known.is_news(open_one, trial):
+                continue
+            known.learn(open_one, self._lesson_of(trial, self._standing(trial, sign)))
             completed = completes(trial)
             if completed is not None:  # the two are one trial
-                known[completed if trial.state.is_finished() else open_one]["family"] = -1
-        others = np.delete(known[: len(trials)], number)
-        return Others(others[others["family"] >= 0], len(self._names), self._order)
+                known.leave_out(completed if trial.state.is_finished() else open_one)
+        return known.beside(number)
 
     def _standing(self, trial: FrozenTrial, sign: float) -> tuple[float, ...]:
         """What `_order` compares; `sign` is -1 where a greater value is better."""
@@ -292,58 +287,6 @@ class FamilySampler(BaseSampler):
             golden = (1 + golden) ** (1 / (len(start) + 1))
         point[used] = (start + turn * golden ** -np.arange(1.0, len(start) + 1)) % 1.0
         return point
-
-
-def _lesson(columns: int, compared: int) -> np.dtype[np.void]:
-    """What a trial teaches.
-
-    Whether that is final; its scheduler's position, or -1 if it has none yet; whether it teaches
-    more than that it was begun; whether it has ended or has come far enough to report; whether it
-    was trained to its last epoch; its standing; its coordinates.
-    """
-    flags = [(name, np.bool_) for name in ("teaches", "has_value", "completed")]
-    numbers = [("standing", np.float64, (compared,)), ("row", np.float64, (columns,))]
-    return np.dtype([("is_over", np.bool_), ("family", np.int64), *flags, *numbers])
-
-
-class Others:
-    """The trials beside the one that is drawn, as arrays.
-
-    Attributes:
-        started: How many trials each scheduler has had or is to have, failed ones included.
-        families: The scheduler's position of each trial that teaches something.
-        rows: Their coordinates.
-        best_first: Positions of those that have ended or reported, the best first.
-        completed: How many of them were trained to their last epoch.
-    """
-
-    def __init__(
-        self,
-        lessons: NDArray[np.void],
-        families: int,
-        order: Callable[[Floats], NDArray[np.int64]],
-    ) -> None:
-        self.started = np.bincount(lessons["family"], minlength=families)
-        taught = lessons[lessons["teaches"]]
-        self.families: NDArray[np.int64] = taught["family"]
-        self.rows: Floats = taught["row"]
-        judged = np.flatnonzero(taught["has_value"])
-        self.best_first = judged[order(taught["standing"][judged])]
-        self.completed = int(taught["completed"].sum())
-
-    def split(self, family: int, alone: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Positions of the trials that are good examples for a scheduler, and of the rest.
-
-        Args:
-            family: The scheduler; its own best trial is always a good one.
-            alone: Whether its own trials are all that there is.
-        """
-        own = self.families == family
-        ranked = self.best_first[own[self.best_first]] if alone else self.best_first
-        good = np.zeros(len(own), dtype=bool)
-        good[ranked[: min(math.ceil(_GOOD_SHARE * len(ranked)), _MOST_GOOD)]] = True
-        good[self.best_first[own[self.best_first]][:1]] = True
-        return np.flatnonzero(good), np.flatnonzero(~good & (own | (not alone)))
 
 
 def _rank(trial: FrozenTrial, sign: float) -> tuple[float, float]:

@@ -87,7 +87,7 @@ class HalvingPruner(BasePruner):
 
 
 class _Reported:
-    """What a study's trials have reported at the rungs; those that have ended are read once.
+    """What a study's trials have reported at the rungs; each report is read once.
 
     Args:
         rungs: The epochs.
@@ -98,7 +98,8 @@ class _Reported:
         self._rungs = rungs
         self._sign = sign
         self._looked_at = 0
-        self._open: list[int] = []
+        self._open: dict[int, FrozenTrial | None] = {}  # as they were seen last
+        self._taken: defaultdict[int, set[int]] = defaultdict(set)  # rungs of those, by number
         # by epoch, and whether it is an audition's horizon; rising
         self._losses: defaultdict[tuple[int, bool], list[float]] = defaultdict(list)
 
@@ -106,25 +107,26 @@ class _Reported:
         self, study: optuna.Study, judged: FrozenTrial, epoch: int, value: float
     ) -> tuple[int, int]:
         """How many trials but this one are better at an epoch, and how many have a value there."""
-        is_audition = audition_horizon(judged) == epoch
         trials = study.get_trials(deepcopy=False)
-        places = [*self._open, *range(self._looked_at, len(trials))]
-        self._looked_at, self._open = len(trials), []
-        in_training = []
-        for place in places:
-            trial = trials[place]
-            if not trial.state.is_finished():
-                self._open.append(place)
-                is_another = trial.number != judged.number and epoch in _own_epochs(trial, trials)
-                if is_another and (audition_horizon(trial) == epoch) is is_audition:
-                    in_training.append(self._loss(trial, epoch))
-                continue
-            for rung in self._rungs & _own_epochs(trial, trials):
-                kind = rung, audition_horizon(trial) == rung
-                insort(self._losses[kind], self._loss(trial, rung))
-        loss, ended = self._sign * value, self._losses[epoch, is_audition]
-        better = bisect_left(ended, loss) + sum(other < loss for other in in_training)
-        return better, len(ended) + len(in_training)
+        self._open |= dict.fromkeys(range(self._looked_at, len(trials)))
+        self._looked_at = len(trials)
+        for number, before in list(self._open.items()):
+            trial = trials[number]
+            if trial is not before:  # a change makes another object of it
+                self._open[number] = trial
+                self._take(trial, trials)
+        losses = self._losses[epoch, audition_horizon(judged) == epoch]
+        others = len(losses) - (epoch in self._taken[judged.number])
+        return bisect_left(losses, self._sign * value), others
+
+    def _take(self, trial: FrozenTrial, trials: list[FrozenTrial]) -> None:
+        """Read what a trial has reported since it was seen last."""
+        taken = self._taken[trial.number]
+        for rung in self._rungs & _own_epochs(trial, trials) - taken:
+            taken.add(rung)
+            insort(self._losses[rung, audition_horizon(trial) == rung], self._loss(trial, rung))
+        if trial.state.is_finished():
+            del self._open[trial.number], self._taken[trial.number]
 
     def _loss(self, trial: FrozenTrial, epoch: int) -> float:
         """Less is better; what is no number is worst."""
