@@ -56,7 +56,7 @@ class CompilingTrainer(EagerTrainer):
         self._tried = False
         self._expected = 0
         self._step: Callable[..., tuple[Tensor, Tensor]] | None = None
-        self._shapes: tuple[torch.Size, torch.Size] | None = None
+        self._shapes: tuple[torch.Size, int] | None = None  # of the lanes; rows
 
     def expect(self, epochs: int) -> None:
         """Say how many epochs of single lanes are still to be trained."""
@@ -74,14 +74,24 @@ class CompilingTrainer(EagerTrainer):
         return sums
 
     def _gradients(
-        self, parameters: Tensor, constants: Constants, x: Tensor, y: Tensor, keys: Tensor
+        self,
+        parameters: Tensor,
+        constants: Constants,
+        x: Tensor,
+        y: Tensor,
+        keys: Tensor,
+        *,
+        shared: bool,
     ) -> tuple[Tensor, Tensor]:
-        if self._wanted and not self._tried:
-            return self._compile(parameters, constants, x, y, keys)
-        step = self._step
-        if step is None or self._shapes != (parameters.shape, x.shape[-2:]):
-            return super()._gradients(parameters, constants, x, y, keys)
-        return step(parameters, constants, *_each(len(parameters), x, y, keys))
+        rows = len(x) if shared else x.shape[1]
+        wanted = self._wanted and not self._tried
+        if not wanted and (self._step is None or self._shapes != (parameters.shape, rows)):
+            return super()._gradients(parameters, constants, x, y, keys, shared=shared)
+        each = _each(len(parameters), x, y, keys) if shared else (x, y, keys)
+        if wanted:
+            return self._compile(parameters, constants, *each)
+        assert self._step is not None
+        return self._step(parameters, constants, *each)
 
     def _compile(
         self, parameters: Tensor, constants: Constants, x: Tensor, y: Tensor, keys: Tensor
@@ -89,12 +99,12 @@ class CompilingTrainer(EagerTrainer):
         """Compile for these shapes, and compare; the gradients of these values."""
         self._tried = True
         _keep_to_ourselves()
-        expected = super()._gradients(parameters, constants, x, y, keys)
+        expected = super()._gradients(parameters, constants, x, y, keys, shared=False)
         step = torch.compile(self._whole_step, dynamic=False, fullgraph=True)
         try:
             with self._compiling(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                losses, gradients = step(parameters, constants, *_each(len(parameters), x, y, keys))
+                losses, gradients = step(parameters, constants, x, y, keys)
         except Exception as error:  # of any of torch's compilers, or of the system's
             first_line = str(error).strip().split("\n")[0][:200]
             self._note(f"training goes on uncompiled: {type(error).__name__}: {first_line}")
@@ -105,7 +115,7 @@ class CompilingTrainer(EagerTrainer):
         close = (off <= 1e-4 * expected[1].abs() + 1e-5 * scale).all(1)
         close &= torch.isclose(losses.reshape(-1), expected[0].reshape(-1), rtol=1e-4)
         if close[expected[1].isfinite().all(1)].all():
-            self._step, self._shapes = step, (parameters.shape, x.shape[-2:])
+            self._step, self._shapes = step, (parameters.shape, x.shape[1])
         else:
             self._note("training goes on uncompiled: compiled results differ")
         return expected
@@ -134,10 +144,6 @@ def _keep_to_ourselves() -> None:
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = kept
 
 
-def _each(lanes: int, x: Tensor, y: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _each(lanes: int, *shared: Tensor) -> tuple[Tensor, ...]:
     """What is the same for all lanes, copied for each, so that one shape is compiled."""
-    return (
-        x if x.dim() == 3 else x.expand(lanes, *x.shape).contiguous(),
-        y if y.dim() == 2 else y.expand(lanes, *y.shape).contiguous(),
-        keys if keys.dim() == 2 else keys.expand(lanes, *keys.shape).contiguous(),
-    )
+    return tuple(tensor.expand(lanes, *tensor.shape).contiguous() for tensor in shared)

@@ -92,6 +92,7 @@ class EagerTrainer:
                     self._data.x_train[rows],
                     self._data.y_train[rows],
                     shared_or_each(keys[step], course),
+                    shared=len(batch) == 1,
                 )
                 norm = torch.linalg.vector_norm(gradients, dim=1)  # (lanes,)
                 if self._clip is not None:
@@ -104,11 +105,18 @@ class EagerTrainer:
         return loss_sums, norms
 
     def _gradients(
-        self, parameters: Tensor, constants: Constants, x: Tensor, y: Tensor, keys: Tensor
+        self,
+        parameters: Tensor,
+        constants: Constants,
+        x: Tensor,
+        y: Tensor,
+        keys: Tensor,
+        *,
+        shared: bool,
     ) -> tuple[Tensor, Tensor]:
-        """Losses, (lanes,), and their gradients, (lanes, width)."""
+        """Losses, (lanes,), and their gradients, (lanes, width); arguments as `losses` has them."""
         flat = parameters.detach().requires_grad_()
-        losses = self._stacked.losses(flat, constants, x, y, keys)
+        losses = self._stacked.losses(flat, constants, x, y, keys, shared=shared)
         (gradients,) = torch.autograd.grad(losses.sum(), flat)
         return losses.detach(), gradients
 

@@ -87,12 +87,12 @@ class StackedModel:
         return dict(self._model.named_modules())
 
     def predict(self, flat: Tensor, constants: Constants, x: Tensor) -> Tensor:
-        """Predictions of one lane, (rows,) or (rows, outputs); differentiable.
+        """Predictions of one lane, (rows, ...); differentiable.
 
         Args:
             flat: (width,).
             constants: Of this lane.
-            x: (rows, features).
+            x: (rows, ...).
         """
         output = functional_call(self._model, self.parameters(flat) | constants, (x,))
         return squared(output, len(x), type(self._model).__name__, self._criterion.outputs)
@@ -105,38 +105,45 @@ class StackedModel:
         Args:
             flat: (width,).
             constants: Of this lane.
-            x: (rows, features).
-            y: (rows,).
+            x: (rows, ...).
+            y: (rows, ...).
             keys: Of the dropout calls, (calls,) int32.
         """
         with LaneDropout(keys):
-            prediction = self.predict(flat, constants, x)  # (rows[, outputs])
+            prediction = self.predict(flat, constants, x)  # (rows, ...)
         return self._criterion.training_loss(prediction, y)
 
     def losses(
-        self, flat: Tensor, constants: Constants, x: Tensor, y: Tensor, keys: Tensor
+        self,
+        flat: Tensor,
+        constants: Constants,
+        x: Tensor,
+        y: Tensor,
+        keys: Tensor,
+        *,
+        shared: bool,
     ) -> Tensor:
         """Each lane's loss in training, (lanes,); differentiable.
 
         Args:
             flat: (lanes, width).
             constants: By name, (lanes, ...).
-            x: (rows, features) for all lanes, or (lanes, rows, features).
-            y: (rows,) for all lanes, or (lanes, rows).
+            x: (rows, ...) for all lanes, or (lanes, rows, ...).
+            y: (rows, ...) for all lanes, or (lanes, rows, ...).
             keys: Of the dropout calls, (calls,) for all lanes, or (lanes, calls), int32.
+            shared: Whether the last three are the same for all lanes.
         """
-
-        dims = (0, 0, _lane_axis(x, 2), _lane_axis(y, 1), _lane_axis(keys, 1))
-        mapped: Callable[..., Tensor] = vmap(self.loss, in_dims=dims)
+        axis = None if shared else 0
+        mapped: Callable[..., Tensor] = vmap(self.loss, in_dims=(0, 0, axis, axis, axis))
         return mapped(flat, constants, x, y, keys)
 
     def predictions(self, flat: Tensor, constants: Constants, x: Tensor) -> Tensor:
-        """Each lane's predictions, (lanes, rows) or (lanes, rows, outputs).
+        """Each lane's predictions, (lanes, rows, ...).
 
         Args:
             flat: (lanes, width).
             constants: By name, (lanes, ...).
-            x: (rows, features).
+            x: (rows, ...).
         """
         mapped: Callable[..., Tensor] = vmap(self.predict, in_dims=(0, 0, None))
         return mapped(flat, constants, x)
@@ -147,8 +154,8 @@ class StackedModel:
         Args:
             flat: (lanes, width).
             constants: By name, (lanes, ...).
-            x: (rows, features).
-            y: (rows,).
+            x: (rows, ...).
+            y: (rows, ...).
         """
         predictions = self.predictions(flat, constants, x)
         mapped: Callable[..., list[Tensor]] = vmap(self._criterion.sums, in_dims=(0, None))
@@ -157,8 +164,3 @@ class StackedModel:
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
     return dict(model.named_parameters()) | dict(model.named_buffers())
-
-
-def _lane_axis(tensor: Tensor, shared: int) -> int | None:
-    """The lane axis of a tensor that has `shared` axes when it is the same for all lanes."""
-    return None if tensor.dim() == shared else 0

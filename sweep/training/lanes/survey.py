@@ -52,8 +52,8 @@ def survey(build_model: ModelBuilder, x: Tensor, y: Tensor, criterion: Criterion
 
     Args:
         build_model: Builds it, with the initial weights of a seed.
-        x: Inputs, (rows, features); the first few are used.
-        y: Targets, (rows,).
+        x: Inputs, (rows, ...); the first few are used.
+        y: Targets, (rows, ...).
         criterion: What the models are trained by.
     """
     x, y = x[:CHECKED_ROWS], y[:CHECKED_ROWS]
@@ -127,7 +127,7 @@ class _Alone:
             return
         self.gradient = torch.cat([gradient.reshape(-1) for gradient in gradients])
         self.dropout_calls = dropout.calls
-        self.floats_per_row = sum(saved) // len(x) + x.shape[1] + 1
+        self.floats_per_row = sum(saved) // len(x) + x[0].numel() + y[0].numel()
         for name, buffer in model.named_buffers():
             if not torch.equal(buffer, before[name]):
                 self.reason = f"{type(model).__name__} changes its buffer {name} in training"
@@ -181,8 +181,9 @@ def _compare(
         warnings.filterwarnings("error", "There is a performance drop")
         try:
             with stacked.mode(training=True):
-                rows = x.expand(2, *x.shape)  # values of the inputs differ between lanes too
-                losses = stacked.losses(flat, stacks, rows, y, keys)
+                # values of the inputs differ between lanes too
+                rows, targets = x.expand(2, *x.shape), y.expand(2, *y.shape)
+                losses = stacked.losses(flat, stacks, rows, targets, keys, shared=False)
                 (gradients,) = torch.autograd.grad(losses.sum(), flat)
             with torch.no_grad(), stacked.mode(training=False):
                 predictions = stacked.predictions(flat, stacks, x)
