@@ -20,6 +20,13 @@ from sweep.base.errors import did_you_mean
 from sweep.base.wording import verb
 from sweep.schedules.schedule import SHAPES
 from sweep.study.dimension_fields import Numbers, NumbersOrWords
+from sweep.study.fields.written import (
+    TEXT_OR_TEXTS,
+    column_name,
+    known_encoding,
+    one_separator,
+    texts,
+)
 from sweep.study.named import known, one_of, with_settings_of
 from sweep.study.registries.entry import owners, settings_of, together
 from sweep.study.registries.models import MODELS
@@ -56,45 +63,6 @@ def _model_name(value: Any) -> Any:
         return value
     near = did_you_mean(str(value), MODELS)
     raise ValueError(f"unknown model{near} ({', '.join(MODELS)}, or 'module:Class')")
-
-
-def _encoding(value: str | None) -> str | None:
-    """Check that a word is an encoding of texts that Python knows."""
-    try:
-        if value is not None:
-            b"a".decode(value, errors="replace")
-    except LookupError:
-        known = ("utf-8", "utf-16", "gb18030", "cp1252", "latin-1", "shift_jis", "big5", "cp1251")
-        raise ValueError(
-            f"unknown encoding{did_you_mean(value or '', known)} ({', '.join(known)}, "
-            "or another that Python knows)"
-        ) from None
-    return value
-
-
-def _separator(value: str | None) -> str | None:
-    """Read a word for a separator as the sign that it stands for."""
-    value = {"tab": "\t", "\\t": "\t", "blanks": " ", "blank": " "}.get(value or "", value)
-    if value is not None and (len(value) != 1 or not value.isascii() or value in '"\r\n'):
-        raise ValueError('expected one sign, such as ";", or "tab", or "blanks" for one or more')
-    return value
-
-
-def _column_name(value: Any) -> Any:
-    """Read a whole number as the column that has it as its name, such as a code of a pivot."""
-    return str(value) if type(value) is int else value
-
-
-def _texts(value: Any) -> Any:
-    """Read one text or number as a list of it, and numbers in a list as they are written."""
-    values = value if isinstance(value, list | tuple) or value is None else [value]
-    if values is None or any(isinstance(text, bool) for text in values):
-        return values
-    return [str(text) if isinstance(text, int | float) else text for text in values]
-
-
-_TEXT = {"type": ["string", "number"]}
-_TEXT_OR_TEXTS = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]}
 
 
 class Section(BaseModel):
@@ -155,19 +123,19 @@ class DataConfig(Section):
     source: Annotated[str, one_of(SOURCES, also={"type": "string"})] = BEHAVIOUR_COUNTS
     target: Annotated[
         str | None,
-        BeforeValidator(_column_name),
+        BeforeValidator(column_name),
         WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]}),
     ] = None
     features: list[str] | None = None
     drop: list[str] = []
     columns: list[str] | None = None
-    encoding: Annotated[str | None, AfterValidator(_encoding)] = None
-    separator: Annotated[str | None, AfterValidator(_separator)] = None
+    encoding: Annotated[str | None, AfterValidator(known_encoding)] = None
+    separator: Annotated[str | None, AfterValidator(one_separator)] = None
     decimal: Literal[".", ","] | None = None
     thousands: Literal[".", ",", " ", "'", ""] | None = None
-    missing: Annotated[
-        list[str] | None, BeforeValidator(_texts), WithJsonSchema(_TEXT_OR_TEXTS)
-    ] = None
+    missing: Annotated[list[str] | None, BeforeValidator(texts), WithJsonSchema(TEXT_OR_TEXTS)] = (
+        None
+    )
     pivot: PivotConfig | None = None
     numbers: list[str] = []
     categories: list[str] = []

@@ -16,6 +16,7 @@ from pydantic import (
 
 from sweep.study.baselines.settings import BaselineConfig
 from sweep.study.dimension_fields import numbers
+from sweep.study.fields.written import COMMAND, DURATION, seconds, several, words
 from sweep.study.metric import NAME, Metric
 from sweep.study.registries.pruners import audition_epochs, usual_share
 from sweep.study.registries.sources import BEHAVIOUR_COUNTS
@@ -33,39 +34,6 @@ from sweep.study.sections import (
 )
 from sweep.study.space import SHARED, Choice, Dimension, Space, default_own_dimensions
 from sweep.study.training.settings import TrainingConfig, defaults_in, metric_of_table
-
-
-def _seconds(value: Any) -> Any:
-    """Read 90, "90s", "10m" or "2h" as seconds."""
-    if not isinstance(value, str):
-        return value
-    units = {"s": 1, "m": 60, "h": 3600}
-    number = value[:-1] if value[-1:] in units else value
-    try:
-        return float(number) * units.get(value[-1:], 1)
-    except ValueError:
-        raise ValueError("expected seconds, or a number with s, m or h: '10m'") from None
-
-
-def _words(value: Any) -> Any:
-    """Read a command in one text as a shell would take it apart."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return shlex.split(value)
-    except ValueError as problem:
-        raise ValueError(f"not a command: {problem}") from None
-
-
-def _several(value: Any) -> Any:
-    """Read one as a list of it."""
-    return [value] if isinstance(value, str | dict) else value
-
-
-_COMMAND = {
-    "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]
-}
-_DURATION = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^.*\d\.?\s*[smh]?\s*$"}]}
 
 _MANY_TRIALS = 200
 """From so many on, our own sampler finds better schedules than TPE, and costs much less."""
@@ -163,7 +131,7 @@ class StudyConfig(Section):
     trial_seeds: Literal["auto", "fresh", "shared"] = "auto"
     fair: bool = False
     timeout: Annotated[
-        float | None, BeforeValidator(_seconds), Field(gt=0), WithJsonSchema(_DURATION)
+        float | None, BeforeValidator(seconds), Field(gt=0), WithJsonSchema(DURATION)
     ] = None
     workers: int | None = Field(None, ge=1, le=256)
     deterministic: bool = False
@@ -174,9 +142,9 @@ class StudyConfig(Section):
     loop: str | None = None
     command: Annotated[
         list[str] | None,
-        BeforeValidator(_words),
+        BeforeValidator(words),
         Field(min_length=1),
-        WithJsonSchema(_COMMAND),
+        WithJsonSchema(COMMAND),
     ] = None
     working_folder: str | None = None
     gpus_per_trial: int | None = Field(None, ge=1)
@@ -196,7 +164,7 @@ class StudyConfig(Section):
     pruner: PrunerConfig = PrunerConfig()
     confirm: ConfirmConfig = ConfirmConfig()
     custom: dict[str, CustomConfig] = Field({})
-    baseline: Annotated[list[BaselineConfig], BeforeValidator(_several)] = Field([])
+    baseline: Annotated[list[BaselineConfig], BeforeValidator(several)] = Field([])
 
     @model_validator(mode="before")
     @classmethod

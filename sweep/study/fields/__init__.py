@@ -1,0 +1,1 @@
+"""What stands in a study file, as values."""
