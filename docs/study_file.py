@@ -9,9 +9,8 @@ from typing import Any
 import tomlkit
 
 from sweep.schedules.schedule import SHAPES
-from sweep.study.dimension_fields import RANGE_SCHEMA
+from sweep.study.dimension_fields import RANGE_SCHEMA, RATES_SCHEMA, default_own_dimensions
 from sweep.study.schema import Schema, study_schema
-from sweep.study.space import default_own_dimensions
 
 PAGE = Path(__file__).parent / "study-file.md"
 
@@ -140,6 +139,8 @@ def kinds(key: Schema) -> Iterator[str]:
     """What a key may be, in words."""
     if key.get("anyOf") == RANGE_SCHEMA["anyOf"]:
         yield "range"
+    elif key.get("anyOf") == RATES_SCHEMA["anyOf"]:
+        yield "range, table of ranges by optimizer"
     elif "anyOf" in key:
         yield from dict.fromkeys(kind for option in key["anyOf"] for kind in kinds(option))
     elif "enum" in key or "const" in key:

@@ -6,10 +6,12 @@ import shutil
 from collections.abc import Callable, Iterable
 from typing import Literal
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from sweep.data.dataset import Dataset
 from sweep.schedules.schedule import Schedule
 from sweep.study.registries.losses import LOSSES
 from sweep.study.registries.optimizers import OPTIMIZERS as REGISTERED
@@ -50,6 +52,31 @@ CONFIGS = {
     "mlp": ModelConfig(name="mlp", hidden=[16, 20, 8], dropout=0.25),
     "linear": ModelConfig(name="linear"),
 }
+
+
+NORMED = """
+from torch import nn
+
+def build(features):
+    return nn.Sequential(nn.Linear(features, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+"""
+
+
+def some_dataset() -> Dataset:
+    """50 rows to train on, 20 for validation, 20 for the test."""
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(90, 3)).astype(np.float32)
+    y = x.sum(axis=1)
+    return Dataset(
+        *(x[:50], x[50:70], x[70:], y[:50], y[50:70], y[70:]),
+        target_mean=0.0,
+        target_scale=1.0,
+        features=("a", "b", "c"),
+        target="y",
+        unit="y",
+        notes=(),
+        fingerprint="",
+    )
 
 
 def make_data(rows: int = ROWS, features: int = FEATURES) -> TrainingData:

@@ -18,6 +18,7 @@ from sweep.search.budget import counted_trainings, trainings
 from sweep.search.status import Status
 from sweep.search.trials import Ending, Trial
 from sweep.study.locations import Location
+from sweep.study.registries.entry import alternatives
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Dimension, in_words
 
@@ -31,7 +32,7 @@ def _trained(config: StudyConfig) -> str:
     epochs = counted(config.epochs, "epoch")
     if config.own_code:
         return f"{epochs}, {config.own_code}"
-    return f"{epochs}, {config.model.name} with {config.optimizer.name}"
+    return f"{epochs}, {config.model.name} with {alternatives(config.optimizer.names)}"
 
 
 def _table(data: Dataset) -> str:
@@ -66,12 +67,15 @@ class Progress(Listener):
     def on_start(self, location: Location, config: StudyConfig, data: Dataset | None) -> None:
         """Say what is trained on what, and what became of the table."""
         self._config = config
-        schedulers, shared = ", ".join(config.space.scheduler), config.search_space.shared
+        schedulers, space = ", ".join(config.space.scheduler), config.search_space
+        shared = space.shared
+        rates = {f"lr of {name}": each for name, each in space.rates.items()}
+        beside = {**{name: shared[name] for name in space.params}, **rates}
         lines = [
             *([_table(data)] if data else [f"  {config.direction} {config.metric}"]),
             f"  {schedulers}",
             f"  {_searched({name: shared[name] for name in ('lr', 'decay', 'warmup')})}",
-            *([f"  {_searched(config.space.params)}"] if config.space.params else []),
+            *([f"  {_searched(beside)}"] if beside else []),
         ]
         trials = f": {counted(config.trials, 'trial')} of {_trained(config)}"
         if config.budget is not None:

@@ -49,7 +49,11 @@ class StudyOptions:
     ] = None
     lr: Annotated[
         str | None,
-        typer.Option(metavar="RANGE", help="Peak rate: 1e-3:1:log", rich_help_panel="Search"),
+        typer.Option(
+            metavar="RANGE",
+            help="Peak rate: 1e-3:1:log; or of each optimizer: sgd=1e-3:1:log,adamw=1e-5:1e-2:log",
+            rich_help_panel="Search",
+        ),
     ] = None
     decay: Annotated[
         str | None,
@@ -179,7 +183,7 @@ class StudyOptions:
         str | None,
         typer.Option(
             metavar="NAME",
-            help=f"{alternatives(OPTIMIZERS)}.",
+            help=f"{alternatives(OPTIMIZERS)}; several, with commas between, are searched.",
             autocompletion=completing(OPTIMIZERS),
             rich_help_panel="Training",
         ),
@@ -229,7 +233,11 @@ class StudyOptions:
     ] = None
     batch_size: Annotated[
         str | None,
-        typer.Option(metavar="N|full", help="Rows a step.", rich_help_panel="Training"),
+        typer.Option(
+            metavar="N|full",
+            help="Rows a step; several, with commas between, are searched.",
+            rich_help_panel="Training",
+        ),
     ] = None
     workers: Annotated[
         int | None,

@@ -121,7 +121,8 @@ def _trainer(config: StudyConfig, best: Trial) -> dict[str, Any]:
 
 
 def _optimizer(config: StudyConfig, best: Trial) -> dict[str, Any]:
-    described: dict[str, Any] = config.optimizer.model_dump(mode="json", exclude_none=True)
+    own = config.optimizer.of(best.suggestion.params)
+    described: dict[str, Any] = own.model_dump(mode="json", exclude_none=True)
     used = {name: getattr(best.suggestion, name) for name in ("momentum", "weight_decay")}
     return described | {name: value for name, value in used.items() if value is not None}
 

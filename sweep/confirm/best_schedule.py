@@ -32,8 +32,9 @@ from sweep.confirm.verdict import Confirmation
 from sweep.schedules.schedule import Schedule
 from sweep.study.metric import MSE, NAME, Metric
 from sweep.study.results_folder import BEST_SCHEDULE
-from sweep.study.sections import Objective, OptimizerConfig, Question
+from sweep.study.sections import Objective, Question
 from sweep.study.space import described
+from sweep.study.training.optimizer import OptimizerConfig
 
 _MOST_STEPS = 10**9
 _CONSTANT = "best_constant_"
@@ -305,7 +306,8 @@ class BestSchedule(_Part):
             value = float("nan") if mean.mean is None else mean.mean
             reached = f"Mean {metric.title} {value:.6g} over {counted(mean.count, 'fresh seed')}"
         weights = " of averaged weights" if self.objective == "averaged" else ""
-        trainer = self.own_code or (self.optimizer.name if self.optimizer else "an optimizer")
+        optimizer = self.optimizer.names[0] if self.optimizer else "an optimizer"
+        trainer = self.own_code or optimizer
         description = described(self.schedule, self.params)
         lines = [f"Study {self.study}, trial {self.trial}: {description}"]
         if self.total_steps and self.epochs:

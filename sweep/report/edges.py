@@ -44,7 +44,9 @@ def edge_advice(schedule: Schedule, values: Mapping[str, Value], space: Space) -
     if shape and not shape.uses_warmup:
         unused.add("warmup")
     sentences: list[str] = []
-    for name, bounds in space.dimensions().items():
+    optimizer = values.get("optimizer")
+    of_optimizer = {"lr": space.rates[str(optimizer)]} if str(optimizer) in space.rates else {}
+    for name, bounds in (space.dimensions() | of_optimizer).items():
         value = values.get(name)
         if name in unused or isinstance(value, bool | str | None):
             continue
@@ -57,6 +59,8 @@ def edge_advice(schedule: Schedule, values: Mapping[str, Value], space: Space) -
         wider = widened(bounds, end, limits) if end else None
         if end and wider:
             setting = f"--param {name}={written(wider)}" if is_own else _setting(name, wider)
+            if name in of_optimizer:
+                setting = _setting(f"lr.{optimizer}", wider)
             place = "at" if bounds.low <= value <= bounds.high else "beyond"
             sentences.append(
                 f"{name} {number(value)} is {place} the {end} end of its range {bounds}; "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,9 +13,10 @@ import numpy as np
 
 from sweep.base.errors import StudyFileError, SweepError
 from sweep.base.user_code import load_object, look_in
+from sweep.base.wording import counted
 from sweep.data.dataset import Dataset
 from sweep.data.load import load_dataset
-from sweep.runs.opening import as_run, earlier, passing_setup, peek
+from sweep.runs.opening import as_run, earlier, passing_setup, peek, steps_of_batch_sizes
 from sweep.runs.speed import Forecast, Speed, forecast, measure
 from sweep.runs.warm_start import best_of_other
 from sweep.schedules.dry_run import step_through
@@ -28,6 +29,7 @@ from sweep.search.strategies.samplers import grid_note, reachable_trials
 from sweep.study.baselines.reading import baselines
 from sweep.study.locations import SAVED_STUDY, Location
 from sweep.study.range_ends import described, ends_of
+from sweep.study.registries.entry import alternatives
 from sweep.study.registries.models import MODELS
 from sweep.study.settings import StudyConfig
 from sweep.training.build import resolve_device, training_data
@@ -137,7 +139,7 @@ class Check:
         problems: What would fail, a sentence each; none if all is well.
         data: Of the data.
         anatomy: Of the model.
-        steps: Optimizer steps of a trial.
+        steps: Optimizer steps of a trial; the most that one has, where batch sizes are searched.
         schedules: At both ends of their ranges.
         speed: As it was measured.
         forecast: How long the study will take.
@@ -226,10 +228,12 @@ class _Preflight:
         self._config = config
         self._notes += filter(None, [no_auditions])
         settings = TrainingSettings.of(config)
-        rows = None if data is None else len(data.x_train)
-        steps = _NOMINAL_STEPS if rows is None else settings.steps_per_epoch(rows)
+        steps = {} if data is None else steps_of_batch_sizes(config, data)
+        if len(steps) > 1:
+            each = [f"{counted(count, 'step')} of {size}" for size, count in steps.items()]
+            self._notes.append(f"an epoch has {alternatives(each)}, as a trial's batch size is")
         anatomy = self._model(data, settings)
-        schedules = self._schedules(steps)
+        schedules = self._schedules([*steps.values()] or [_NOMINAL_STEPS])
         can_be_trained = not self._problems
         self._carry_over()
         self._storage(data)
@@ -245,7 +249,7 @@ class _Preflight:
             problems=tuple(self._problems),
             data=None if data is None else DataFacts.of(data, config.data.source),
             anatomy=anatomy,
-            steps=None if rows is None else settings.horizon(rows),
+            steps=max(steps.values()) * config.epochs if steps else None,
             schedules=schedules,
             speed=speed,
             forecast=None if speed is None else forecast(ahead, speed),
@@ -306,7 +310,8 @@ class _Preflight:
             )
         self._notes += [text for text in (found.seen, *found.advice, *found.notes) if text]
 
-    def _schedules(self, steps_per_epoch: int) -> tuple[ScheduleFacts, ...]:
+    def _schedules(self, steps_per_epoch: Sequence[int]) -> tuple[ScheduleFacts, ...]:
+        """The facts of the longest trials; problems of all."""
         if self._wrong_sections & {"space", "custom", "epochs"}:
             return ()
         found = []
@@ -315,7 +320,8 @@ class _Preflight:
             torch_class = str(schedule.factory) if shape is None else shape.torch_class
             facts = ScheduleFacts(name, end, schedule.describe(), torch_class)
             try:
-                rates = step_through(schedule, steps_per_epoch, self._config.epochs)
+                for steps in sorted(steps_per_epoch):
+                    rates = step_through(schedule, steps, self._config.epochs)
                 first, highest, last = float(rates[0]), float(rates.max()), float(rates[-1])
                 facts = replace(facts, first=first, highest=highest, last=last)
             except Exception as problem:  # whatever a user's factory raises

@@ -25,6 +25,7 @@ from sweep.runs.template import put_lr_range
 from sweep.study.file import load_study
 from sweep.study.locations import Location, locate_study
 from sweep.study.metric import Metric
+from sweep.study.registries.entry import together
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Range
 from sweep.training.contract import TrainingSettings, TrialSpec
@@ -181,10 +182,23 @@ def find_range(
         note: Told what a user should read about the engine.
 
     Raises:
-        InputError: `between` is no range of rates, or the loss falls at none of them.
+        InputError: `between` is no range of rates, or the loss falls at none of them, or the study
+            searches several optimizers.
         SweepError: The data or the model cannot be used, or workers cannot train.
     """
     own = config.own_code
+    if not own and len(config.optimizer.names) > 1:
+        first = config.optimizer.names[0]
+        raise InputError(
+            f"a range of rates is one optimizer's, and this study searches "
+            f"{together(config.optimizer.names)}: name one of them, such as --optimizer {first}; "
+            f"in the study file, lr.{first} of [space] is its range"
+        )
+    if not own and len(config.optimizer.batch_sizes) > 1:
+        note(
+            f"tried with batches of {config.optimizer.batch_sizes[0]}, the first of those that are "
+            "searched; --batch-size tries others"
+        )
     rates = _rates(between, count or (OWN_RATES if own else RATES))
     data = prepare(location, config)
     epochs, horizon, counted_in = (
@@ -210,7 +224,7 @@ def find_range(
         epochs=epochs,
         steps=epochs * per_epoch,
         horizon=horizon,
-        optimizer=own or config.optimizer.name,
+        optimizer=own or config.optimizer.names[0],
         unit=data.unit if data else "",
         metric=config.measure,
         counted_in=counted_in,

@@ -51,6 +51,7 @@ from sweep.study.locations import SAVED_STUDY, Location
 from sweep.study.results_folder import ARTIFACTS, CHECKPOINTS, FILES, LOGS, TRIALS
 from sweep.study.sections import DataConfig
 from sweep.study.settings import StudyConfig
+from sweep.study.training.optimizer import BatchSize
 from sweep.training.contract import TrainingSettings
 from sweep.training.own_command.settings import CommandSettings, working_folder
 from sweep.training.own_loop import by_value
@@ -77,8 +78,14 @@ def as_run(config: StudyConfig, data: Dataset | None) -> tuple[StudyConfig, str]
     """The settings of a study as it is run on its rows, and what is to be said of them."""
     if data is None:
         return config, ""
-    steps = TrainingSettings.of(config).steps_per_epoch(len(data.x_train))
-    return knowing_steps(config, steps)
+    return knowing_steps(config, min(steps_of_batch_sizes(config, data).values()))
+
+
+def steps_of_batch_sizes(config: StudyConfig, data: Dataset) -> dict[BatchSize, int]:
+    """Optimizer steps in one pass over the training rows, by each batch size that is searched."""
+    settings, rows = TrainingSettings.of(config), len(data.x_train)
+    sizes = config.optimizer.batch_sizes
+    return {size: settings.with_batches_of(size).steps_per_epoch(rows) for size in sizes}
 
 
 def worker_setup(location: Location, config: StudyConfig, data: Dataset | None) -> WorkerSetup:
@@ -226,8 +233,7 @@ def open_sweep(
     if continues(study, now, is_shared(url)):
         begin(study, now)
     context = RunContext(location, config, data, study, note)
-    known = {"unit": data.unit, "steps_per_epoch": context.steps_per_epoch} if data else {}
-    describe(study, config.measure, known)
+    describe(study, config.measure, _known(config, data) if data else {})
     _save_settings(location, config, url)
     if changed := note_code(study, _code_files(location, config), bool(before.trials)):
         note(
@@ -235,6 +241,14 @@ def open_sweep(
             "first trials: new trials may not compare with old ones; --fresh throws those away"
         )
     return context, carried
+
+
+def _known(config: StudyConfig, data: Dataset) -> dict[str, Any]:
+    """What the rows say of all trials: how many steps an epoch has, or else how many rows."""
+    steps = steps_of_batch_sizes(config, data)
+    if len(steps) > 1:
+        return {"unit": data.unit, "training_rows": len(data.x_train)}
+    return {"unit": data.unit, "steps_per_epoch": steps.popitem()[1]}
 
 
 def _code_files(location: Location, config: StudyConfig) -> dict[str, str]:

@@ -16,6 +16,7 @@ from sweep.study.file import read_study
 from sweep.study.locations import Location, locate_study
 from sweep.study.settings import StudyConfig
 from sweep.study.space import SHARED
+from sweep.study.training.optimizer import SEARCHED
 
 KEYS = {
     "scheduler": "space.scheduler",
@@ -151,7 +152,9 @@ def _value(name: str, value: Any) -> Any:
         return False if value else None
     if name in ("scheduler", "fair", "deterministic", "keep", "command", "baseline"):
         return value or None
-    if name in SHARED and value is not None and "," in value:
+    if name == "lr" and value is not None and "=" in value:
+        return _by_name(value)
+    if name in (*SHARED, *SEARCHED) and value is not None and "," in value:
         return _one_or_several(value)
     if name in _NUMBERS_OR_WORDS and value is not None:
         return int(value) if value.isdigit() else value
@@ -168,6 +171,21 @@ def read_param(text: str) -> tuple[str, Any]:
     if not equals or not name or not value:
         raise InputError(f"--param {text}: expected NAME=VALUES, such as width=64,128")
     return name, _one_or_several(value)
+
+
+def _by_name(text: str) -> dict[str, Any]:
+    """Read `NAME=VALUE,NAME=VALUE`.
+
+    Raises:
+        InputError: It has another form.
+    """
+    parts = [part.partition("=") for part in text.split(",")]
+    if not all(name.strip() and value.strip() for name, _, value in parts):
+        raise InputError(
+            f"--lr {text}: expected a range, or one of each optimizer: "
+            "sgd=1e-3:1:log,adamw=1e-5:1e-2:log"
+        )
+    return {name.strip(): _number_or_word(value.strip()) for name, _, value in parts}
 
 
 def _one_or_several(text: str) -> Any:

@@ -88,7 +88,8 @@ def run_sweep(
     config, no_auditions = as_run(config, data)
     check_folder(location)
     setup = worker_setup(location, config, data)
-    check_ends(config.search_space, setup.horizon)
+    for horizon in setup.horizons:
+        check_ends(config.search_space, horizon)
     url = storage_url(config.storage, location.folder)
     with hold(location.folder, url), explained(url):
         context, carried = open_sweep(location, config, data, fresh, listener.on_note)

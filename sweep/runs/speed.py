@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 import time
@@ -172,9 +173,9 @@ def measure(location: Location, config: StudyConfig, data: Dataset) -> Speed:
 
 def _cut(config: StudyConfig, data: Dataset) -> tuple[Dataset, float]:
     """The first rows, and which part of all they are."""
-    batch = config.optimizer.batch_size
     rows = len(data.x_train)
-    few = min(rows, 64 if batch == "full" else _FEW_BATCHES * batch)
+    sizes = [size for size in config.optimizer.batch_sizes if size != "full"]
+    few = min(rows, _FEW_BATCHES * max(sizes) if sizes else 64)
     part = few / rows
     validation = max(2, round(len(data.x_validation) * part))
     cut = replace(
@@ -262,7 +263,12 @@ class _Trainer:
                 trained, last = so_far, time.monotonic()
 
         easy = space.ends(space.schedulers[0])[0]  # the lowest rate: it does not diverge
-        specs = [trial_spec(config, n, easy) for n in range(self._trials * rounds)]
+        kinds = [{}] if config.own_code else config.optimizer.each
+        params = itertools.cycle({**easy.params, **kind} for kind in kinds)
+        specs = [
+            trial_spec(config, n, replace(easy, params=next(params)))
+            for n in range(self._trials * rounds)
+        ]
         timer = threading.Timer(max(deadline - time.monotonic(), 0.0), stop.set)
         timer.start()
         started = time.monotonic()

@@ -164,7 +164,8 @@ def _with_settings(content: str, settings: Mapping[str, Any]) -> str:
     if "budget" in settings and "trials" not in settings:
         del document["trials"]  # the template's own
     optimizer: Any = document["optimizer"]
-    has_momentum = optimizer["name"] in owners(OPTIMIZERS, "momentum")
+    named = optimizer["name"] if isinstance(optimizer["name"], list) else [optimizer["name"]]
+    has_momentum = bool({*named} & {*owners(OPTIMIZERS, "momentum")})
     if not has_momentum and "optimizer.momentum" not in settings:
         del optimizer["momentum"]  # the template's own
     return tomlkit.dumps(document)

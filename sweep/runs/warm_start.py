@@ -163,8 +163,10 @@ def _fitted(
             continue
         scheduler = str(values["scheduler"])
         asked: dict[str, Dimension] = {"scheduler": Choice(space.schedulers)}
-        asked |= space.dimensions_of(scheduler)
-        parameters = {n: nearest(d, values[n]) for n, d in asked.items() if not d.fixed}
+        asked |= space.dimensions_of(scheduler, values.get("optimizer"))
+        parameters = {
+            n: nearest(d, values.get(n, d.points(1)[0])) for n, d in asked.items() if n not in fixed
+        }
         suggestion = space.suggestion({**fixed, "scheduler": scheduler, **parameters})
         if suggestion in suggestions:
             same = taken[suggestions.index(suggestion)].trial
@@ -187,7 +189,9 @@ def _values(trial: Trial, config: StudyConfig) -> dict[str, Value]:
 def _of_optimizer(config: StudyConfig) -> dict[str, Value]:
     if config.own_code:
         return {}
-    settings = {name: getattr(config.optimizer, name) for name in _BESIDE}
+    first = config.optimizer.of({})
+    settings: dict[str, Value | None] = {name: getattr(first, name) for name in _BESIDE}
+    settings |= {"optimizer": first.names[0], "batch_size": first.batch_sizes[0]}
     return {name: value for name, value in settings.items() if value is not None}
 
 
@@ -199,14 +203,16 @@ def _misfit(values: dict[str, Value], theirs: StudyConfig, config: StudyConfig) 
     if space.factories.get(scheduler) != theirs.search_space.factories.get(scheduler):
         return f"{scheduler} is another schedule here"
     set_here = _of_optimizer(config)
-    dimensions: dict[str, Dimension] = dict(space.dimensions_of(scheduler))
-    for name in (*_BESIDE, *theirs.space.params):  # searched there, and set otherwise here
+    optimizer = values.get("optimizer")
+    dimensions: dict[str, Dimension] = dict(space.dimensions_of(scheduler, optimizer))
+    for name in (*_BESIDE, *theirs.search_space.params):  # searched there, and set otherwise here
         if name in theirs.search_space.shared and name not in dimensions:
             if name not in set_here:
                 return f"{name} is not searched here"
-            dimensions[name] = Range(float(set_here[name]), float(set_here[name]))
+            value = set_here[name]
+            dimensions[name] = Choice((value,)) if isinstance(value, str) else Range(value, value)
     for name, dimension in dimensions.items():
-        if name in space.ignored_by(scheduler):
+        if name in space.ignored_by(scheduler, optimizer):
             continue
         if name not in values:
             return f"{name} was not set there"

@@ -38,13 +38,6 @@ class RunContext:
         """What all trials share."""
         return TrainingSettings.of(self.config)
 
-    @property
-    def steps_per_epoch(self) -> int | None:
-        """Optimizer steps in one pass over the training rows; None if only a loop knows."""
-        if self.data is None:
-            return None
-        return self.settings.steps_per_epoch(len(self.data.x_train))
-
     @cached_property
     def reader(self) -> StudyReader:
         """Reads the study; the one for all steps, so that each trial is converted once."""

@@ -119,7 +119,7 @@ def describe(study: optuna.Study, metric: Metric, known: Mapping[str, Any]) -> N
     Args:
         study: The study.
         metric: What its values are.
-        known: `unit` and `steps_per_epoch`, where the rows say so.
+        known: `unit`, and `steps_per_epoch` or `training_rows`, where the rows say so.
     """
     if not study.metric_names:
         with warnings.catch_warnings():

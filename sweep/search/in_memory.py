@@ -14,7 +14,7 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.search.trials import Trial
-from sweep.study.space import UNUSED, Space, Value
+from sweep.study.space import UNUSED, Range, Space, Value
 
 
 def in_memory(
@@ -62,6 +62,10 @@ def _as_used(trial: FrozenTrial, name: str, space: Space) -> tuple[Value, BaseDi
     """
     value, distribution = trial.params[name], trial.distributions[name]
     ignoring = [scheduler for scheduler in space.schedulers if name in space.ignored_by(scheduler)]
+    if name == "lr" and space.rates:
+        all_rates = space.shared[name]
+        assert isinstance(all_rates, Range)
+        return value, FloatDistribution(all_rates.low, all_rates.high, log=all_rates.log)
     if not ignoring or isinstance(distribution, IntDistribution):
         return value, distribution
     unused = UNUSED[name]

@@ -298,7 +298,7 @@ class StudyReader:
             final_value=number(attributes, f"final_{metric.name}"),
             train_value=number(attributes, metric.train_name),
             final_lr=number(attributes, "lr_final"),
-            horizon=self._horizon(frozen),
+            horizon=self._horizon(frozen, suggestion),
             started=frozen.datetime_start,
             finished=frozen.datetime_complete,
             completes=completes(frozen),
@@ -323,7 +323,11 @@ class StudyReader:
         needed = self._space.dimensions_of(scheduler).keys() - self._space.ignored_by(scheduler)
         return self._space.suggestion(values) if needed <= values.keys() else None
 
-    def _horizon(self, frozen: FrozenTrial) -> int | None:
+    def _horizon(self, frozen: FrozenTrial, suggestion: Suggestion | None) -> int | None:
+        rows = whole_number(self.study.user_attrs, "training_rows")
+        if rows and suggestion:  # of batches of its own
+            size = self.config.optimizer.of(suggestion.params).batch_sizes[0]
+            return self.config.epochs * (1 if size == "full" else -(-rows // size))
         if self.steps_per_epoch:
             return self.steps_per_epoch * self.config.epochs
         return whole_number(frozen.user_attrs, TOTAL_STEPS) or None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
+from sweep.schedules.schedule import SHAPES
 from sweep.study.space import Choice, Dimension, Range, Value, is_number
 
 _NUMBER = r"\s*[+-]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][+-]?\d+)?\s*"
@@ -101,14 +103,19 @@ def numbers_or_words(value: Any) -> Dimension:
     return Range.parse(value, isinstance(value, int))
 
 
+def ends(dimension: Dimension | None) -> list[float]:
+    """The least and the greatest of its numbers, or all of them; none of no dimension."""
+    return [] if dimension is None else [float(number) for number in dimension.points(2)]
+
+
 def written(dimension: Dimension) -> Value | list[Value]:
     """A dimension as a study file has it, so that `numbers_or_words` reads the same from it."""
     if isinstance(dimension, Choice):
         return list(dimension.options)
     if dimension.fixed:
         return dimension.value(dimension.low)
-    ends = [repr(dimension.value(end)) for end in (dimension.low, dimension.high)]
-    return ":".join([*ends, *(["log"] if dimension.log else [])])
+    both = [repr(dimension.value(end)) for end in (dimension.low, dimension.high)]
+    return ":".join([*both, *(["log"] if dimension.log else [])])
 
 
 def _written_numbers(dimension: Dimension) -> float | str | list[Value]:
@@ -125,6 +132,54 @@ Numbers = Annotated[
 ]
 """`LOW:HIGH`, `LOW:HIGH:log`, one number, or a list of numbers."""
 
+
+def rates_of(given: Mapping[str, Any]) -> dict[str, Range]:
+    """The rates of each optimizer, all on one scale.
+
+    Args:
+        given: A range or a number by the name of each.
+
+    Raises:
+        ValueError: One of them is something else, or some are logarithmic and others are not.
+    """
+    ranges: dict[str, Range] = {}
+    for name, value in given.items():
+        try:
+            ranges[name] = Range.parse(value)
+        except ValueError as problem:
+            raise ValueError(f"{name}: {problem}") from None
+    scales = {each.log for each in ranges.values() if not each.fixed}
+    if len(scales) > 1:
+        raise ValueError("expected all of them with :log, or none")
+    return {name: replace(each, log=scales != {False}) for name, each in ranges.items()}
+
+
+def _all_rates(value: Any) -> Dimension:
+    """Read the rates of all optimizers, or those of each: what these span."""
+    if not isinstance(value, Mapping):
+        return numbers(value)
+    ranges = [*rates_of(value).values()]
+    if not ranges:
+        raise ValueError("expected the rates of each optimizer")
+    return Range(min(r.low for r in ranges), max(r.high for r in ranges), ranges[0].log)
+
+
+RATES_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        *RANGE_SCHEMA["anyOf"],
+        {"type": "object", "additionalProperties": {"type": ["number", "string"]}},
+    ]
+}
+"""What it takes for the peak rate, which may be written for each optimizer."""
+
+Rates = Annotated[
+    Dimension,
+    BeforeValidator(_all_rates),
+    PlainSerializer(_written_numbers),
+    WithJsonSchema(RATES_SCHEMA),
+]
+"""The same of the peak rate, which may be written for each optimizer."""
+
 NumbersOrWords = Annotated[
     Dimension,
     BeforeValidator(numbers_or_words),
@@ -132,3 +187,43 @@ NumbersOrWords = Annotated[
     WithJsonSchema(OWN_SCHEMA),
 ]
 """The same of a parameter of the user's own, which may be a word, too."""
+
+
+def default_own_dimensions(scheduler: str) -> dict[str, Dimension]:
+    """The ranges that the registry suggests for a schedule's own parameters."""
+    dimensions: dict[str, Dimension] = {}
+    for param in SHAPES[scheduler].params if scheduler in SHAPES else ():
+        name = f"{scheduler}.{param.name}"
+        if param.kind == "choice":
+            dimensions[name] = Choice(tuple(param.choices))
+        else:
+            dimensions[name] = Range(param.low, param.high, param.log, param.kind == "int")
+    return dimensions
+
+
+def own_dimensions(
+    schedulers: Sequence[str],
+    custom: Mapping[str, Mapping[str, Dimension]],
+    given: Mapping[str, Any],
+) -> dict[str, Dimension]:
+    """The dimensions of schedulers' own parameters, by `<scheduler>.<param>`.
+
+    Args:
+        schedulers: That are searched.
+        custom: The parameters of those of the user's own.
+        given: What a study file has in the place of what the registry suggests.
+
+    Raises:
+        ValueError: That is no range and no list, or not of the parameter's kind.
+    """
+    own: dict[str, Dimension] = {}
+    for name in schedulers:
+        own |= default_own_dimensions(name)
+        own |= {f"{name}.{p}": dimension for p, dimension in custom.get(name, {}).items()}
+    for name, value in given.items():
+        default = own.get(name)
+        if isinstance(default, Choice):
+            own[name] = Choice.parse(value, default.options)
+        elif default is not None:
+            own[name] = numbers(value, default.integer)
+    return own

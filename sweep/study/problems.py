@@ -18,13 +18,11 @@ from sweep.schedules.checks import check_params, is_factory
 from sweep.schedules.from_torch import named_in_torch
 from sweep.schedules.schedule import SHAPES, Schedule
 from sweep.study.baselines.reading import baseline_problems
-from sweep.study.dimension_fields import written
+from sweep.study.dimension_fields import default_own_dimensions, ends, written
 from sweep.study.metric import is_usually_maximized
-from sweep.study.registries.entry import alternatives, owners
-from sweep.study.registries.optimizers import OPTIMIZERS
 from sweep.study.settings import StudyConfig
-from sweep.study.space import Dimension, default_own_dimensions
-from sweep.study.training.problems import training_problems
+from sweep.study.space import Dimension
+from sweep.study.training.problems import optimizer_problems, training_problems
 
 
 @dataclass(frozen=True)
@@ -102,22 +100,7 @@ def space_problems(config: StudyConfig) -> Iterator[Problem]:
                 check_params(name, {param: 0}, None)
             except ScheduleError as problem:
                 yield Problem(f"custom.{name}.params.{param}", None, str(problem))
-    optimizer = OPTIMIZERS[config.optimizer.name]
-    settled = config.optimizer.arguments
-    if space.momentum and "momentum" not in settled:
-        able = owners(OPTIMIZERS, "momentum")
-        text = f"{optimizer.name} has no momentum; {alternatives(able)} has"
-        yield Problem("space.momentum", str(space.momentum), text)
-    momentum = _ends(space.momentum)
-    if not all(0 <= number < 1 for number in momentum):
-        yield Problem("space.momentum", str(space.momentum), "must be at least 0 and below 1")
-    if not all(number >= 0 for number in _ends(space.weight_decay)):
-        yield Problem("space.weight_decay", str(space.weight_decay), "must be at least 0")
-    if momentum:
-        settled |= {"momentum": min(momentum)}
-    if found := optimizer.problem(settled):
-        key, text = found
-        yield Problem(f"optimizer.{key}", settled[key], text)
+    yield from (Problem(*found) for found in optimizer_problems(config))
     known = [name for name in space.scheduler if name in names]
     own_names = {name for s in known for name in default_own_dimensions(s)}
     own_names |= {f"{n}.{p}" for n, c in config.custom.items() for p in c.params}
@@ -191,8 +174,17 @@ def _own_code_problems(config: StudyConfig) -> Iterator[Problem]:
     if config.loop and not is_reference(config.loop) and ".py:" not in config.loop:
         yield Problem("loop", config.loop, "expected 'module:function', such as 'train.py:train'")
     for key in ("data", "model", "optimizer", "training"):
-        if key in given:
-            yield Problem(key, None, f"not used: {what} brings its own")
+        if key not in given:
+            continue
+        text = f"not used: {what} brings its own"
+        if key == "optimizer" and (searched := config.optimizer.searched):
+            taken = "its argument {}" if config.loop else 'trial.params["{}"]'
+            each = [
+                f"--param {name}={','.join(map(str, choice.options))} and use {taken.format(name)}"
+                for name, choice in searched.items()
+            ]
+            text += f"; to search there, give {' and '.join(each)}"
+        yield Problem(key, None, text)
     for key in ("momentum", "weight_decay"):
         if getattr(config.space, key) is not None:
             taken = f"argument {key}" if config.loop else f'trial.params["{key}"]'
@@ -247,7 +239,8 @@ def _param_problems(config: StudyConfig) -> Iterator[Problem]:
     if params and config.own_code is None:
         text = (
             "belongs to training code of your own (a loop or a command); with a model on a table, "
-            "lr, decay, warmup, momentum and weight_decay can be searched, in [space]"
+            "lr, decay, warmup, momentum and weight_decay can be searched, in [space], and in "
+            "[optimizer] name and batch_size, as lists"
         )
         yield Problem("space.params", None, text)
     of_schedulers = {
@@ -270,11 +263,6 @@ def _param_problems(config: StudyConfig) -> Iterator[Problem]:
             yield Problem(key, None, "expected a name as Python has them: letters, digits and _")
 
 
-def _ends(dimension: Dimension | None) -> list[float]:
-    """The least and the greatest of its numbers, or all of them; none of no dimension."""
-    return [] if dimension is None else [float(number) for number in dimension.points(2)]
-
-
 def _range_problems(
     config: StudyConfig, schedulers: list[str], own_names: set[str]
 ) -> Iterator[Problem]:
@@ -282,7 +270,7 @@ def _range_problems(
     space = config.space
     for key in ("lr", "decay", "warmup"):
         dimension: Dimension = getattr(space, key)
-        for number in _ends(dimension):
+        for number in ends(dimension):
             try:
                 Schedule.from_dict({"scheduler": "linear", "lr": 1.0, key: number})
             except ScheduleError as problem:
@@ -316,7 +304,7 @@ _TYPES = {
 }
 
 _EXPECTED = {
-    "optimizer.batch_size": 'a whole number of at least 1, or "full"',
+    "optimizer.batch_size": 'a whole number of at least 1, or "full", or a list of them',
     "optimizer.betas": "two numbers of at least 0 and below 1",
     "data.log1p": "true, false or a list of columns",
     "data.dates": 'true, false, "day-first" or "month-first"',

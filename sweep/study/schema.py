@@ -55,6 +55,7 @@ def _or_word(table: Schema, word: Schema) -> Schema:
 
 def _add_own_parameters(space: Schema) -> None:
     """Schedulers' own parameters: TOML reads `step.drops = "1:5"` as a table in the space."""
+    del space["properties"]["rates"]  # they stand under `lr`
     described = {"description": space["properties"].pop("own")["description"]}
     for name, shape in SHAPES.items():
         own: Schema = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -10,16 +11,19 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    SerializerFunctionWrapHandler,
     WithJsonSchema,
-    model_serializer,
     model_validator,
 )
 
 from sweep.base.errors import did_you_mean
-from sweep.base.wording import verb
 from sweep.schedules.schedule import SHAPES
-from sweep.study.dimension_fields import Numbers, NumbersOrWords
+from sweep.study.dimension_fields import (
+    Numbers,
+    NumbersOrWords,
+    Rates,
+    own_dimensions,
+    rates_of,
+)
 from sweep.study.fields.written import (
     TEXT_OR_TEXTS,
     column_name,
@@ -28,13 +32,11 @@ from sweep.study.fields.written import (
     texts,
 )
 from sweep.study.named import known, one_of, with_settings_of
-from sweep.study.registries.entry import owners, settings_of, together
 from sweep.study.registries.models import MODELS
-from sweep.study.registries.optimizers import OPTIMIZERS
 from sweep.study.registries.pruners import PRUNERS
 from sweep.study.registries.samplers import SAMPLERS
 from sweep.study.registries.sources import BEHAVIOUR_COUNTS, SOURCES
-from sweep.study.space import Range
+from sweep.study.space import SHARED, Choice, Dimension, Range, Space
 
 Objective = Literal["best", "final", "averaged"]
 """Which validation MSE is a trial's value, and which weights its product: those of the best epoch,
@@ -160,7 +162,6 @@ class DataConfig(Section):
 
 
 _Model = with_settings_of(MODELS, Section)
-_Optimizer = with_settings_of(OPTIMIZERS, Section)
 
 
 class ModelConfig(_Model):  # type: ignore[valid-type, misc]
@@ -183,48 +184,6 @@ class ModelConfig(_Model):  # type: ignore[valid-type, misc]
     args: dict[str, Any] = Field({})
 
 
-class OptimizerConfig(_Optimizer):  # type: ignore[valid-type, misc]
-    """The optimizer, but its rate: that is the schedule's.
-
-    Args:
-        name: torch's class, with torch's defaults.
-        batch_size: Rows of an optimizer step.
-        clip: The greatest L2 norm of the gradient; no limit by default.
-    """
-
-    name: Annotated[str, known(OPTIMIZERS, "optimizer"), one_of(OPTIMIZERS)] = "sgd"
-    batch_size: Annotated[int, Field(ge=1)] | Literal["full"] = 64
-    clip: float | None = Field(None, gt=0)
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """The settings that this optimizer has; what is None is torch's default."""
-        return {s.name: getattr(self, s.name) for s in OPTIMIZERS[self.name].settings}
-
-    @model_serializer(mode="wrap")
-    def _write_down(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without what only other optimizers have and is not set: later ones change nothing."""
-        known = settings_of(OPTIMIZERS.values()).keys() - self.arguments.keys()
-        written: dict[str, Any] = write(self)
-        return {k: v for k, v in written.items() if not (k in known and v is None)}
-
-    @model_validator(mode="after")
-    def _check(self) -> OptimizerConfig:
-        refused = {
-            setting.name: together(owners(OPTIMIZERS, setting.name))
-            for setting in settings_of(OPTIMIZERS.values()).values()
-            if setting.refused and setting.name not in self.arguments
-        }
-        for name, whose in refused.items():
-            if getattr(self, name):
-                theirs = [other for other, also in refused.items() if also == whose]
-                belong = verb(len(theirs), "belongs", "belong")
-                raise ValueError(
-                    f"{together(theirs)} {belong} to {whose}, but name is {self.name!r}"
-                )
-        return self
-
-
 class CustomConfig(Section):
     """A schedule of your own; `[custom.mine]` makes the name `mine` known to `space.scheduler`.
 
@@ -242,13 +201,21 @@ _SCHEDULER = {"anyOf": [{"type": "string", "enum": [*SHAPES]}, {"type": "string"
 
 
 def _read_own(values: Any) -> Any:
-    """Gather `step.drops` and nested `step = {drops = ...}` under the key `own`."""
+    """Gather `step.drops` and nested `step = {drops = ...}` under the key `own`.
+
+    So are the rates of each optimizer, under `rates`; what all of them span is `lr`.
+    """
     if not isinstance(values, dict):
         return values
+    each = {k.partition(".")[2]: v for k, v in values.items() if k.startswith("lr.")}
+    if isinstance(values.get("lr"), dict) or each:
+        each = {**values["lr"], **each} if isinstance(values.get("lr"), dict) else each
+        kept = {key: value for key, value in values.items() if not key.startswith("lr.")}
+        values = {**kept, "lr": each, "rates": each}
     own: dict[str, Any] = {}
     rest: dict[str, Any] = {}
     for key, value in values.items():
-        if isinstance(value, dict) and key not in ("own", "params"):
+        if isinstance(value, dict) and key not in ("own", "params", "lr", "rates"):
             own |= {f"{key}.{param}": ends for param, ends in value.items()}
         elif "." in key:
             own[key] = value
@@ -262,7 +229,8 @@ class SpaceConfig(Section):
 
     Args:
         scheduler: The schedules to try, a list or one.
-        lr: The peak rate.
+        lr: The peak rate; where several optimizers are searched, also one of each:
+            `{sgd = "1e-3:1:log", adamw = "1e-5:1e-2:log"}`.
         decay: Final rate / peak rate.
         warmup: Share of the steps in which the rate rises to its peak.
         momentum: Where the optimizer has one; as its section says by default.
@@ -270,6 +238,7 @@ class SpaceConfig(Section):
         params: Parameters of your own, which a loop or a command is given by these names: ranges
             (of whole numbers where both ends are: `"2:8"`), lists, numbers or words.
         own: The schedulers' own parameters, by `<scheduler>.<parameter>`.
+        rates: The peak rates by optimizer, where `lr` says them so.
     """
 
     scheduler: Annotated[
@@ -278,15 +247,46 @@ class SpaceConfig(Section):
         Field(min_length=1),
         WithJsonSchema({"anyOf": [_SCHEDULER, {"type": "array", "items": _SCHEDULER}]}),
     ] = ["constant", "step", "exponential", "linear", "cosine", "onecycle", "wsd"]
-    lr: Numbers = Range(1e-3, 1.0, log=True)
+    lr: Rates = Range(1e-3, 1.0, log=True)
     decay: Numbers = Range(1e-4, 1.0, log=True)
     warmup: Numbers = Range(0.0, 0.2)
     momentum: Numbers | None = None
     weight_decay: Numbers | None = None
     params: dict[str, NumbersOrWords] = {}
     own: dict[str, Any] = {}
+    rates: dict[str, Any] = {}
 
     _gather = model_validator(mode="before")(_read_own)
+
+    def space(
+        self,
+        custom: Mapping[str, CustomConfig],
+        optimizers: Sequence[str],
+        of_optimizer: Mapping[str, Choice],
+    ) -> Space:
+        """The search space that this describes; what is wrong with it is a ValueError.
+
+        Args:
+            custom: The schedules of the user's own.
+            optimizers: That a trial may have; none where its own code builds it.
+            of_optimizer: What else is searched of them, and is no key of this section.
+        """
+        custom_params = {name: each.params for name, each in custom.items()}
+        given: dict[str, Dimension | None] = {name: getattr(self, name) for name in SHARED}
+        each = rates_of(self.rates)
+        rates = {name: each[name] for name in optimizers if name in each}
+        if len(optimizers) == 1:
+            given |= {"lr": rates.pop(optimizers[0], self.lr)}
+        shared = {name: dimension for name, dimension in given.items() if dimension is not None}
+        return Space(
+            schedulers=tuple(self.scheduler),
+            shared={**of_optimizer, **shared, **self.params},
+            own=own_dimensions(self.scheduler, custom_params, self.own),
+            factories={n: c.factory for n, c in custom.items() if n in self.scheduler},
+            params=(*of_optimizer, *self.params),
+            optimizers=tuple(optimizers),
+            rates=rates,
+        )
 
 
 class _Named(Section):

@@ -15,7 +15,6 @@ from pydantic import (
 )
 
 from sweep.study.baselines.settings import BaselineConfig
-from sweep.study.dimension_fields import numbers
 from sweep.study.fields.written import COMMAND, DURATION, seconds, several, words
 from sweep.study.metric import NAME, Metric
 from sweep.study.registries.pruners import audition_epochs, usual_share
@@ -26,13 +25,13 @@ from sweep.study.sections import (
     DataConfig,
     ModelConfig,
     Objective,
-    OptimizerConfig,
     PrunerConfig,
     SamplerConfig,
     Section,
     SpaceConfig,
 )
-from sweep.study.space import SHARED, Choice, Dimension, Space, default_own_dimensions
+from sweep.study.space import Space
+from sweep.study.training.optimizer import OptimizerConfig
 from sweep.study.training.settings import TrainingConfig, defaults_in, metric_of_table
 
 _MANY_TRIALS = 200
@@ -301,8 +300,10 @@ class StudyConfig(Section):
 
     @property
     def search_space(self) -> Space:
-        """The space that trials are drawn from."""
-        return _build_space(self)
+        """The space that trials are drawn from; problems in it are ValueErrors."""
+        if self.own_code is not None:
+            return self.space.space(self.custom, (), {})
+        return self.space.space(self.custom, self.optimizer.names, self.optimizer.searched)
 
     def comparable(self) -> dict[str, Any]:
         """The settings that must stay as they are for two trials to be compared, flat."""
@@ -313,7 +314,10 @@ class StudyConfig(Section):
         kept |= {"metric": self.measure.name} if "metric" in kept else {}  # r2 is val_r2
         for name in _SEEN_IN_ROWS:  # a file may move; rows are compared by their fingerprint
             kept.pop(f"data.{name}", None)
-        return kept | {f"space.{n}": text for n, text in self.search_space.to_dict().items()}
+        space = {f"space.{n}": text for n, text in self.search_space.to_dict().items()}
+        if self.own_code is None:  # what is searched of the optimizer stands in its section
+            space = {n: t for n, t in space.items() if not n.startswith("space.params.")}
+        return kept | space
 
     @property
     def _of_no_use(self) -> set[str]:
@@ -327,6 +331,8 @@ class StudyConfig(Section):
         values = self.model_dump(mode="json", exclude_none=True, exclude=self._of_no_use)
         for table in (values["space"], *values["baseline"]):
             table |= table.pop("own")
+        if rates := values["space"].pop("rates"):
+            values["space"]["lr"] = rates
         values["space"] |= {"params": params} if (params := values["space"].pop("params")) else {}
         if not self.baseline:
             del values["baseline"]
@@ -341,28 +347,3 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield from _flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
-
-
-def _build_space(config: StudyConfig) -> Space:
-    """The search space of a study; problems in it are ValueErrors that start with the key."""
-    space = config.space
-    own: dict[str, Dimension] = {}
-    for name in space.scheduler:
-        own |= default_own_dimensions(name)
-        if name in config.custom:
-            own |= {f"{name}.{p}": r for p, r in config.custom[name].params.items()}
-    for name, value in space.own.items():
-        default = own.get(name)
-        if isinstance(default, Choice):
-            own[name] = Choice.parse(value, default.options)
-        elif default is not None:
-            own[name] = numbers(value, default.integer)
-    given = {name: getattr(space, name) for name in SHARED}
-    shared = {name: dimension for name, dimension in given.items() if dimension is not None}
-    return Space(
-        schedulers=tuple(space.scheduler),
-        shared=shared | space.params,
-        own=own,
-        factories={n: c.factory for n, c in config.custom.items() if n in space.scheduler},
-        params=tuple(space.params),
-    )

@@ -10,7 +10,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from sweep.base.spread import spread_product
 from sweep.schedules.schedule import SHAPES, Schedule
+from sweep.study.registries.optimizers import OPTIMIZERS
 
 Value = float | int | str
 """A parameter's value."""
@@ -180,7 +182,8 @@ class Suggestion:
         schedule: The learning-rate schedule.
         momentum: SGD's momentum, where the space ranges over it.
         weight_decay: The optimizer's weight decay, where the space ranges over it.
-        params: The parameters of the user's own, by name.
+        params: What else is searched, by name: parameters of the user's own, or, with a model on a
+            table, the `optimizer` and the `batch_size`.
     """
 
     schedule: Schedule
@@ -215,7 +218,11 @@ class Space:
             schedules share them, so that the sampler can learn from one schedule about another.
         own: The dimensions of one schedule alone, by `<scheduler>.<param>`.
         factories: `module:function` of each custom schedule, by its name.
-        params: Which of the shared dimensions are the user's own.
+        params: Which of the shared dimensions are no settings of the schedule: the user's own, or
+            the optimizer and the batch size.
+        optimizers: That a trial may have; none where code of the user's own builds it.
+        rates: The peak rates of each of them, where they are not the same; the shared ones are
+            what these span, so that all have one name and one scale.
     """
 
     schedulers: tuple[str, ...]
@@ -223,6 +230,8 @@ class Space:
     own: Mapping[str, Dimension] = field(default_factory=dict)
     factories: Mapping[str, str] = field(default_factory=dict)
     params: tuple[str, ...] = ()
+    optimizers: tuple[str, ...] = ()
+    rates: Mapping[str, Range] = field(default_factory=dict)
 
     def constant(self, rate: float | None = None) -> Suggestion:
         """A constant rate, with all else at the middle of its range, or at its first value.
@@ -230,7 +239,8 @@ class Space:
         Args:
             rate: The rate; if left out, such a value of it.
         """
-        dimensions = self.dimensions_of(self.schedulers[0])
+        optimizer = next(iter(self.rates), None)
+        dimensions = self.dimensions_of(self.schedulers[0], optimizer)
         usual = {name: dimension.points(1)[0] for name, dimension in dimensions.items()}
         given = self.suggestion({**usual, "scheduler": self.schedulers[0]})
         lr = given.schedule.lr if rate is None else rate
@@ -252,13 +262,20 @@ class Space:
             return trial.suggest_float(name, dimension.low, dimension.high, log=dimension.log)
 
         scheduler = str(ask("scheduler", Choice(self.schedulers)))
-        values = {n: ask(n, dimension) for n, dimension in self.dimensions_of(scheduler).items()}
-        return self.suggestion({"scheduler": scheduler, **values})
+        values: dict[str, Value] = {"scheduler": scheduler}
+        for name, dimension in self.dimensions_of(scheduler).items():  # the optimizer before lr
+            if name == "lr" and not dimension.fixed and self.rates:
+                own = self.rates[str(values["optimizer"])]  # also one rate: every trial has it
+                values[name] = trial.suggest_float(name, own.low, own.high, log=own.log)
+            else:
+                values[name] = ask(name, dimension)
+        return self.suggestion(values)
 
     def suggestion(self, values: Mapping[str, Value]) -> Suggestion:
         """What to train with, from the value of each parameter."""
         scheduler = str(values["scheduler"])
-        used = {**values, **{name: UNUSED[name] for name in self.ignored_by(scheduler)}}
+        ignored = self.ignored_by(scheduler, values.get("optimizer"))
+        used = {**values, **{name: UNUSED[name] for name in ignored if name in UNUSED}}
         schedule = Schedule(
             scheduler=scheduler,
             lr=float(values["lr"]),
@@ -270,7 +287,7 @@ class Space:
         optimizer = {
             name: float(values[name])
             for name in ("momentum", "weight_decay")
-            if name in values and name not in self.params
+            if name in values and name not in (*self.params, *ignored)
         }
         params = {name: values[name] for name in self.params}
         return Suggestion(schedule, **optimizer, params=params)
@@ -294,16 +311,25 @@ class Space:
         """Every dimension by name, the scheduler's first."""
         return {"scheduler": Choice(self.schedulers), **self.shared, **self.own}
 
-    def dimensions_of(self, scheduler: str) -> dict[str, Dimension]:
-        """The dimensions beside the scheduler that one scheduler is drawn with."""
-        return {**self.shared, **self._own_of(scheduler)}
+    def dimensions_of(self, scheduler: str, optimizer: Value | None = None) -> dict[str, Dimension]:
+        """The dimensions beside the scheduler that one scheduler is drawn with.
 
-    def ignored_by(self, scheduler: str) -> frozenset[str]:
-        """The shared dimensions that a schedule makes no use of."""
+        Args:
+            scheduler: It.
+            optimizer: The rates are its own; those of all if it is left out.
+        """
+        own = self.rates.get(str(optimizer))
+        rate = {} if own is None else {"lr": own}
+        return {**self.shared, **rate, **self._own_of(scheduler)}
+
+    def ignored_by(self, scheduler: str, optimizer: Value | None = None) -> frozenset[str]:
+        """The shared dimensions that a schedule makes no use of, nor an optimizer that is given."""
         shape = SHAPES.get(scheduler)
+        entry = OPTIMIZERS.get(str(optimizer)) if self.optimizers else None
         ignored = {
             "decay": shape and not shape.uses_decay,
             "warmup": shape and not shape.uses_warmup,
+            "momentum": entry and all(known.name != "momentum" for known in entry.settings),
         }
         return frozenset(name for name, is_ignored in ignored.items() if is_ignored)
 
@@ -321,21 +347,28 @@ class Space:
         Returns:
             The parameters that Optuna would be asked for, one dict a trial.
         """
+        kinds = itertools.product(
+            self.schedulers, (self.optimizers[1:] and self.optimizers) or [None]
+        )
         families = [
-            self._grid_of(scheduler, points, seed + place)
-            for place, scheduler in enumerate(self.schedulers)
+            self._grid_of(scheduler, optimizer, points, seed + place)
+            for place, (scheduler, optimizer) in enumerate(kinds)
         ]
         turns = itertools.zip_longest(*families)
         return [point for turn in turns for point in turn if point is not None]
 
-    def _grid_of(self, scheduler: str, points: int, start: int) -> list[dict[str, Value]]:
-        ignored = self.ignored_by(scheduler)
+    def _grid_of(
+        self, scheduler: str, optimizer: str | None, points: int, start: int
+    ) -> list[dict[str, Value]]:
+        ignored = self.ignored_by(scheduler, optimizer)
         axes: dict[str, list[Value]] = {"scheduler": [scheduler]}
-        for name, dimension in self.dimensions_of(scheduler).items():
+        for name, dimension in self.dimensions_of(scheduler, optimizer).items():
             axes[name] = dimension.points(points)[: 1 if name in ignored else None]
+        if optimizer is not None:
+            axes["optimizer"] = [optimizer]
         fixed = {name for name, dimension in self.dimensions().items() if dimension.fixed}
         names = [name for name in axes if name not in fixed]
-        combinations = _spread_product([axes[name] for name in names], start)
+        combinations = spread_product([axes[name] for name in names], start)
         return [dict(zip(names, values, strict=True)) for values in combinations]
 
     def _own_of(self, scheduler: str) -> dict[str, Dimension]:
@@ -349,51 +382,5 @@ class Space:
             else str(dimension)
             for name, dimension in self.dimensions().items()
         }
+        described |= {f"lr.{name}": str(rates) for name, rates in self.rates.items()}
         return described | {f"{n}.factory": f for n, f in self.factories.items()}
-
-
-def _spread_product(axes: Sequence[Sequence[Value]], start: int) -> list[tuple[Value, ...]]:
-    """All combinations of the axes' values, in an order that is spread from its start on.
-
-    The digits of a combination's number say its place on each axis. Each place is shifted by the
-    digits before it, as in a Latin square: the first combinations have every value of the first
-    axis, and of the others too; where the axes have the same prime number p of values, the first
-    p * p have every pair of values of the first three (an orthogonal array; Bose and Bush, 1952).
-
-    Args:
-        axes: The values of each, one at least.
-        start: The number that the list begins with.
-    """
-    ordered = [_spread_order(axis) for axis in axes]
-    sizes = [len(axis) for axis in axes if len(axis) > 1]
-    total = math.prod(sizes)
-    combinations = []
-    for number in range(start, start + total):
-        rest, digits, places = number % total, list[int](), list[int]()
-        for size in sizes:
-            rest, digit = divmod(rest, size)
-            earlier = sum(digits) + (len(digits) - 1) * digits[0] if digits else 0
-            places.append((digit + earlier) % size)
-            digits.append(digit)
-        place = iter(places)
-        combinations.append(tuple(a[next(place)] if len(a) > 1 else a[0] for a in ordered))
-    return combinations
-
-
-def _spread_order(axis: Sequence[Value]) -> list[Value]:
-    """Values from low to high in the order of van der Corput: each in a gap of those before."""
-    bits = (len(axis) - 1).bit_length()
-    places = sorted(range(len(axis)), key=lambda place: f"{place:0{bits}b}"[::-1])
-    return [axis[place] for place in places]
-
-
-def default_own_dimensions(scheduler: str) -> dict[str, Dimension]:
-    """The ranges that the registry suggests for a schedule's own parameters."""
-    dimensions: dict[str, Dimension] = {}
-    for param in SHAPES[scheduler].params if scheduler in SHAPES else ():
-        name = f"{scheduler}.{param.name}"
-        if param.kind == "choice":
-            dimensions[name] = Choice(tuple(param.choices))
-        else:
-            dimensions[name] = Range(param.low, param.high, param.log, param.kind == "int")
-    return dimensions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from sweep.data.dataset import Dataset
 from sweep.schedules.checks import impossible_step
 from sweep.schedules.schedule import Schedule
 from sweep.study.sections import ModelConfig
+from sweep.study.training.optimizer import BatchSize
 from sweep.training.contract import (
     Context,
     Engine,
@@ -24,11 +26,13 @@ from sweep.training.contract import (
 from sweep.training.criterion import Criterion
 from sweep.training.examine.inputs import input_notes
 from sweep.training.lanes.engine import VectorizedEngine
+from sweep.training.lanes.grouped import GroupedEngine
 from sweep.training.lanes.survey import survey
 from sweep.training.models import build_model, check_model
 from sweep.training.own_loop.engine import LoopEngine
 from sweep.training.own_loop.loading import load_loop
 from sweep.training.sequential import SequentialEngine
+from sweep.training.specs import LaneKind
 
 
 def resolve_device(name: str) -> torch.device:
@@ -69,6 +73,7 @@ def build_engine(
     engine: EngineName = "auto",
     lanes: int | None = None,
     compiling: Context = nullcontext,
+    kinds: Sequence[LaneKind] = (),
 ) -> Engine:
     """An engine for the study's model, once a trial step has shown that it can be trained.
 
@@ -81,6 +86,7 @@ def build_engine(
             sequential one, whose `notes` then say why.
         lanes: How many trials the vectorised one trains at once; by default what suits it.
         compiling: In which torch's compilers are called.
+        kinds: The optimizers and batch sizes that trials may have, where they are searched.
 
     Raises:
         ModelError: The model cannot be built, called or trained.
@@ -95,23 +101,30 @@ def build_engine(
 
     first = build(0).to(tensors.x_train.device)
     check_model(first, tensors.x_train, tensors.y_train, criterion, tensors.constant)
-    check_last_batch(first, tensors, settings)
+    for size in dict.fromkeys(kind.batch_size for kind in kinds) or [None]:
+        check_last_batch(first, tensors, settings.with_batches_of(size))
     notes = input_notes(first, tensors.x_train, tensors.constant, criterion.outputs)
-    sequential = SequentialEngine(tensors, build, settings)
-    sequential.notes += notes
-    if engine == "sequential":
-        return sequential
-    known = survey(build, tensors.x_train, tensors.y_train, criterion)
-    if known.reason is None:
-        vectorized = VectorizedEngine(
-            tensors, build, settings, lanes=lanes, known=known, compiling=compiling
-        )
-        vectorized.notes += notes
-        return vectorized
-    if engine == "vectorized":
-        raise InputError(f"the vectorized engine cannot train this model: {known.reason}")
-    sequential.notes.append(f"trials are trained one by one, since {known.reason}")
-    return sequential
+    known = None
+    if engine != "sequential":
+        known = survey(build, tensors.x_train, tensors.y_train, criterion)
+        if known.reason and engine == "vectorized":
+            raise InputError(f"the vectorized engine cannot train this model: {known.reason}")
+        if known.reason:
+            notes = [*notes, f"trials are trained one by one, since {known.reason}"]
+
+    def build_for(size: BatchSize | None) -> Engine:
+        own = settings.with_batches_of(size)
+        if known is None or known.reason:
+            return SequentialEngine(tensors, build, own)
+        return VectorizedEngine(tensors, build, own, lanes=lanes, known=known, compiling=compiling)
+
+    built: Engine
+    if len(kinds) > 1:
+        built = GroupedEngine(lambda kind: build_for(kind.batch_size), kinds[0])
+    else:
+        built = build_for(None)
+    built.notes += notes
+    return built
 
 
 def build_loop_engine(settings: LoopSettings, folders: tuple[Path, ...]) -> Engine:

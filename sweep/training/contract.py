@@ -17,6 +17,7 @@ from sweep.study.registries.optimizers import OPTIMIZERS
 from sweep.study.sections import Objective
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Value
+from sweep.study.training.optimizer import BatchSize
 from sweep.training.own_loop.by_value import pickled
 
 if TYPE_CHECKING:  # a coordinator imports this module, and has no need of torch
@@ -63,6 +64,7 @@ class TrialSpec:
         params: Numbers and words of the user's own that are searched beside the schedule, by name.
         name: What its folder is called, where it is no trial of the search; else it is the number.
         epochs: Its horizon in epochs, the whole schedule's; the study's if left out.
+        batch_size: Rows a step of its own; `full` for all of them, the study's if left out.
     """
 
     number: int
@@ -72,6 +74,7 @@ class TrialSpec:
     params: Mapping[str, Value] = field(default_factory=dict)
     name: str = ""
     epochs: int | None = None
+    batch_size: BatchSize | None = None
 
 
 @dataclass(frozen=True)
@@ -198,17 +201,22 @@ class TrainingSettings:
 
     @classmethod
     def of(cls, config: StudyConfig) -> TrainingSettings:
-        """Those of a study."""
-        batch_size = config.optimizer.batch_size
-        return cls(
+        """Those of a study, with the first of its batch sizes."""
+        settings = cls(
             epochs=config.epochs,
-            batch_size=None if batch_size == "full" else batch_size,
             clip=config.optimizer.clip,
             objective=config.objective,
             device=config.device,
             loss=config.training.loss,
             metric=config.measure,
         )
+        return settings.with_batches_of(config.optimizer.batch_sizes[0])
+
+    def with_batches_of(self, size: BatchSize | None) -> TrainingSettings:
+        """The same for trials whose steps have so many rows, if that is given."""
+        if size is None:
+            return self
+        return replace(self, batch_size=None if size == "full" else size)
 
     def over(self, epochs: int | None) -> TrainingSettings:
         """The same for a trial of another horizon in epochs, if one is given."""

@@ -10,11 +10,11 @@ import pytest
 from sweep.base.errors import StudyFileError
 from sweep.schedules.schedule import SHAPES
 from sweep.search.strategies.problems import search_problems
+from sweep.study.dimension_fields import default_own_dimensions
 from sweep.study.file import load_study
 from sweep.study.locations import shipped_studies
 from sweep.study.registries.optimizers import OPTIMIZERS
 from sweep.study.settings import StudyConfig
-from sweep.study.space import default_own_dimensions
 
 CYCLIC_MODES = default_own_dimensions("cyclic")["cyclic.mode"]
 FORM = "expected 'LOW:HIGH', 'LOW:HIGH:log' or one number"
@@ -143,7 +143,8 @@ class TestOverrides:
         assert str(raised.value) == (
             "3 problems\n"
             "  --set model.hidden=4: expected a list\n"
-            "  --batch-size 'ful': expected a whole number of at least 1, or \"full\"\n"
+            "  --batch-size 'ful': expected a whole number of at least 1, or \"full\", "
+            "or a list of them\n"
             "  --decay '3': decay must be in (0, 1], but got decay=3.0"
         )
 
@@ -247,7 +248,8 @@ class TestProblems:
             ),
             (
                 "[optimizer]\nbatch_size = 0",
-                'optimizer.batch_size = 0: expected a whole number of at least 1, or "full"',
+                'optimizer.batch_size = 0: expected a whole number of at least 1, or "full", '
+                "or a list of them",
             ),
             (
                 '[optimizer]\nname = "adam"\nmomentum = 0.9',

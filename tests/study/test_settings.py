@@ -148,7 +148,13 @@ class TestToToml:
             if value == default[section][name]
         ]
         alike += [name for name, value in given.items() if value == default[name]]
-        own = ["space.params", "budget", "loop", *COMMAND]  # a budget has the place of the trials
+        own = [
+            "space.params",
+            "space.rates",
+            "budget",
+            "loop",
+            *COMMAND,
+        ]  # a budget has the place of the trials
         assert alike == ["optimizer.name", *own]  # sgd: the others have no momentum
 
     def test_a_budget_is_read_back_in_the_place_of_the_trials(self) -> None:

@@ -16,8 +16,9 @@ from optuna.distributions import (
 from optuna.trial import FixedTrial
 
 from sweep.schedules.schedule import SHAPES, Schedule
+from sweep.study.dimension_fields import default_own_dimensions
 from sweep.study.settings import StudyConfig
-from sweep.study.space import Choice, Dimension, Range, Space, Value, default_own_dimensions
+from sweep.study.space import Choice, Dimension, Range, Space, Value
 
 LR = Range(1e-3, 1.0, log=True)
 DECAY = Range(1e-4, 1.0, log=True)

@@ -4,40 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
+from twins import NORMED, some_dataset
 
 from sweep.base.errors import InputError
-from sweep.data.dataset import Dataset
 from sweep.study.sections import ModelConfig
 from sweep.training.build import build_engine
 from sweep.training.contract import TrainingSettings
 from sweep.training.lanes.engine import VectorizedEngine
 from sweep.training.sequential import SequentialEngine
 
-NORMED = """
-from torch import nn
-
-def build(features):
-    return nn.Sequential(nn.Linear(features, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
-"""
 REASON = "1 (BatchNorm1d) gathers statistics over batches"
-
-
-def some_data() -> Dataset:
-    generator = np.random.default_rng(0)
-    x = generator.normal(size=(90, 3)).astype(np.float32)
-    y = x.sum(axis=1)
-    return Dataset(
-        *(x[:50], x[50:70], x[70:], y[:50], y[50:70], y[70:]),
-        target_mean=0.0,
-        target_scale=1.0,
-        features=("a", "b", "c"),
-        target="y",
-        unit="y",
-        notes=(),
-        fingerprint="",
-    )
 
 
 @pytest.fixture
@@ -49,12 +26,12 @@ def normed(tmp_path: Path) -> tuple[ModelConfig, tuple[Path, ...]]:
 def test_the_vectorised_engine_is_the_first_choice() -> None:
     settings = TrainingSettings(epochs=1)
     for name in ("auto", "vectorized"):
-        engine = build_engine(some_data(), ModelConfig(), (), settings, name)
+        engine = build_engine(some_dataset(), ModelConfig(), (), settings, name)
         assert isinstance(engine, VectorizedEngine)
         assert engine.lanes > 1
-    engine = build_engine(some_data(), ModelConfig(), (), settings, lanes=5)
+    engine = build_engine(some_dataset(), ModelConfig(), (), settings, lanes=5)
     assert engine.lanes == 5
-    engine = build_engine(some_data(), ModelConfig(), (), settings, "sequential")
+    engine = build_engine(some_dataset(), ModelConfig(), (), settings, "sequential")
     assert isinstance(engine, SequentialEngine)
     assert (engine.lanes, engine.notes) == (1, [])
 
@@ -62,7 +39,7 @@ def test_the_vectorised_engine_is_the_first_choice() -> None:
 def test_a_model_that_cannot_be_stacked_is_trained_alone(
     normed: tuple[ModelConfig, tuple[Path, ...]],
 ) -> None:
-    engine = build_engine(some_data(), *normed, TrainingSettings(epochs=1))
+    engine = build_engine(some_dataset(), *normed, TrainingSettings(epochs=1))
     assert isinstance(engine, SequentialEngine)
     assert engine.notes == [f"trials are trained one by one, since {REASON}"]
 
@@ -71,5 +48,5 @@ def test_a_model_that_cannot_be_stacked_is_refused_if_it_must_be(
     normed: tuple[ModelConfig, tuple[Path, ...]],
 ) -> None:
     with pytest.raises(InputError) as refused:
-        build_engine(some_data(), *normed, TrainingSettings(epochs=1), "vectorized")
+        build_engine(some_dataset(), *normed, TrainingSettings(epochs=1), "vectorized")
     assert str(refused.value) == f"the vectorized engine cannot train this model: {REASON}"

@@ -18,6 +18,7 @@ from sweep.search.storage.optuna_private import every_trial
 from sweep.search.strategies.family_sampler import FamilyPlan, FamilySampler
 from sweep.search.strategies.lessons import Others
 from sweep.search.strategies.parzen import Floats
+from sweep.study.training.optimizer import SEARCHED
 
 RATES_FIRST = 8
 """Auditions that find the decade of the rate; nothing is decided before they are known."""
@@ -34,7 +35,8 @@ class AuditionSampler(FamilySampler):
     """Chooses what is auditioned next.
 
     First the decade of the rate is looked for: RATES_FIRST trials spread it evenly over its range,
-    all with the same schedule and the middle of the other ranges. Then each scheduler gets a trial
+    all with the same schedule and the middle of the other ranges; where optimizers or batch sizes
+    are searched, these take turns. Then each scheduler gets a trial
     or two, and from there on it is drawn with a probability that follows how often it is among
     the best tenth, plus a floor.
 
@@ -90,6 +92,10 @@ class AuditionSampler(FamilySampler):
         rng = np.random.default_rng((self._seed, 3))
         place = int(rng.permutation(self._rates_first)[turn])
         point[self._columns["lr"]] = (place + rng.random()) / self._rates_first
+        for name in SEARCHED if self._space.optimizers else ():  # they take turns along the rates
+            if name in self._columns:
+                place, option = divmod(place, self._axes[name].options)
+                point[self._columns[name]] = (option + 0.5) / self._axes[name].options
         return point
 
     def _next_family(self, others: Others, rng: np.random.Generator) -> int:

@@ -41,6 +41,8 @@ class Axis:
         """The coordinate of a value."""
         if isinstance(self._dimension, Choice):
             return (self._dimension.options.index(value) + 0.5) / self.options
+        if self._low == self._high:
+            return 0.5
         number = math.log(value) if self._dimension.log else float(value)
         return (number - self._low) / (self._high - self._low)
 

@@ -109,6 +109,8 @@ class FamilySampler(BaseSampler):
             for name, dimension in space.dimensions().items()
             if name != "scheduler" and not dimension.fixed
         }
+        self._rates = {name: Axis(rates) for name, rates in space.rates.items()}
+        self._space = space
         self._columns = {name: column for column, name in enumerate(self._axes)}
         self._options = np.array([axis.options for axis in self._axes.values()], dtype=np.int64)
         self._asked = {
@@ -177,8 +179,13 @@ class FamilySampler(BaseSampler):
         scheduler = self._names[family]
         values: dict[str, Value] = {"scheduler": scheduler} if len(self._names) > 1 else {}
         for name in self._asked[scheduler]:
-            values[name] = self._axes[name].value(float(point[self._columns[name]]))
+            axis = self._axis(name, values.get("optimizer"))  # which is asked before
+            values[name] = axis.value(float(point[self._columns[name]]))
         return values
+
+    def _axis(self, name: str, optimizer: Any) -> Axis:
+        """A dimension as a trial has it: of its optimizer's rates, a place is a place in them."""
+        return self._rates.get(optimizer, self._axes[name]) if name == "lr" else self._axes[name]
 
     def _family_of(self, trial: FrozenTrial) -> int | None:
         """The position of a trial's scheduler; None if it has none yet, or is no part of this."""
@@ -233,10 +240,14 @@ class FamilySampler(BaseSampler):
         return over, family, trial.state in _TEACHES, has_value, completed, standing, row
 
     def _row(self, trial: FrozenTrial, family: int) -> list[float]:
-        """A trial's coordinates; NaN where its schedule ignores them or has none."""
+        """A trial's coordinates; NaN where its schedule or optimizer ignores them or has none."""
+        optimizer = trial.params.get("optimizer")
+        ignored = self._space.ignored_by(self._names[family], optimizer)
         return [
-            axis.coordinate(trial.params[name]) if used and name in trial.params else math.nan
-            for used, (name, axis) in zip(self._used[family], self._axes.items(), strict=True)
+            self._axis(name, optimizer).coordinate(trial.params[name])
+            if used and name in trial.params and name not in ignored
+            else math.nan
+            for used, name in zip(self._used[family], self._axes, strict=True)
         ]
 
     def _next_family(self, others: Others, rng: np.random.Generator) -> int:

@@ -43,12 +43,14 @@ def parameters_of(space: Space, suggestion: Suggestion) -> dict[str, Value] | No
     if name not in space.schedulers or space.factories.get(name) != schedule.factory:
         return None
     values = values_of(suggestion)
+    optimizer = values.get("optimizer")
+    ignored = space.ignored_by(name, optimizer)
     drawn: dict[str, Value] = {"scheduler": name}
-    for dimension_name, dimension in space.dimensions_of(name).items():
+    for dimension_name, dimension in space.dimensions_of(name, optimizer).items():
         value = values.get(dimension_name)
-        if value is None or (
-            not fits(dimension, value) and dimension_name not in space.ignored_by(name)
-        ):
+        if value is None and dimension_name in ignored:
+            value = dimension.points(1)[0]
+        if value is None or (not fits(dimension, value) and dimension_name not in ignored):
             return None
         drawn[dimension_name] = nearest(dimension, value)
     dimensions = space.dimensions()

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.base.errors import ScheduleError
+from sweep.base.errors import ScheduleError, did_you_mean
 from sweep.base.wording import counted
 from sweep.schedules.from_torch import TorchCall, as_text, named_in_torch, read_torch
 from sweep.schedules.schedule import SHAPES, Schedule
 from sweep.study.baselines.settings import BaselineConfig
+from sweep.study.registries.optimizers import OPTIMIZERS
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Suggestion, Value
+from sweep.study.training.optimizer import SEARCHED
 
 _OF_OPTIMIZER = ("momentum", "weight_decay")
 _PRESENT = "your present schedule"
@@ -57,16 +59,20 @@ def _read(given: BaselineConfig, config: StudyConfig) -> Baseline:
     if (given.torch is None) == (given.scheduler is None):
         raise ScheduleError("expected either scheduler, one of ours, or torch, one of torch's")
     schedule = _ours(given, config) if given.torch is None else _torchs(given, config)
-    space, optimizer = config.space, config.optimizer.arguments
-    beside: dict[str, Any] = {"params": _own_params(given, config)}
+    space, params = config.space, _own_params(given, config)
+    own = config.optimizer.of({} if config.own_code else params)
+    optimizer = own.arguments
+    beside: dict[str, Any] = {"params": params}
     for name in _OF_OPTIMIZER:
         if name in space.params:
             continue
         value, searched = getattr(given, name), getattr(space, name)
         if value is not None and config.own_code:
             raise ScheduleError(f"{name}: not used: training of your own builds its optimizer")
-        if value is not None and name not in optimizer and searched is None:
-            raise ScheduleError(f"{name}: {config.optimizer.name} has none")
+        if name not in optimizer and (value is not None or searched is not None):
+            if value is not None:
+                raise ScheduleError(f"{name}: {own.names[0]} has none")
+            continue
         beside[name] = optimizer.get(name) if value is None and searched is not None else value
     told = ""
     if given.torch is not None:
@@ -118,7 +124,7 @@ def _horizon(given: BaselineConfig, config: StudyConfig) -> tuple[int, str]:
 
 
 def _rate(given: BaselineConfig, config: StudyConfig) -> float:
-    searched = config.space.lr
+    searched = config.search_space.shared["lr"]
     if given.lr is not None:
         return given.lr
     if not searched.fixed:
@@ -137,9 +143,33 @@ def _own_params(given: BaselineConfig, config: StudyConfig) -> dict[str, Value]:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise ScheduleError(f"{name} must be a number or a word, but got {value!r}")
         values[name] = value
+    return values | _of_optimizer(given, config)
+
+
+def _of_optimizer(given: BaselineConfig, config: StudyConfig) -> dict[str, Value]:
+    """Its own optimizer and batch size, where the study searches them; by default the first."""
+    if config.own_code:
+        return {}
+    values: dict[str, Value] = {}
+    for name, choice in config.optimizer.searched.items():
+        value = given.own.get(name, choice.options[0])
+        if name == "optimizer" and value not in OPTIMIZERS:
+            near = did_you_mean(str(value), OPTIMIZERS)
+            raise ScheduleError(f"unknown optimizer {value!r}{near} ({', '.join(OPTIMIZERS)})")
+        is_size = value == "full" or (type(value) is int and value >= 1)
+        if name == "batch_size" and not is_size:
+            raise ScheduleError(f"batch_size: expected a number of rows or 'full', got {value!r}")
+        values[name] = value
+    for name in SEARCHED:
+        if name in given.own and name not in values:
+            raise ScheduleError(
+                f"{name}: a baseline has one of its own where the study searches it: give a list "
+                f"in [optimizer], such as --{name.replace('_', '-')} with commas between"
+            )
     return values
 
 
 def _of_schedule(given: BaselineConfig, config: StudyConfig) -> dict[str, Any]:
     """What is given of the scheduler's own parameters."""
-    return {name: value for name, value in given.own.items() if name not in config.space.params}
+    beside = config.space.params if config.own_code else SEARCHED
+    return {name: value for name, value in given.own.items() if name not in beside}

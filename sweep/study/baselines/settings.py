@@ -32,7 +32,8 @@ class BaselineConfig(Section):
         warmup: Share of the steps in which the rate rises to its peak.
         momentum: As the optimizer's section says by default.
         weight_decay: As the optimizer's section says by default.
-        own: The scheduler's own parameters, and those of `[space.params]`.
+        own: The scheduler's own parameters, and those of `[space.params]`; `optimizer` and
+            `batch_size` where they are searched, by default the first of each.
     """
 
     name: Annotated[str | None, Field(min_length=1)] = None

@@ -1,12 +1,14 @@
-"""What is wrong with the loss and the metric of a model on a table."""
+"""What is wrong with the loss, the metric and the optimizer of a model on a table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from sweep.base.errors import did_you_mean
-from sweep.study.registries.entry import alternatives
+from sweep.study.dimension_fields import ends
+from sweep.study.registries.entry import alternatives, owners, together
 from sweep.study.registries.losses import LOSSES, SCORES
+from sweep.study.registries.optimizers import OPTIMIZERS
 from sweep.study.settings import StudyConfig
 
 _OF_OWN_CODE = "of training code of your own, give loop = 'module:function' or a command too"
@@ -35,6 +37,48 @@ def training_problems(config: StudyConfig) -> Iterator[tuple[str, object, str]]:
         if config.direction != wanted:
             text = f"of {named} it is {wanted}: leave it out"
             yield "direction", config.direction, text
+
+
+def optimizer_problems(config: StudyConfig) -> Iterator[tuple[str, object, str]]:
+    """Keys, values, and what is wrong with them: the optimizer, and what is searched of it."""
+    space, names = config.space, config.optimizer.names
+    yield from _rates_problems(config)
+    able = owners(OPTIMIZERS, "momentum")
+    if space.momentum and not set(able) & {*names}:
+        text = f"{alternatives(names)} has no momentum; {alternatives(able)} has"
+        yield "space.momentum", str(space.momentum), text
+    momentum = ends(space.momentum)
+    if not all(0 <= number < 1 for number in momentum):
+        yield "space.momentum", str(space.momentum), "must be at least 0 and below 1"
+    if not all(number >= 0 for number in ends(space.weight_decay)):
+        yield "space.weight_decay", str(space.weight_decay), "must be at least 0"
+    for name in names:
+        settled = config.optimizer.of({"optimizer": name}).arguments
+        if momentum and "momentum" in settled:
+            settled |= {"momentum": min(momentum)}
+        if found := OPTIMIZERS[name].problem(settled):
+            key, text = found
+            yield f"optimizer.{key}", settled[key], text
+
+
+def _rates_problems(config: StudyConfig) -> Iterator[tuple[str, object, str]]:
+    """What is wrong with rates that are given for each optimizer."""
+    rates, names = config.space.rates, config.optimizer.names
+    if not rates:
+        return
+    if config.own_code is not None:
+        yield "space.lr", None, "give one range: training code of your own builds its optimizer"
+        return
+    for name in rates:
+        if name not in OPTIMIZERS:
+            near = did_you_mean(name, OPTIMIZERS)
+            yield f"space.lr.{name}", rates[name], f"unknown optimizer{near}"
+    if lacking := [name for name in names if name not in rates]:
+        yield (
+            "space.lr",
+            None,
+            f"lacks the rates of {together(lacking)}: give each optimizer its own",
+        )
 
 
 def _remedy(metric: str) -> str:

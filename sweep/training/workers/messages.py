@@ -13,6 +13,7 @@ from sweep.study.sections import ModelConfig
 from sweep.study.settings import StudyConfig
 from sweep.training.contract import EngineName, LoopSettings, TrainingSettings, TrialNews, TrialSpec
 from sweep.training.own_command.settings import CommandSettings
+from sweep.training.specs import LaneKind, lane_kinds
 
 ANSWER_SECS = 0.1
 """A worker that has trained so long answers, however many epochs it was told to train."""
@@ -37,6 +38,8 @@ class WorkerSetup:
         command: A command of the user's own, in their place.
         deterministic: Whether what workers do must not depend on timing.
         audition: The horizon of trials' auditions in epochs; 0 if they have none.
+        kinds: The optimizers and batch sizes that trials may have.
+        devices: That of each worker, by its index; those of all if left out.
     """
 
     data: Dataset | None
@@ -50,6 +53,8 @@ class WorkerSetup:
     command: CommandSettings | None = None
     deterministic: bool = False
     audition: int = 0
+    kinds: tuple[LaneKind, ...] = ()
+    devices: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -67,6 +72,7 @@ class WorkerSetup:
             loop=LoopSettings.of(config) if config.loop else None,
             deterministic=config.deterministic,
             audition=config.audition_epochs,
+            kinds=lane_kinds(config),
         )
 
     def log_of(self, worker: int) -> Path | None:
@@ -76,22 +82,31 @@ class WorkerSetup:
         return self.loop.logs / f"worker-{worker}.txt"
 
     @property
-    def horizon(self) -> int:
-        """Optimizer steps of a trial; a nominal number where only the user's own code knows it."""
+    def horizons(self) -> tuple[int, ...]:
+        """Optimizer steps of a trial, for each batch size that it may have.
+
+        A nominal number where only the user's own code knows it.
+        """
         if self.data:
-            return self.settings.horizon(len(self.data.x_train))
+            return self._horizons(self.data, None)
         own = self.loop or self.command
-        return own.horizon if own and own.horizon else NOMINAL_STEPS
+        return (own.horizon if own and own.horizon else NOMINAL_STEPS,)
 
     @property
-    def audition_horizon(self) -> int | None:
-        """Optimizer steps of an audition; None where there are none, or nobody knows them yet."""
+    def audition_horizons(self) -> tuple[int, ...]:
+        """The same of an audition; none where there are none, or nobody knows them yet."""
         if not self.audition:
-            return None
+            return ()
         if self.data:
-            return self.settings.over(self.audition).horizon(len(self.data.x_train))
+            return self._horizons(self.data, self.audition)
         own = self.loop or self.command
-        return own.over(self.audition).horizon if own else None
+        steps = own.over(self.audition).horizon if own else None
+        return () if steps is None else (steps,)
+
+    def _horizons(self, data: Dataset, epochs: int | None) -> tuple[int, ...]:
+        settings = self.settings.over(epochs)
+        each = [settings.with_batches_of(kind.batch_size) for kind in self.kinds] or [settings]
+        return tuple(dict.fromkeys(one.horizon(len(data.x_train)) for one in each))
 
 
 @dataclass(frozen=True)

@@ -214,9 +214,10 @@ def _build_engine(setup: WorkerSetup, connection: Connection, index: int) -> Eng
     torch.set_num_threads(setup.loop.threads if setup.loop else 1)
     look_in(setup.folders)
     for schedule in setup.custom:
-        check_schedule(schedule, setup.horizon)
-        if setup.audition_horizon:
-            _check_audition(schedule, setup.audition_horizon)
+        for horizon in setup.horizons:
+            check_schedule(schedule, horizon)
+        for horizon in setup.audition_horizons:
+            _check_audition(schedule, horizon)
     if setup.loop:
         loop_engine = build_loop_engine(setup.loop, setup.folders)
         gc.freeze()  # what is let go with each trial is looked for among what is newer
@@ -230,6 +231,7 @@ def _build_engine(setup: WorkerSetup, connection: Connection, index: int) -> Eng
         setup.engine,
         setup.lanes,
         lambda: _compiling(connection),
+        setup.kinds,
     )
 
 
