@@ -85,7 +85,7 @@ def optimize(config: StudyConfig, url: str, until: float, process: int) -> None:
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     data = load_rows(config)
-    rows, batch_size = len(data.x_train), int(config.optimizer.batch_size)
+    rows, batch_size = len(data.x_train), int(config.optimizer.batch_sizes[0])
     steps = config.epochs * math.ceil(rows / batch_size)
     loss_function = nn.MSELoss()
 
@@ -145,7 +145,7 @@ def search_with_ray(config: StudyConfig, secs: float, folder: Path) -> Schedule:
     ray, tune = importlib.import_module("ray"), importlib.import_module("ray.tune")
     asha = importlib.import_module("ray.tune.schedulers").ASHAScheduler
     data = load_rows(config)
-    rows, batch_size = len(data.x_train), int(config.optimizer.batch_size)
+    rows, batch_size = len(data.x_train), int(config.optimizer.batch_sizes[0])
     steps = config.epochs * math.ceil(rows / batch_size)
 
     def train(given: dict[str, Any]) -> None:
@@ -199,7 +199,7 @@ def evaluate(
 ) -> list[dict[str, list[float]]]:
     """Validation and test MSE of each schedule from each of the same fresh seeds."""
     torch.set_num_threads(1)
-    settings = TrainingSettings(config.epochs, int(config.optimizer.batch_size))
+    settings = TrainingSettings(config.epochs, int(config.optimizer.batch_sizes[0]))
     scores: list[dict[str, list[float]]] = []
     x = torch.from_numpy(data.x_test)
     model = build_model(config.model, x.shape[1], 0)

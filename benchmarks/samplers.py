@@ -172,7 +172,7 @@ def _engine(config: StudyConfig) -> Any:
     if key not in _engines:
         torch.set_num_threads(1)
         data = load_dataset(config.data, config.seed, (HERE,))
-        settings = TrainingSettings(config.epochs, config.optimizer.batch_size)  # type: ignore
+        settings = TrainingSettings(config.epochs, config.optimizer.batch_sizes[0])  # type: ignore
         _engines[key] = build_engine(data, config.model, (), settings, lanes=MOST_IN_FLIGHT)
     return _engines[key]
 

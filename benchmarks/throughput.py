@@ -147,7 +147,8 @@ def train_plainly(
     """A user's own loop over epochs and batches; yields each epoch's validation MSE."""
     torch.manual_seed(config.seed)
     rows = len(data.x_train)
-    batch_size = rows if config.optimizer.batch_size == "full" else config.optimizer.batch_size
+    (size,) = config.optimizer.batch_sizes
+    batch_size = rows if size == "full" else size
     model = build_model(config.model, data.x_train.shape[1], config.seed)
     optimizer = torch.optim.SGD(model.parameters(), lr=given["lr"])
     scheduler = torch_scheduler(optimizer, given)

@@ -241,12 +241,15 @@ class StudyOptions:
     ] = None
     workers: Annotated[
         int | None,
-        typer.Option(help="Worker processes; one a core if left out.", rich_help_panel="Training"),
+        typer.Option(
+            help="Worker processes; one a core, or one a card, if left out.",
+            rich_help_panel="Training",
+        ),
     ] = None
     gpus_per_trial: Annotated[
         int | None,
         typer.Option(
-            help="GPUs that each trial of a command sees; all if left out.",
+            help="GPUs that each trial of a command sees; one if left out.",
             rich_help_panel="Training",
         ),
     ] = None
@@ -288,7 +291,9 @@ class StudyOptions:
     device: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="auto, cpu, cuda or cuda:<i>.", rich_help_panel="Training"
+            metavar="NAME",
+            help="auto, cpu, cuda (all cards) or some: cuda:0,2.",
+            rich_help_panel="Training",
         ),
     ] = None
     setting: Annotated[

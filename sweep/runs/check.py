@@ -16,7 +16,14 @@ from sweep.base.user_code import load_object, look_in
 from sweep.base.wording import counted
 from sweep.data.dataset import Dataset
 from sweep.data.load import load_dataset
-from sweep.runs.opening import as_run, earlier, passing_setup, peek, steps_of_batch_sizes
+from sweep.runs.opening import (
+    as_run,
+    earlier,
+    passing_setup,
+    peek,
+    steps_of_batch_sizes,
+    worker_setup,
+)
 from sweep.runs.speed import Forecast, Speed, forecast, measure
 from sweep.runs.warm_start import best_of_other
 from sweep.schedules.dry_run import step_through
@@ -40,7 +47,9 @@ from sweep.training.examine.gradient_graph import tree_lines
 from sweep.training.models import build_model
 from sweep.training.own_loop.loading import load_loop
 from sweep.training.specs import trial_spec
+from sweep.training.workers.devices import Share, share_of
 from sweep.training.workers.first_look import first_look
+from sweep.training.workers.pool import default_workers
 
 _NOMINAL_STEPS = 10
 """Steps in an epoch, where there is no data to count them by."""
@@ -238,6 +247,8 @@ class _Preflight:
         self._carry_over()
         self._storage(data)
         speed, ahead = None, self._within_reach()
+        with self._kept():
+            self._notes += filter(None, [self._cards()])
         if data is not None and can_be_trained:
             with self._kept():
                 speed = measure(self._location, ahead, data)
@@ -295,6 +306,17 @@ class _Preflight:
             self._problems += anatomy.problems
             return anatomy
         return None
+
+    def _cards(self) -> str:
+        """Which worker has which card, in a sentence; empty where there are none."""
+        config = self._config
+        if self._wrong_sections & {"device", "workers", "command", "gpus_per_trial", "loop"}:
+            return ""
+        if not config.command:
+            return share_of(config, config.trials, default_workers()).told
+        command = worker_setup(self._location, config, None).command
+        gpus = command.gpus if command else None
+        return Share(len(gpus), tuple(f"cuda:{each}" for each in gpus)).told if gpus else ""
 
     def _look(self) -> None:
         """Train a trial by the user's own code, as far as is needed to see what it does."""

@@ -31,6 +31,7 @@ from sweep.study.space import Range
 from sweep.training.contract import TrainingSettings, TrialSpec
 from sweep.training.record import TrialRecord
 from sweep.training.specs import trial_spec
+from sweep.training.workers.devices import Share, share_of
 from sweep.training.workers.pool import WorkerPool, default_workers
 from sweep.training.workers.retraining import Retraining
 
@@ -260,13 +261,15 @@ def _train(
     def keep(spec: TrialSpec, record: TrialRecord) -> None:
         records[spec.number] = record
 
-    workers = min(config.workers or default_workers(), len(rates))
     specs = [_spec(config, number, rate) for number, rate in enumerate(rates)]
     asked = Retraining("rate", epochs, threading.Event(), note, config.measure, on_record=keep)
     with passing_setup(location, config, data) as setup:
         if setup.command:  # as many as the machine was shared out for
-            workers = min(setup.command.workers, len(rates))
-        with WorkerPool(setup, workers) as pool:
+            share = Share(min(setup.command.workers, len(rates)), ())
+        else:
+            share = share_of(config, len(rates), default_workers())
+        setup = replace(setup, devices=share.devices)
+        with WorkerPool(setup, share.workers) as pool:
             asked.run(pool, specs)
     return [records[number] for number in range(len(rates))]
 

@@ -55,6 +55,7 @@ from sweep.study.training.optimizer import BatchSize
 from sweep.training.contract import TrainingSettings
 from sweep.training.own_command.settings import CommandSettings, working_folder
 from sweep.training.own_loop import by_value
+from sweep.training.workers.devices import share_of
 from sweep.training.workers.messages import WorkerSetup
 from sweep.training.workers.pool import WorkerPool, default_workers, preload
 
@@ -124,7 +125,8 @@ def worker_pool(context: RunContext) -> WorkerPool:
     setup = worker_setup(context.location, config, context.data)
     if setup.command:
         return WorkerPool(setup, setup.command.workers)
-    workers = min(config.workers or default_workers(), config.trials)
+    share = share_of(config, config.trials, default_workers())
+    workers, setup = share.workers, replace(setup, devices=share.devices)
     if setup.loop:
         folder = context.location.folder.absolute()
         loop = replace(

@@ -15,6 +15,7 @@ from sweep.data.dataset import Dataset
 from sweep.study.locations import Location
 from sweep.study.settings import StudyConfig
 from sweep.training.specs import trial_spec
+from sweep.training.workers.devices import share_of
 from sweep.training.workers.messages import WorkerSetup
 from sweep.training.workers.pool import WorkerPool, default_workers
 from sweep.training.workers.retraining import Retraining
@@ -190,8 +191,10 @@ def _cut(config: StudyConfig, data: Dataset) -> tuple[Dataset, float]:
 
 def _measure(location: Location, config: StudyConfig, data: Dataset) -> Speed:
     """The speed is 0 if nothing was trained in time."""
-    workers = min(config.workers or default_workers(), config.trials)
+    share = share_of(config, config.trials, default_workers())
+    workers = share.workers
     setup = WorkerSetup.of(config, data, location.code_folders)
+    setup = replace(setup, devices=share.devices)
     notes: list[str] = []
     started = time.monotonic()
     with WorkerPool(setup, workers) as pool:

@@ -314,7 +314,7 @@ _EXPECTED = {
 """Keys whose values take several forms; pydantic has an error for each of them."""
 
 _PATTERNS = {
-    "device": "expected auto, cpu, cuda or cuda:<number>",
+    "device": "expected auto, cpu, cuda, cuda:<number> or cuda:<number>,<number>",
     "metric": "expected a letter, then letters, digits and _, in parts that / . - or @ join",
 }
 

@@ -82,13 +82,14 @@ class StudyConfig(Section):
             last sixth of them, which is for the confirmation (by its `share`). Nothing is begun
             that is not expected to end in time, by what has been measured; what is in training when
             the time is up ends with its epoch, and is trained again when the study is run again.
-        workers: Worker processes; one a core by default.
+        workers: Worker processes; by default one a core, or one a card.
         deterministic: Whether workers wait for each other after every epoch, so that what is
             decided, and when, does not depend on how fast each of them is.
         engine: `vectorized` trains many trials at once, `sequential` one after the other; `auto`
             is the first where the model allows it.
         lanes: Trials that one worker trains at once; by default what suits model and machine.
-        device: `auto`, `cpu`, `cuda` or `cuda:<i>`.
+        device: `auto`, `cpu`, `cuda` for all cards, or some, `cuda:1`, `cuda:0,2`; by default all
+            cards if there are any.
         storage: An Optuna storage URL or a journal's path; a journal in the results folder by
             default.
         loop: `module:function` or `file.py:function`, a training loop of your own; the data, the
@@ -98,7 +99,8 @@ class StudyConfig(Section):
             then its own.
         working_folder: Where the command is run, from the study file's folder on; that one by
             default.
-        gpus_per_trial: GPUs that each trial of a command sees as its own; all by default.
+        gpus_per_trial: GPUs that each trial of a command sees as its own; by default one, or, of a
+            given number of workers, its share of them.
         keep: Whether the folders of all trials of a command stay, not the winner's alone.
         metric: What the loop yields, or the command reports; of a table the loss, `r2`, `accuracy`.
         direction: Whether less or more of it is better.
@@ -136,7 +138,7 @@ class StudyConfig(Section):
     deterministic: bool = False
     engine: Literal["auto", "vectorized", "sequential"] = "auto"
     lanes: int | None = Field(None, ge=1)
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+(,\d+)*)?)$")
     storage: str | None = None
     loop: str | None = None
     command: Annotated[

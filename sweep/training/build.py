@@ -33,23 +33,19 @@ from sweep.training.own_loop.engine import LoopEngine
 from sweep.training.own_loop.loading import load_loop
 from sweep.training.sequential import SequentialEngine
 from sweep.training.specs import LaneKind
+from sweep.training.workers.devices import named_devices
 
 
 def resolve_device(name: str) -> torch.device:
-    """A device by name; `auto` is the first CUDA device if there is one, else the CPU.
+    """A device by name, of several the first; `auto` is a CUDA device if there is one, or the CPU.
 
     Raises:
         InputError: There is no such device here.
     """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    count = torch.cuda.device_count()
-    if device.type == "cuda" and (device.index or 0) >= count:
-        raise InputError(
-            f"device {name!r}: this machine has {count} CUDA devices; use --device cpu or auto"
-        )
-    return device
+    if name == "auto" and torch.cuda.is_available():
+        name = "cuda"
+    (first, *_) = named_devices(name, torch.cuda.device_count() if name != "auto" else 0)
+    return torch.device("cpu" if first == "auto" else first)
 
 
 def training_data(data: Dataset, device: torch.device) -> TrainingData:

@@ -181,7 +181,10 @@ class TestProblems:
             ("seed = 3000000000", "seed = 3000000000: must be less than 2147483648"),
             ("workers = 1000", "workers = 1000: must be at most 256"),
             ('objective = "bst"', "objective = 'bst': expected 'best', 'final' or 'averaged'"),
-            ('device = "gpu"', "device = 'gpu': expected auto, cpu, cuda or cuda:<number>"),
+            (
+                'device = "gpu"',
+                "device = 'gpu': expected auto, cpu, cuda, cuda:<number> or cuda:<number>,<number>",
+            ),
             ("storage = 3", "storage = 3: expected a text"),
             ("timeout = 0", "timeout = 0: must be greater than 0"),
             (

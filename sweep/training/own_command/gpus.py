@@ -49,3 +49,17 @@ def shared_out(gpus: tuple[str, ...], per_trial: int, workers: int | None) -> tu
         )
     taken = range(workers or room)
     return tuple(",".join(gpus[i * per_trial : (i + 1) * per_trial]) for i in taken)
+
+
+def spread_over(gpus: tuple[str, ...], workers: int) -> tuple[str, ...]:
+    """Which GPUs the trials of each worker see, where nobody says how many: an even share.
+
+    Where there are more workers than GPUs, they take turns; a single worker has all.
+
+    Args:
+        gpus: All that there are, one at least.
+        workers: How many workers there are to be.
+    """
+    each = max(1, len(gpus) // workers)
+    places = [[(i * each + k) % len(gpus) for k in range(each)] for i in range(workers)]
+    return tuple(",".join(gpus[place] for place in places_of) for places_of in places)

@@ -14,7 +14,7 @@ from sweep.study.locations import Location
 from sweep.study.metric import Metric
 from sweep.study.settings import StudyConfig
 from sweep.training.contract import steps_over
-from sweep.training.own_command.gpus import shared_out, visible_gpus
+from sweep.training.own_command.gpus import shared_out, spread_over, visible_gpus
 
 STOP_SECS = 10.0
 """That a process has to end after it was told to, and again after SIGTERM."""
@@ -108,7 +108,7 @@ class CommandSettings:
         return replace(self, epochs=epochs, horizon=horizon)
 
     def shared_out(self, config: StudyConfig, most: int, cores: int) -> CommandSettings:
-        """The same, with each worker's share of the machine.
+        """The same, with each worker's share of the machine: where there are GPUs, one each.
 
         Args:
             config: The study's settings.
@@ -120,10 +120,12 @@ class CommandSettings:
         """
         workers = None if config.workers is None else min(config.workers, most)
         gpus = None
+        visible = visible_gpus(self.environment)
         if config.gpus_per_trial:
-            visible = visible_gpus(self.environment)
             gpus = shared_out(visible, config.gpus_per_trial, workers)[:most]
-            workers = len(gpus)
+        elif visible:
+            gpus = spread_over(visible, workers or min(len(visible), most))
+        workers = len(gpus) if gpus else workers
         workers = workers or min(cores, most)
         threads = config.threads
         if threads is None and "OMP_NUM_THREADS" not in self.environment:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from sweep.study.settings import StudyConfig
 from sweep.training.contract import EngineName, LoopSettings, TrainingSettings, TrialNews, TrialSpec
 from sweep.training.own_command.settings import CommandSettings
 from sweep.training.specs import LaneKind, lane_kinds
+from sweep.training.workers.devices import device_of
 
 ANSWER_SECS = 0.1
 """A worker that has trained so long answers, however many epochs it was told to train."""
@@ -80,6 +81,14 @@ class WorkerSetup:
         if self.loop is None or self.loop.logs is None:
             return None
         return self.loop.logs / f"worker-{worker}.txt"
+
+    def on_device_of(self, worker: int) -> WorkerSetup:
+        """The same for one of the workers, by its index."""
+        if not self.devices:
+            return self
+        device = device_of(worker, self.devices)
+        loop = self.loop and replace(self.loop, device=device)
+        return replace(self, settings=replace(self.settings, device=device), loop=loop)
 
     @property
     def horizons(self) -> tuple[int, ...]:

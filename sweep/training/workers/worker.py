@@ -211,6 +211,9 @@ def _build_engine(setup: WorkerSetup, connection: Connection, index: int) -> Eng
 
     from sweep.training.build import build_engine, build_loop_engine, check_schedule
 
+    setup = setup.on_device_of(index)
+    if setup.devices and setup.settings.device.startswith("cuda"):
+        torch.cuda.set_device(setup.settings.device)  # what says cuda, and no number, means it
     torch.set_num_threads(setup.loop.threads if setup.loop else 1)
     look_in(setup.folders)
     for schedule in setup.custom:
