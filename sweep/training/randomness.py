@@ -6,12 +6,15 @@ alone, beside others and after an interruption.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from sweep.training.seeds import mix, mix_into
@@ -69,15 +72,74 @@ def dropout_mask(key: Tensor, shape: torch.Size, p: float) -> Tensor:
     return (x & 0x7FFFFFFF) >= int(p * (1 << 31))
 
 
-class KeyedDropout(TorchFunctionMode):
-    """Inside this context every `dropout` draws its mask from the next key.
+RECURRENT: tuple[Any, ...] = (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)
+"""What recurrent layers call."""
 
-    Other random operations use torch's global generator.
+_CHANNELS: dict[Any, int] = {
+    functional.dropout1d: 3,
+    functional.dropout2d: 4,
+    functional.dropout3d: 5,
+}
+"""Dropout of whole channels, and the axes of its input: rows, channels, and the axes of each."""
+
+
+def through_layers(
+    one_layer: Callable[..., tuple[Tensor, ...]],
+    dropout: Callable[[Tensor, float, bool], Tensor],
+    x: Tensor,
+    hidden: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    layers: int,
+    p: float,
+    training: bool,
+    bidirectional: bool,
+) -> tuple[Tensor, ...]:
+    """What torch's recurrent functions return, one layer after the other.
+
+    Args:
+        one_layer: `(x, hidden, weights)` to a layer's outputs and its last hidden states.
+        dropout: What is between two layers.
+        x: As torch's functions take it.
+        hidden: The first hidden states, each (layers * directions, rows, width).
+        weights: Of all layers, as torch has them.
+        layers: How many.
+        p: The share to drop.
+        training: Whether it is dropped.
+        bidirectional: Whether each layer has two directions.
+    """
+    directions = 2 if bidirectional else 1
+    each = len(weights) // layers
+    ends: list[tuple[Tensor, ...]] = []
+    for layer in range(layers):
+        if layer:
+            x = dropout(x, p, training)
+        own = slice(layer * directions, (layer + 1) * directions)
+        states = [state[own] for state in hidden]
+        x, *end = one_layer(x, states, weights[layer * each : (layer + 1) * each])
+        ends.append((*end,))
+    return x, *(torch.cat(states) for states in zip(*ends, strict=True))
+
+
+class KeyedDropout(TorchFunctionMode):
+    """Inside this context every dropout draws its mask from the next key.
+
+    That is `dropout` and, of whole channels, `dropout1d` to `dropout3d`, and what attention and
+    recurrent layers drop. Other random operations use torch's global generator.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.calls = 0
+        name = "multi_head_attention_forward"
+        torchs: Any = getattr(functional, name)
+        within = vars(functional) | {  # a function of torch's calls these past this mode
+            "has_torch_function": lambda _: False,
+            "dropout": self._dropout,
+            "scaled_dot_product_attention": self._attention,
+        }
+        self._heads = FunctionType(torchs.__code__, within, name, torchs.__defaults__)
+        self._heads.__kwdefaults__ = torchs.__kwdefaults__
+        self._heads_of_torch = torchs
 
     def next_key(self, device: torch.device) -> Tensor:
         """The int32 key of the dropout call number `calls`, a scalar."""
@@ -86,20 +148,96 @@ class KeyedDropout(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func is torch.nn.functional.dropout:
-            return self._dropout(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
+        given = kwargs or {}
+        if func is functional.dropout:
+            return self._dropout(*args, **given)
+        if func in _CHANNELS:
+            return self._dropout(*args, **{**given, "axes": _CHANNELS[func]})
+        if func is functional.scaled_dot_product_attention:
+            return self._attention(*args, **given)
+        if func is self._heads_of_torch:
+            return self._heads(*args, **given)
+        if func in RECURRENT and isinstance(args[3], bool):  # of sequences that are not packed
+            return self._recurrent(func, *args)
+        return func(*args, **given)
 
     def _dropout(
-        self, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+        self,
+        input: Tensor,
+        p: float = 0.5,
+        training: bool = True,
+        inplace: bool = False,
+        axes: int = 0,
     ) -> Tensor:
+        """Drop elements; or, of an input with so many axes or one less, channels."""
         if not training or p == 0.0:
             return input
         key = self.next_key(input.device)
         self.calls += 1
         if p == 1.0:
             return input * 0.0
-        return input * dropout_mask(key, input.shape, p) * (1.0 / (1.0 - p))
+        shape = input.shape
+        if axes:
+            whole = axes - 2  # channels are the axis before these
+            shape = torch.Size([*shape[: len(shape) - whole], *[1] * whole])
+        return input * dropout_mask(key, shape, p) * (1.0 / (1.0 - p))
+
+    def _attention(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        **settings: Any,
+    ) -> Tensor:
+        """Attention as torch's documentation writes it down, where weights of it are dropped."""
+        if not dropout_p:
+            torchs = functional.scaled_dot_product_attention
+            return torchs(query, key, value, attn_mask, 0.0, is_causal, **settings)
+        scale = settings.get("scale")
+        if settings.get("enable_gqa"):
+            heads = query.shape[-3] // key.shape[-3]
+            key, value = (each.repeat_interleave(heads, -3) for each in (key, value))
+        scores = query @ key.transpose(-2, -1)
+        scores = scores * (query.shape[-1] ** -0.5 if scale is None else scale)
+        if is_causal:
+            rows, columns = scores.shape[-2:]
+            attn_mask = torch.ones(rows, columns, dtype=torch.bool, device=query.device).tril()
+        if attn_mask is not None and attn_mask.dtype == torch.bool:
+            scores = scores.masked_fill(attn_mask.logical_not(), -torch.inf)
+        elif attn_mask is not None:
+            scores = scores + attn_mask
+        return self._dropout(scores.softmax(-1), dropout_p) @ value
+
+    def _recurrent(
+        self,
+        function: Any,
+        x: Tensor,
+        hidden: Any,
+        weights: Sequence[Tensor],
+        has_biases: bool,
+        layers: int,
+        p: float,
+        training: bool,
+        bidirectional: bool,
+        batch_first: bool,
+    ) -> Any:
+        """Torch's own, a layer at a time where something is dropped between two."""
+        rest = (bidirectional, batch_first)
+        if not (p and training and layers > 1):
+            return function(x, hidden, weights, has_biases, layers, p, training, *rest)
+
+        def one_layer(x: Tensor, states: Sequence[Tensor], own: Sequence[Tensor]) -> Any:
+            first = states if function is torch.lstm else states[0]
+            return function(x, first, own, has_biases, 1, 0.0, training, *rest)
+
+        states = hidden if function is torch.lstm else [hidden]
+        drop = self._dropout
+        return through_layers(
+            one_layer, drop, x, states, weights, layers, p, training, bidirectional
+        )
 
 
 class SeededDropout(KeyedDropout):

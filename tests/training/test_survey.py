@@ -13,7 +13,6 @@ from twins import (
     CONFIGS,
     FEATURES,
     MSE_ALONE,
-    Attention,
     Reshape,
     builder,
     make_data,
@@ -48,7 +47,7 @@ class Odd(nn.Module):
 
 
 def _count(model: Odd, x: Tensor, y: Tensor) -> Tensor:
-    model.steps += 1
+    model.steps = model.steps + 1
     return y
 
 
@@ -63,9 +62,11 @@ def _remember(model: Odd, x: Tensor, y: Tensor) -> Tensor:
 
 
 FALLBACKS: dict[str, tuple[Callable[[], nn.Module], str]] = {
-    "batch norm": (
-        lambda: nn.Sequential(nn.Linear(FEATURES, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)),
-        "1 (BatchNorm1d) gathers statistics over batches",
+    "batch norm without running statistics": (
+        lambda: nn.Sequential(
+            nn.Linear(FEATURES, 4), nn.BatchNorm1d(4, track_running_stats=False), nn.Linear(4, 1)
+        ),
+        "Sequential predicts a row from other rows",
     ),
     "control flow": (
         lambda: Odd(lambda model, x, y: y if y.mean() > 0 else -y),
@@ -83,9 +84,9 @@ FALLBACKS: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: nn.Sequential(Odd(lambda model, x, y: y + torch.randn_like(y))),
         "0 (Odd): it draws random numbers otherwise than by dropout",
     ),
-    "attention dropout": (
-        lambda: Attention(need_weights=False, dropout=0.1),
-        "attention (MultiheadAttention): it draws random numbers otherwise than by dropout",
+    "alpha dropout": (
+        lambda: nn.Sequential(nn.AlphaDropout(0.1), nn.Linear(FEATURES, 1)),
+        "0 (AlphaDropout): it draws random numbers otherwise than by dropout",
     ),
     "buffer": (lambda: Odd(_count), "Odd changes its buffer steps in training"),
     "counter": (lambda: Odd(_number), "Odd changes its attribute calls in training"),
@@ -114,9 +115,9 @@ FALLBACKS: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: nn.Sequential(nn.utils.weight_norm(nn.Linear(FEATURES, 1))),
         "Sequential changes its attribute 0.weight in training",
     ),
-    "recurrent": (
-        lambda: nn.Sequential(Reshape(FEATURES, 1), Recurrent()),
-        "1.cells (LSTM)",
+    "packed sequences": (
+        lambda: nn.Sequential(Reshape(FEATURES, 1), Packed()),
+        "1 (Packed): an operation of it has no batching rule",
     ),
 }
 
@@ -145,14 +146,15 @@ class SkipsBlocks(nn.Module):
         return y
 
 
-class Recurrent(nn.Module):
+class Packed(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.cells = nn.LSTM(1, 4, batch_first=True)
         self.out = nn.Linear(4, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.out(self.cells(x)[0][:, -1])
+        packed = nn.utils.rnn.pack_padded_sequence(x, torch.full((len(x),), 2), batch_first=True)
+        y: Tensor = self.out(self.cells(packed)[1][0][0])
         return y
 
 

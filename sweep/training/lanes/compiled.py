@@ -99,12 +99,13 @@ class CompilingTrainer(EagerTrainer):
         """Compile for these shapes, and compare; the gradients of these values."""
         self._tried = True
         _keep_to_ourselves()
+        copies = {name: tensor.clone() for name, tensor in constants.items()}
         expected = super()._gradients(parameters, constants, x, y, keys, shared=False)
         step = torch.compile(self._whole_step, dynamic=False, fullgraph=True)
         try:
             with self._compiling(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                losses, gradients = step(parameters, constants, x, y, keys)
+                losses, gradients = step(parameters, copies, x, y, keys)
         except Exception as error:  # of any of torch's compilers, or of the system's
             first_line = str(error).strip().split("\n")[0][:200]
             self._note(f"training goes on uncompiled: {type(error).__name__}: {first_line}")
@@ -114,6 +115,9 @@ class CompilingTrainer(EagerTrainer):
         off = (gradients - expected[1]).abs()
         close = (off <= 1e-4 * expected[1].abs() + 1e-5 * scale).all(1)
         close &= torch.isclose(losses.reshape(-1), expected[0].reshape(-1), rtol=1e-4)
+        for name, tensor in constants.items():
+            own = torch.isclose(copies[name].double(), tensor.double(), rtol=1e-4, atol=1e-5)
+            close &= own.reshape(len(own), -1).all(1)
         if close[expected[1].isfinite().all(1)].all():
             self._step, self._shapes = step, (parameters.shape, x.shape[1])
         else:

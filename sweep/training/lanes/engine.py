@@ -75,6 +75,7 @@ class VectorizedEngine:
         self._settings = settings
         self._steps = settings.steps_per_epoch(len(data.x_train))
         self._dropout_calls = known.dropout_calls
+        self._changing = known.changing
         self._stacked = StackedModel(build_model(0).to(data.x_train.device), self._criterion)
         self._trainer, self.kernel = choose_trainer(
             data, settings, build_model, self._stacked, known, kernel, self.notes.append, compiling
@@ -90,7 +91,9 @@ class VectorizedEngine:
         model = self._build_model(spec.seed).to(device)
         rates = LaneRates(spec.schedule, spec.epochs or self._settings.epochs, self._steps)
         if self._stack is None or not len(self._stack):
-            self._stack = LaneStack(self._stacked, spec.optimizer.name, self.lanes, device)
+            self._stack = LaneStack(
+                self._stacked, spec.optimizer.name, self.lanes, device, self._changing
+            )
         if spec.optimizer.name != self._stack.optimizer:
             raise TrainingError(
                 f"all lanes must have the same optimizer, but got {spec.optimizer.name!r} beside "
@@ -152,15 +155,13 @@ class VectorizedEngine:
         training *= self._criterion.training_scale / rows
         scales = self._criterion.scales
         for mean, scale in zip(means, 2 * scales, strict=True):
-            mean *= scale / len(self._data.y_validation)
+            mean /= len(self._data.y_validation)
+            mean *= scale  # as the sequential engine rounds
         grad_norm /= self._steps
         raw = [self._criterion.told(own) for own in np.stack(means[: len(scales)], 1).tolist()]
         averaged = [self._criterion.told(own) for own in np.stack(means[len(scales) :], 1).tolist()]
         self._end_epoch(lanes, [told.loss for told in raw])
-        if self._settings.objective == "averaged":
-            self._keep_best(lanes, averaged, self._stack.averages)
-        else:
-            self._keep_best(lanes, raw, self._stack.parameters)
+        self._keep_best(lanes, averaged if self._settings.objective == "averaged" else raw)
         seconds = (time.perf_counter() - started) / len(lanes)
         return [
             EpochResult(
@@ -193,8 +194,8 @@ class VectorizedEngine:
             lane.epoch += 1
             lane.rates.report(loss)
 
-    def _keep_best(self, lanes: list[Lane], told: list[Told], weights: Tensor) -> None:
-        """Keep the weights, (lanes, width), of lanes whose metric is their best so far."""
+    def _keep_best(self, lanes: list[Lane], told: list[Told]) -> None:
+        """Keep what the objective asks for of lanes whose metric is their best so far."""
         assert self._stack is not None
         improved: list[int] = []
         for lane, each in zip(lanes, told, strict=True):
@@ -202,4 +203,5 @@ class VectorizedEngine:
             if loss < lane.best_loss:
                 lane.best_loss = loss
                 improved.append(lane.slot)
-        self._stack.best[improved] = weights[improved]
+        if improved:
+            self._stack.keep_best(improved, self._settings.objective == "averaged")

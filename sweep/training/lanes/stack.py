@@ -86,10 +86,16 @@ class LaneStack:
         optimizer: Its name.
         capacity: Rows to begin with; more are made when they are needed.
         device: Where they are.
+        changing: The buffers that training changes, by name.
     """
 
     def __init__(
-        self, stacked: StackedModel, optimizer: str, capacity: int, device: torch.device
+        self,
+        stacked: StackedModel,
+        optimizer: str,
+        capacity: int,
+        device: torch.device,
+        changing: Sequence[str] = (),
     ) -> None:
         self.optimizer = optimizer
         self._stacked = stacked
@@ -99,6 +105,8 @@ class LaneStack:
         self._best = torch.zeros_like(self._parameters)
         self._states = new_states(optimizer, capacity, stacked.width, device)
         self._constants: Constants = {}
+        self._changing = changing
+        self._best_constants: Constants = {}
 
     def __len__(self) -> int:
         return self._count
@@ -112,11 +120,6 @@ class LaneStack:
     def averages(self) -> Tensor:
         """The running averages of the parameters, (lanes, width) float32, a view."""
         return self._averages[: self._count]
-
-    @property
-    def best(self) -> Tensor:
-        """Each lane's parameters or averages of its best epoch, (lanes, width) float32, a view."""
-        return self._best[: self._count]
 
     @property
     def states(self) -> list[Tensor]:
@@ -135,11 +138,13 @@ class LaneStack:
         if not slot:
             rows = len(self._parameters)
             self._constants = {n: t.new_zeros(rows, *t.shape) for n, t in constants.items()}
+            self._best_constants = {n: self._constants[n].clone() for n in self._changing}
         if slot == len(self._parameters):
             self._parameters, self._best = _doubled(self._parameters), _doubled(self._best)
             self._averages = _doubled(self._averages)
             self._states = [_doubled(state) for state in self._states]
             self._constants = {n: _doubled(t) for n, t in self._constants.items()}
+            self._best_constants = {n: _doubled(t) for n, t in self._best_constants.items()}
         self._parameters[slot] = self._averages[slot] = self._stacked.flat(model)
         for state in self._states:
             state[slot] = 0
@@ -152,15 +157,22 @@ class LaneStack:
         """Drop a row; the last one takes its place."""
         self._count -= 1
         last = self._count
-        weights = [self._parameters, self._averages, self._best]
-        for tensor in [*weights, *self._states, *self._constants.values()]:
+        weights = [self._parameters, self._averages, self._best, *self._states]
+        for tensor in [*weights, *self._constants.values(), *self._best_constants.values()]:
             tensor[slot] = tensor[last].clone()
+
+    def keep_best(self, slots: Sequence[int], averaged: bool) -> None:
+        """Keep the weights of some lanes, or their averages, with the buffers that they have."""
+        index = torch.tensor(slots, dtype=torch.long, device=self._best.device)
+        self._best[index] = (self._averages if averaged else self._parameters)[index]
+        for name, best in self._best_constants.items():
+            best[index] = self._constants[name][index]
 
     def state_dict(self, slot: int, best: bool) -> dict[str, Tensor]:
         """A lane's weights as its model's `state_dict` would give them."""
         flat = (self._best if best else self._parameters)[slot]
-        constants = {name: tensor[slot] for name, tensor in self._constants.items()}
-        return self._stacked.state_dict(flat, constants)
+        constants = self._constants | (self._best_constants if best else {})
+        return self._stacked.state_dict(flat, {n: tensor[slot] for n, tensor in constants.items()})
 
 
 def _doubled(tensor: Tensor) -> Tensor:

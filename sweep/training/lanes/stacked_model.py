@@ -12,6 +12,7 @@ from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sweep.training.criterion import Criterion
+from sweep.training.lanes.layers import prepare
 from sweep.training.models import squared
 from sweep.training.randomness import LaneDropout
 
@@ -30,6 +31,7 @@ class StackedModel:
     def __init__(self, model: nn.Module, criterion: Criterion) -> None:
         self._criterion = criterion
         self._model = copy.deepcopy(model).requires_grad_(False)
+        self._layers = prepare(self._model)
         trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.shapes = {name: p.shape for name, p in trainable.items()}
         self.width = sum(shape.numel() for shape in self.shapes.values())
@@ -94,7 +96,8 @@ class StackedModel:
             constants: Of this lane.
             x: (rows, ...).
         """
-        output = functional_call(self._model, self.parameters(flat) | constants, (x,))
+        with self._layers:
+            output = functional_call(self._model, self.parameters(flat) | constants, (x,))
         return squared(output, len(x), type(self._model).__name__, self._criterion.outputs)
 
     def loss(
@@ -104,7 +107,7 @@ class StackedModel:
 
         Args:
             flat: (width,).
-            constants: Of this lane.
+            constants: Of this lane; what a layer changes of them, it changes in place.
             x: (rows, ...).
             y: (rows, ...).
             keys: Of the dropout calls, (calls,) int32.

@@ -39,12 +39,14 @@ class Survey:
         dropout_calls: Calls of `dropout` in a training step.
         floats_per_row: Numbers that a row's forward pass leaves for the backward pass.
         weights: Trainable numbers of the model.
+        changing: The buffers that training changes, by name.
     """
 
     reason: str | None
     dropout_calls: int = 0
     floats_per_row: int = 0
     weights: int = 0
+    changing: tuple[str, ...] = ()
 
 
 def survey(build_model: ModelBuilder, x: Tensor, y: Tensor, criterion: Criterion) -> Survey:
@@ -59,27 +61,21 @@ def survey(build_model: ModelBuilder, x: Tensor, y: Tensor, criterion: Criterion
     x, y = x[:CHECKED_ROWS], y[:CHECKED_ROWS]
     with seeded(0, x.device):
         models = [build_model(seed).to(x.device).train() for seed in _SEEDS]
-        reason = _batch_norm(models[0]) or _ragged(models)
+        reason = _ragged(models)
         if reason:
             return Survey(reason)
+        before = [{name: b.clone() for name, b in model.named_buffers()} for model in models]
         alone = [
             _Alone(model, seed, x, y, criterion) for model, seed in zip(models, _SEEDS, strict=True)
         ]
         reason = alone[0].reason or alone[1].reason
         if reason:
             return Survey(reason)
-        reason = _compare(models, alone, x, y, criterion)
-        reason = reason or _mixes_rows(models[0], x, criterion.outputs)
-        weights = alone[0].gradient.numel()
-        return Survey(reason, alone[0].dropout_calls, alone[0].floats_per_row, weights)
-
-
-def _batch_norm(model: nn.Module) -> str | None:
-    kinds = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
-    for name, module in model.named_modules():
-        if isinstance(module, kinds) and module.training and module.track_running_stats:
-            return f"{_shown(name, module)} gathers statistics over batches"
-    return None
+        lanes = _Lanes(models, before, criterion)
+        reason = lanes.difference(alone, x, y) or _mixes_rows(models[0], x, criterion.outputs)
+        one = alone[0]
+        weights = one.gradient.numel()
+        return Survey(reason, one.dropout_calls, one.floats_per_row, weights, one.changing)
 
 
 def _ragged(models: list[nn.Module]) -> str | None:
@@ -128,9 +124,9 @@ class _Alone:
         self.gradient = torch.cat([gradient.reshape(-1) for gradient in gradients])
         self.dropout_calls = dropout.calls
         self.floats_per_row = sum(saved) // len(x) + x[0].numel() + y[0].numel()
-        for name, buffer in model.named_buffers():
-            if not torch.equal(buffer, before[name]):
-                self.reason = f"{type(model).__name__} changes its buffer {name} in training"
+        self.buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        changed = [n for n, buffer in self.buffers.items() if not torch.equal(buffer, before[n])]
+        self.changing = tuple(changed)
         model.eval()
         with torch.no_grad():
             self.prediction = predict(model, x, criterion.outputs)
@@ -165,38 +161,53 @@ def _mixes_rows(model: nn.Module, x: Tensor, outputs: int) -> str | None:
     return None if same else f"{type(model).__name__} predicts a row from other rows"
 
 
-def _compare(
-    models: list[nn.Module], alone: list[_Alone], x: Tensor, y: Tensor, criterion: Criterion
-) -> str | None:
-    """Why lanes do not do the same as the models alone."""
-    stacked = StackedModel(models[0], criterion)
-    flat = torch.stack([stacked.flat(model) for model in models]).requires_grad_()
-    constants = [stacked.constants(model) for model in models]
-    stacks = {name: torch.stack([c[name] for c in constants]) for name in constants[0]}
-    keys = torch.stack(
-        [torch.from_numpy(dropout_keys(s, 0, 1, alone[0].dropout_calls)[0]) for s in _SEEDS]
-    ).to(x.device)
-    entered: list[str] = []
-    with _tracked(stacked.named_modules(), entered), warnings.catch_warnings():
-        warnings.filterwarnings("error", "There is a performance drop")
-        try:
-            with stacked.mode(training=True):
-                # values of the inputs differ between lanes too
-                rows, targets = x.expand(2, *x.shape), y.expand(2, *y.shape)
-                losses = stacked.losses(flat, stacks, rows, targets, keys, shared=False)
-                (gradients,) = torch.autograd.grad(losses.sum(), flat)
-            with torch.no_grad(), stacked.mode(training=False):
-                predictions = stacked.predictions(flat, stacks, x)
-        except Exception as error:
-            where = entered[-1] if entered else f"the backward pass of {type(models[0]).__name__}"
-            return f"{where}: {_explained(error)}"
-    same = all(
-        _close(losses[lane], one.loss)
-        and _close(gradients[lane], one.gradient)
-        and _close(predictions[lane], one.prediction)
-        for lane, one in enumerate(alone)
-    )
-    return None if same else f"{type(models[0]).__name__} computes something else as lanes"
+class _Lanes:
+    """Models as lanes, with the buffers that they had before they were trained alone."""
+
+    def __init__(
+        self, models: list[nn.Module], buffers: list[dict[str, Tensor]], criterion: Criterion
+    ) -> None:
+        self._name = type(models[0]).__name__
+        self._stacked = StackedModel(models[0], criterion)
+        self._flat = torch.stack([self._stacked.flat(model) for model in models])
+        each = [
+            self._stacked.constants(model) | own for model, own in zip(models, buffers, strict=True)
+        ]
+        self._constants = {name: torch.stack([c[name] for c in each]) for name in each[0]}
+
+    def difference(self, alone: list[_Alone], x: Tensor, y: Tensor) -> str | None:
+        """Why lanes do not do the same in a step as the models alone."""
+        keys = torch.stack(
+            [torch.from_numpy(dropout_keys(s, 0, 1, alone[0].dropout_calls)[0]) for s in _SEEDS]
+        ).to(x.device)
+        stacked, flat = self._stacked, self._flat.requires_grad_()
+        entered: list[str] = []
+        with _tracked(stacked.named_modules(), entered), warnings.catch_warnings():
+            warnings.filterwarnings("error", "There is a performance drop")
+            try:
+                with stacked.mode(training=True):
+                    # values of the inputs differ between lanes too
+                    rows, targets = x.expand(2, *x.shape), y.expand(2, *y.shape)
+                    losses = stacked.losses(
+                        flat, self._constants, rows, targets, keys, shared=False
+                    )
+                    (gradients,) = torch.autograd.grad(losses.sum(), flat)
+                with torch.no_grad(), stacked.mode(training=False):
+                    predictions = stacked.predictions(flat, self._constants, x)
+            except Exception as error:
+                where = entered[-1] if entered else f"the backward pass of {self._name}"
+                return f"{where}: {_explained(error)}"
+        for lane, one in enumerate(alone):
+            for name, buffer in one.buffers.items():
+                if not _close(self._constants[name][lane].double(), buffer.double()):
+                    return f"{self._name} changes its buffer {name} in training"
+            if not (
+                _close(losses[lane], one.loss)
+                and _close(gradients[lane], one.gradient)
+                and _close(predictions[lane], one.prediction)
+            ):
+                return f"{self._name} computes something else as lanes"
+        return None
 
 
 @contextlib.contextmanager
@@ -231,5 +242,5 @@ def _explained(error: Exception) -> str:
 
 
 def _close(actual: Tensor, expected: Tensor) -> bool:
-    scale = expected.detach().abs().max().item()
+    scale = expected.detach().abs().max().item() if expected.numel() else 0.0
     return torch.allclose(actual, expected, rtol=1e-3, atol=1e-5 * scale, equal_nan=True)
