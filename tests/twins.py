@@ -30,7 +30,7 @@ from sweep.training.lanes.engine import VectorizedEngine
 from sweep.training.models import build_model
 from sweep.training.sequential import SequentialEngine
 
-Kernel = Literal["eager", "compiled", "native"]
+Kernel = Literal["eager", "compiled", "native", "captured"]
 MSE_ALONE = Criterion(LOSSES["mse"], "mse")
 KERNELS: tuple[Kernel, ...] = ("eager", "native") if shutil.which("cc") else ("eager",)
 RTOL = 1e-4

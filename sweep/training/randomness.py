@@ -36,15 +36,23 @@ def dropout_key(seed: int, step: int, layer: int) -> int:
     return key - (1 << 32) if key >= 1 << 31 else key
 
 
-def dropout_keys(seed: int, first_step: int, steps: int, calls: int) -> NDArray[np.int32]:
-    """The keys of all dropout calls of several steps at once, as `dropout_key` gives them.
+def dropout_keys(
+    seeds: Sequence[int], first_steps: Sequence[int], steps: int, calls: int
+) -> NDArray[np.int32]:
+    """The keys of all dropout calls of several steps and seeds, as `dropout_key` gives them.
+
+    Args:
+        seeds: Of the trials.
+        first_steps: The step that each of them begins with.
+        steps: How many steps each takes.
+        calls: Dropout calls in a step.
 
     Returns:
-        (steps, calls) int32.
+        (steps, seeds, calls) int32.
     """
-    state = np.full((steps, calls), mix(seed, 2), dtype=np.uint64)
-    numbers = (np.arange(first_step, first_step + steps)[:, None], np.arange(calls))
-    for number in numbers:
+    state = np.array([mix(seed, 2) for seed in seeds], dtype=np.uint64)[:, None]
+    taken = np.arange(steps)[:, None, None] + np.asarray(first_steps)[:, None]
+    for number in (taken, np.arange(calls)):
         state = mix_into(state, number.astype(np.uint64))
     return state.astype(np.uint32).view(np.int32)
 

@@ -30,16 +30,20 @@ class LaneTrainer(Protocol):
             (lanes,).
         """
 
-    def validate(self, weights: Tensor, constants: Constants) -> Tensor:
+    def validate(self, stack: LaneStack, lanes: slice, averaged: bool) -> Tensor:
         """Predict the validation rows.
 
         Args:
-            weights: Of some lanes, or their averages, (lanes, width).
-            constants: Of these lanes.
+            stack: What the engine holds.
+            lanes: Which of its rows.
+            averaged: Whether with the averages of the weights.
 
         Returns:
             The sums over rows that the criterion wants, (sums, lanes).
         """
+
+    def forget(self) -> None:
+        """Let go of memory that is not needed to go on."""
 
 
 class EagerTrainer:
@@ -72,11 +76,9 @@ class EagerTrainer:
     def train(self, stack: LaneStack, plan: EpochPlan) -> tuple[Tensor, Tensor]:
         """Train lanes for an epoch."""
         device = self._data.x_train.device
-        parameters = stack.parameters[plan.lanes]
-        averages = stack.averages[plan.lanes]
-        constants = {name: tensor[plan.lanes] for name, tensor in stack.constants.items()}
-        states = [state[plan.lanes] for state in stack.states]
-        optimizer = LaneOptimizer(stack.optimizer, plan.numbers, states, device)
+        lanes = stack.tensors.rows(plan.lanes)
+        parameters = lanes.parameters
+        optimizer = LaneOptimizer(stack.optimizer, plan.numbers, lanes.states, device)
         course = torch.from_numpy(plan.course).to(device)
         orders = plan.orders.to(device)
         keys = torch.from_numpy(plan.keys).to(device)  # (steps, courses, calls)
@@ -88,21 +90,21 @@ class EagerTrainer:
                 rows = shared_or_each(batch, course)  # (batch,) or (lanes, batch)
                 losses, gradients = self._gradients(
                     parameters,
-                    constants,
+                    lanes.constants,
                     self._data.x_train[rows],
                     self._data.y_train[rows],
                     shared_or_each(keys[step], course),
                     shared=len(batch) == 1,
                 )
-                norm = torch.linalg.vector_norm(gradients, dim=1)  # (lanes,)
-                if self._clip is not None:
-                    share = self._clip / (norm + 1e-6)
-                    gradients = gradients * share.clamp(max=1).unsqueeze(1)
+                norm, gradients = self._clipped(gradients)
                 optimizer.step(step, parameters, gradients)
-                averages.lerp_(parameters, gains[step])
+                lanes.averages.lerp_(parameters, gains[step])
                 loss_sums += losses * batch.shape[1]
                 norms += norm
         return loss_sums, norms
+
+    def forget(self) -> None:
+        """Nothing is kept."""
 
     def _gradients(
         self,
@@ -120,9 +122,22 @@ class EagerTrainer:
         (gradients,) = torch.autograd.grad(losses.sum(), flat)
         return losses.detach(), gradients
 
+    def _clipped(self, gradients: Tensor) -> tuple[Tensor, Tensor]:
+        """The norms of gradients, (lanes,), and the gradients clipped, (lanes, width)."""
+        norm = torch.linalg.vector_norm(gradients, dim=1)
+        if self._clip is not None:
+            share = self._clip / (norm + 1e-6)
+            gradients = gradients * share.clamp(max=1).unsqueeze(1)
+        return norm, gradients
+
+    def validate(self, stack: LaneStack, lanes: slice, averaged: bool) -> Tensor:
+        """The sums over the validation rows that the criterion wants, (sums, lanes)."""
+        tensors = stack.tensors.rows(lanes)
+        weights = tensors.averages if averaged else tensors.parameters
+        return self._validation_sums(weights, tensors.constants)
+
     @torch.no_grad()
-    def validate(self, weights: Tensor, constants: Constants) -> Tensor:
-        """The sums over the validation rows that the criterion wants."""
+    def _validation_sums(self, weights: Tensor, constants: Constants) -> Tensor:
         chunk = _ACTIVATION_FLOATS // (16 * len(weights) * self._floats_per_row)
         rows = min(max(chunk, 1), VALIDATION_CHUNK)
         sums = torch.zeros((), device=weights.device)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sweep.base.errors import TrainingError
+from sweep.base.wording import counted
 from sweep.training.contract import (
     Context,
     EpochResult,
@@ -25,7 +26,15 @@ from sweep.training.contract import (
 from sweep.training.criterion import Criterion, Told
 from sweep.training.lanes.compiled import CompilingTrainer
 from sweep.training.lanes.kernel_choice import Kernel, choose_trainer, default_lanes
-from sweep.training.lanes.stack import Lane, LaneRates, LaneStack, plan_epoch
+from sweep.training.lanes.stack import (
+    EpochPlan,
+    Lane,
+    LaneRates,
+    LaneStack,
+    Orders,
+    next_orders,
+    plan_epoch,
+)
 from sweep.training.lanes.stacked_model import StackedModel
 from sweep.training.lanes.survey import Survey, survey
 
@@ -33,6 +42,7 @@ _KERNELS: dict[Kernel, str] = {
     "native": "by a C program made for the model",
     "eager": "by stacked torch operations, which may be compiled once that pays",
     "compiled": "by stacked torch operations, compiled",
+    "captured": "by stacked torch operations, a step of which is recorded and replayed",
 }
 
 
@@ -84,19 +94,20 @@ class VectorizedEngine:
         self.description = f"vectorized: many trials at once, {_KERNELS[self.kernel]}"
         self._stack: LaneStack | None = None
         self._lanes: dict[int, Lane] = {}
+        self._group = 1 << 30  # lanes that memory suffices for
+        self._made: Orders = {}
 
     def add(self, spec: TrialSpec) -> None:
         """Take a trial in; it starts with the next epoch."""
         device = self._data.x_train.device
         model = self._build_model(spec.seed).to(device)
         rates = LaneRates(spec.schedule, spec.epochs or self._settings.epochs, self._steps)
-        if self._stack is None or not len(self._stack):
-            self._stack = LaneStack(
-                self._stacked, spec.optimizer.name, self.lanes, device, self._changing
-            )
-        if spec.optimizer.name != self._stack.optimizer:
+        name = spec.optimizer.name
+        if self._stack is None or (not len(self._stack) and name != self._stack.optimizer):
+            self._stack = LaneStack(self._stacked, name, self.lanes, device, self._changing)
+        if name != self._stack.optimizer:
             raise TrainingError(
-                f"all lanes must have the same optimizer, but got {spec.optimizer.name!r} beside "
+                f"all lanes must have the same optimizer, but got {name!r} beside "
                 f"{self._stack.optimizer!r}"
             )
         self._lanes[spec.number] = Lane(spec, rates, self._stack.add(model))
@@ -126,7 +137,7 @@ class VectorizedEngine:
     def train_epoch(self) -> list[TrialNews]:
         """Train every trial for one epoch of its own; the order is that of `add`."""
         in_stack = sorted(self._lanes.values(), key=lambda lane: lane.slot)
-        group = self._trainer.group()
+        group = min(self._trainer.group(), self._group)
         results: dict[int, TrialNews] = {}
         for first in range(0, len(in_stack), group):
             lanes = in_stack[first : first + group]
@@ -135,6 +146,8 @@ class VectorizedEngine:
             except Exception as error:
                 answers = [TrialError.of(lane.spec.number, lane.epoch + 1, error) for lane in lanes]
             results |= {answer.number: answer for answer in answers}
+        kept = {(lane.spec.seed, lane.epoch) for lane in in_stack}
+        self._made = {key: order for key, order in self._made.items() if key in kept}
         ordered = [results[number] for number in self._lanes]
         for answer in ordered:
             if isinstance(answer, TrialError):
@@ -146,12 +159,11 @@ class VectorizedEngine:
         assert self._stack is not None
         started = time.perf_counter()
         rows = len(self._data.x_train)
-        plan = plan_epoch(lanes, rows, self._dropout_calls, self._steps)
-        loss_sums, norms = self._trainer.train(self._stack, plan)
-        sums = [loss_sums, norms, *(own for half in self._validate(plan.lanes) for own in half)]
-        training, grad_norm, *means = (
-            torch.stack([each.double() for each in sums]).cpu().numpy()  # (2 + 2 * sums, lanes)
-        )
+        plan = plan_epoch(lanes, rows, self._dropout_calls, self._steps, self._made)
+        sums = self._sums(plan)
+        if self.kernel == "captured":  # while a GPU is at work
+            self._made |= next_orders(lanes, rows)
+        training, grad_norm, *means = sums.cpu().numpy()
         training *= self._criterion.training_scale / rows
         scales = self._criterion.scales
         for mean, scale in zip(means, 2 * scales, strict=True):
@@ -179,14 +191,45 @@ class VectorizedEngine:
             for i, lane in enumerate(lanes)
         ]
 
+    def _sums(self, plan: EpochPlan) -> Tensor:
+        """Train an epoch, and validate; what comes of it, (2 + 2 * sums, lanes) float64.
+
+        Those are the losses of all rows, the gradients' norms of all steps, and what the criterion
+        sums over validation rows with the weights and with their averages. Where memory does not
+        suffice, there are half as many lanes at once from then on, and none has lost anything.
+        """
+        assert self._stack is not None
+        if len(plan.course) > self._group:
+            return torch.cat([self._sums(part) for part in plan.parts(self._group)], dim=1)
+        changed = self._stack.tensors.rows(plan.lanes).all()
+        before = [tensor.clone() for tensor in changed]
+        try:
+            loss_sums, norms = self._trainer.train(self._stack, plan)
+            validated = (own for half in self._validate(plan.lanes) for own in half)
+            return torch.stack([each.double() for each in (loss_sums, norms, *validated)])
+        except torch.OutOfMemoryError:
+            if len(plan.course) == 1:
+                raise
+        for tensor, value in zip(changed, before, strict=True):
+            tensor.copy_(value)
+        del before
+        self._group = 1 << ((len(plan.course) - 1).bit_length() - 1)
+        self._trainer.forget()
+        if self._data.x_train.is_cuda:
+            torch.cuda.empty_cache()
+        self.notes.append(
+            f"memory did not suffice for {len(plan.course)} trials at once: there are "
+            f"{counted(self._group, 'trial')} from now on"
+        )
+        return self._sums(plan)
+
     def _validate(self, lanes: slice) -> tuple[Tensor, Tensor]:
         """The sums over validation rows of weights and of their averages, both (sums, lanes)."""
         assert self._stack is not None
-        constants = {name: tensor[lanes] for name, tensor in self._stack.constants.items()}
-        raw = self._trainer.validate(self._stack.parameters[lanes], constants)
+        raw = self._trainer.validate(self._stack, lanes, averaged=False)
         if self._steps == 1:  # the averages are the weights
             return raw, raw
-        return raw, self._trainer.validate(self._stack.averages[lanes], constants)
+        return raw, self._trainer.validate(self._stack, lanes, averaged=True)
 
     def _end_epoch(self, lanes: list[Lane], losses: list[float]) -> None:
         """Count the epoch, and tell the schedules."""

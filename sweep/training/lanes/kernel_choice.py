@@ -20,6 +20,7 @@ from sweep.training.contract import (
     TrialSpec,
 )
 from sweep.training.criterion import Criterion
+from sweep.training.lanes.captured import CapturedTrainer, CudaGraphs, run_again
 from sweep.training.lanes.compiled import CompilingTrainer
 from sweep.training.lanes.eager import EagerTrainer, LaneTrainer
 from sweep.training.lanes.native.chain import Layer, Linear, chain_of
@@ -29,7 +30,7 @@ from sweep.training.lanes.stacked_model import StackedModel
 from sweep.training.lanes.survey import Survey
 from sweep.training.models import CHECKED_ROWS
 
-Kernel = Literal["eager", "compiled", "native"]
+Kernel = Literal["eager", "compiled", "native", "captured"]
 
 _CACHE_BYTES = 16 * 2**20
 """Activations of all lanes that stacked operations may go through in a step."""
@@ -41,7 +42,7 @@ _CALL_SHARE = 1 / 5
 """Of a trial: what is trained between two messages where a pruner decides at rungs."""
 
 _MACS_PER_SEC = 5e10
-_MOST_LANES = {"eager": 64, "compiled": 64, "native": 16}
+_MOST_LANES = {"eager": 64, "compiled": 64, "native": 16, "captured": 64}
 
 
 def choose_trainer(
@@ -69,16 +70,18 @@ def choose_trainer(
     Raises:
         TrainingError: The one that was asked for is not possible.
     """
-    eager = EagerTrainer(data, settings, stacked, known.floats_per_row)
+    given = (data, settings, stacked, known.floats_per_row)
     if kernel == "eager":
-        return eager, "eager"
-    compiled = CompilingTrainer(
-        data, settings, stacked, known.floats_per_row, note, compiling, kernel == "compiled"
-    )
+        return EagerTrainer(*given), "eager"
+    device = data.x_train.device
+    if kernel == "captured" or (kernel == "auto" and device.type == "cuda"):
+        graphs = CudaGraphs(device) if device.type == "cuda" else run_again
+        return CapturedTrainer(*given, graphs, note), "captured"
+    compiled = CompilingTrainer(*given, note, compiling, kernel == "compiled")
     if kernel == "compiled":
         return compiled, "compiled"
     layers = None
-    if data.x_train.device.type == "cpu" and Criterion.of(settings, data).is_mse_alone:
+    if device.type == "cpu" and Criterion.of(settings, data).is_mse_alone:
         layers = chain_of(build_model(0), data.x_train.shape[1])
         if max(_widths(layers), default=0) > GREATEST_WIDTH:
             layers = None
@@ -135,11 +138,12 @@ def _check_native(
         stack = LaneStack(stacked, "sgd", 1, few.x_train.device)
         slot = stack.add(build_model(spec.seed))
         steps = short.steps_per_epoch(rows)
-        lane = Lane(spec, LaneRates(spec.schedule, 1, steps), slot)
-        plan = plan_epoch([lane], rows, known.dropout_calls, steps)
-        before = stack.parameters.clone()
-        sums = [*trainer.train(stack, plan), *trainer.validate(stack.parameters, stack.constants)]
-        changes = (stack.parameters - before, stack.averages - before)
+        one = Lane(spec, LaneRates(spec.schedule, 1, steps), slot)
+        plan = plan_epoch([one], rows, known.dropout_calls, steps)
+        lane = stack.tensors
+        before = lane.parameters.clone()
+        sums = [*trainer.train(stack, plan), *trainer.validate(stack, plan.lanes, averaged=False)]
+        changes = (lane.parameters - before, lane.averages - before)
         outcomes.append((*changes, torch.stack([s.double() for s in sums])))
     for ours, torchs in zip(*outcomes, strict=True):
         if not torch.allclose(ours, torchs, rtol=1e-3, atol=1e-3 * torchs.abs().max().item()):

@@ -31,6 +31,17 @@ class StepNumbers:
     decay: Numbers
     own: Mapping[str, Numbers]
 
+    def of(self, lanes: slice) -> StepNumbers:
+        """Those of some of the lanes."""
+        own = {name: values[..., lanes] for name, values in self.own.items()}
+        return StepNumbers(self.decay[..., lanes], own)
+
+    def needed(self, optimizer: str) -> dict[str, Numbers]:
+        """What an update is computed with: `own`, and `decay` if any lane has one."""
+        nothing = 1.0 if OPTIMIZERS[optimizer].decoupled else 0.0
+        decay = {"decay": self.decay} if (self.decay != nothing).any() else {}
+        return {**self.own, **decay}
+
 
 def step_numbers(
     settings: Sequence[OptimizerSettings],
@@ -70,6 +81,31 @@ def new_states(name: str, lanes: int, width: int, device: torch.device) -> list[
     return [torch.zeros(lanes, width, device=device) for _ in OPTIMIZERS[name].states]
 
 
+def update(
+    optimizer: str,
+    parameters: Tensor,
+    gradients: Tensor,
+    states: Sequence[Tensor],
+    numbers: Mapping[str, Tensor],
+) -> None:
+    """Change parameters and states of several lanes in place.
+
+    Args:
+        optimizer: Its name.
+        parameters: (lanes, width) float32.
+        gradients: (lanes, width) float32; may be overwritten.
+        states: As `new_states` gives them.
+        numbers: The needed ones of this step by name, each (lanes, 1) float32.
+    """
+    entry, decay = OPTIMIZERS[optimizer], numbers.get("decay")
+    if decay is not None and entry.decoupled:
+        parameters.mul_(decay)
+    elif decay is not None:
+        gradients.addcmul_(parameters, decay)
+    own = SimpleNamespace(**{name: numbers.get(name) for name in entry.numbers})
+    entry.update(parameters, gradients, states, own)
+
+
 class LaneOptimizer:
     """Takes an epoch's steps with flat parameters of several lanes.
 
@@ -83,17 +119,14 @@ class LaneOptimizer:
     def __init__(
         self, name: str, numbers: StepNumbers, states: Sequence[Tensor], device: torch.device
     ) -> None:
-        self._entry = OPTIMIZERS[name]
+        self._name = name
         self._states = states
 
         def put(values: Numbers) -> Tensor | tuple[Tensor, ...]:
             tensor = torch.from_numpy(values).to(device).unsqueeze(-1)
             return tensor.unbind() if values.ndim == 2 else tensor  # each (lanes, 1)
 
-        nothing = 1.0 if self._entry.decoupled else 0.0
-        self._decay = put(numbers.decay) if (numbers.decay != nothing).any() else None
-        self._own = {name: put(values) for name, values in numbers.own.items()}
-        self._none_needs = dict.fromkeys({*self._entry.numbers} - {*self._own})
+        self._numbers = {name: put(values) for name, values in numbers.needed(name).items()}
 
     def step(self, step: int, parameters: Tensor, gradients: Tensor) -> None:
         """Change parameters and states in place.
@@ -103,15 +136,8 @@ class LaneOptimizer:
             parameters: (lanes, width) float32.
             gradients: (lanes, width) float32; may be overwritten.
         """
-
-        def now(number: Tensor | tuple[Tensor, ...]) -> Tensor:
-            return number[step] if isinstance(number, tuple) else number
-
-        if self._decay is not None and self._entry.decoupled:
-            parameters.mul_(now(self._decay))
-        elif self._decay is not None:
-            gradients.addcmul_(parameters, now(self._decay))
-        own = {name: now(number) for name, number in self._own.items()}
-        self._entry.update(
-            parameters, gradients, self._states, SimpleNamespace(**own, **self._none_needs)
-        )
+        now = {
+            name: number[step] if isinstance(number, tuple) else number
+            for name, number in self._numbers.items()
+        }
+        update(self._name, parameters, gradients, self._states, now)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -78,6 +78,36 @@ class Lane:
     best_loss: float = math.inf
 
 
+@dataclass(frozen=True)
+class LaneTensors:
+    """What training changes of some lanes, or reads; a lane is a row.
+
+    Args:
+        parameters: (lanes, width) float32.
+        averages: The running averages of the parameters, (lanes, width) float32.
+        states: Of the optimizer, each (lanes, width) float32.
+        constants: Frozen parameters, and buffers, which some layers change; each (lanes, ...).
+    """
+
+    parameters: Tensor
+    averages: Tensor
+    states: list[Tensor]
+    constants: Constants
+
+    def rows(self, lanes: slice) -> LaneTensors:
+        """Views of some lanes."""
+        return LaneTensors(
+            self.parameters[lanes],
+            self.averages[lanes],
+            [state[lanes] for state in self.states],
+            {name: tensor[lanes] for name, tensor in self.constants.items()},
+        )
+
+    def all(self) -> list[Tensor]:
+        """All of them."""
+        return [self.parameters, self.averages, *self.states, *self.constants.values()]
+
+
 class LaneStack:
     """Weights, averages and optimizer states of all lanes; lane i of n is row i, none is empty.
 
@@ -87,6 +117,9 @@ class LaneStack:
         capacity: Rows to begin with; more are made when they are needed.
         device: Where they are.
         changing: The buffers that training changes, by name.
+
+    Attributes:
+        tensors: All rows, those too that no lane has; others take their place when there are more.
     """
 
     def __init__(
@@ -100,56 +133,37 @@ class LaneStack:
         self.optimizer = optimizer
         self._stacked = stacked
         self._count = 0
-        self._parameters = torch.zeros(capacity, stacked.width, device=device)
-        self._averages = torch.zeros_like(self._parameters)
-        self._best = torch.zeros_like(self._parameters)
-        self._states = new_states(optimizer, capacity, stacked.width, device)
-        self._constants: Constants = {}
+        parameters = torch.zeros(capacity, stacked.width, device=device)
+        states = new_states(optimizer, capacity, stacked.width, device)
+        self.tensors = LaneTensors(parameters, torch.zeros_like(parameters), states, {})
+        self._best = torch.zeros_like(parameters)
         self._changing = changing
         self._best_constants: Constants = {}
 
     def __len__(self) -> int:
         return self._count
 
-    @property
-    def parameters(self) -> Tensor:
-        """(lanes, width) float32, a view."""
-        return self._parameters[: self._count]
-
-    @property
-    def averages(self) -> Tensor:
-        """The running averages of the parameters, (lanes, width) float32, a view."""
-        return self._averages[: self._count]
-
-    @property
-    def states(self) -> list[Tensor]:
-        """Of the optimizer, each (lanes, width) float32, views."""
-        return [state[: self._count] for state in self._states]
-
-    @property
-    def constants(self) -> Constants:
-        """Frozen parameters and buffers, each (lanes, ...), views."""
-        return {name: tensor[: self._count] for name, tensor in self._constants.items()}
-
     def add(self, model: nn.Module) -> int:
         """Put a fresh model into the next row, whose index is returned."""
-        slot = self._count
-        constants = self._stacked.constants(model)
-        if not slot:
-            rows = len(self._parameters)
-            self._constants = {n: t.new_zeros(rows, *t.shape) for n, t in constants.items()}
-            self._best_constants = {n: self._constants[n].clone() for n in self._changing}
-        if slot == len(self._parameters):
-            self._parameters, self._best = _doubled(self._parameters), _doubled(self._best)
-            self._averages = _doubled(self._averages)
-            self._states = [_doubled(state) for state in self._states]
-            self._constants = {n: _doubled(t) for n, t in self._constants.items()}
+        slot, rows = self._count, len(self._best)
+        tensors, constants = self.tensors, self._stacked.constants(model)
+        if not tensors.constants:
+            tensors.constants.update({n: t.new_zeros(rows, *t.shape) for n, t in constants.items()})
+            self._best_constants = {n: tensors.constants[n].clone() for n in self._changing}
+        if slot == rows:
+            tensors = self.tensors = LaneTensors(
+                _doubled(tensors.parameters),
+                _doubled(tensors.averages),
+                [_doubled(state) for state in tensors.states],
+                {n: _doubled(t) for n, t in tensors.constants.items()},
+            )
+            self._best = _doubled(self._best)
             self._best_constants = {n: _doubled(t) for n, t in self._best_constants.items()}
-        self._parameters[slot] = self._averages[slot] = self._stacked.flat(model)
-        for state in self._states:
+        tensors.parameters[slot] = tensors.averages[slot] = self._stacked.flat(model)
+        for state in tensors.states:
             state[slot] = 0
         for name, constant in constants.items():
-            self._constants[name][slot] = constant
+            tensors.constants[name][slot] = constant
         self._count += 1
         return slot
 
@@ -157,21 +171,23 @@ class LaneStack:
         """Drop a row; the last one takes its place."""
         self._count -= 1
         last = self._count
-        weights = [self._parameters, self._averages, self._best, *self._states]
-        for tensor in [*weights, *self._constants.values(), *self._best_constants.values()]:
-            tensor[slot] = tensor[last].clone()
+        if slot == last:
+            return
+        for tensor in [*self.tensors.all(), self._best, *self._best_constants.values()]:
+            tensor[slot] = tensor[last]
 
     def keep_best(self, slots: Sequence[int], averaged: bool) -> None:
         """Keep the weights of some lanes, or their averages, with the buffers that they have."""
         index = torch.tensor(slots, dtype=torch.long, device=self._best.device)
-        self._best[index] = (self._averages if averaged else self._parameters)[index]
+        weights = self.tensors.averages if averaged else self.tensors.parameters
+        self._best[index] = weights[index]
         for name, best in self._best_constants.items():
-            best[index] = self._constants[name][index]
+            best[index] = self.tensors.constants[name][index]
 
     def state_dict(self, slot: int, best: bool) -> dict[str, Tensor]:
         """A lane's weights as its model's `state_dict` would give them."""
-        flat = (self._best if best else self._parameters)[slot]
-        constants = self._constants | (self._best_constants if best else {})
+        flat = (self._best if best else self.tensors.parameters)[slot]
+        constants = self.tensors.constants | (self._best_constants if best else {})
         return self._stacked.state_dict(flat, {n: tensor[slot] for n, tensor in constants.items()})
 
 
@@ -204,8 +220,34 @@ class EpochPlan:
     numbers: StepNumbers
     gains: NDArray[np.float32]
 
+    def parts(self, most: int) -> Iterator[EpochPlan]:
+        """The same for so many lanes at most, one part after the other."""
+        for first in range(0, len(self.course), most):
+            own = slice(first, first + most)
+            start, end = self.lanes.start + first, min(self.lanes.start + own.stop, self.lanes.stop)
+            yield replace(
+                self,
+                lanes=slice(start, end),
+                course=self.course[own],
+                rates=self.rates[:, own],
+                numbers=self.numbers.of(own),
+                gains=self.gains[:, own],
+            )
 
-def plan_epoch(lanes: Sequence[Lane], rows: int, dropout_calls: int, steps: int) -> EpochPlan:
+
+Orders = dict[tuple[int, int], Tensor]
+"""Orders of rows that have been made before they are needed, by seed and epoch, from 0."""
+
+
+def next_orders(lanes: Sequence[Lane], rows: int) -> Orders:
+    """Those of the epoch after the next one."""
+    wanted = {(lane.spec.seed, lane.epoch + 1) for lane in lanes}
+    return {(seed, epoch): row_order(seed, epoch + 1, rows) for seed, epoch in wanted}
+
+
+def plan_epoch(
+    lanes: Sequence[Lane], rows: int, dropout_calls: int, steps: int, made: Orders | None = None
+) -> EpochPlan:
     """The next epoch of lanes that are neighbours in the stack.
 
     Args:
@@ -213,18 +255,24 @@ def plan_epoch(lanes: Sequence[Lane], rows: int, dropout_calls: int, steps: int)
         rows: Training rows.
         dropout_calls: In a step.
         steps: In an epoch.
+        made: What there is already.
     """
     courses: dict[tuple[int, int], int] = {}
     course = [courses.setdefault((lane.spec.seed, lane.epoch), len(courses)) for lane in lanes]
-    orders = [row_order(seed, epoch + 1, rows) for seed, epoch in courses]
-    keys = [dropout_keys(seed, epoch * steps, steps, dropout_calls) for seed, epoch in courses]
+    made = made or {}
+    orders = [
+        made[seed, epoch] if (seed, epoch) in made else row_order(seed, epoch + 1, rows)
+        for seed, epoch in courses
+    ]
+    seeds, epochs = zip(*courses, strict=True)
+    keys = dropout_keys(seeds, [epoch * steps for epoch in epochs], steps, dropout_calls)
     rates = np.stack([lane.rates.epoch(lane.epoch) for lane in lanes], axis=1)  # (steps, lanes)
     first_steps = [lane.epoch * steps for lane in lanes]
     return EpochPlan(
         lanes=slice(lanes[0].slot, lanes[-1].slot + 1),
         course=np.array(course, dtype=np.int64),
         orders=torch.stack(orders),
-        keys=np.stack(keys, axis=1),
+        keys=keys,
         rates=rates,
         numbers=step_numbers([lane.spec.optimizer for lane in lanes], rates, first_steps),
         gains=(1 - average_decays(first_steps, steps)).astype(np.float32),

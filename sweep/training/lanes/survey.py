@@ -177,9 +177,9 @@ class _Lanes:
 
     def difference(self, alone: list[_Alone], x: Tensor, y: Tensor) -> str | None:
         """Why lanes do not do the same in a step as the models alone."""
-        keys = torch.stack(
-            [torch.from_numpy(dropout_keys(s, 0, 1, alone[0].dropout_calls)[0]) for s in _SEEDS]
-        ).to(x.device)
+        firsts = [0 for _ in _SEEDS]
+        drawn = dropout_keys(_SEEDS, firsts, 1, alone[0].dropout_calls)
+        keys = torch.from_numpy(drawn[0]).to(x.device)
         stacked, flat = self._stacked, self._flat.requires_grad_()
         entered: list[str] = []
         with _tracked(stacked.named_modules(), entered), warnings.catch_warnings():

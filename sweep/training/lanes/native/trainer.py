@@ -23,7 +23,6 @@ from sweep.training.lanes.native.program_cache import first_use
 from sweep.training.lanes.native.source import program_source
 from sweep.training.lanes.optimizers import StepNumbers
 from sweep.training.lanes.stack import EpochPlan, LaneStack
-from sweep.training.lanes.stacked_model import Constants
 
 GREATEST_WIDTH = 256
 """Wider layers are trained as fast by torch's matrix products."""
@@ -79,8 +78,8 @@ class NativeTrainer:
 
     def train(self, stack: LaneStack, plan: EpochPlan) -> tuple[Tensor, Tensor]:
         """Train lanes for an epoch."""
-        weights = stack.parameters[plan.lanes]
-        states = [state[plan.lanes] for state in stack.states]
+        lanes = stack.tensors.rows(plan.lanes)
+        weights, states = lanes.parameters, lanes.states
         errors, norms = torch.empty(2, len(weights))
         numbers = _numbers(stack.optimizer, plan.numbers, plan.gains)
         integers = [
@@ -95,7 +94,7 @@ class NativeTrainer:
             ctypes.c_int([*OPTIMIZERS].index(stack.optimizer)),
             ctypes.c_float(self._clip),
             *_pointers(self._x_train, self._y_train, plan.course, plan.orders, plan.keys),
-            *_pointers(weights, stack.averages[plan.lanes]),
+            *_pointers(weights, lanes.averages),
             (ctypes.c_void_p * len(states))(*[state.data_ptr() for state in states]),
             ctypes.c_longlong(weights.shape[1]),
             ctypes.c_longlong(numbers.shape[2]),
@@ -105,8 +104,13 @@ class NativeTrainer:
             raise MemoryError
         return errors, norms
 
-    def validate(self, weights: Tensor, constants: Constants) -> Tensor:
+    def forget(self) -> None:
+        """Nothing is kept."""
+
+    def validate(self, stack: LaneStack, lanes: slice, averaged: bool) -> Tensor:
         """The sums of the squared errors over the validation rows, (1, lanes)."""
+        tensors = stack.tensors.rows(lanes)
+        weights = tensors.averages if averaged else tensors.parameters
         errors = torch.empty(len(weights), dtype=torch.float64)
         failed = self._library.validate(
             ctypes.c_longlong(len(weights)),
