@@ -82,7 +82,7 @@ class Source:
         self.courses[self.asked] = []
         return TrialSpec(self.asked, 0, Schedule("constant", 0.1), OptimizerSettings())
 
-    def prepare(self) -> bool:
+    def prepare(self, wanted: int) -> bool:
         return False
 
     def most_lanes(self, workers: int) -> int:

@@ -107,7 +107,6 @@ class Coordinator:
         self._deadline = deadline
         self._limit = limit
         self._stop = stop
-        self._workers = 1
         self._lanes: tuple[Lane, ...] = ()
         self._epochs = self._ended = 0
         self._started = self._ticked = time.monotonic()
@@ -124,7 +123,6 @@ class Coordinator:
             TrainingError: Workers die again and again before they train anything, or all trials
                 fail in the same way.
         """
-        self._workers = len(pool)
         self._started = self._ticked = time.monotonic()
         self._ownership.show_life()
         Dispatcher(pool, self, self._stop, self._on_note, self._limit).run()
@@ -163,9 +161,9 @@ class Coordinator:
             return None
         return running.spec
 
-    def prepare(self) -> bool:
+    def prepare(self, wanted: int) -> bool:
         """Ask for a trial that a worker will soon want, so that it need not wait for it."""
-        return self._in_flight.waiting < self._workers and self._ask(ahead=True)
+        return self._in_flight.waiting < wanted and self._ask(ahead=True)
 
     def most_lanes(self, workers: int) -> int:
         """How many trials a worker should have at most.

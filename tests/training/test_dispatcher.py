@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import threading
 from dataclasses import dataclass, field
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 from fake_pool import Pool, Source
@@ -12,7 +14,7 @@ from fake_pool import Pool, Source
 from sweep.base.errors import TrainingError
 from sweep.training.contract import EpochResult, TrialSpec
 from sweep.training.workers.dispatcher import Dispatcher, Verdict
-from sweep.training.workers.messages import Answer, Died
+from sweep.training.workers.messages import Answer, Died, Orders
 
 
 def dispatch(pool: Pool, source: Source) -> list[str]:
@@ -79,7 +81,7 @@ class Told(Source):
         self.story.append(("next", spec.number if spec else 0))
         return spec
 
-    def prepare(self) -> bool:
+    def prepare(self, wanted: int) -> bool:
         raise AssertionError("when that is asked depends on timing")
 
     def hear(self, result: EpochResult) -> Verdict:
@@ -106,3 +108,23 @@ def test_deterministic_workers_are_heard_in_rounds() -> None:
     assert all(story == stories[0] for story in stories)
     heard = [number for what, number in stories[0] if what == "hear"]
     assert heard[:6] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_worker_trains_what_it_has_while_the_rest_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By a clock on which every look takes most of the time that a worker waits for trials."""
+    looks = count()
+    clock = SimpleNamespace(monotonic=lambda: 0.07 * next(looks))
+    monkeypatch.setattr("sweep.training.workers.dispatcher.time", clock)
+    added: list[int] = []
+
+    class Watched(Pool):
+        def send(self, index: int, orders: Orders) -> None:
+            added.append(len(orders.add))
+            super().send(index, orders)
+
+    source = Source(6)
+    dispatch(Watched(1, 4, []), source)
+    assert source.courses == {number: [1, 2, 3] for number in range(1, 7)}
+    assert added[:2] == [2, 1]  # not four before anything is trained

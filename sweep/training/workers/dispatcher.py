@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from sweep.training.workers.pool import WorkerPool
 from sweep.training.workers.time_limit import TimeLimit
 
 _WAIT_SECS = 0.2
+_ASK_SECS = 0.1
+"""That a worker waits for trials while it has some: asking for hundreds takes longer."""
+
 _TRIES = 2
 """How often a trial is started before a worker's death counts as its failure."""
 
@@ -46,8 +50,12 @@ class Source(Protocol):
     def next(self) -> TrialSpec | None:
         """The next trial to train, if there is one now."""
 
-    def prepare(self) -> bool:
-        """Do a little work ahead, while workers train; whether there was any to do."""
+    def prepare(self, wanted: int) -> bool:
+        """Do a little work ahead, while workers train; whether there was any to do.
+
+        Args:
+            wanted: Trials that workers have room for, or will soon.
+        """
 
     def most_lanes(self, workers: int) -> int:
         """How many trials one of so many workers should have at most."""
@@ -126,7 +134,7 @@ class Dispatcher:
         while not self._stop.is_set():
             ready = bool(self._pool.lanes)  # a model that cannot be trained begins no trial
             ahead = ready and not in_rounds and not self._limit.is_over
-            prepared = ahead and self._source.prepare()
+            prepared = ahead and self._source.prepare(len(self._pool) + self._room_in_training())
             self._listen(0 if prepared else _WAIT_SECS)
             if self._stop.is_set():
                 return
@@ -217,8 +225,10 @@ class Dispatcher:
                 orders.epochs = 0
                 self._pool.send(index, orders)
             return
-        room = min(self._pool.lanes.get(index, 1), self._source.most_lanes(len(self._pool)))
+        room, until = self._room(index), time.monotonic() + _ASK_SECS
         while len(running) < room and not _has_suspect(running):
+            if running and not self._pool.deterministic and time.monotonic() > until:
+                break  # it trains what it has; the others are asked for meanwhile
             run = self._next(alone=not running)
             if run is None:
                 break
@@ -234,6 +244,15 @@ class Dispatcher:
                 (to_decision(n, run.epoch) for n, run in running.items()), default=1
             )
         self._pool.send(index, orders)
+
+    def _room(self, index: int) -> int:
+        """How many trials a worker is to have at once."""
+        return min(self._pool.lanes.get(index, 1), self._source.most_lanes(len(self._pool)))
+
+    def _room_in_training(self) -> int:
+        """How many more trials those workers that train now have room for."""
+        training = self._running.keys() - self._pool.idle
+        return sum(max(0, self._room(index) - len(self._running[index])) for index in training)
 
     def _next(self, alone: bool) -> _Run | None:
         """The next trial, if there is time; one that may kill its worker only where it is alone."""

@@ -77,7 +77,7 @@ class _Specs:
         """The next one."""
         return self._waiting.popleft() if self._waiting else None
 
-    def prepare(self) -> bool:
+    def prepare(self, wanted: int) -> bool:
         """Nothing needs to be prepared."""
         return False
 
