@@ -28,7 +28,7 @@ from sweep.training.examine.inputs import input_notes
 from sweep.training.lanes.engine import VectorizedEngine
 from sweep.training.lanes.grouped import GroupedEngine
 from sweep.training.lanes.survey import survey
-from sweep.training.models import build_model, check_model
+from sweep.training.models import build_model, check_model, set_products_of
 from sweep.training.own_loop.engine import LoopEngine
 from sweep.training.own_loop.loading import load_loop
 from sweep.training.sequential import SequentialEngine
@@ -70,6 +70,7 @@ def build_engine(
     lanes: int | None = None,
     compiling: Context = nullcontext,
     kinds: Sequence[LaneKind] = (),
+    measured: bool = True,
 ) -> Engine:
     """An engine for the study's model, once a trial step has shown that it can be trained.
 
@@ -83,11 +84,13 @@ def build_engine(
         lanes: How many trials the vectorised one trains at once; by default what suits it.
         compiling: In which torch's compilers are called.
         kinds: The optimizers and batch sizes that trials may have, where they are searched.
+        measured: Whether the lanes that suit a GPU are found by measuring its speed.
 
     Raises:
         ModelError: The model cannot be built, called or trained.
         InputError: The device is not there, or the model cannot be trained by the engine.
     """
+    set_products_of(settings.precision)
     tensors = training_data(data, resolve_device(settings.device))
     features = tensors.x_train.shape[1]
     criterion = Criterion.of(settings, tensors)
@@ -112,7 +115,13 @@ def build_engine(
         own = settings.with_batches_of(size)
         if known is None or known.reason:
             return SequentialEngine(tensors, build, own)
-        return VectorizedEngine(tensors, build, own, lanes=lanes, known=known, compiling=compiling)
+        return VectorizedEngine(
+            *(tensors, build, own),
+            lanes=lanes,
+            known=known,
+            compiling=compiling,
+            measured=measured,
+        )
 
     built: Engine
     if len(kinds) > 1:

@@ -18,6 +18,7 @@ from sweep.study.sections import Objective
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Value
 from sweep.study.training.optimizer import BatchSize
+from sweep.study.training.settings import Precision
 from sweep.training.own_loop.by_value import pickled
 
 if TYPE_CHECKING:  # a coordinator imports this module, and has no need of torch
@@ -184,6 +185,7 @@ class TrainingSettings:
         loss: What is minimised, by its name in the registry.
         metric: What trials are compared by: `val_` and the name of a loss or a score; None for the
             loss.
+        precision: Of a model's matrix products and convolutions.
     """
 
     epochs: int
@@ -193,6 +195,7 @@ class TrainingSettings:
     device: str = "cpu"
     loss: str = "mse"
     metric: Metric | None = None
+    precision: Precision = "highest"
 
     @property
     def measure(self) -> Metric:
@@ -209,6 +212,7 @@ class TrainingSettings:
             device=config.device,
             loss=config.training.loss,
             metric=config.measure,
+            precision=config.training.precision,
         )
         return settings.with_batches_of(config.optimizer.batch_sizes[0])
 

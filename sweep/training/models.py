@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from sweep.base.errors import ModelError, did_you_mean
 from sweep.base.user_code import load_object
 from sweep.base.wording import listed
 from sweep.study.registries.models import MODELS
+from sweep.study.training.settings import Precision
 from sweep.training.criterion import Criterion
 from sweep.training.generators import seeded
 
@@ -174,6 +176,19 @@ def predict(model: nn.Module, x: Tensor, outputs: int = 1) -> Tensor:
     return squared(model(x), len(x), type(model).__name__, outputs)
 
 
+def precision_of(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
+    """What a model is called in, so that its products have a precision."""
+    if precision != "bf16":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
+
+
+def set_products_of(precision: Precision) -> None:
+    """Let float32 products and convolutions on a GPU of this process be rounded so, or not."""
+    torch.backends.cuda.matmul.allow_tf32 = precision != "highest"
+    torch.backends.cudnn.allow_tf32 = precision != "highest"
+
+
 def squared(output: object, rows: int, name: str, outputs: int = 1) -> Tensor:
     """A model's output as predictions of shape (rows,), or (rows, outputs) of several outputs.
 
@@ -194,6 +209,8 @@ def squared(output: object, rows: int, name: str, outputs: int = 1) -> Tensor:
             f"expected a tensor of shape {wanted}"
         )
     shape = tuple(output.shape)
+    if output.dtype == torch.bfloat16:  # of products in this precision; a loss is not
+        output = output.float()
     if outputs > 1:
         if shape == (rows, outputs):
             return output

@@ -28,7 +28,7 @@ from sweep.training.contract import (
 )
 from sweep.training.criterion import Criterion, Told
 from sweep.training.generators import seed_generators
-from sweep.training.models import predict
+from sweep.training.models import precision_of, predict
 from sweep.training.randomness import SeededDropout, row_order
 from sweep.training.seeds import mix
 
@@ -171,8 +171,7 @@ class SequentialEngine:
         """
         lane.dropout.start_step(lane.step)
         lane.optimizer.zero_grad()
-        x = self._data.x_train[batch]
-        prediction = predict(lane.model, x, self._criterion.outputs)  # (batch[, outputs])
+        prediction = self._predict(lane.model, self._data.x_train[batch])  # (batch[, outputs])
         loss = self._criterion.training_loss(prediction, self._data.y_train[batch])
         loss.backward()  # type: ignore[no-untyped-call]
         parameters = [p for p in lane.model.parameters() if p.grad is not None]
@@ -183,6 +182,10 @@ class SequentialEngine:
         lane.scheduler.step()
         lane.step += 1
         return loss.detach(), norm
+
+    def _predict(self, model: nn.Module, x: Tensor) -> Tensor:
+        with precision_of(self._settings.precision, x.device):
+            return predict(model, x, self._criterion.outputs)
 
     @torch.no_grad()
     def _validate(self, model: nn.Module) -> Told:
@@ -195,7 +198,7 @@ class SequentialEngine:
             strict=True,
         )
         for x, y in chunks:
-            prediction = predict(model, x, self._criterion.outputs)  # (rows[, outputs])
+            prediction = self._predict(model, x)  # (rows[, outputs])
             parts = self._criterion.sums(prediction, y)
             sums = [before + part.item() for before, part in zip(sums, parts, strict=True)]
         rows, scales = len(self._data.y_validation), self._criterion.scales

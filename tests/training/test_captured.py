@@ -228,12 +228,12 @@ def test_an_allocation_that_fails_halves_the_lanes(
     losses, sums = StackedModel.losses, StackedModel.sums
 
     def limited(function: Any) -> Any:
-        def call(stacked: StackedModel, flat: Tensor, *rest: Tensor) -> Tensor:
+        def call(stacked: StackedModel, flat: Tensor, *rest: Tensor, **how: bool) -> Tensor:
             nonlocal calls
             calls += 1
             if calls > at and len(flat) > 2:
                 raise torch.OutOfMemoryError("CUDA out of memory")
-            result: Tensor = function(stacked, flat, *rest)
+            result: Tensor = function(stacked, flat, *rest, **how)
             return result
 
         return call
@@ -257,7 +257,7 @@ def test_an_allocation_that_fails_halves_the_lanes(
 def test_memory_that_does_not_suffice_for_one_lane_is_its_error(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*_: object) -> Tensor:
+    def fails(*_: object, **__: object) -> Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     engine = VectorizedEngine(make_data(), MODELS["mlp"], settings(), kernel="captured")

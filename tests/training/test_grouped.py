@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from twins import NOISY, some_dataset
+from twins import some_dataset
 
 from sweep.base.errors import ModelError
 from sweep.schedules.schedule import Schedule
@@ -91,9 +91,17 @@ def test_trials_come_and_go_and_kinds_are_built_when_they_are_needed() -> None:
     assert [one.number for one in engine.train_epoch()] == [1]
 
 
+NORMED = """
+from torch import nn
+
+def build(features):
+    return nn.Sequential(nn.Linear(features, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+"""
+
+
 def test_the_last_batch_of_every_size_is_tried(tmp_path: Path) -> None:
-    (tmp_path / "noisy_too.py").write_text(NOISY)
-    model, settings = ModelConfig(name="noisy_too:build"), TrainingSettings(epochs=1)
+    (tmp_path / "normed_too.py").write_text(NORMED)
+    model, settings = ModelConfig(name="normed_too:build"), TrainingSettings(epochs=1)
     kinds = [LaneKind("sgd", 10), LaneKind("sgd", 49)]  # of 50 rows
     with pytest.raises(ModelError, match="the last batch of an epoch has 1 of the 50"):
         build_engine(some_dataset(), model, (tmp_path,), settings, kinds=kinds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from sweep.study.metric import Metric
 from sweep.study.named import known, one_of
@@ -10,6 +10,8 @@ from sweep.study.registries.losses import LOSSES, SCORES
 from sweep.study.sections import Section
 
 _VAL = "val_"
+
+Precision = Literal["highest", "tf32", "bf16"]
 
 
 class TrainingConfig(Section):
@@ -19,9 +21,13 @@ class TrainingConfig(Section):
         loss: What is minimised. Of numbers `mse`, `mae` or `huber`, with the standard deviation of
             the training target as its delta; of classes (words, booleans, a few whole numbers)
             `cross_entropy`, or `binary_cross_entropy` of two.
+        precision: Of matrix products and convolutions: `highest` is float32, so that numbers are
+            the same on every device; `tf32` is faster on a GPU that has it, and `bf16`, torch's
+            autocast, faster still.
     """
 
     loss: Annotated[str, known(LOSSES, "loss"), one_of(LOSSES)] = "mse"
+    precision: Precision = "highest"
 
 
 def metric_of_table(loss: str, named: str | None) -> Metric:

@@ -25,6 +25,9 @@ from sweep.training.lanes.stacked_model import StackedModel
 _WARM_UPS = 3
 """Runs before a recording, as torch advises: libraries allocate what they need in them."""
 
+_CHUNK_FLOATS = 2**28
+"""Numbers that a chunk of validation may hold for all lanes together on a GPU: 1 GiB."""
+
 _GAINS = "gains"
 """The name of what the averages take in, beside the numbers of an optimizer."""
 
@@ -156,12 +159,19 @@ class CapturedTrainer(EagerTrainer):
         note: Callable[[str], None],
     ) -> None:
         super().__init__(data, settings, stacked, floats_per_row)
+        if data.x_train.is_cuda:  # few chunks, in a share of what is free
+            free = torch.cuda.mem_get_info(data.x_train.device)[0]
+            self._chunk_floats = min(_CHUNK_FLOATS, free // 64)
         self._capture = capture
         self._note = note
         self._possible = True
         self._of: LaneTensors | None = None  # what the recordings read and write
         self._epochs: dict[tuple[Any, ...], _Epoch] = {}
         self._validations: dict[tuple[int, int, bool], tuple[Tensor, Callable[[], Any]]] = {}
+
+    def group(self) -> int:
+        """All lanes that there are: their number suits the memory."""
+        return 1 << 30
 
     def train(self, stack: LaneStack, plan: EpochPlan) -> tuple[Tensor, Tensor]:
         """Train lanes for an epoch."""
@@ -271,7 +281,8 @@ class CapturedTrainer(EagerTrainer):
         columns = step * self._batch_size + torch.arange(size, device=step.device)
         rows = epoch.orders.index_select(1, columns).long()  # (courses, size)
         keys = epoch.keys.index_select(0, step).squeeze(0)  # (courses, calls)
-        if len(rows) == 1:
+        shared = len(rows) == 1
+        if shared:
             rows, keys = rows.squeeze(0), keys.squeeze(0)
         numbers = {n: table.index_select(0, step).squeeze(0) for n, table in epoch.numbers.items()}
         with self._stacked.mode(training=True):
@@ -281,6 +292,7 @@ class CapturedTrainer(EagerTrainer):
                 self._data.x_train[rows],
                 self._data.y_train[rows],
                 keys,
+                shared=shared,
             )
         norms, gradients = self._clipped(gradients)
         update(optimizer, lanes.parameters, gradients, lanes.states, numbers)

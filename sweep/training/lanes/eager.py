@@ -67,6 +67,7 @@ class EagerTrainer:
         self._stacked = stacked
         self._clip = settings.clip
         self._floats_per_row = floats_per_row
+        self._chunk_floats = _ACTIVATION_FLOATS // 16  # of a chunk of validation: stays in a cache
         self._batch_size = min(settings.batch_size or len(data.x_train), len(data.x_train))
 
     def group(self) -> int:
@@ -138,7 +139,7 @@ class EagerTrainer:
 
     @torch.no_grad()
     def _validation_sums(self, weights: Tensor, constants: Constants) -> Tensor:
-        chunk = _ACTIVATION_FLOATS // (16 * len(weights) * self._floats_per_row)
+        chunk = self._chunk_floats // (len(weights) * self._floats_per_row)
         rows = min(max(chunk, 1), VALIDATION_CHUNK)
         sums = torch.zeros((), device=weights.device)
         with self._stacked.mode(training=False):

@@ -25,7 +25,12 @@ from sweep.training.contract import (
 )
 from sweep.training.criterion import Criterion, Told
 from sweep.training.lanes.compiled import CompilingTrainer
-from sweep.training.lanes.kernel_choice import Kernel, choose_trainer, default_lanes
+from sweep.training.lanes.kernel_choice import (
+    Kernel,
+    choose_trainer,
+    default_lanes,
+    measured_lanes,
+)
 from sweep.training.lanes.stack import (
     EpochPlan,
     Lane,
@@ -59,6 +64,7 @@ class VectorizedEngine:
             `native` program for a chain of layers on a CPU; by default the native one if it is
             possible, else eager ones that are compiled when that pays.
         compiling: In which torch's compilers are called.
+        measured: Whether the lanes that suit a GPU are found by measuring its speed.
 
     Raises:
         TrainingError: The model cannot be stacked, or the kernel that was asked for is impossible.
@@ -74,6 +80,7 @@ class VectorizedEngine:
         known: Survey | None = None,
         kernel: Literal["auto"] | Kernel = "auto",
         compiling: Context = nullcontext,
+        measured: bool = True,
     ) -> None:
         self._criterion = Criterion.of(settings, data)
         known = known or survey(build_model, data.x_train, data.y_train, self._criterion)
@@ -86,10 +93,14 @@ class VectorizedEngine:
         self._steps = settings.steps_per_epoch(len(data.x_train))
         self._dropout_calls = known.dropout_calls
         self._changing = known.changing
-        self._stacked = StackedModel(build_model(0).to(data.x_train.device), self._criterion)
+        self._stacked = StackedModel(
+            build_model(0).to(data.x_train.device), self._criterion, settings.precision
+        )
         self._trainer, self.kernel = choose_trainer(
             data, settings, build_model, self._stacked, known, kernel, self.notes.append, compiling
         )
+        if not lanes and measured and self.kernel == "captured" and data.x_train.is_cuda:
+            lanes = measured_lanes(data, settings, build_model, self._stacked, known)
         self.lanes = lanes or default_lanes(data, settings, known, self.kernel)
         self.description = f"vectorized: many trials at once, {_KERNELS[self.kernel]}"
         self._stack: LaneStack | None = None

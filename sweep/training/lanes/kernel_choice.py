@@ -23,6 +23,7 @@ from sweep.training.criterion import Criterion
 from sweep.training.lanes.captured import CapturedTrainer, CudaGraphs, run_again
 from sweep.training.lanes.compiled import CompilingTrainer
 from sweep.training.lanes.eager import EagerTrainer, LaneTrainer
+from sweep.training.lanes.lane_count import epoch_secs, free_memory, lane_count
 from sweep.training.lanes.native.chain import Layer, Linear, chain_of
 from sweep.training.lanes.native.trainer import GREATEST_WIDTH, NativeTrainer
 from sweep.training.lanes.stack import Lane, LaneRates, LaneStack, plan_epoch
@@ -81,7 +82,8 @@ def choose_trainer(
     if kernel == "compiled":
         return compiled, "compiled"
     layers = None
-    if device.type == "cpu" and Criterion.of(settings, data).is_mse_alone:
+    plain = settings.precision != "bf16" and Criterion.of(settings, data).is_mse_alone
+    if device.type == "cpu" and plain:
         layers = chain_of(build_model(0), data.x_train.shape[1])
         if max(_widths(layers), default=0) > GREATEST_WIDTH:
             layers = None
@@ -100,6 +102,28 @@ def choose_trainer(
     if native.note:
         note(native.note)
     return native, "native"
+
+
+def measured_lanes(
+    data: TrainingData,
+    settings: TrainingSettings,
+    build_model: ModelBuilder,
+    stacked: StackedModel,
+    known: Survey,
+) -> int:
+    """How many trials a CUDA device trains best at once, by its speed and its free memory."""
+    device = data.x_train.device
+
+    def build(few: TrainingData) -> LaneTrainer:
+        graphs = CudaGraphs(device)
+        return CapturedTrainer(few, settings, stacked, known.floats_per_row, graphs, lambda _: None)
+
+    model = build_model(0).to(device)
+    secs_of = epoch_secs(build, data, settings, stacked, model, known)
+    count = lane_count(secs_of, lambda: free_memory(device), len(data.x_train))
+    del secs_of
+    torch.cuda.empty_cache()
+    return count
 
 
 def _widths(layers: list[Layer] | None) -> list[int]:

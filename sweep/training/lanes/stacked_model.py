@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from sweep.study.training.settings import Precision
 from sweep.training.criterion import Criterion
 from sweep.training.lanes.layers import prepare
-from sweep.training.models import squared
+from sweep.training.models import precision_of, squared
 from sweep.training.randomness import LaneDropout
 
 Constants = dict[str, Tensor]
@@ -26,9 +27,13 @@ class StackedModel:
     Args:
         model: Gives the structure; its weights are not used.
         criterion: What it is trained by.
+        precision: Of its products.
     """
 
-    def __init__(self, model: nn.Module, criterion: Criterion) -> None:
+    def __init__(
+        self, model: nn.Module, criterion: Criterion, precision: Precision = "highest"
+    ) -> None:
+        self._precision = precision
         self._criterion = criterion
         self._model = copy.deepcopy(model).requires_grad_(False)
         self._layers = prepare(self._model)
@@ -96,9 +101,10 @@ class StackedModel:
             constants: Of this lane.
             x: (rows, ...).
         """
-        with self._layers:
+        with self._layers, precision_of(self._precision, x.device):
             output = functional_call(self._model, self.parameters(flat) | constants, (x,))
-        return squared(output, len(x), type(self._model).__name__, self._criterion.outputs)
+        name = type(self._model).__name__
+        return squared(output, len(x), name, self._criterion.outputs)
 
     def loss(
         self, flat: Tensor, constants: Constants, x: Tensor, y: Tensor, keys: Tensor

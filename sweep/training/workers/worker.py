@@ -235,6 +235,7 @@ def _build_engine(setup: WorkerSetup, connection: Connection, index: int) -> Eng
         setup.lanes,
         lambda: _compiling(connection),
         setup.kinds,
+        measured=not setup.deterministic,
     )
 
 

@@ -1,0 +1,129 @@
+"""How many lanes a GPU trains best at once: found by a short measurement, and by its memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from sweep.schedules.schedule import Schedule
+from sweep.training.contract import OptimizerSettings, TrainingData, TrainingSettings, TrialSpec
+from sweep.training.lanes.eager import LaneTrainer
+from sweep.training.lanes.stack import Lane, LaneRates, LaneStack, plan_epoch
+from sweep.training.lanes.stacked_model import StackedModel
+from sweep.training.lanes.survey import Survey
+
+FIRST, FACTOR, MOST = 16, 4, 1024
+"""The lanes that are tried first, how many times more are tried next, and the most."""
+
+_GROWTH = 1.2**2
+"""How much faster so many times more lanes must be: 20 % for each doubling."""
+
+_KEPT_FREE = 0.1
+"""The share of what was free at first that is left to others, and to what is not foreseen."""
+
+_MEASURED_STEPS = 24
+
+_ORDERS = 2**27
+"""Row indices of all lanes' orders, 1 GiB."""
+
+
+def lane_count(secs_of: Callable[[int], float], free: Callable[[], int], rows: int = 1) -> int:
+    """The greatest number of lanes that pays, and that memory suffices for.
+
+    Args:
+        secs_of: Trains so many lanes, and says how long an epoch of all takes; what it has
+            allocated stays allocated until it is called again.
+        free: The bytes of the device's memory that nobody has.
+        rows: Training rows, of which each lane has an order in the machine's memory.
+
+    Returns:
+        1 if memory does not suffice for more.
+    """
+    at_first = free()
+    chosen, fastest, tried = 1, 0.0, FIRST
+    while tried <= min(MOST, max(_ORDERS // rows, FIRST)):
+        try:
+            speed = tried / secs_of(tried)
+        except torch.OutOfMemoryError:
+            return chosen
+        if speed < _GROWTH * fastest:
+            return chosen
+        chosen, fastest = tried, speed
+        taken = at_first - free()
+        if taken * FACTOR > at_first * (1 - _KEPT_FREE):
+            return chosen
+        tried *= FACTOR
+    return chosen
+
+
+def free_memory(device: torch.device) -> int:
+    """The bytes of a card that no process has, as its driver says."""
+    return torch.cuda.mem_get_info(device)[0]
+
+
+def epoch_secs(
+    build_trainer: Callable[[TrainingData], LaneTrainer],
+    data: TrainingData,
+    settings: TrainingSettings,
+    stacked: StackedModel,
+    model: nn.Module,
+    known: Survey,
+) -> Callable[[int], float]:
+    """What measures how long an epoch of some lanes takes, by a few of its steps.
+
+    Args:
+        build_trainer: A trainer for other rows.
+        data: The rows.
+        settings: What all trials share.
+        stacked: The model's structure.
+        model: The model, on the device.
+        known: What a survey of it has shown.
+    """
+    rows = len(data.x_train)
+    batch_size = min(settings.batch_size or rows, rows)
+    steps = min(_MEASURED_STEPS, max(rows // batch_size, 1))
+    few = replace(data, x_train=data.x_train[: steps * batch_size])
+    few = replace(few, y_train=data.y_train[: steps * batch_size])
+    spec = TrialSpec(0, 0, Schedule("constant", 1e-6), OptimizerSettings("adam"))
+    held: list[object] = []  # what the last measurement has allocated
+
+    def measured(count: int) -> float:
+        held.clear()
+        _return_memory(data)
+        trainer = build_trainer(few)
+        stack = LaneStack(stacked, spec.optimizer.name, count, data.x_train.device, known.changing)
+        orders = torch.empty(count, rows, dtype=torch.int32, device=data.x_train.device)
+        held.extend((trainer, stack, orders))
+        lanes = [
+            Lane(replace(spec, seed=lane), LaneRates(spec.schedule, 1, steps), stack.add(model))
+            for lane in range(count)
+        ]
+        plan = plan_epoch(lanes, len(few.x_train), known.dropout_calls, steps)
+        took = []
+        for _ in range(2):  # the first one makes what the second one finds
+            times = [_now(data)]
+            trainer.train(stack, plan)
+            times.append(_now(data))
+            for averaged in (False, True):
+                trainer.validate(stack, plan.lanes, averaged)
+            times.append(_now(data))
+            training, validation = times[1] - times[0], times[2] - times[1]
+            took.append(training * rows / len(few.x_train) + validation)
+        return took[-1]
+
+    return measured
+
+
+def _now(data: TrainingData) -> float:
+    if data.x_train.is_cuda:
+        torch.cuda.synchronize(data.x_train.device)
+    return time.perf_counter()
+
+
+def _return_memory(data: TrainingData) -> None:
+    if data.x_train.is_cuda:
+        torch.cuda.empty_cache()

@@ -1,0 +1,49 @@
+"""bf16 in both engines: the same numbers as far as bf16 has digits, and other ones than float32."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from twins import CONFIGS, EPOCHS, ZOO, builder, make_data, own, settings, spec, train
+
+from sweep.training.contract import ModelBuilder
+from sweep.training.lanes.engine import VectorizedEngine
+from sweep.training.models import set_products_of
+from sweep.training.sequential import SequentialEngine
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+MODELS: dict[str, ModelBuilder] = {
+    "mlp": builder(CONFIGS["mlp"]),
+    "conv2d": own(ZOO["conv2d"]),
+    "attention": own(ZOO["attention"]),
+}
+
+
+@pytest.mark.parametrize("kernel", ["auto", "captured"])
+@pytest.mark.parametrize("model", MODELS)
+def test_engines_agree_in_bf16(model: str, kernel: str) -> None:
+    data, build, shared = make_data(), MODELS[model], replace(settings(), precision="bf16")
+    engine = VectorizedEngine(data, build, shared, kernel=kernel)  # type: ignore[arg-type]
+    assert engine.kernel != "native"
+    twin, exact = SequentialEngine(data, build, shared), SequentialEngine(data, build, settings())
+    for each in (engine, twin, exact):
+        for number in range(3):
+            each.add(spec(number, number))
+    for _ in range(EPOCHS):
+        ours, theirs, others = train(engine), train(twin), train(exact)
+        for one, other, precise in zip(ours, theirs, others, strict=True):
+            assert one.value == pytest.approx(other.value, rel=2e-2)
+            assert one.training == pytest.approx(other.training, rel=2e-2)
+            assert other.value == pytest.approx(precise.value, rel=5e-2)
+            assert other.value != precise.value
+    assert all(value.dtype == torch.float32 for value in engine.weights(0).values())
+
+
+def test_tf32_is_asked_for() -> None:
+    for precision, expected in (("tf32", True), ("bf16", True), ("highest", False)):
+        set_products_of(precision)  # type: ignore[arg-type]
+        assert torch.backends.cudnn.allow_tf32 is expected
+        assert torch.backends.cuda.matmul.allow_tf32 is expected
