@@ -179,11 +179,14 @@ def default_lanes(
 ) -> int:
     """How many trials an engine trains best at once.
 
-    Stacked operations gain from lanes until their activations leave the cache. A native program
+    Stacked operations gain from lanes until their activations leave the cache; on a GPU, which has
+    none to speak of, as long as they are not measured (`measured_lanes`). A native program
     gains nothing; it takes as many lanes as make a call worth its messages, since every trial in
     flight is one that the sampler has not learnt from.
     """
     rows = len(data.x_train)
+    if kernel == "captured":
+        return _MOST_LANES[kernel]
     if kernel == "native":
         epoch_secs = 3 * known.weights * rows / _MACS_PER_SEC
         call_secs = epoch_secs * max(settings.epochs * _CALL_SHARE, 1)
