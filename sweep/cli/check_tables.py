@@ -57,6 +57,12 @@ def _data_rows(data: DataFacts) -> list[tuple[str, str]]:
     missing = ", ".join(f"{name} ({count})" for name, count in data.missing.items())
     names = ", ".join(data.features[:_MOST_NAMES])
     more = len(data.features) - _MOST_NAMES
+    columns = [
+        ("columns", f"{len(data.features)}: {names}{f', and {more} more' if more > 0 else ''}"),
+        ("missing values", missing or "none"),
+    ]
+    if not data.features:
+        columns = [("inputs", data.inputs)]
     if data.accuracy_of_it is None:
         goal = ("MSE to beat", f"{number(data.mean_mse)}, of predicting the mean for every row")
         target = f"{data.unit}: mean {number(data.mean)}, sd {number(data.sd)}"
@@ -67,8 +73,7 @@ def _data_rows(data: DataFacts) -> list[tuple[str, str]]:
     return [
         ("source", data.source),
         ("rows", "{:,} to train on, {:,} for validation, {:,} for the test".format(*data.rows)),
-        ("columns", f"{len(data.features)}: {names}{f', and {more} more' if more > 0 else ''}"),
-        ("missing values", missing or "none"),
+        *columns,
         ("target", target),
         goal,
         *(("note" if i == 0 else "", note) for i, note in enumerate(data.notes)),

@@ -38,10 +38,7 @@ def _trained(config: StudyConfig) -> str:
 def _table(data: Dataset) -> str:
     """The rows, in a line."""
     rows = " / ".join(str(len(y)) for y in (data.y_train, data.y_validation, data.y_test))
-    return (
-        f"  {rows} rows to train / validate / test on, {counted(len(data.features), 'feature')}, "
-        f"target {data.target}"
-    )
+    return f"  {rows} rows to train / validate / test on, {data.inputs}, target {data.target}"
 
 
 def _searched(dimensions: Mapping[str, Dimension]) -> str:

@@ -192,7 +192,7 @@ class StudyOptions:
         str | None,
         typer.Option(
             metavar="NAME",
-            help=f"{alternatives(LOSSES)}.",
+            help=f"{alternatives(LOSSES)}; or your own, module:function.",
             autocompletion=completing(LOSSES),
             rich_help_panel="Training",
         ),
@@ -216,7 +216,8 @@ class StudyOptions:
         typer.Option(
             metavar="NAME",
             help="What your loop or command reports, if not val_mse: val_accuracy. With a table: "
-            f"what trials are compared by, if not the loss: {alternatives(SCORES)}, or a loss.",
+            f"what trials are compared by, if not the loss: {alternatives(SCORES)}, a loss, or "
+            "your own, module:function.",
             rich_help_panel="Training",
         ),
     ] = None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from sweep.base.csv_cells import frame_to_csv
@@ -21,43 +22,60 @@ from sweep.study.results_folder import BEST_CODE, BEST_SCHEDULE, PREDICTIONS
 from sweep.study.settings import StudyConfig
 from sweep.training.workers.messages import Prediction
 
+Values = npt.NDArray[Any]
 
-def write_predictions(
-    folder: Path, data: Dataset, prediction: Prediction, loss: str
-) -> HeldOutScore:
+
+def write_predictions(folder: Path, data: Dataset, prediction: Prediction) -> HeldOutScore:
     """Write `predictions.csv`, a row for each test row, and score it.
 
     Args:
         folder: The results folder.
         data: The study's data.
         prediction: For the test rows.
-        loss: What the model was trained by.
 
     Returns:
         The score in the unit of the validation MSE; the file has the target's own unit, also
         where the study takes its logarithm. Of classes the loss and the accuracy; the file has the
-        likeliest class and the probability of each.
+        likeliest class and, where a row has one target, the probability of each. Predictions of
+        another shape than the target's, by a loss of the user's own, stay as the model has them.
     """
     if data.classes:
         names = np.array(data.classes, dtype=object)
-        columns = {
-            "y": names[data.y_test.astype(np.int64)],
-            "prediction": names[prediction.values.argmax(1)],
+        columns = _columns("y", names[data.y_test.astype(np.int64)])
+        columns |= _columns("prediction", names[prediction.values.argmax(-1)])
+        single = data.y_test.ndim == 1
+        shares = {
+            f"p({name})": prediction.values[:, i] for i, name in enumerate(data.classes) if single
         }
-        shares = {f"p({name})": prediction.values[:, i] for i, name in enumerate(data.classes)}
         text = frame_to_csv(pd.DataFrame(columns | shares), float_format="%.7g")
         write_whole(folder / PREDICTIONS, text)
         return HeldOutScore(len(data.y_test), None, None, dict(prediction.scores))
-    truth = data.to_target_units(data.y_test)
-    predicted = data.to_target_units(prediction.values)
+    others = {name: value for name, value in prediction.scores.items() if name != "mse"}
+    truth: Values = data.to_target_units(data.y_test)
+    predicted: Values = prediction.values
+    if truth.shape != predicted.shape:
+        _write_numbers(folder, truth, predicted)
+        return HeldOutScore(len(truth), None, None, others)
+    predicted = data.to_target_units(predicted)
     mse = float(np.mean((truth - predicted) ** 2))
     variance = float(np.var(truth))
     if data.unit != data.target:
         truth, predicted = np.expm1(truth), np.expm1(predicted)
-    frame = pd.DataFrame({"y": truth, "prediction": predicted})
-    write_whole(folder / PREDICTIONS, frame.to_csv(index=False, float_format="%.7g"))
-    others = {name: value for name, value in prediction.scores.items() if name == loss != "mse"}
+    _write_numbers(folder, truth, predicted)
     return HeldOutScore(len(truth), mse, 1.0 - mse / variance if variance else None, others)
+
+
+def _write_numbers(folder: Path, truth: Values, predicted: Values) -> None:
+    frame = pd.DataFrame(_columns("y", truth) | _columns("prediction", predicted))
+    write_whole(folder / PREDICTIONS, frame.to_csv(index=False, float_format="%.7g"))
+
+
+def _columns(name: str, values: Values) -> dict[str, Values]:
+    """The columns of values, (rows, ...): `y`, or `y0`, `y1` ... of several in a row."""
+    if values.ndim == 1:
+        return {name: values}
+    places = np.ndindex(values.shape[1:])
+    return {f"{name}{'_'.join(map(str, at))}": values[(slice(None), *at)] for at in places}
 
 
 def write_best(

@@ -31,6 +31,7 @@ def save_order(context: RunContext, trial: Trial) -> Save:
         context.config.measure.name: trial.value,
         "model": context.config.model.model_dump(mode="json"),
         "features": list(data.features),
+        **({} if data.features else {"inputs": list(data.x_train.shape[1:])}),
         "target_mean": data.target_mean,
         "target_scale": data.target_scale,
         **({"classes": [*data.classes]} if data.classes else {}),
@@ -73,7 +74,7 @@ def write_winner(
             "longer --timeout, or without one, writes it"
         )
     elif len(context.data.y_test):
-        score = write_predictions(folder, context.data, prediction, context.config.training.loss)
+        score = write_predictions(folder, context.data, prediction)
     write_best(context, best, outcome.confirmation, score, outcome.missing)
 
 

@@ -49,7 +49,7 @@ def class_names(labels: pd.Series[Any], place: str, loss: Loss) -> tuple[str, ..
         DataError: There is one only, or there are more than the loss takes.
     """
     named = f"{place}: data.target = {labels.name!r}"
-    names = sorted(set(labels), key=_order)
+    names = sorted(set(labels), key=class_order)
     if len(names) == 1:
         raise DataError(
             f"{named} is {names[0]!r} in all {len(labels)} training rows; there is nothing to learn"
@@ -65,7 +65,8 @@ def class_names(labels: pd.Series[Any], place: str, loss: Loss) -> tuple[str, ..
     return tuple(names)
 
 
-def _order(label: str) -> tuple[int, float, str]:
+def class_order(label: str) -> tuple[int, float, str]:
+    """What classes are sorted by: numbers by size, and then words by the alphabet."""
     try:
         return 0, float(label), label
     except ValueError:
@@ -79,7 +80,7 @@ def known_rows(
     known = labels.iloc[rows].isin(list(names)).to_numpy()
     if known.all():
         return rows, ""
-    strange = sorted(set(labels.iloc[rows[~known]]), key=_order)
+    strange = sorted(set(labels.iloc[rows[~known]]), key=class_order)
     left_out = int((~known).sum())
     return rows[known], (
         f"{counted(left_out, f'{kind} row')} left out: {listed(map(repr, strange))} "

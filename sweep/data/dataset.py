@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sweep.base.wording import counted
+
 Array = npt.NDArray[np.float32]
+Inputs = npt.NDArray[Any]
 Targets = npt.NDArray[Any]
 
 
@@ -18,13 +21,14 @@ class Dataset:
     """Rows to train on, to choose by and to test with.
 
     Args:
-        x_train: Features, float32, shape (rows, features); x_validation and x_test likewise.
+        x_train: Features, float32, shape (rows, features); x_validation and x_test likewise. Of
+            arrays of the user's own any shape (rows, ...), and whole numbers as they are.
         y_train: The target, float32, shape (rows,), less `target_mean` and divided by
             `target_scale`; y_validation and y_test likewise. Of classes, their positions in
-            `classes`, which are int64 where the loss wants whole numbers.
+            `classes`, which are int64 where the loss wants whole numbers. Of arrays (rows, ...).
         target_mean: Mean of the training target in units of `unit`; 0 without scaling.
         target_scale: Standard deviation of the training target; 1 without scaling.
-        features: The names of the prepared columns.
+        features: The names of the prepared columns; none of arrays.
         target: The target's column.
         unit: What an error is measured in once scaled back: the target, or `log(1 + target)`.
         notes: What happened to the table on the way, a sentence each.
@@ -34,9 +38,9 @@ class Dataset:
         classes: What the target's classes are called; empty if it is a number.
     """
 
-    x_train: Array
-    x_validation: Array
-    x_test: Array
+    x_train: Inputs
+    x_validation: Inputs
+    x_test: Inputs
     y_train: Targets
     y_validation: Targets
     y_test: Targets
@@ -54,6 +58,13 @@ class Dataset:
     def to_target_units(self, y: Targets) -> npt.NDArray[np.float64]:
         """Standardised targets, or predictions of them, in units of `unit`; of the same shape."""
         return y.astype(np.float64) * self.target_scale + self.target_mean
+
+    @property
+    def inputs(self) -> str:
+        """What a row is: `13 features`, or `arrays (1, 8, 8) of float32`."""
+        if self.features:
+            return counted(len(self.features), "feature")
+        return f"arrays {self.x_train.shape[1:]} of {self.x_train.dtype}"
 
     @property
     def validation_variance(self) -> float:

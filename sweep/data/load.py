@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from sweep.base.errors import DataError
 from sweep.base.wording import listed, percent
+from sweep.data.arrays import Arrays, dataset_of
 from sweep.data.classes import class_names, known_rows, target_labels
+from sweep.data.columns import is_number
 from sweep.data.dataset import Array, Dataset, Targets
 from sweep.data.magnitude import out_of_range
-from sweep.data.preparation import Preparation, Rows, log1p, target_name, target_values
-from sweep.data.sources import Table, read_table
-from sweep.study.registries.losses import LOSSES
+from sweep.data.preparation import Preparation, log1p, target_name, target_values
+from sweep.data.sources import Table, read_source
+from sweep.data.splitting import Rows, fingerprint, split_rows
+from sweep.study.registries.losses import Loss, loss_of
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from sweep.study.sections import DataConfig
 
 
 def load_dataset(
     config: DataConfig, seed: int, folders: tuple[Path, ...] = (), loss: str = "mse"
 ) -> Dataset:
-    """Read the table, split its rows by the seed, and prepare them.
+    """Read the table, split its rows by the seed, and prepare them; arrays stay as they are.
 
     All that is learnt from the table (medians, scales, categories, classes, and which columns
     vary) is learnt from the training rows alone.
@@ -39,14 +40,21 @@ def load_dataset(
             validation rows changes.
         folders: Where relative paths and modules are looked for, in this order: the study
             file's folder, the working folder.
-        loss: What is to be minimised: it says whether the target is a number or a class.
+        loss: What is to be minimised: it says whether the target is a number or a class. With a
+            function of the user's own, words, booleans and, of arrays, whole numbers are classes.
 
     Raises:
         DataError: The table cannot be read, or cannot be learnt from as the settings say.
     """
-    table = read_table(config, folders)
+    source = read_source(config, folders)
+    if isinstance(source, Arrays):
+        return dataset_of(source, config, seed, loss_of(loss))
+    return _of_table(source, config, seed, loss)
+
+
+def _of_table(table: Table, config: DataConfig, seed: int, loss: str) -> Dataset:
     target = target_name(table, config)
-    kind = LOSSES[loss]
+    kind = _kind(loss, table.frame[target])
     read = (
         target_labels(table, target, kind) if kind.is_of_classes else target_values(table, target)
     )
@@ -54,7 +62,7 @@ def load_dataset(
     preparation = Preparation(table, target, config)
     logs = _logs(config, target, preparation.numbers)
     preparation.take_logs(name for name in logs if name != target)
-    train, validation, test = _split_rows(table.place, len(y), config, seed)
+    train, validation, test = split_rows(table.place, len(y), config, seed)
     mean, scale, notes = 0.0, 1.0, [*table.notes]
     classes: tuple[str, ...] = ()
     targets: Targets
@@ -87,10 +95,16 @@ def load_dataset(
         missing=preparation.missing,
         constant=preparation.constant,
         classes=classes,
-        fingerprint=_fingerprint(
+        fingerprint=fingerprint(
             *(array[rows] for array in (inputs, targets) for rows in (train, validation, test))
         ),
     )
+
+
+def _kind(loss: str, column: pd.Series[Any]) -> Loss:
+    """The loss; one of the user's own is of classes where the target is no number."""
+    is_class = not is_number(column) or pd.api.types.is_bool_dtype(column)
+    return loss_of(loss, of_classes=is_class)
 
 
 def _logs(config: DataConfig, target: str, numbers: list[str]) -> list[str]:
@@ -119,10 +133,11 @@ def _standardised(
 ) -> tuple[float, float, Array]:
     """Mean and standard deviation of the training rows' numbers, and all of them by these."""
     _refuse_constant(y.iloc[train], place)
-    if reason := out_of_range(y, config.scale):
+    scaled = config.scale is not False
+    if reason := out_of_range(y, scaled):
         raise DataError(f"{place}: data.target = {y.name!r} {reason}")
-    mean = float(y.iloc[train].mean()) if config.scale else 0.0
-    scale = float(y.iloc[train].std(ddof=0)) if config.scale else 1.0
+    mean = float(y.iloc[train].mean()) if scaled else 0.0
+    scale = float(y.iloc[train].std(ddof=0)) if scaled else 1.0
     values = ((y.to_numpy() - mean) / scale)[:, None]  # (rows, 1)
     return mean, scale, _as_float32(values, (str(y.name),), place)[:, 0]
 
@@ -137,22 +152,6 @@ def _with_target(table: Table, target: str, y: pd.Series[Any]) -> tuple[Table, p
     note = f"{missing} of {len(y)} rows left out: no {target!r}"
     kept = table.frame[y.notna()]
     return replace(table, frame=kept, notes=(*table.notes, note)), y.dropna()
-
-
-def _split_rows(place: str, rows: int, config: DataConfig, seed: int) -> tuple[Rows, Rows, Rows]:
-    """Positions of the rows to train on, for validation and for the test."""
-    test = round(rows * config.test)
-    validation = round(rows * config.validation)
-    train = rows - test - validation
-    if train < 2 or validation < 2 or (config.test and not test):
-        raise DataError(
-            f"{place}: too few rows: of {rows} with a target, data.validation = "
-            f"{config.validation:g} takes {validation} and data.test = {config.test:g} takes "
-            f"{test}, which leaves {train} to train on; training and validation need at least 2, "
-            "the test 1 unless data.test = 0"
-        )
-    order = np.random.default_rng(seed).permutation(rows)
-    return order[test + validation :], order[test : test + validation], order[:test]
 
 
 def _refuse_constant(y: pd.Series[Any], place: str) -> None:
@@ -174,11 +173,3 @@ def _as_float32(values: npt.NDArray[np.float64], names: tuple[str, ...], place: 
             "divide them by a constant, or take their logarithm with data.log1p"
         )
     return narrow
-
-
-def _fingerprint(*arrays: Targets) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(str(array.shape).encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()[:12]

@@ -191,7 +191,7 @@ class Preparation:
         logs = self._config.log1p
         if (logs is True or (logs and values.name in logs)) and values.min() >= 0:
             values = log1p(values, self._place)
-        return out_of_range(values, self._config.scale)
+        return out_of_range(values, self._config.scale is not False)
 
     def _refuse(self, reasons: Mapping[str, str]) -> None:
         """Refuse columns, all together, with what leaves them out.
@@ -245,7 +245,7 @@ class Preparation:
         Raises:
             DataError: No column is left.
         """
-        scale = self._config.scale
+        scale = self._config.scale is not False
         self._treat_constant(train)
         self._leave_out_rare(train)
         self._note_missing()

@@ -13,6 +13,7 @@ import pandas as pd
 from sweep.base.errors import DataError, did_you_mean
 from sweep.base.user_code import is_reference, load_object
 from sweep.base.wording import listed
+from sweep.data.arrays import Arrays, arrays_of, is_a_table
 from sweep.data.columns import alike
 from sweep.data.reading.files import find_table, known_endings, read_file
 from sweep.study.registries.sources import SOURCES
@@ -47,19 +48,19 @@ class Table:
 
 
 GIVEN = "__main__:dataframe"
-"""The source that stands for a table in the memory of this process."""
+"""The source that stands for a table, or arrays, in the memory of this process."""
 
-_given: list[pd.DataFrame] = []
+_given: list[Any] = []
 
 
-def give(frame: pd.DataFrame) -> str:
-    """Keep a table for the source GIVEN, in the place of the last one."""
-    _given[:] = [frame.copy()]
+def give(data: Any) -> str:
+    """Keep a DataFrame, or arrays, for the source GIVEN, in the place of the last one."""
+    _given[:] = [data.copy() if isinstance(data, pd.DataFrame) else data]
     return GIVEN
 
 
-def read_table(config: DataConfig, folders: tuple[Path, ...] = ()) -> Table:
-    """Read the table that the settings name, pivoted if they ask for it.
+def read_source(config: DataConfig, folders: tuple[Path, ...] = ()) -> Table | Arrays:
+    """Read the table that the settings name, pivoted if they ask for it, or the arrays.
 
     Args:
         config: The study's data settings.
@@ -74,7 +75,10 @@ def read_table(config: DataConfig, folders: tuple[Path, ...] = ()) -> Table:
         _refuse(config, (*OF_FILES, "pivot"), f"the built-in source {name!r} is a table already")
         return Table(SOURCES[name].table(config), name, SOURCES[name].target)
     if is_reference(name) or ".py:" in name:
-        table = _call(config, folders)
+        called = _call(config, folders)
+        if isinstance(called, Arrays):
+            return called
+        table = called
     elif "." in name or "/" in name or "\\" in name:
         table = _read_file(config, folders)
     else:
@@ -180,11 +184,18 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _call(config: DataConfig, folders: tuple[Path, ...]) -> Table:
-    """Call the user's function and make a table of what it returns."""
+def _call(config: DataConfig, folders: tuple[Path, ...]) -> Table | Arrays:
+    """Call the user's function and make a table of what it returns, or find arrays in it."""
     name = config.source
     if name == GIVEN:
-        return _of_memory(config)
+        if not _given:
+            raise DataError(
+                "the study's table was a DataFrame, or arrays, of another program, and is known "
+                "there alone; give it again: run_study(..., data=dataframe)"
+            )
+        _refuse(config, OF_FILES, "it says how a file is read")
+        is_frame = isinstance(_given[0], pd.DataFrame)
+        return _returned(config, "the DataFrame" if is_frame else "data", _given[0])
     function = load_object(name, folders, DataError)
     if not callable(function):
         kind = type(function).__name__
@@ -195,27 +206,31 @@ def _call(config: DataConfig, folders: tuple[Path, ...]) -> Table:
     except Exception as error:
         kind = type(error).__name__
         raise DataError(f"{name!r}: calling it failed: {kind}: {error}") from error
+    return _returned(config, name, result)
+
+
+def _returned(config: DataConfig, name: str, result: Any) -> Table | Arrays:
+    """What a function of the user's own returned, as a table or as arrays."""
     if isinstance(result, pd.DataFrame):
         return Table(_with_text_names(result.reset_index(drop=True)), name)
-    if isinstance(result, tuple | list) and len(result) == 2:
-        _refuse(config, ("pivot",), f"{name!r} returned a pair (x, y), not an event log")
-        target = config.target or "y"
-        return Table(_join(name, result[0], result[1], target), name, target)
+    if isinstance(result, tuple | list) and len(result) in (2, 4, 6):
+        _refuse(config, ("pivot",), f"{name!r} returned arrays, not an event log")
+        if len(result) == 2 and _is_a_table(name, result[0], result[1]):
+            target = config.target or "y"
+            return Table(_join(name, result[0], result[1], target), name, target)
+        return arrays_of(name, result, config)
     raise DataError(
         f"{name!r} returned an object of type {type(result).__name__}; "
-        "expected a pandas DataFrame or a pair (x, y) of arrays or tensors"
+        "expected a pandas DataFrame or a pair (x, y) of arrays or tensors, or four of them, "
+        "(x, y, x_validation, y_validation)"
     )
 
 
-def _of_memory(config: DataConfig) -> Table:
-    """The table that this process was given."""
-    if not _given:
-        raise DataError(
-            "the study's table was a DataFrame of another program, and is known there alone; give "
-            "it again: run_study(..., data=dataframe)"
-        )
-    _refuse(config, OF_FILES, "it says how a file is read")
-    return Table(_with_text_names(_given[0].reset_index(drop=True)), "the DataFrame")
+def _is_a_table(name: str, x: Any, y: Any) -> bool:
+    try:
+        return is_a_table(x, y)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise DataError(f"{name!r} returned a pair, but not of arrays: {error}") from error
 
 
 def _join(name: str, x: Any, y: Any, target: str) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import optuna
-import pandas as pd
 from numpy.typing import NDArray
 
+from sweep.base.csv_cells import frame_from_csv
 from sweep.base.errors import ScheduleError
 from sweep.base.wording import counted, number, percent
 from sweep.report.facts import Summary, TrialFacts
@@ -35,6 +36,38 @@ _MOST_RATES = 2000
 
 
 @dataclass(frozen=True)
+class HeldOut:
+    """What `predictions.csv` holds, as it stands there, row by row.
+
+    Args:
+        truth: The targets.
+        predicted: As many predictions, in the target's own unit, or likeliest classes.
+        lines: The line of the file that each is in.
+    """
+
+    truth: list[str]
+    predicted: list[str]
+    lines: list[int]
+
+    @classmethod
+    def read(cls, folder: Path) -> HeldOut | None:
+        """That of a results folder; None if there is none, or predictions are no targets."""
+        try:
+            frame = frame_from_csv(folder / PREDICTIONS, dtype=str)
+        except (OSError, ValueError):
+            return None
+        found = [
+            frame[[name for name in frame if re.fullmatch(rf"{kind}(\d+(_\d+)*)?", str(name))]]
+            for kind in ("y", "prediction")
+        ]
+        if found[0].shape != found[1].shape or not found[0].size:
+            return None
+        lines = np.repeat(np.arange(len(frame)) + 2, found[0].shape[1])
+        truth, predicted = (list(part.to_numpy().ravel()) for part in found)
+        return cls(truth, predicted, lines.tolist())
+
+
+@dataclass(frozen=True)
 class Findings:
     """A study, gathered once for all figures.
 
@@ -43,8 +76,8 @@ class Findings:
         config: Its settings.
         reader: Reads the study.
         trials: Those that have ended, by number.
-        predictions: Columns y and prediction of the test rows in the target's own unit; None if
-            the best trial has not been tested.
+        held_out: The targets and predictions of the test rows; None if the best trial has not been
+            tested, or predicts something else than targets.
         target: What is predicted.
     """
 
@@ -52,7 +85,7 @@ class Findings:
     config: StudyConfig
     reader: StudyReader
     trials: tuple[Trial, ...]
-    predictions: pd.DataFrame | None
+    held_out: HeldOut | None
     target: str
 
     @cached_property
@@ -143,7 +176,7 @@ def gather(study: optuna.Study, config: StudyConfig, folder: Path, top: int = 10
         config=config,
         reader=reader,
         trials=tuple(trial for trial in ended if trial.drawn),
-        predictions=_read_predictions(folder) if summary.test else None,
+        held_out=HeldOut.read(folder) if summary.test else None,
         target=config.data.target or _recorded_target(summary.unit),
     )
 
@@ -223,14 +256,6 @@ def is_wide(values: Sequence[float] | NDArray[np.float64], ratio: float = 20.0) 
     if not len(finite) or finite.min() <= 0:
         return False
     return bool(finite.max() > ratio * np.median(finite))
-
-
-def _read_predictions(folder: Path) -> pd.DataFrame | None:
-    try:
-        frame = pd.read_csv(folder / PREDICTIONS)
-    except (OSError, ValueError):
-        return None
-    return frame if {"y", "prediction"} <= set(frame) and len(frame) else None
 
 
 def _recorded_target(unit: str) -> str:

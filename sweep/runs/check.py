@@ -62,7 +62,8 @@ class DataFacts:
     Args:
         source: Where it comes from.
         rows: To train on, for validation, for the test.
-        features: The prepared columns.
+        features: The prepared columns; none of arrays.
+        inputs: What a row is.
         missing: How many values a column of the table lacks, where it lacks any.
         target: The target's column.
         unit: What an error is measured in.
@@ -77,6 +78,7 @@ class DataFacts:
     source: str
     rows: tuple[int, int, int]
     features: tuple[str, ...]
+    inputs: str
     missing: Mapping[str, int]
     target: str
     unit: str
@@ -93,16 +95,18 @@ class DataFacts:
         y_train, y_validation, y_test = (
             data.to_target_units(y) for y in (data.y_train, data.y_validation, data.y_test)
         )
-        mean = float(y_train.mean())
-        most = int(np.bincount(y_train.astype(np.int64)).argmax()) if data.classes else 0
+        mean = y_train.mean(axis=0)  # of each number that a row's target holds
+        codes = y_train.ravel().astype(np.int64) if data.classes else np.zeros(1, np.int64)
+        most = int(np.bincount(codes).argmax())
         return cls(
             source=source,
             rows=(len(y_train), len(y_validation), len(y_test)),
             features=data.features,
+            inputs=data.inputs,
             missing=dict(data.missing),
             target=data.target,
             unit=data.unit,
-            mean=None if data.classes else mean,
+            mean=None if data.classes else float(y_train.mean()),
             sd=None if data.classes else float(y_train.std()),
             mean_mse=None if data.classes else float(((y_validation - mean) ** 2).mean()),
             notes=data.notes,
@@ -236,7 +240,7 @@ class _Preflight:
         config, no_auditions = as_run(config, data)
         self._config = config
         self._notes += filter(None, [no_auditions])
-        settings = TrainingSettings.of(config)
+        settings = TrainingSettings.of(config, self._location.code_folders)
         steps = {} if data is None else steps_of_batch_sizes(config, data)
         if len(steps) > 1:
             each = [f"{counted(count, 'step')} of {size}" for size, count in steps.items()]
@@ -300,8 +304,8 @@ class _Preflight:
             return None
         with self._kept():
             tensors = training_data(data, resolve_device(settings.device))
-            outputs = Criterion.of(settings, tensors).outputs
-            model = build_model(config, tensors.x_train.shape[1], 0, folders, outputs)
+            outputs, row = Criterion.of(settings, tensors).count, tuple(tensors.x_train.shape[1:])
+            model = build_model(config, row, 0, folders, outputs)
             anatomy = examine(model.to(tensors.x_train.device), tensors, settings)
             self._problems += anatomy.problems
             return anatomy

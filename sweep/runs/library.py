@@ -18,7 +18,7 @@ from sweep.base.errors import InputError
 from sweep.base.library_warnings import hidden_library_warnings
 from sweep.confirm.best_schedule import BestSchedule
 from sweep.data.sources import GIVEN
-from sweep.data.sources import give as give_table
+from sweep.data.sources import give as give_data
 from sweep.report.summary import summarise
 from sweep.report.writers import to_html
 from sweep.runs.listener import InNotebook, Listener, is_notebook
@@ -34,6 +34,9 @@ from sweep.study.locations import SAVED_STUDY, Location, locate_results
 from sweep.study.results_folder import BEST_SCHEDULE, CONFIRM
 from sweep.study.settings import StudyConfig
 from sweep.training.own_loop.by_value import give
+
+Data = pd.DataFrame | tuple[Any, ...] | Mapping[str, Any] | str
+"""A table, arrays, the section of a study file, or a source by its name."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ def run_study(
     out: str | Path | None = None,
     fresh: bool = False,
     listener: Listener | None = None,
-    data: pd.DataFrame | Mapping[str, Any] | str | None = None,
+    data: Data | None = None,
     target: str | None = None,
     **settings: Any,
 ) -> StudyResult:
@@ -157,8 +160,9 @@ def run_study(
         out: The results folder, if not the study's own.
         fresh: Whether to throw the study's earlier trials away first.
         listener: Hears how it goes; `sweep.Progress(rich.console.Console())` prints it.
-        data: A table, as a DataFrame, which must be given again where the study goes on; its path
-            or other source; or the section of a study file.
+        data: A table, as a DataFrame, or arrays, `(x, y)` or `(x, y, x_validation, y_validation)`,
+            which must be given again where the study goes on; its path or other source; or the
+            section of a study file.
         target: The column that is learnt.
         settings: Those of a study file, sections as dicts: `space={"lr": "1e-3:1:log"}`.
 
@@ -256,17 +260,19 @@ class _Notes(Listener):
 
 def _of_data(
     study: str | Path | None,
-    data: pd.DataFrame | Mapping[str, Any] | str | None,
+    data: Data | None,
     target: str | None,
 ) -> dict[str, Any]:
     """The settings of a study's table."""
     named: dict[str, Any] = {}
     section = dict(data) if isinstance(data, Mapping) else {}
-    if isinstance(data, str | pd.DataFrame):
+    if isinstance(data, str | pd.DataFrame | tuple):
         section["source"] = data
-    if isinstance(section.get("source"), pd.DataFrame):
-        section["source"] = give_table(section["source"])
-        named["name"] = "dataframe" if study is None else str(study)
+    given = section.get("source")
+    if isinstance(given, pd.DataFrame | tuple):
+        section["source"] = give_data(given)
+        kind = "dataframe" if isinstance(given, pd.DataFrame) else "arrays"
+        named["name"] = kind if study is None else str(study)
     if target is not None:
         section["target"] = target
     return {**named, **({"data": section} if section else {})}

@@ -11,6 +11,9 @@ from sweep.base.wording import number, percent
 NAME = r"^[A-Za-z]\w*(?:[/.@-]\w+)*$"
 """What a metric may be called: `val_accuracy`, `val/accuracy`, `recall@5`."""
 
+NAME_OR_REFERENCE = rf"{NAME}|^[^:]*[^:\s]:[A-Za-z_]\w*$"
+"""The same, or `module:function`."""
+
 _MORE_IS_BETTER = frozenset(
     "accuracy acc auc auroc auprc aupr ap map mar f1 f2 fbeta fscore r2 iou miou jaccard dice "
     "kappa mcc precision recall sensitivity specificity ndcg mrr bleu sacrebleu rouge rougel "

@@ -168,6 +168,8 @@ def _own_code_problems(config: StudyConfig) -> Iterator[Problem]:
             f"missing: more of {config.metric} is usually better; give --direction maximize, or "
             '--direction minimize if less of it is (direction = "maximize" in a study file)',
         )
+    if ":" in config.metric:
+        yield Problem("metric", config.metric, f"{what} tells it: give the name by which it does")
     if config.metric in _KEYS or config.metric in config.space.params:
         text = f"files of results have something else by this name; call it val_{config.metric}"
         yield Problem("metric", config.metric, text)

@@ -96,8 +96,8 @@ class DataConfig(Section):
 
     Args:
         source: The generated shopping log, scikit-learn's diabetes set or digits, a table's file
-            (relative to the study file), or `module:function`, which returns a DataFrame or a pair
-            of arrays.
+            (relative to the study file), or `module:function`, which returns a DataFrame, or arrays
+            of any shape: (x, y), or (x, y, x_validation, y_validation).
         target: The column to predict; of a pivot, one of its codes.
         features: The columns to learn from; all others by default.
         drop: Columns to leave out.
@@ -116,7 +116,9 @@ class DataConfig(Section):
             the columns' positions.
         log1p: Whether the logarithm of 1 + value is learnt, of all numbers or of these columns; if
             of the target, the MSE is in log units.
-        scale: Whether numbers and the target are standardised.
+        scale: Whether numbers and the target are standardised; by default those of a table.
+        augment: `module:function`, from a batch of x and a seed to a batch of the same shape, for
+            training alone.
         users: Users in the generated shopping log.
         validation: Share of the rows that schedules are chosen by.
         test: Share of the rows that is looked at once, at the end.
@@ -144,7 +146,8 @@ class DataConfig(Section):
     dates: bool | Literal["day-first", "month-first"] = False
     constant: Literal["drop", "keep"] = "drop"
     log1p: bool | list[str] = False
-    scale: bool = True
+    scale: bool | None = None
+    augment: str | None = None
     users: int = Field(2000, ge=10, le=20_000)
     validation: float = Field(0.2, gt=0, lt=1)
     test: float = Field(0.1, ge=0, lt=1)

@@ -16,7 +16,7 @@ from pydantic import (
 
 from sweep.study.baselines.settings import BaselineConfig
 from sweep.study.fields.written import COMMAND, DURATION, seconds, several, words
-from sweep.study.metric import NAME, Metric
+from sweep.study.metric import NAME_OR_REFERENCE, Metric
 from sweep.study.registries.pruners import audition_epochs, usual_share
 from sweep.study.registries.sources import BEHAVIOUR_COUNTS
 from sweep.study.sections import (
@@ -102,7 +102,8 @@ class StudyConfig(Section):
         gpus_per_trial: GPUs that each trial of a command sees as its own; by default one, or, of a
             given number of workers, its share of them.
         keep: Whether the folders of all trials of a command stay, not the winner's alone.
-        metric: What the loop yields, or the command reports; of a table the loss, `r2`, `accuracy`.
+        metric: What the loop yields, or the command reports; of a table the loss, `r2`, `accuracy`
+            or a `module:function` of predictions and targets.
         direction: Whether less or more of it is better.
         horizon: Optimizer steps of a trial, for training of your own that is counted in steps;
             `epochs` are then its evaluations.
@@ -150,7 +151,7 @@ class StudyConfig(Section):
     working_folder: str | None = None
     gpus_per_trial: int | None = Field(None, ge=1)
     keep: bool = False
-    metric: str = Field("val_mse", pattern=NAME)
+    metric: str = Field("val_mse", pattern=NAME_OR_REFERENCE)
     direction: Literal["minimize", "maximize"] = "minimize"
     horizon: int | None = Field(None, ge=1)
     evaluate_every: int | None = Field(None, ge=1)
@@ -216,7 +217,8 @@ class StudyConfig(Section):
         """What trials are compared by."""
         if self.own_code is None:
             given = "metric" in self.model_fields_set
-            return metric_of_table(self.training.loss, self.metric if given else None)
+            more = self.direction == "maximize"
+            return metric_of_table(self.training.loss, self.metric if given else None, more)
         return Metric(self.metric, self.direction == "maximize")
 
     @property
@@ -314,6 +316,10 @@ class StudyConfig(Section):
         kept["pruner.signal"] = self.pruner.signal  # pruners compare what trials have reported
         kept["trial_seeds"] = "shared" if self.shares_seed else "fresh"
         kept |= {"metric": self.measure.name} if "metric" in kept else {}  # r2 is val_r2
+        if kept.get("data.scale", True) is None:
+            kept["data.scale"] = True
+        if kept.get("data.augment", "") is None:
+            del kept["data.augment"]
         for name in _SEEN_IN_ROWS:  # a file may move; rows are compared by their fingerprint
             kept.pop(f"data.{name}", None)
         space = {f"space.{n}": text for n, text in self.search_space.to_dict().items()}
@@ -325,7 +331,8 @@ class StudyConfig(Section):
     def _of_no_use(self) -> set[str]:
         """Settings that mean nothing in this study."""
         if self.own_code is None:
-            return _OWN_CODE - {"metric"} | defaults_in(self.training, self.measure)
+            written = {"metric", "direction"}
+            return _OWN_CODE - written | defaults_in(self.training, self.measure, self.metric)
         return _TABLE | {name for name in ("loop", "command") if getattr(self, name) is None}
 
     def to_toml(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -25,15 +25,27 @@ from sweep.training.contract import (
 )
 from sweep.training.criterion import Criterion
 from sweep.training.examine.inputs import input_notes
+from sweep.training.generators import seeded
 from sweep.training.lanes.engine import VectorizedEngine
 from sweep.training.lanes.grouped import GroupedEngine
 from sweep.training.lanes.survey import survey
-from sweep.training.models import build_model, check_model, set_products_of
+from sweep.training.models import (
+    CHECKED_ROWS,
+    build_model,
+    check_model,
+    copied,
+    predict,
+    set_products_of,
+)
+from sweep.training.own_functions.augmentation import Augmentation
 from sweep.training.own_loop.engine import LoopEngine
 from sweep.training.own_loop.loading import load_loop
 from sweep.training.sequential import SequentialEngine
 from sweep.training.specs import LaneKind
 from sweep.training.workers.devices import named_devices
+
+_SCORED_ROWS = 1024
+"""Validation rows that a metric of the user's own is tried on."""
 
 
 def resolve_device(name: str) -> torch.device:
@@ -56,6 +68,7 @@ def training_data(data: Dataset, device: torch.device) -> TrainingData:
         x_validation=torch.from_numpy(data.x_validation).to(device),
         y_validation=torch.from_numpy(data.y_validation).to(device),
         target_scale=data.target_scale,
+        target_mean=data.target_mean,
         constant=data.constant,
         classes=len(data.classes),
     )
@@ -92,16 +105,15 @@ def build_engine(
     """
     set_products_of(settings.precision)
     tensors = training_data(data, resolve_device(settings.device))
-    features = tensors.x_train.shape[1]
+    row = tuple(tensors.x_train.shape[1:])
     criterion = Criterion.of(settings, tensors)
 
     def build(seed: int) -> nn.Module:
-        return build_model(model, features, seed, folders, criterion.outputs)
+        return build_model(model, row, seed, folders, criterion.count)
 
     first = build(0).to(tensors.x_train.device)
-    check_model(first, tensors.x_train, tensors.y_train, criterion, tensors.constant)
-    for size in dict.fromkeys(kind.batch_size for kind in kinds) or [None]:
-        check_last_batch(first, tensors, settings.with_batches_of(size))
+    sizes = dict.fromkeys(kind.batch_size for kind in kinds) or [None]
+    check_training(first, tensors, settings, criterion, sizes)
     notes = input_notes(first, tensors.x_train, tensors.constant, criterion.outputs)
     known = None
     if engine != "sequential":
@@ -144,6 +156,37 @@ def build_loop_engine(settings: LoopSettings, folders: tuple[Path, ...]) -> Engi
     """
     device = resolve_device(settings.device)
     return LoopEngine(load_loop(settings, folders, device), settings)
+
+
+def check_training(
+    model: nn.Module,
+    data: TrainingData,
+    settings: TrainingSettings,
+    criterion: Criterion,
+    sizes: Iterable[BatchSize | None] = (None,),
+) -> None:
+    """Try all that trials will do with a model, and with functions of the user's own.
+
+    Args:
+        model: The model, on the device of the data.
+        data: The rows.
+        settings: What all trials share.
+        criterion: What they are trained by.
+        sizes: Their batch sizes; None for that of the settings.
+
+    Raises:
+        ModelError: The model cannot be called or trained.
+        InputError: The metric or the augmentation of the user's own fails.
+    """
+    if augment := Augmentation.of(settings):
+        augment.check(data.x_train[:CHECKED_ROWS])
+    check_model(model, data.x_train, data.y_train, criterion, data.constant)
+    for size in sizes:
+        check_last_batch(model, data, settings.with_batches_of(size))
+    probe = copied(model, type(model).__name__).eval()
+    with seeded(0, data.x_train.device), torch.no_grad():
+        x, y = data.x_validation[:_SCORED_ROWS], data.y_validation[:_SCORED_ROWS]
+        criterion.check_metric(predict(probe, x, criterion.outputs), y)
 
 
 def check_last_batch(model: nn.Module, data: TrainingData, settings: TrainingSettings) -> None:

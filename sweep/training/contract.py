@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from sweep.base.errors import SweepError
 from sweep.schedules.schedule import Schedule
 from sweep.study.metric import Metric
+from sweep.study.registries.losses import called
 from sweep.study.registries.optimizers import OPTIMIZERS
 from sweep.study.sections import Objective
 from sweep.study.settings import StudyConfig
@@ -182,10 +183,14 @@ class TrainingSettings:
         objective: Which weights are a trial's product: those of the `best` or the `final` epoch,
             or the `averaged` ones of the epoch in which they are best.
         device: A torch device.
-        loss: What is minimised, by its name in the registry.
+        loss: What is minimised, by its name in the registry, or `module:function`.
         metric: What trials are compared by: `val_` and the name of a loss or a score; None for the
             loss.
         precision: Of a model's matrix products and convolutions.
+        scored_by: The function of the user's own that the metric is, `module:function`; empty if it
+            is built in, or the loss.
+        augment: A function of the user's own that batches go through in training, likewise.
+        folders: Where functions of the user's own are looked for, in this order.
     """
 
     epochs: int
@@ -196,15 +201,18 @@ class TrainingSettings:
     loss: str = "mse"
     metric: Metric | None = None
     precision: Precision = "highest"
+    scored_by: str = ""
+    augment: str = ""
+    folders: tuple[Path, ...] = ()
 
     @property
     def measure(self) -> Metric:
         """What trials are compared by."""
-        return self.metric or Metric(f"val_{self.loss}")
+        return self.metric or Metric(f"val_{called(self.loss)}")
 
     @classmethod
-    def of(cls, config: StudyConfig) -> TrainingSettings:
-        """Those of a study, with the first of its batch sizes."""
+    def of(cls, config: StudyConfig, folders: tuple[Path, ...] = ()) -> TrainingSettings:
+        """Those of a study, with the first of its batch sizes; its own functions in `folders`."""
         settings = cls(
             epochs=config.epochs,
             clip=config.optimizer.clip,
@@ -213,6 +221,9 @@ class TrainingSettings:
             loss=config.training.loss,
             metric=config.measure,
             precision=config.training.precision,
+            scored_by=config.metric if ":" in config.metric else "",
+            augment=config.data.augment or "",
+            folders=folders,
         )
         return settings.with_batches_of(config.optimizer.batch_sizes[0])
 
@@ -316,11 +327,13 @@ class TrainingData:
     """Training and validation rows on their device, targets standardised unless they are classes.
 
     Args:
-        x_train: (rows, features) float32.
-        y_train: (rows,) float32; int64 for a loss whose targets are whole numbers.
-        x_validation: (rows, features) float32.
+        x_train: (rows, features) float32; of arrays any shape (rows, ...), also of whole numbers.
+        y_train: (rows,) float32; int64 for a loss whose targets are whole numbers. Of arrays
+            (rows, ...).
+        x_validation: As x_train.
         y_validation: As y_train.
         target_scale: Target units in one standardised unit.
+        target_mean: Target units that a standardised 0 stands for.
         constant: Columns of the table that are not in x for having one value.
         classes: How many classes the target has; 0 if it is a number.
     """
@@ -330,6 +343,7 @@ class TrainingData:
     x_validation: Tensor
     y_validation: Tensor
     target_scale: float
+    target_mean: float = 0.0
     constant: tuple[str, ...] = ()
     classes: int = 0
 

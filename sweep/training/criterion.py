@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch.nn import functional
 
-from sweep.base.errors import InputError
-from sweep.study.registries.losses import LOSSES, SCORES, Loss
+from sweep.base.errors import InputError, ModelError
+from sweep.study.registries.losses import LOSSES, SCORES, Loss, called, loss_of
+from sweep.study.sections import Objective
+from sweep.training.own_functions.loading import Scalar, load_function
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from sweep.training.contract import TrainingData, TrainingSettings
+
+Outputs = tuple[int, ...] | None
+"""The shape of a prediction: () for one number; None where a loss of the user's own decides."""
 
 _ACCURACY = "accuracy"
 _VAL = "val_"
@@ -34,6 +40,12 @@ class Told:
     loss: float
     metrics: dict[str, float]
 
+    def beside(self, averaged: Told, objective: Objective) -> dict[str, float]:
+        """What is told beside the metric; of averaged weights, too, where they are the product."""
+        if objective != "averaged":
+            return self.metrics
+        return self.metrics | {f"averaged_{name}": v for name, v in averaged.metrics.items()}
+
 
 @dataclass(frozen=True)
 class Criterion:
@@ -41,26 +53,34 @@ class Criterion:
 
     Args:
         loss: What is minimised.
-        metric: What trials are compared by: a loss or a score of the registry, by name.
-        outputs: Numbers that a model has for a row.
+        metric: What trials are compared by: a loss or a score of the registry, or a function of the
+            user's own, by name.
+        outputs: The shape of a row's prediction.
         target_scale: Target units in one unit of `y`.
+        target_mean: Target units that a `y` of 0 stands for.
         variance: Of the validation target, in squared units of `y`.
+        own: The functions of the user's own, by name.
+        count: How many numbers the model is told to have for a row; 1 is no axis of its own.
     """
 
     loss: Loss
     metric: str
-    outputs: int = 1
+    outputs: Outputs = ()
     target_scale: float = 1.0
+    target_mean: float = 0.0
     variance: float = 0.0
+    own: Mapping[str, Scalar] = field(default_factory=dict)
+    count: int = 1
 
     @classmethod
     def of(cls, settings: TrainingSettings, data: TrainingData) -> Criterion:
         """That of a study.
 
         Raises:
-            InputError: The metric is not defined on these validation rows.
+            InputError: The metric is not defined on these validation rows, or of another kind of
+                target, or a function of the user's own cannot be imported.
         """
-        loss = LOSSES[settings.loss]
+        loss = loss_of(settings.loss, of_classes=data.classes > 0)
         metric = settings.measure.name.removeprefix(_VAL)
         y = data.y_validation
         variance = y.double().var(correction=0).item() if metric == "r2" else 0.0
@@ -68,12 +88,41 @@ class Criterion:
             raise InputError(
                 "metric 'r2': the target has one value in all validation rows; give another one"
             )
-        return cls(loss, metric, loss.outputs(data.classes), data.target_scale, variance)
+        own: dict[str, Scalar] = {}
+        if loss.is_own:
+            own[loss.name] = load_function("training.loss", settings.loss, settings.folders)
+        if settings.scored_by:
+            name = called(settings.scored_by)
+            own[name] = load_function("metric", settings.scored_by, settings.folders)
+        is_of_classes = (
+            SCORES[metric].is_of_classes
+            if metric in SCORES
+            else metric in LOSSES and LOSSES[metric].is_of_classes
+        )
+        if metric not in own and is_of_classes != loss.is_of_classes:
+            kind = "classes" if is_of_classes else "numbers"
+            raise InputError(f"metric {metric!r} is of {kind}, which this target does not hold")
+        row = tuple(y.shape[1:])
+        outputs = loss.outputs(data.classes)
+        count = outputs if outputs > 1 else y[:1].numel()
+        shape: Outputs = (*row, outputs) if outputs > 1 else row
+        if loss.is_own and not loss.is_of_classes and metric in own:
+            shape = None
+        return cls(loss, metric, shape, data.target_scale, data.target_mean, variance, own, count)
 
     @property
     def is_mse_alone(self) -> bool:
-        """Whether squared errors are all that is trained by and compared by."""
-        return self.loss.name == "mse" and self.summed == ("mse",)
+        """Whether squared errors of one number are all that is trained by and compared by."""
+        return self.loss.name == "mse" and self.summed == ("mse",) and self.outputs == ()
+
+    @property
+    def is_of_all_rows(self) -> bool:
+        """Whether it is found from all validation rows at once, and not as sums over parts.
+
+        So are functions of the user's own, which may be no means over rows. They are called as
+        they are, for one trial at a time.
+        """
+        return bool(self.own)
 
     @property
     def summed(self) -> tuple[str, ...]:
@@ -100,30 +149,77 @@ class Criterion:
         """The mean over rows, a scalar; differentiable.
 
         Args:
-            predictions: (rows,), or (rows, outputs) of several outputs.
-            y: (rows,).
+            predictions: (rows, *outputs).
+            y: (rows, ...).
         """
+        if self.loss.is_own:
+            loss: Tensor = self.own[self.loss.name](predictions, y)
+            return loss
         return self._reduced(self.loss.name, predictions, y, "mean")
+
+    def checked_loss(self, predictions: Tensor, y: Tensor) -> Tensor:
+        """The same.
+
+        Raises:
+            ModelError: The loss is the user's own, and fails or is no scalar.
+        """
+        if not self.loss.is_own:
+            return self.training_loss(predictions, y)
+        named = f"loss {self.loss.function!r}"
+        of = f"predictions of shape {tuple(predictions.shape)}, targets of shape {tuple(y.shape)}"
+        try:
+            loss = self.training_loss(predictions, y)
+        except Exception as error:
+            kind = type(error).__name__
+            raise ModelError(f"{named}: failed on {of}: {kind}: {error}") from error
+        shape = getattr(loss, "shape", None)
+        if shape != ():
+            what = type(loss).__name__ if shape is None else f"a tensor of shape {tuple(shape)}"
+            raise ModelError(f"{named}: returned {what} for {of}; expected a scalar tensor: a mean")
+        return loss
 
     def sums(self, predictions: Tensor, y: Tensor) -> list[Tensor]:
         """Of what is `summed`, the sums over rows, scalars.
 
+        Where it `is_of_all_rows`, these are to be given.
+
         Args:
-            predictions: (rows,), or (rows, outputs) of several outputs.
-            y: (rows,).
+            predictions: (rows, *outputs).
+            y: (rows, ...).
         """
-        return [self._reduced(name, predictions, y, "sum") for name in self.summed]
+        return [
+            self._own_sum(name, predictions, y)
+            if name in self.own
+            else self._reduced(name, predictions, y, "sum")
+            for name in self.summed
+        ]
+
+    def _own_sum(self, name: str, predictions: Tensor, y: Tensor) -> Tensor:
+        """The value of a function of the user's own, times the rows.
+
+        A metric of numbers is told in target units, where predictions are of the target's shape.
+        """
+        rows = len(y)
+        if name != self.loss.name and not self.loss.is_of_classes and predictions.shape == y.shape:
+            predictions, y = (p * self.target_scale + self.target_mean for p in (predictions, y))
+        value = float(self.own[name](predictions, y))
+        return torch.tensor(value * rows, dtype=torch.float64, device=y.device)
 
     def _reduced(self, name: str, predictions: Tensor, y: Tensor, reduction: str) -> Tensor:
+        """The mean over rows and what a target has in each, or the sum over rows of these means."""
+        each = y.numel() // len(y) if reduction == "sum" else 1
         if name == _ACCURACY:
             assert self.loss.class_scores is not None
-            return (self.loss.class_scores(predictions).argmax(-1) == y).float().sum()
+            right = (self.loss.class_scores(predictions).argmax(-1) == y).float().sum()
+            return right if each == 1 else right.double() / each
+        if self.loss.whole_targets and y.dim() > 1:  # torch wants the classes in the second axis
+            predictions, y = predictions.flatten(0, -2), y.flatten()
         function: Any = getattr(functional, LOSSES[name].function)
         reduced: Tensor = function(predictions, y, reduction=reduction)
-        return reduced
+        return reduced if each == 1 else reduced / each
 
     def predicted(self, predictions: Tensor) -> Tensor:
-        """What a user wants of predictions: of classes their probabilities, (rows, classes)."""
+        """What a user wants to see: of classes their probabilities, (rows, ..., classes)."""
         scores = self.loss.class_scores
         return predictions if scores is None else scores(predictions).softmax(-1)
 
@@ -131,6 +227,23 @@ class Criterion:
         """Of what is `summed`, the means over rows, each in its own unit."""
         sums = zip(self.summed, self.sums(predictions, y), self.scales, strict=True)
         return {name: total.item() / len(y) * scale for name, total, scale in sums}
+
+    def check_metric(self, predictions: Tensor, y: Tensor) -> None:
+        """Try functions of the user's own on predictions of an untrained model.
+
+        Raises:
+            InputError: The metric raises, or is no number.
+        """
+        if self.metric not in self.own or self.metric == self.loss.name:
+            return
+        try:
+            self._own_sum(self.metric, predictions, y)
+        except Exception as error:
+            kind = type(error).__name__
+            raise InputError(
+                f"metric {self.metric!r}: failed on predictions of shape "
+                f"{tuple(predictions.shape)}, targets of shape {tuple(y.shape)}: {kind}: {error}"
+            ) from error
 
     def told(self, means: Sequence[float]) -> Told:
         """What the means over the validation rows say.

@@ -17,7 +17,7 @@ from sweep.base.user_code import load_object
 from sweep.base.wording import listed
 from sweep.study.registries.models import MODELS
 from sweep.study.training.settings import Precision
-from sweep.training.criterion import Criterion
+from sweep.training.criterion import Criterion, Outputs
 from sweep.training.generators import seeded
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class BuiltInModel(nn.Module):
 
 def build_model(
     config: ModelConfig,
-    features: int,
+    inputs: int | tuple[int, ...],
     seed: int,
     folders: tuple[Path, ...] = (),
     outputs: int = 1,
@@ -65,7 +65,7 @@ def build_model(
 
     Args:
         config: A built-in name, or `module:Class` and its arguments.
-        features: Number of inputs.
+        inputs: Number of features, or the shape of a row.
         seed: What the initial weights derive from; Python's, NumPy's and torch's own generators
             stay as they were.
         folders: Where a user's module is looked for, in this order.
@@ -74,10 +74,16 @@ def build_model(
     Raises:
         ModelError: The name is unknown, or the user's class cannot be built.
     """
+    features = inputs if isinstance(inputs, int) else inputs[0] if len(inputs) == 1 else None
     with seeded(seed):
         if config.name in MODELS:
             if config.args:
                 raise ModelError(f"model.args belongs to 'module:Class', not to {config.name!r}")
+            if features is None:
+                raise ModelError(
+                    f"model {config.name!r} learns from (rows, features), but x is of shape (rows, "
+                    f"{str(inputs)[1:]}: name a model of your own, model.name = 'module:Class'"
+                )
             entry = MODELS[config.name]
             kind: type[BuiltInModel] = type(entry.class_name, (BuiltInModel,), {})
             return kind(entry.layers(config, features, outputs))
@@ -85,9 +91,9 @@ def build_model(
 
 
 def _build_own(
-    config: ModelConfig, features: int, folders: tuple[Path, ...], outputs: int
+    config: ModelConfig, features: int | None, folders: tuple[Path, ...], outputs: int
 ) -> nn.Module:
-    """Build `module:Class` with the numbers of features and classes, where it takes them."""
+    """Build `module:Class` with the numbers of features and outputs, where it takes them."""
     name = config.name
     factory = load_object(name, folders, ModelError)
     if isinstance(factory, nn.Module):
@@ -111,7 +117,7 @@ def _build_own(
 
 
 def _arguments(
-    config: ModelConfig, factory: Callable[..., Any], features: int, outputs: int
+    config: ModelConfig, factory: Callable[..., Any], features: int | None, outputs: int
 ) -> tuple[list[Any], dict[str, Any]]:
     """What to call the factory with, checked against its signature."""
     signature = inspect.signature(factory)
@@ -121,7 +127,7 @@ def _arguments(
         if takers and not keywords.keys() & {*takers}:
             keywords[takers[0]] = outputs
     positional: list[Any] = []
-    taker = _features_parameter(signature, keywords)
+    taker = None if features is None else _features_parameter(signature, keywords)
     if taker is not None and taker.kind is inspect.Parameter.POSITIONAL_ONLY:
         positional.append(features)
     elif taker is not None:
@@ -156,7 +162,7 @@ def _features_parameter(
     return required[0] if len(required) == 1 else None
 
 
-def predict(model: nn.Module, x: Tensor, outputs: int = 1) -> Tensor:
+def predict(model: nn.Module, x: Tensor, outputs: Outputs = ()) -> Tensor:
     """Call a model and square its output, the only way in which `sweep` calls one.
 
     The loss of a prediction (rows, 1) and a target (rows,) would broadcast to (rows, rows) and
@@ -164,11 +170,11 @@ def predict(model: nn.Module, x: Tensor, outputs: int = 1) -> Tensor:
 
     Args:
         model: Any model, in the mode and on the device that the caller chose.
-        x: Inputs of shape (rows, features).
-        outputs: Numbers that are expected for a row.
+        x: Inputs of shape (rows, ...).
+        outputs: What is expected for a row.
 
     Returns:
-        Predictions of shape (rows,), or (rows, outputs) of several outputs.
+        Predictions of shape (rows, *outputs).
 
     Raises:
         ModelError: The output is no tensor, or of another shape.
@@ -189,20 +195,22 @@ def set_products_of(precision: Precision) -> None:
     torch.backends.cudnn.allow_tf32 = precision != "highest"
 
 
-def squared(output: object, rows: int, name: str, outputs: int = 1) -> Tensor:
-    """A model's output as predictions of shape (rows,), or (rows, outputs) of several outputs.
+def squared(output: object, rows: int, name: str, outputs: Outputs = ()) -> Tensor:
+    """A model's output as predictions of shape (rows, *outputs).
 
     Args:
-        output: What the model returned for `rows` rows: shape (rows, outputs); of one output also
-            (rows,), or a single number for a single row.
+        output: What the model returned for `rows` rows: shape (rows, *outputs); of one number also
+            (rows, 1), or a single number for a single row.
         rows: Number of rows that went in.
         name: What an error message calls the model.
-        outputs: Numbers that are expected for a row.
+        outputs: What is expected for a row.
 
     Raises:
         ModelError: The output is no tensor, or of another shape.
     """
-    wanted = f"({rows},) or ({rows}, 1)" if outputs == 1 else f"({rows}, {outputs})"
+    wanted = f"({rows},) or ({rows}, 1)" if outputs == () else f"({rows}, ...)"
+    if outputs:
+        wanted = f"{(rows, *outputs)}, a number for each of {outputs[-1]} classes or outputs"
     if not isinstance(output, Tensor):
         raise ModelError(
             f"model {name!r} returned an object of type {type(output).__name__}; "
@@ -211,10 +219,12 @@ def squared(output: object, rows: int, name: str, outputs: int = 1) -> Tensor:
     shape = tuple(output.shape)
     if output.dtype == torch.bfloat16:  # of products in this precision; a loss is not
         output = output.float()
-    if outputs > 1:
-        if shape == (rows, outputs):
+    if outputs is None:
+        if shape[:1] == (rows,):
+            return output.reshape(rows) if shape == (rows, 1) else output
+    elif outputs:
+        if shape == (rows, *outputs):
             return output
-        wanted += f", a number for each of {outputs} classes"
     elif shape in ((rows,), (rows, 1)) or (rows == 1 and shape == ()):
         return output.reshape(rows)
     raise ModelError(f"model {name!r} returned shape {shape} for {rows} rows; expected {wanted}")
@@ -245,8 +255,8 @@ def check_model(
 
     Args:
         model: The model, on the device of x.
-        x: Inputs of shape (rows, features); the first few are used.
-        y: Targets of shape (rows,).
+        x: Inputs of shape (rows, ...); the first few are used.
+        y: Targets of shape (rows, ...).
         criterion: What it is trained by.
         constant: Columns that were left out of x for having one value, for the error to name.
 
@@ -290,7 +300,7 @@ def _pass_back(
     """Pass rows forward and, where the output depends on any parameter, back; whether it does."""
     given = x.clone()
     prediction = _checked_output(model, given, name, constant, criterion.outputs)
-    loss = criterion.training_loss(prediction, y)
+    loss = criterion.checked_loss(prediction, y)
     if not torch.equal(given, x):
         raise ModelError(
             f"model {name!r} changes its input in place; begin forward with x = x.clone()"
@@ -332,15 +342,17 @@ def _values_of_computed(model: nn.Module) -> dict[int, Any]:
 
 
 def _checked_output(
-    model: nn.Module, x: Tensor, name: str, constant: Sequence[str], outputs: int
+    model: nn.Module, x: Tensor, name: str, constant: Sequence[str], outputs: Outputs
 ) -> Tensor:
-    """Predictions, (rows,) or (rows, outputs), finite and of the inputs' type."""
+    """Predictions, (rows, *outputs), finite and float32."""
     shape = tuple(x.shape)
     try:
         output = model(x)
     except Exception as error:
         kind = type(error).__name__
         hint = f" ({left_out_hint(constant)})" if constant else ""
+        if x.dtype != torch.float32 and not hint:
+            hint = f" (x is {x.dtype}, as the data's function returns it)"
         raise ModelError(
             f"model {name!r}: its forward pass failed on an input of shape {shape}: "
             f"{kind}: {error}{hint}"
@@ -350,8 +362,8 @@ def _checked_output(
     except ModelError as problem:
         hint = f" ({left_out_hint(constant)})" if constant else ""
         raise ModelError(f"{problem}{hint}") from None
-    if prediction.dtype != x.dtype:
-        raise ModelError(f"model {name!r} returned {prediction.dtype}; expected {x.dtype}")
+    if prediction.dtype != torch.float32:
+        raise ModelError(f"model {name!r} returned {prediction.dtype}; expected {torch.float32}")
     if not prediction.isfinite().all():
         raise ModelError(f"model {name!r} returned values that are not finite before any training")
     return prediction

@@ -57,6 +57,11 @@ def dropout_keys(
     return state.astype(np.uint32).view(np.int32)
 
 
+def augmentation_seed(seed: int, step: int) -> int:
+    """What a user's augmentation of a step's batch is to draw from, a 32-bit number."""
+    return mix(seed, 5, step)
+
+
 def dropout_mask(key: Tensor, shape: torch.Size, p: float) -> Tensor:
     """Which elements a dropout call keeps: lowbias32 of each element's index and the key.
 

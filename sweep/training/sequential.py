@@ -29,6 +29,7 @@ from sweep.training.contract import (
 from sweep.training.criterion import Criterion, Told
 from sweep.training.generators import seed_generators
 from sweep.training.models import precision_of, predict
+from sweep.training.own_functions.augmentation import Augmentation
 from sweep.training.randomness import SeededDropout, row_order
 from sweep.training.seeds import mix
 
@@ -72,6 +73,7 @@ class SequentialEngine:
         self._build_model = build_model
         self._settings = settings
         self._criterion = Criterion.of(settings, data)
+        self._augment = Augmentation.of(settings)
         self._lanes: dict[int, _Lane] = {}
         self.notes: list[str] = []
 
@@ -141,22 +143,22 @@ class SequentialEngine:
         if self._settings.objective != "averaged":
             _keep_best(lane, loss_of(told.value))
         with _averaged(lane):
-            averaged = self._validate(lane.model).value
+            averaged = self._validate(lane.model)
             if self._settings.objective == "averaged":
-                _keep_best(lane, loss_of(averaged))
+                _keep_best(lane, loss_of(averaged.value))
         if isinstance(lane.scheduler, ReduceLROnPlateau):
             lane.scheduler.step(told.loss)
         return EpochResult(
             number=lane.spec.number,
             epoch=lane.epoch,
             value=told.value,
-            averaged=averaged,
+            averaged=averaged.value,
             training=loss_sum.item() / rows * self._criterion.training_scale,
             lr_first=rates[0],
             lr_last=rates[-1],
             grad_norm=grad_norm.item() / len(rates),
             seconds=time.perf_counter() - started,
-            metrics=told.metrics,
+            metrics=told.beside(averaged, self._settings.objective),
         )
 
     def _train_step(self, lane: _Lane, batch: Tensor) -> tuple[Tensor, Tensor]:
@@ -171,7 +173,10 @@ class SequentialEngine:
         """
         lane.dropout.start_step(lane.step)
         lane.optimizer.zero_grad()
-        prediction = self._predict(lane.model, self._data.x_train[batch])  # (batch[, outputs])
+        x = self._data.x_train[batch]
+        if self._augment is not None:
+            x = self._augment(x, lane.spec.seed, lane.step)
+        prediction = self._predict(lane.model, x)  # (batch, *outputs)
         loss = self._criterion.training_loss(prediction, self._data.y_train[batch])
         loss.backward()  # type: ignore[no-untyped-call]
         parameters = [p for p in lane.model.parameters() if p.grad is not None]
@@ -191,16 +196,18 @@ class SequentialEngine:
     def _validate(self, model: nn.Module) -> Told:
         """What the model's predictions of the validation rows come to."""
         model.eval()
-        sums = [0.0 for _ in self._criterion.summed]
-        chunks = zip(
-            torch.split(self._data.x_validation, VALIDATION_CHUNK),
-            torch.split(self._data.y_validation, VALIDATION_CHUNK),
-            strict=True,
+        x, y = self._data.x_validation, self._data.y_validation
+        chunks = (
+            self._predict(model, part)  # (rows, *outputs)
+            for part in torch.split(x, VALIDATION_CHUNK)
         )
-        for x, y in chunks:
-            prediction = self._predict(model, x)  # (rows[, outputs])
-            parts = self._criterion.sums(prediction, y)
-            sums = [before + part.item() for before, part in zip(sums, parts, strict=True)]
+        if self._criterion.is_of_all_rows:
+            sums = [each.item() for each in self._criterion.sums(torch.cat([*chunks]), y)]
+        else:
+            sums = [0.0 for _ in self._criterion.summed]
+            for prediction, truth in zip(chunks, torch.split(y, VALIDATION_CHUNK), strict=True):
+                parts = self._criterion.sums(prediction, truth)
+                sums = [before + part.item() for before, part in zip(sums, parts, strict=True)]
         rows, scales = len(self._data.y_validation), self._criterion.scales
         return self._criterion.told([s / rows * k for s, k in zip(sums, scales, strict=True)])
 

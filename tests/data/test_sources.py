@@ -15,7 +15,7 @@ from homes import error, load, raw_targets, table, write
 
 from sweep.data.behaviour_log import behaviour_log
 from sweep.data.load import load_dataset
-from sweep.data.sources import pivot_counts, read_table
+from sweep.data.sources import Table, pivot_counts, read_source
 from sweep.study.sections import DataConfig
 
 ENDINGS = (
@@ -260,9 +260,10 @@ class TestPivot:
         (tmp_path / "log.csv").write_text(LOG)
         (tmp_path / "headed.csv").write_text(f"user,action,time\n{LOG}")
         plain, headed = (
-            read_table(DataConfig(source=name, **log), (tmp_path,))
+            read_source(DataConfig(source=name, **log), (tmp_path,))
             for name in ("log.csv", "headed.csv")
         )
+        assert isinstance(plain, Table) and isinstance(headed, Table)
         pd.testing.assert_frame_equal(plain.frame, headed.frame)
         assert headed.notes == (
             "line 1 left out, a header: user, action, time; data.columns names the columns",
@@ -343,9 +344,9 @@ class TestOwnFunction:
         [
             (
                 "own_shapes",
-                "def make(): return np.ones((4, 2)), np.ones((4, 3))",
-                "'own_shapes:make' returned x of shape (4, 2) and y of shape (4, 3); "
-                "expected (rows, features) or (rows,) and (rows,) or (rows, 1)",
+                "def make(): return np.ones((4, 2)), np.ones((5, 3))",
+                "'own_shapes:make' returned x of shape (4, 2) and y of shape (5, 3); "
+                "expected (rows, ...) and (rows, ...), with as many rows",
             ),
             (
                 "own_lengths",
@@ -374,7 +375,8 @@ class TestOwnFunction:
                 "own_other",
                 "def make(): return {}",
                 "'own_other:make' returned an object of type dict; "
-                "expected a pandas DataFrame or a pair (x, y) of arrays or tensors",
+                "expected a pandas DataFrame or a pair (x, y) of arrays or tensors, or four of "
+                "them, (x, y, x_validation, y_validation)",
             ),
             (
                 "own_value",

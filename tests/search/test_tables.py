@@ -158,7 +158,7 @@ class TestPredictions:
         settings = DataConfig(source="table.csv", target="y", log1p=log1p)
         data = load_dataset(settings, 0, (tmp_path,))
         off = np.float32(0.5)
-        score = write_predictions(tmp_path, data, Prediction(0, 0.0, data.y_test + off), "mse")
+        score = write_predictions(tmp_path, data, Prediction(0, 0.0, data.y_test + off))
         frame = pd.read_csv(tmp_path / "predictions.csv")
         assert len(frame) == score.rows == len(data.y_test) == 4
         assert frame["y"].round(3).isin(table["y"]).all()

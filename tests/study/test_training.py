@@ -52,6 +52,38 @@ def test_another_metric(loss: str, metric: str, expected: Metric) -> None:
     assert study.measure.named("training") == f"train_{loss}"
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"training.loss": "mine:focal"}, Metric("val_focal")),
+        (
+            {"training.loss": "pkg/mine.py:focal", "metric": "mine:top2", "direction": "maximize"},
+            Metric("val_top2", True, "train_focal"),
+        ),
+        ({"metric": "mine:worst_case"}, Metric("val_worst_case", False, "train_mse")),
+        (
+            {"training.loss": "mine:focal", "metric": "accuracy"},
+            Metric("val_accuracy", True, "train_focal"),
+        ),
+    ],
+)
+def test_functions_of_ones_own(given: dict[str, Any], expected: Metric) -> None:
+    study = load_study(None, given)
+    assert study.measure == expected
+    again = StudyConfig.model_validate(_read(study.to_toml()))
+    assert again.measure == expected and again.comparable() == study.comparable()
+    assert study.comparable() != config().comparable()
+
+
+def test_new_keys_of_the_data_change_nothing_of_studies_that_there_are() -> None:
+    kept = config().comparable()
+    assert kept["data.scale"] is True and "data.augment" not in kept
+    assert "scale" not in config().to_toml() and "augment" not in config().to_toml()
+    assert config(data__scale=True).comparable() == kept
+    assert config(data__scale=False).comparable() != kept
+    assert config(data__augment="mine:flip").comparable()["data.augment"] == "mine:flip"
+
+
 def _read(text: str) -> dict[str, Any]:
     import tomllib
 
@@ -67,6 +99,12 @@ def _read(text: str) -> dict[str, Any]:
         ({"training.loss": "cross_entropy", "metric": "mae"}, "it is cross_entropy or accuracy"),
         ({"training.loss": "cross_entropy", "metric": "binary_cross_entropy"}, "accuracy"),
         ({"metric": "r2", "direction": "minimize"}, "of r2 it is maximize: leave it out"),
+        ({"metric": "mine:f1"}, "missing: more of f1 is usually better; give --direction maximize"),
+        ({"metric": "mine:mse"}, "in results, val_mse is the built-in one; rename the function"),
+        ({"training.loss": "mine:huber"}, "val_huber is the built-in one; rename the function"),
+        ({"training.loss": "a:own", "metric": "b:own"}, "the loss has this name, too"),
+        ({"metric": "mine:2"}, "metric"),
+        ({"loop": "train.py:train", "metric": "a:b"}, "a training loop of your own tells it"),
         ({"loop": "train.py:train", "training.loss": "mae"}, "not used: a training loop"),
     ],
 )

@@ -212,11 +212,11 @@ def test_another_shape_is_refused(classes: int, shape: tuple[int, ...], expected
         def forward(self, x: Tensor) -> Tensor:
             return self.weight * torch.ones(len(x), *shape)
 
-    x = torch.zeros(7, FEATURES)
+    x, outputs = torch.zeros(7, FEATURES), (classes,) if classes > 1 else ()
     with pytest.raises(ModelError, match=expected):
-        predict(Net(), x, classes)
+        predict(Net(), x, outputs)
     loss = "cross_entropy" if classes > 1 else "mae"
-    criterion = Criterion(LOSSES[loss], loss, classes)
+    criterion = Criterion(LOSSES[loss], loss, outputs)
     y = torch.zeros(7, dtype=torch.int64 if classes > 1 else torch.float32)
     with pytest.raises(ModelError, match=expected):
         check_model(Net(), x, y, criterion)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sweep.report.figures import confirmation, course, held_out, space, trial
+from sweep.report.figures import confirmation, confusion, course, held_out, space, trial
 from sweep.report.figures.picture import Picture
 from sweep.report.findings import Findings
 
@@ -12,6 +12,7 @@ FIGURES = (
     *space.FIGURES,
     *trial.FIGURES,
     *held_out.FIGURES,
+    *confusion.FIGURES,
 )
 
 

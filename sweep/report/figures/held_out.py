@@ -22,7 +22,7 @@ def prediction_figure(findings: Findings) -> Iterator[Picture]:
     rows = _rows(findings)
     if rows is None:
         return
-    truth, predicted = rows
+    truth, predicted, lines = rows
     kept = np.arange(len(truth))
     if len(kept) > _MOST_ROWS:
         kept = np.sort(np.random.default_rng(0).choice(len(truth), _MOST_ROWS, replace=False))
@@ -40,7 +40,7 @@ def prediction_figure(findings: Findings) -> Iterator[Picture]:
         y=predicted[kept],
         mode="markers",
         marker={"color": ACCENT, "size": 6, "opacity": 0.55},
-        customdata=kept + 2,
+        customdata=lines[kept],
         hovertemplate="truth %{x:.5g}<br>prediction %{y:.5g}<br>line %{customdata} of "
         "predictions.csv<extra></extra>",
     )
@@ -54,9 +54,12 @@ def prediction_figure(findings: Findings) -> Iterator[Picture]:
     test = findings.summary.test
     score = f"R² {number(test.r2)}, MSE {number(test.mse)}" if test else ""
     some = f" {_MOST_ROWS:,} of them, drawn at random, are shown." if len(truth) > len(kept) else ""
+    of = counted(len(truth), "test row")
+    if test and len(truth) > test.rows:
+        of = f"{len(truth)} numbers of {counted(test.rows, 'test row')}"
     correlation = _correlation(truth, predicted)
     text = (
-        f"{counted(len(truth), 'test row')}: {score}. The closer to the dashed line, the better; "
+        f"{of}: {score}. The closer to the dashed line, the better; "
         f"the correlation of prediction and truth is {number(correlation)}.{some}"
     )
     yield Picture("predictions", "Prediction against truth on the test rows", figure, text)
@@ -108,14 +111,17 @@ def residual_figure(findings: Findings) -> Iterator[Picture]:
     yield Picture("residuals", "Residuals on the test rows", figure, text, table)
 
 
-def _rows(findings: Findings) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Truth and prediction of the test rows whose numbers are finite; None without any."""
-    test = findings.summary.test
-    if findings.predictions is None or test is None or test.mse is None:  # classes
+def _rows(
+    findings: Findings,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]] | None:
+    """Finite truths and predictions of the test rows, and their lines; None without any."""
+    test, found = findings.summary.test, findings.held_out
+    if found is None or test is None or test.mse is None:  # classes
         return None
-    frame = findings.predictions[["y", "prediction"]].astype(float)
-    rows = frame[np.isfinite(frame).all(axis=1)].to_numpy()
-    return (rows[:, 0], rows[:, 1]) if len(rows) else None
+    rows = np.array([found.truth, found.predicted], dtype=float)  # (2, numbers)
+    finite = np.isfinite(rows).all(axis=0)
+    lines = np.array(found.lines)[finite]
+    return (*rows[:, finite], lines) if finite.any() else None
 
 
 def _correlation(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> float | None:

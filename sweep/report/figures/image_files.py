@@ -41,6 +41,9 @@ _MARKERS = {
     "triangle-down-open": "v",
     "line-ns-open": "|",
 }
+_DARK = 0.6
+"""The share of a map's scale from which on white is read better on it."""
+
 _HATCHES = {"": "", "/": "///", "x": "xxx", ".": "..."}
 
 
@@ -118,6 +121,8 @@ def _draw(axes: Axes, picture: Picture) -> None:
     for trace in traces:
         if trace.type == "bar":
             _bar(axes, trace, places, reached)
+        elif trace.type == "heatmap":
+            _heatmap(axes, trace)
         else:
             _scatter(axes, trace, places)
     for shape in layout.shapes:
@@ -225,6 +230,19 @@ def _bar(axes: Axes, trace: Any, places: Mapping[str, int], reached: dict[Any, f
         reached[place] = reached.get(place, 0.0) + length
 
 
+def _heatmap(axes: Axes, trace: Any) -> None:
+    """Cells with their texts, at whole numbers."""
+    shares = np.asarray(trace.z, dtype=float)
+    axes.grid(False)
+    axes.imshow(
+        shares, cmap=_map(trace.colorscale), vmin=trace.zmin, vmax=trace.zmax, aspect="auto"
+    )
+    for row, texts in enumerate(trace.text):
+        for column, text in enumerate(texts):
+            colour = "white" if shares[row, column] > _DARK else INK
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=7)
+
+
 def _scale(axes: Axes, which: Literal["x", "y"], layout: Any) -> None:
     """The axis's title, scale, range and ticks."""
     log = layout.type == "log"
@@ -245,6 +263,8 @@ def _scale(axes: Axes, which: Literal["x", "y"], layout: Any) -> None:
         set_limits(low, high)
     elif layout.rangemode == "tozero":
         axes.set_ylim(bottom=0)
+    if layout.tickvals is not None:
+        axis.set_ticks(list(layout.tickvals), [_text(name) for name in layout.ticktext])
     if layout.tickformat == ".0%":
         from matplotlib.ticker import PercentFormatter
 

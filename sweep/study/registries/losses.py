@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sweep.study.registries.entry import by_name
@@ -21,7 +21,8 @@ class Loss:
 
     Args:
         name: What a study file calls it.
-        function: In `torch.nn.functional`; called with predictions, targets and `reduction`.
+        function: In `torch.nn.functional`; called with predictions, targets and `reduction`. Or the
+            user's own, `module:function`, of predictions and targets, whose value is a mean.
         power: Which power of the target's unit it is in. Numbers are learnt standardised, so that
             it is multiplied by this power of their standard deviation to be told.
         class_scores: From predictions, (..., rows, outputs) or (..., rows) where there is one
@@ -39,6 +40,11 @@ class Loss:
     outputs: Callable[[int], int] = lambda classes: 1
     most_classes: int = 100
     whole_targets: bool = False
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a function of the user's own."""
+        return ":" in self.function
 
     @property
     def is_of_classes(self) -> bool:
@@ -73,6 +79,27 @@ LOSSES = by_name(
         most_classes=2,
     ),
 )
+
+
+def called(reference: str) -> str:
+    """What a loss or a metric is called: by its name, or by that of the user's function."""
+    return reference.rpartition(":")[2]
+
+
+def loss_of(reference: str, of_classes: bool = False) -> Loss:
+    """The loss of a name, or of `module:function`.
+
+    Args:
+        reference: Which.
+        of_classes: Of the user's own: whether its targets are classes. A model then has an output
+            for each, as with cross_entropy.
+    """
+    if reference in LOSSES:
+        return LOSSES[reference]
+    if not of_classes:
+        return Loss(called(reference), reference)
+    alike = LOSSES["cross_entropy"]
+    return replace(alike, name=called(reference), function=reference)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from sweep.base.errors import did_you_mean
 from sweep.study.dimension_fields import ends
+from sweep.study.metric import is_usually_maximized
 from sweep.study.registries.entry import alternatives, owners, together
-from sweep.study.registries.losses import LOSSES, SCORES
+from sweep.study.registries.losses import LOSSES, SCORES, called, loss_of
 from sweep.study.registries.optimizers import OPTIMIZERS
 from sweep.study.settings import StudyConfig
 
@@ -18,13 +19,18 @@ def training_problems(config: StudyConfig) -> Iterator[tuple[str, object, str]]:
     """Keys, values, and what is wrong with them."""
     if config.own_code is not None:
         return
-    loss, named = LOSSES[config.training.loss], config.metric.removeprefix("val_")
+    yield from _own_problems(config)
+    if ":" in config.metric:
+        return
+    loss, named = loss_of(config.training.loss), config.metric.removeprefix("val_")
     if "metric" in config.model_fields_set:
         kinds = {name: entry.is_of_classes for name, entry in LOSSES.items()}
         kinds |= {name: entry.is_of_classes for name, entry in SCORES.items()}
         able = [name for name, kind in kinds.items() if kind == loss.is_of_classes]
         if loss.is_of_classes:
             able = [name for name in able if name == loss.name or name in SCORES]
+        if loss.is_own:  # the target says which
+            able = [loss.name, *kinds]
         if named not in able:
             near = did_you_mean(named, able)
             text = f"with the loss {loss.name} it is {alternatives(able)}{near}; {_OF_OWN_CODE}"
@@ -37,6 +43,26 @@ def training_problems(config: StudyConfig) -> Iterator[tuple[str, object, str]]:
         if config.direction != wanted:
             text = f"of {named} it is {wanted}: leave it out"
             yield "direction", config.direction, text
+
+
+def _own_problems(config: StudyConfig) -> Iterator[tuple[str, object, str]]:
+    """What is wrong with functions of the user's own."""
+    known = {*LOSSES, *SCORES}
+    loss, metric = config.training.loss, config.metric
+    for key, reference in (("training.loss", loss), ("metric", metric)):
+        if ":" in reference and called(reference) in known:
+            text = f"in results, val_{called(reference)} is the built-in one; rename the function"
+            yield key, reference, text
+    if ":" not in metric:
+        return
+    if called(metric) == called(loss):
+        yield "metric", metric, "the loss has this name, too; leave the metric out, or rename one"
+    if "direction" not in config.model_fields_set and is_usually_maximized(called(metric)):
+        text = (
+            f"missing: more of {called(metric)} is usually better; give --direction maximize, or "
+            '--direction minimize if less of it is (direction = "maximize" in a study file)'
+        )
+        yield "direction", None, text
 
 
 def optimizer_problems(config: StudyConfig) -> Iterator[tuple[str, object, str]]:

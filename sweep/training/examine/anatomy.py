@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sweep.base.errors import ModelError
-from sweep.training.build import check_last_batch
+from sweep.base.errors import InputError
+from sweep.training.build import check_training
 from sweep.training.contract import TrainingData, TrainingSettings
 from sweep.training.criterion import Criterion
 from sweep.training.examine.gradient_graph import Node, gradient_graph
 from sweep.training.examine.inputs import input_notes
 from sweep.training.generators import seeded
-from sweep.training.models import CHECKED_PASSES, CHECKED_ROWS, check_model, copied, predict
+from sweep.training.models import CHECKED_PASSES, CHECKED_ROWS, copied, predict
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,8 @@ def examine(model: nn.Module, data: TrainingData, settings: TrainingSettings) ->
     problems: list[str] = []
     criterion = Criterion.of(settings, data)
     try:
-        check_model(model, data.x_train, data.y_train, criterion, data.constant)
-        check_last_batch(model, data, settings)
-    except ModelError as problem:
+        check_training(model, data, settings, criterion)
+    except InputError as problem:
         problems.append(str(problem))
     x, y = data.x_train[:CHECKED_ROWS], data.y_train[:CHECKED_ROWS]
     layers: list[Layer] = []

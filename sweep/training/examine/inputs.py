@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from sweep.training.criterion import Outputs
 from sweep.training.models import CHECKED_ROWS, copied, left_out_hint, predict
 
 _PERTURBATIONS = 3
@@ -21,7 +22,7 @@ _BY_POSITION = {
 
 
 def input_notes(
-    model: nn.Module, x: Tensor, constant: Sequence[str] = (), outputs: int = 1
+    model: nn.Module, x: Tensor, constant: Sequence[str] = (), outputs: Outputs = ()
 ) -> list[str]:
     """What a user should know of what a model makes of its input, a sentence each.
 
@@ -29,9 +30,9 @@ def input_notes(
 
     Args:
         model: A model that `check_model` has nothing against.
-        x: Inputs of shape (rows, features); the first few are used.
+        x: Inputs of shape (rows, ...); the first few are used.
         constant: Columns that were left out of x for having one value.
-        outputs: Numbers that the model has for a row.
+        outputs: The shape of a row's prediction.
     """
     x = x[:CHECKED_ROWS]
     name = type(model).__name__
@@ -63,7 +64,7 @@ def _probe(model: nn.Module, x: Tensor) -> Iterator[nn.Module]:
         yield probe
 
 
-def _is_blind(model: nn.Module, x: Tensor, outputs: int) -> bool:
+def _is_blind(model: nn.Module, x: Tensor, outputs: Outputs) -> bool:
     """Whether predictions are equal for rows that differ, with other weights, too.
 
     The model's weights are changed: a last layer that begins with zeros is not blind.

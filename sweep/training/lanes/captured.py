@@ -174,7 +174,9 @@ class CapturedTrainer(EagerTrainer):
         return 1 << 30
 
     def train(self, stack: LaneStack, plan: EpochPlan) -> tuple[Tensor, Tensor]:
-        """Train lanes for an epoch."""
+        """Train lanes for an epoch; the user's own augmentation is no part of a recording."""
+        if self._augment is not None:
+            return super().train(stack, plan)
         tables = {**plan.numbers.needed(stack.optimizer), _GAINS: plan.gains}
         rows = self._rows(stack, plan.lanes)
         epoch = self._tried(lambda: self._recorded_epoch(stack, plan, rows, tables))
@@ -188,6 +190,8 @@ class CapturedTrainer(EagerTrainer):
 
     def validate(self, stack: LaneStack, lanes: slice, averaged: bool) -> Tensor:
         """The sums over the validation rows that the criterion wants, (sums, lanes)."""
+        if self._stacked.criterion.is_of_all_rows:
+            return super().validate(stack, lanes, averaged)
         rows = self._rows(stack, lanes)
         recorded = self._tried(lambda: self._recorded_validation(stack, rows, averaged))
         if recorded is None:

@@ -11,6 +11,7 @@ from sweep.training.contract import VALIDATION_CHUNK, TrainingData, TrainingSett
 from sweep.training.lanes.optimizers import LaneOptimizer
 from sweep.training.lanes.stack import EpochPlan, LaneStack, shared_or_each
 from sweep.training.lanes.stacked_model import Constants, StackedModel
+from sweep.training.own_functions.augmentation import Augmentation
 
 _ACTIVATION_FLOATS = 64 * 2**20
 """Numbers that a step or a chunk of validation may hold for all lanes together: 256 MiB."""
@@ -66,6 +67,7 @@ class EagerTrainer:
         self._data = data
         self._stacked = stacked
         self._clip = settings.clip
+        self._augment = Augmentation.of(settings)
         self._floats_per_row = floats_per_row
         self._chunk_floats = _ACTIVATION_FLOATS // 16  # of a chunk of validation: stays in a cache
         self._batch_size = min(settings.batch_size or len(data.x_train), len(data.x_train))
@@ -89,10 +91,14 @@ class EagerTrainer:
         with self._stacked.mode(training=True):
             for step, batch in enumerate(torch.split(orders, self._batch_size, dim=1)):
                 rows = shared_or_each(batch, course)  # (batch,) or (lanes, batch)
+                if self._augment is None:
+                    x = self._data.x_train[rows]
+                else:
+                    x = shared_or_each(self._augmented(batch, plan, step), course)
                 losses, gradients = self._gradients(
                     parameters,
                     lanes.constants,
-                    self._data.x_train[rows],
+                    x,
                     self._data.y_train[rows],
                     shared_or_each(keys[step], course),
                     shared=len(batch) == 1,
@@ -106,6 +112,16 @@ class EagerTrainer:
 
     def forget(self) -> None:
         """Nothing is kept."""
+
+    def _augmented(self, batch: Tensor, plan: EpochPlan, step: int) -> Tensor:
+        """The batch of each course, (courses, batch, ...), from its rows, (courses, batch)."""
+        assert self._augment is not None
+        return torch.stack(
+            [
+                self._augment(self._data.x_train[rows], seed, first + step)
+                for rows, (seed, first) in zip(batch, plan.starts, strict=True)
+            ]
+        )
 
     def _gradients(
         self,
@@ -139,8 +155,9 @@ class EagerTrainer:
 
     @torch.no_grad()
     def _validation_sums(self, weights: Tensor, constants: Constants) -> Tensor:
-        chunk = self._chunk_floats // (len(weights) * self._floats_per_row)
-        rows = min(max(chunk, 1), VALIDATION_CHUNK)
+        if self._stacked.criterion.is_of_all_rows:
+            return self._sums_of_all_rows(weights, constants)
+        rows = self._rows_at_once(len(weights))
         sums = torch.zeros((), device=weights.device)
         with self._stacked.mode(training=False):
             for x, y in zip(
@@ -150,3 +167,26 @@ class EagerTrainer:
             ):
                 sums = sums + self._stacked.sums(weights, constants, x, y)
         return sums
+
+    def _rows_at_once(self, lanes: int) -> int:
+        """Validation rows that are predicted at once by so many lanes."""
+        chunk = self._chunk_floats // (lanes * self._floats_per_row)
+        return min(max(chunk, 1), VALIDATION_CHUNK)
+
+    def _sums_of_all_rows(self, weights: Tensor, constants: Constants) -> Tensor:
+        """The same, where the criterion is to see all rows at once, of one lane at a time."""
+        x, y = self._data.x_validation, self._data.y_validation
+        group = max(1, _ACTIVATION_FLOATS // (len(x) * self._floats_per_row))
+        sums: list[Tensor] = []
+        for first in range(0, len(weights), group):
+            few = slice(first, first + group)
+            mine = weights[few]
+            own = {name: tensor[few] for name, tensor in constants.items()}
+            with self._stacked.mode(training=False):
+                chunks = [
+                    self._stacked.predictions(mine, own, part)
+                    for part in torch.split(x, self._rows_at_once(len(mine)))
+                ]
+            for predictions in torch.cat(chunks, dim=1):  # of each lane, (rows, *outputs)
+                sums.append(torch.stack(self._stacked.criterion.sums(predictions, y)))
+        return torch.stack(sums, dim=1)

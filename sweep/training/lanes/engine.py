@@ -197,7 +197,7 @@ class VectorizedEngine:
                 lr_last=float(plan.rates[-1, i]),
                 grad_norm=float(grad_norm[i]),
                 seconds=seconds,
-                metrics=raw[i].metrics,
+                metrics=raw[i].beside(averaged[i], self._settings.objective),
             )
             for i, lane in enumerate(lanes)
         ]

@@ -82,9 +82,11 @@ def choose_trainer(
     if kernel == "compiled":
         return compiled, "compiled"
     layers = None
-    plain = settings.precision != "bf16" and Criterion.of(settings, data).is_mse_alone
+    x = data.x_train
+    plain = Criterion.of(settings, data).is_mse_alone and not settings.augment
+    plain = plain and settings.precision != "bf16" and x.dim() == 2 and x.is_floating_point()
     if device.type == "cpu" and plain:
-        layers = chain_of(build_model(0), data.x_train.shape[1])
+        layers = chain_of(build_model(0), x.shape[1])
         if max(_widths(layers), default=0) > GREATEST_WIDTH:
             layers = None
     try:

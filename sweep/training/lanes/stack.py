@@ -205,6 +205,7 @@ class EpochPlan:
     Args:
         lanes: Their rows in the stack.
         course: Which course each lane takes, (lanes,) int64.
+        starts: Of each course, the seed of its trials and their first step, from 0.
         orders: Row indices, (courses, rows) int64.
         keys: Of the dropout calls, (steps, courses, calls) int32.
         rates: (steps, lanes) float64.
@@ -214,6 +215,7 @@ class EpochPlan:
 
     lanes: slice
     course: NDArray[np.int64]
+    starts: tuple[tuple[int, int], ...]
     orders: Tensor
     keys: NDArray[np.int32]
     rates: NDArray[np.float64]
@@ -271,6 +273,7 @@ def plan_epoch(
     return EpochPlan(
         lanes=slice(lanes[0].slot, lanes[-1].slot + 1),
         course=np.array(course, dtype=np.int64),
+        starts=tuple((seed, epoch * steps) for seed, epoch in courses),
         orders=torch.stack(orders),
         keys=keys,
         rates=rates,

@@ -34,7 +34,7 @@ class StackedModel:
         self, model: nn.Module, criterion: Criterion, precision: Precision = "highest"
     ) -> None:
         self._precision = precision
-        self._criterion = criterion
+        self.criterion = criterion
         self._model = copy.deepcopy(model).requires_grad_(False)
         self._layers = prepare(self._model)
         trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
@@ -104,7 +104,7 @@ class StackedModel:
         with self._layers, precision_of(self._precision, x.device):
             output = functional_call(self._model, self.parameters(flat) | constants, (x,))
         name = type(self._model).__name__
-        return squared(output, len(x), name, self._criterion.outputs)
+        return squared(output, len(x), name, self.criterion.outputs)
 
     def loss(
         self, flat: Tensor, constants: Constants, x: Tensor, y: Tensor, keys: Tensor
@@ -120,7 +120,7 @@ class StackedModel:
         """
         with LaneDropout(keys):
             prediction = self.predict(flat, constants, x)  # (rows, ...)
-        return self._criterion.training_loss(prediction, y)
+        return self.criterion.training_loss(prediction, y)
 
     def losses(
         self,
@@ -167,7 +167,7 @@ class StackedModel:
             y: (rows, ...).
         """
         predictions = self.predictions(flat, constants, x)
-        mapped: Callable[..., list[Tensor]] = vmap(self._criterion.sums, in_dims=(0, None))
+        mapped: Callable[..., list[Tensor]] = vmap(self.criterion.sums, in_dims=(0, None))
         return torch.stack(mapped(predictions, y))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import traceback
 import warnings
 from collections import deque
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sweep.training.contract import ModelBuilder
-from sweep.training.criterion import Criterion
+from sweep.training.criterion import Criterion, Outputs
 from sweep.training.generators import python_state, seeded
 from sweep.training.lanes.stacked_model import StackedModel
 from sweep.training.models import CHECKED_ROWS, predict
@@ -151,7 +152,7 @@ def _unchanged(before: Any, after: Any) -> bool:
     return before is after or (plain and bool(before == after))
 
 
-def _mixes_rows(model: nn.Module, x: Tensor, outputs: int) -> str | None:
+def _mixes_rows(model: nn.Module, x: Tensor, outputs: Outputs) -> str | None:
     """Validation is split by rows, at other places than in the sequential engine."""
     model.eval()
     with torch.no_grad():
@@ -167,7 +168,7 @@ class _Lanes:
     def __init__(
         self, models: list[nn.Module], buffers: list[dict[str, Tensor]], criterion: Criterion
     ) -> None:
-        self._name = type(models[0]).__name__
+        self._name, self._loss = type(models[0]).__name__, criterion.loss.function
         self._stacked = StackedModel(models[0], criterion)
         self._flat = torch.stack([self._stacked.flat(model) for model in models])
         each = [
@@ -195,6 +196,8 @@ class _Lanes:
                 with torch.no_grad(), stacked.mode(training=False):
                     predictions = stacked.predictions(flat, self._constants, x)
             except Exception as error:
+                if _is_of_the_loss(error):
+                    return f"the loss {self._loss}: {_explained(error)}"
                 where = entered[-1] if entered else f"the backward pass of {self._name}"
                 return f"{where}: {_explained(error)}"
         for lane, one in enumerate(alone):
@@ -230,6 +233,12 @@ def _tracked(modules: dict[str, nn.Module], entered: list[str]) -> Iterator[None
 def _shown(path: str, module: nn.Module) -> str:
     kind = type(module).__name__
     return f"{path} ({kind})" if path else kind
+
+
+def _is_of_the_loss(error: Exception) -> bool:
+    """Whether it was raised while the loss was computed."""
+    code = Criterion.training_loss.__code__
+    return any(frame.f_code is code for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _explained(error: Exception) -> str:

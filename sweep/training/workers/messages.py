@@ -66,7 +66,7 @@ class WorkerSetup:
             data=data,
             model=config.model,
             folders=folders,
-            settings=TrainingSettings.of(config),
+            settings=TrainingSettings.of(config, folders),
             engine=config.engine,
             lanes=config.lanes,
             custom=config.search_space.custom_schedules(),

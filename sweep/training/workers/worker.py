@@ -26,7 +26,7 @@ from sweep.base.files import write_whole
 from sweep.base.library_warnings import hidden_library_warnings, show_library_warnings
 from sweep.base.user_code import as_a_script, look_in
 from sweep.base.wording import counted
-from sweep.training.contract import TrialError, TrialNews
+from sweep.training.contract import VALIDATION_CHUNK, TrialError, TrialNews
 
 if TYPE_CHECKING:  # the coordinator's side starts without torch
     from sweep.schedules.schedule import Schedule
@@ -167,11 +167,13 @@ def _predict_test(path: Path, setup: WorkerSetup) -> Prediction | None:
     try:
         saved = torch.load(path, weights_only=True)
         if len(x):
-            model = build_model(setup.model, x.shape[1], 0, setup.folders, criterion.outputs)
+            row = tuple(x.shape[1:])
+            model = build_model(setup.model, row, 0, setup.folders, criterion.count)
             model.load_state_dict(saved["state_dict"])
             model.eval()
             with torch.no_grad():
-                outputs = predict(model, x, criterion.outputs)
+                chunks = torch.split(x, VALIDATION_CHUNK)
+                outputs = torch.cat([predict(model, part, criterion.outputs) for part in chunks])
             values, scores = criterion.predicted(outputs), criterion.means(outputs, y)
         return Prediction(
             saved["trial"], saved[setup.settings.measure.name], values.numpy(), scores

@@ -1,0 +1,250 @@
+"""Arrays of any shape from the user's own function, in the place of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.base.errors import DataError
+from sweep.base.wording import counted, listed, percent
+from sweep.data.dataset import Dataset
+from sweep.data.splitting import fingerprint, split_rows
+
+if TYPE_CHECKING:
+    from sweep.study.registries.losses import Loss
+    from sweep.study.sections import DataConfig
+
+Values = npt.NDArray[Any]
+
+PARTS = ("training", "validation", "test")
+OF_TABLES = ("features", "drop", "pivot", "numbers", "categories", "dates", "constant", "log1p")
+"""Settings of columns, which arrays have none of."""
+
+_TOLD_CLASSES = 20
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Inputs and targets as they were returned.
+
+    Args:
+        place: What an error message calls them.
+        x: Of all rows; or of training and validation rows, and maybe the test's. Each
+            (rows, ...).
+        y: Likewise.
+    """
+
+    place: str
+    x: tuple[Values, ...]
+    y: tuple[Values, ...]
+
+
+def kept(values: Any) -> Values:
+    """A NumPy array of an array, a list or a tensor on any device; its type stays.
+
+    Raises:
+        ValueError: It has no shape, such as a list of lists of several lengths.
+    """
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        values = (values.float() if "bfloat16" in str(values.dtype) else values).numpy()
+    return np.asarray(values)
+
+
+def is_a_table(x: Any, y: Any) -> bool:
+    """Whether a pair is one of columns, which are prepared, and not of arrays as they are.
+
+    Whole numbers in two axes are ids, such as of tokens.
+    """
+    if hasattr(x, "columns"):
+        return np.ndim(y) == 1 or np.shape(y)[1:] == (1,)
+    inputs, targets = kept(x), kept(y)
+    is_ids = inputs.ndim == 2 and inputs.dtype.kind in "iu"
+    return inputs.ndim <= 2 and not is_ids and targets.shape[1:] in ((), (1,))
+
+
+def arrays_of(place: str, result: Sequence[Any], config: DataConfig) -> Arrays:
+    """What `(x, y)`, `(x, y, x_validation, y_validation)` or six of these hold.
+
+    Raises:
+        DataError: They are no arrays, do not go together, or the settings want columns.
+    """
+    split = len(result) > 2
+    default = type(config).model_fields
+    shares = ("validation", "test") if split else ()
+    for key in (*OF_TABLES, *shares):
+        if getattr(config, key) != default[key].default:
+            reason = "it brings its own split" if key in shares else "it has no columns"
+            raise DataError(f"data.{key} does not fit data.source = {place!r}: {reason}")
+    try:
+        values = [kept(part) for part in result]
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise DataError(f"{place!r} did not return arrays or tensors: {error}") from error
+    x, y = tuple(values[::2]), tuple(values[1::2])
+    if not split:
+        _check_pair(place, "", x[0], y[0])
+        return Arrays(place, x, y)
+    for kind, inputs, targets in zip(PARTS, x, y, strict=False):
+        _check_pair(place, f" for {kind}", inputs, targets)
+        for name, part, first in (("x", inputs, x[0]), ("y", targets, y[0])):
+            if part.shape[1:] != first.shape[1:] or part.dtype.kind != first.dtype.kind:
+                raise DataError(
+                    f"{place!r} returned {name} of shape {part.shape} and type {part.dtype} for "
+                    f"{kind}, but of shape {first.shape} and type {first.dtype} for training; "
+                    "all but the number of rows must be the same"
+                )
+    return Arrays(place, x, y)
+
+
+def _check_pair(place: str, of: str, x: Values, y: Values) -> None:
+    """Refuse what cannot be rows of inputs and their targets."""
+    if x.ndim < 1 or y.ndim < 1 or len(x) != len(y) or 0 in x.shape or 0 in y.shape:
+        raise DataError(
+            f"{place!r} returned x of shape {x.shape} and y of shape {y.shape}{of}; expected "
+            "(rows, ...) and (rows, ...), with as many rows"
+        )
+    for name, values in (("x", x), ("y", y)):
+        if values.dtype.kind not in "fiub":
+            number = "number the classes 0, 1, 2 ..., " if name == "y" else ""
+            raise DataError(
+                f"{place!r} returned {name} of type {values.dtype}{of}; expected numbers: {number}"
+                "or return a DataFrame, whose columns may be texts"
+            )
+
+
+def dataset_of(arrays: Arrays, config: DataConfig, seed: int, loss: Loss) -> Dataset:
+    """Arrays as a model learns from them: in their own shapes, scaled only where it is asked for.
+
+    Args:
+        arrays: As they were returned.
+        config: The study's data settings.
+        seed: What the split derives from, where there is none.
+        loss: What is to be minimised.
+
+    Raises:
+        DataError: A value is not finite, or no target of the loss.
+    """
+    place, notes = arrays.place, list[str]()
+    x = [_inputs(part, place) for part in arrays.x]
+    y = [part.reshape(len(part)) if part.shape[1:] == (1,) else part for part in arrays.y]
+    classes: tuple[str, ...] = ()
+    if loss.is_of_classes or (loss.is_own and y[0].dtype.kind in "iub"):
+        y, classes = _classes(y, place, loss)
+    else:
+        y = [_single(part, "y", place) for part in y]
+    if len(x) == 1:
+        parts = split_rows(place, len(x[0]), config, seed)
+        x, y = [x[0][rows] for rows in parts], [y[0][rows] for rows in parts]
+    x += [part[:0] for part in x[:1] * (3 - len(x))]
+    y += [part[:0] for part in y[:1] * (3 - len(y))]
+    if min(len(y[0]), len(y[1])) < 2:
+        raise DataError(f"{place}: training and validation need at least 2 rows")
+    if y[0].min() == y[0].max():
+        raise DataError(
+            f"{place}: y is {y[0].flat[0]:g} in all training rows; there is nothing to learn"
+        )
+    mean, scale = 0.0, 1.0
+    is_real = x[0].dtype.kind == "f"
+    if config.scale:
+        if is_real:
+            x = _standardised(x, x[0].mean(0, dtype=np.float64), x[0].std(0, dtype=np.float64))
+        if not classes:
+            mean, scale = (float(f(y[0], dtype=np.float64)) for f in (np.mean, np.std))
+            y = _standardised(y, mean, scale)
+    elif config.scale is None and (is_real or not classes):
+        what = "x and y are" if is_real and not classes else "x is" if is_real else "y is"
+        notes.append(f"{what} learnt from unscaled; data.scale = true standardises")
+    if not is_real:
+        notes.append(f"x stays {x[0].dtype}; for numbers to compute with, return floats")
+    if classes:
+        notes.append(_shares(y[0], classes, config.target or "y"))
+    target = config.target or "y"
+    return Dataset(
+        x_train=x[0],
+        x_validation=x[1],
+        x_test=x[2],
+        y_train=y[0],
+        y_validation=y[1],
+        y_test=y[2],
+        target_mean=mean,
+        target_scale=scale,
+        features=(),
+        target=target,
+        unit=target,
+        notes=tuple(notes),
+        classes=classes,
+        fingerprint=fingerprint(*x, *y),
+    )
+
+
+def _inputs(values: Values, place: str) -> Values:
+    """Inputs as torch takes them: float32, or whole numbers and booleans as they are."""
+    if values.dtype.kind == "f":
+        return _single(values, "x", place)
+    if values.dtype.kind == "u" and values.dtype.itemsize > 1:  # which torch can hardly use
+        if values.max() > np.iinfo(np.int64).max:
+            raise DataError(f"{place}: x holds whole numbers beyond those of 64 bits")
+        return values.astype(np.int64)
+    return np.ascontiguousarray(values)
+
+
+def _single(values: Values, name: str, place: str) -> Values:
+    """As float32.
+
+    Raises:
+        DataError: A value is missing, infinite, or too large for it.
+    """
+    with np.errstate(over="ignore"):
+        narrow = np.ascontiguousarray(values, dtype=np.float32)
+    finite = np.isfinite(narrow)
+    if finite.all():
+        return narrow
+    at = tuple(int(i) for i in np.argwhere(~finite)[0])
+    told = ", ".join(map(str, at))
+    value = values[at]
+    what = f"is {value}" if not np.isfinite(value) else f"is {value:g}, too large for 32 bits"
+    raise DataError(
+        f"{place}: {name}[{told}] {what}, as {counted(int((~finite).sum()), 'value')} in all; "
+        "a model learns from finite numbers alone"
+    )
+
+
+def _classes(y: list[Values], place: str, loss: Loss) -> tuple[list[Values], tuple[str, ...]]:
+    """Targets as the loss takes them, and what the classes are called: their numbers."""
+    wanted = f"with the loss {loss.name}, y holds classes: 0, 1, 2 ..."
+    whole = []
+    for part in y:
+        if part.dtype.kind == "f" and not (
+            np.isfinite(part).all() and (part == part.round()).all()
+        ):
+            raise DataError(f"{place}: {wanted}, but here it is of type {part.dtype}, not whole")
+        whole.append(part.astype(np.int64))
+    least, most = min(int(part.min()) for part in whole), max(int(part.max()) for part in whole)
+    if least < 0:
+        raise DataError(f"{place}: {wanted}, but the least is {least}")
+    if loss.most_classes == 2 and most > 1:
+        raise DataError(
+            f"{place}: the loss {loss.name} is of the classes 0 and 1, but y has {most}"
+        )
+    kind = np.int64 if loss.whole_targets or loss.is_own else np.float32
+    names = tuple(map(str, range(max(most + 1, 2))))
+    return [part.astype(kind) for part in whole], names
+
+
+def _shares(y: Values, classes: tuple[str, ...], target: str) -> str:
+    counts = np.bincount(y.ravel().astype(np.int64), minlength=len(classes))
+    text = f"{target}: {len(classes)} classes"
+    if len(classes) > _TOLD_CLASSES:
+        return f"{text}, {int((counts > 0).sum())} of them in the training rows"
+    told = (f"{n} ({percent(c / y.size)})" for n, c in zip(classes, counts, strict=True))
+    return f"{text}, with their shares of the training rows: {listed(told, _TOLD_CLASSES)}"
+
+
+def _standardised(parts: list[Values], mean: Any, spread: Any) -> list[Values]:
+    """Less the mean, divided by the standard deviation, where there is one."""
+    by = np.where(spread > 0, spread, 1.0)
+    return [((part - mean) / by).astype(np.float32) for part in parts]
