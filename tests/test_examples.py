@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import shutil
 from pathlib import Path
 
@@ -79,3 +80,34 @@ def test_order_pre(tmp_path: Path) -> None:
     after = python("after.py", "studies/after/best_schedule.json", cwd=tmp_path)
     assert after.returncode == 0, after.stderr
     assert float(after.stdout.rpartition(" ")[2]) < 1.0
+
+
+@pytest.mark.slow
+def test_digits_without_a_loop(tmp_path: Path) -> None:
+    short = ["--trials", "3", "--epochs", "4", "--pruner", "none", "--workers", "1"]
+    short += ["--set", "space.lr=0.1", "--no-confirm"]
+    done = sweep("run", EXAMPLES / "digits/cnn.toml", "--out", "out", *short, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert pd.read_csv(tmp_path / "out/results.csv")["val_accuracy"].max() > 0.8
+    assert "one by one" not in done.stdout
+    rows = pd.read_csv(tmp_path / "out/predictions.csv")
+    best = json.loads((tmp_path / "out/best_schedule.json").read_text())
+    right = (rows["y"] == rows["prediction"]).mean()
+    assert best["test"]["others"]["accuracy"] == pytest.approx(right)
+    drawn = sweep("report", "out", "--figures", "figures", cwd=tmp_path)
+    assert drawn.returncode == 0, drawn.stderr
+    assert (tmp_path / "figures/confusion.svg").exists()
+    assert not (tmp_path / "figures/predictions.svg").exists()
+    page = (tmp_path / "out/report.html").read_text()
+    assert "The commonest mistake is" in page and "recall" in page
+
+
+@pytest.mark.slow
+def test_a_time_series(tmp_path: Path) -> None:
+    study = EXAMPLES / "series/forecast.toml"
+    short = ["--trials", "2", "--epochs", "3", "--pruner", "none", "--workers", "1"]
+    short += ["--set", "space.lr=0.01", "--no-confirm"]
+    done = sweep("run", study, "--out", "out", *short, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    best = json.loads((tmp_path / "out/best_schedule.json").read_text())
+    assert best["test"]["rows"] == 446 and best["test"]["r2"] > 0.7
