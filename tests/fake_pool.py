@@ -35,6 +35,10 @@ class Pool:
     def __len__(self) -> int:
         return len(self.lanes)
 
+    @property
+    def awaited(self) -> set[int]:
+        return set(self.lanes)
+
     def start(self) -> None:
         """They need none."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 
@@ -19,21 +19,37 @@ def fingerprints(file: Path) -> dict[str, str]:
     """
     root = file.resolve().parent
     found: dict[str, str] = {}
-    waiting = [file.resolve()]
-    seen = set(waiting)
-    while waiting:
-        path = waiting.pop()
+    for path in with_imported([file], (root,)):
         try:
             content = path.read_bytes()
         except OSError:
             continue
         name = path.relative_to(root) if path.is_relative_to(root) else path
         found[name.as_posix()] = hashlib.sha256(content).hexdigest()[:16]
-        for other in _imported(content, path, root):
-            if other not in seen:
-                seen.add(other)
-                waiting.append(other)
     return found
+
+
+def with_imported(files: Iterable[Path], roots: Sequence[Path]) -> list[Path]:
+    """Scripts and modules, and those that they import, without running them.
+
+    Args:
+        files: Those to begin with.
+        roots: The folders in which what they import is looked for.
+    """
+    waiting = [file.resolve() for file in files]
+    found = dict.fromkeys(waiting)
+    while waiting:
+        path = waiting.pop()
+        try:
+            content = path.read_bytes()
+        except OSError:
+            continue
+        for root in roots:
+            for other in _imported(content, path, root):
+                if other not in found:
+                    found[other] = None
+                    waiting.append(other)
+    return [*found]
 
 
 def _imported(content: bytes, path: Path, root: Path) -> Iterator[Path]:

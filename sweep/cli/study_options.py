@@ -247,6 +247,15 @@ class StudyOptions:
             rich_help_panel="Training",
         ),
     ] = None
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="A Ray cluster to train on: ray (started here if there is none), auto, or "
+            "ray://HOST:10001.",
+            rich_help_panel="Training",
+        ),
+    ] = None
     gpus_per_trial: Annotated[
         int | None,
         typer.Option(

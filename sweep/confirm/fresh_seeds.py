@@ -23,7 +23,7 @@ from sweep.search.budget import counted_trainings, enough_to_confirm
 from sweep.search.context import RunContext
 from sweep.search.trials import Trial, completed, standing_for_themselves
 from sweep.training.seeds import mix
-from sweep.training.workers.pool import WorkerPool
+from sweep.training.workers.pools import Pool
 from sweep.training.workers.time_limit import TimeLimit
 
 _FEWEST_IN_TIME = 2
@@ -47,7 +47,7 @@ class Outcome:
 
 def confirm(
     context: RunContext,
-    pool: WorkerPool,
+    pool: Pool,
     stop: threading.Event,
     on_epochs: Callable[[str, int, int], None],
     limit: TimeLimit | None = None,

@@ -14,7 +14,7 @@ from sweep.study.results_folder import BEST, BEST_MODEL, TRIALS
 from sweep.training.own_command.folder import number_in, remove_but_log
 from sweep.training.own_loop.trial import STATE, TRIAL
 from sweep.training.specs import trial_spec
-from sweep.training.workers.pool import WorkerPool
+from sweep.training.workers.pools import Pool
 from sweep.training.workers.retraining import Retraining
 from sweep.training.workers.time_limit import TimeLimit
 
@@ -68,7 +68,7 @@ def discard_folders(folder: Path) -> None:
 
 
 def keep_best(
-    context: RunContext, best: Trial, pool: WorkerPool, stop: threading.Event, limit: TimeLimit
+    context: RunContext, best: Trial, pool: Pool, stop: threading.Event, limit: TimeLimit
 ) -> None:
     """Let `best/` be the winner's folder; where it is gone, the trial is trained once more.
 

@@ -17,7 +17,7 @@ from sweep.training.contract import TrialSpec
 from sweep.training.record import TrialRecord
 from sweep.training.specs import trial_spec
 from sweep.training.workers.messages import Prediction, Save
-from sweep.training.workers.pool import WorkerPool
+from sweep.training.workers.pools import Pool
 from sweep.training.workers.retraining import Retraining
 from sweep.training.workers.time_limit import TimeLimit
 
@@ -42,7 +42,7 @@ def save_order(context: RunContext, trial: Trial) -> Save:
 
 def write_winner(
     context: RunContext,
-    pool: WorkerPool,
+    pool: Pool,
     stop: threading.Event,
     outcome: Outcome,
     limit: TimeLimit,
@@ -87,7 +87,7 @@ def winning_trial(context: RunContext, confirmation: Confirmation | None) -> Tri
 
 
 def _prediction(
-    context: RunContext, pool: WorkerPool, stop: threading.Event, best: Trial, limit: TimeLimit
+    context: RunContext, pool: Pool, stop: threading.Event, best: Trial, limit: TimeLimit
 ) -> Prediction | None:
     """What the winner's weights in `best_model.pt` predict; None if it was stopped, or in time.
 
@@ -116,7 +116,7 @@ def _prediction(
 
 def _retrain(
     context: RunContext,
-    pool: WorkerPool,
+    pool: Pool,
     stop: threading.Event,
     trial: Trial,
     save: Save,

@@ -28,11 +28,10 @@ from sweep.study.metric import Metric
 from sweep.study.registries.entry import together
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Range
+from sweep.training.cluster.opening import open_pool
 from sweep.training.contract import TrainingSettings, TrialSpec
 from sweep.training.record import TrialRecord
 from sweep.training.specs import trial_spec
-from sweep.training.workers.devices import Share, share_of
-from sweep.training.workers.pool import WorkerPool, default_workers
 from sweep.training.workers.retraining import Retraining
 
 BETWEEN = "1e-6:10"
@@ -263,14 +262,11 @@ def _train(
 
     specs = [_spec(config, number, rate) for number, rate in enumerate(rates)]
     asked = Retraining("rate", epochs, threading.Event(), note, config.measure, on_record=keep)
-    with passing_setup(location, config, data) as setup:
-        if setup.command:  # as many as the machine was shared out for
-            share = Share(min(setup.command.workers, len(rates)), ())
-        else:
-            share = share_of(config, len(rates), default_workers())
-        setup = replace(setup, devices=share.devices)
-        with WorkerPool(setup, share.workers) as pool:
-            asked.run(pool, specs)
+    with (
+        passing_setup(location, config, data) as setup,
+        open_pool(config, setup, len(rates), note) as pool,
+    ):
+        asked.run(pool, specs)
     return [records[number] for number in range(len(rates))]
 
 

@@ -52,12 +52,13 @@ from sweep.study.results_folder import ARTIFACTS, CHECKPOINTS, FILES, LOGS, TRIA
 from sweep.study.sections import DataConfig
 from sweep.study.settings import StudyConfig
 from sweep.study.training.optimizer import BatchSize
+from sweep.training.cluster.opening import open_pool
 from sweep.training.contract import TrainingSettings
 from sweep.training.own_command.settings import CommandSettings, working_folder
 from sweep.training.own_loop import by_value
-from sweep.training.workers.devices import share_of
 from sweep.training.workers.messages import WorkerSetup
-from sweep.training.workers.pool import WorkerPool, default_workers, preload
+from sweep.training.workers.pool import default_workers, preload
+from sweep.training.workers.pools import Pool
 
 
 def prepare(location: Location, config: StudyConfig) -> Dataset | None:
@@ -68,7 +69,8 @@ def prepare(location: Location, config: StudyConfig) -> Dataset | None:
     Returns:
         The rows; None where the training is the user's own code.
     """
-    preload(with_torch=config.command is None)
+    if config.cluster.is_local:
+        preload(with_torch=config.command is None)
     look_in(location.code_folders)
     if config.own_code:
         return None
@@ -99,7 +101,11 @@ def worker_setup(location: Location, config: StudyConfig, data: Dataset | None) 
     if config.command is None:
         return setup
     command = CommandSettings.of(config, location, location.folder.absolute() / TRIALS)
-    command = command.shared_out(config, config.trials, default_workers())
+    if config.cluster.is_local:
+        command = command.shared_out(config, config.trials, default_workers())
+    else:  # which shares out what its machines have
+        threads = config.threads or max(1, int(config.cluster.cpus_per_worker))
+        command = replace(command, threads=threads)
     return replace(setup, command=command)
 
 
@@ -119,25 +125,20 @@ def passing_setup(
         yield setup
 
 
-def worker_pool(context: RunContext) -> WorkerPool:
+def worker_pool(context: RunContext) -> Pool:
     """The workers; they are started when something is to be trained."""
     config = context.config
     setup = worker_setup(context.location, config, context.data)
-    if setup.command:
-        return WorkerPool(setup, setup.command.workers)
-    share = share_of(config, config.trials, default_workers())
-    workers, setup = share.workers, replace(setup, devices=share.devices)
     if setup.loop:
         folder = context.location.folder.absolute()
         loop = replace(
             setup.loop,
-            threads=config.threads or max(1, default_workers() // workers),
             checkpoints=folder / CHECKPOINTS,
             folders=folder / TRIALS,
             logs=folder / LOGS,
         )
         setup = replace(setup, loop=loop)
-    return WorkerPool(setup, workers)
+    return open_pool(config, setup, config.trials, context.note)
 
 
 @dataclass(frozen=True)

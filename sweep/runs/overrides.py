@@ -43,6 +43,7 @@ KEYS = {
     "epochs": "epochs",
     "batch_size": "optimizer.batch_size",
     "workers": "workers",
+    "cluster": "cluster.address",
     "gpus_per_trial": "gpus_per_trial",
     "threads": "threads",
     "keep": "keep",

@@ -52,7 +52,7 @@ from sweep.study.results_folder import CHECKPOINTS, TRACEBACK, TRIALS
 from sweep.study.settings import StudyConfig
 from sweep.training.divergence import is_divergence
 from sweep.training.own_loop.advice import distinct
-from sweep.training.workers.pool import WorkerPool
+from sweep.training.workers.pools import Pool
 from sweep.training.workers.time_limit import TimeLimit
 
 
@@ -133,7 +133,7 @@ class _Search:
         context: RunContext,
         total: int,
         listener: Listener,
-        pool: WorkerPool,
+        pool: Pool,
         stop: threading.Event,
         limit: TimeLimit,
     ) -> None:
@@ -258,7 +258,7 @@ def _nothing_left(context: RunContext, total: int) -> str:
 def _conclude(
     context: RunContext,
     listener: Listener,
-    pool: WorkerPool,
+    pool: Pool,
     stop: threading.Event,
     limit: TimeLimit,
 ) -> None:

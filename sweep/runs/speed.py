@@ -18,6 +18,7 @@ from sweep.training.specs import trial_spec
 from sweep.training.workers.devices import share_of
 from sweep.training.workers.messages import WorkerSetup
 from sweep.training.workers.pool import WorkerPool, default_workers
+from sweep.training.workers.pools import Pool
 from sweep.training.workers.retraining import Retraining
 
 _ENOUGH_SECS = 0.5
@@ -224,7 +225,7 @@ def _measure(location: Location, config: StudyConfig, data: Dataset) -> Speed:
 class _Trainer:
     """Trains more and more epochs until that takes long enough."""
 
-    def __init__(self, config: StudyConfig, pool: WorkerPool, trials: int, note: Any) -> None:
+    def __init__(self, config: StudyConfig, pool: Pool, trials: int, note: Any) -> None:
         self._config = config
         self._pool = pool
         self._trials = trials

@@ -28,7 +28,7 @@ from sweep.search.trials import StudyReader, Trial
 from sweep.training.contract import EpochResult, TrialEnd, TrialSpec
 from sweep.training.workers.dispatcher import Dispatcher, Verdict
 from sweep.training.workers.messages import Save
-from sweep.training.workers.pool import WorkerPool
+from sweep.training.workers.pools import Pool
 from sweep.training.workers.time_limit import TimeLimit
 
 _TICK_SECS = 0.2
@@ -116,7 +116,7 @@ class Coordinator:
         wanted = self._ownership.take_abandoned() or self._wants_more()
         return wanted or self._ownership.others_train
 
-    def run(self, pool: WorkerPool) -> None:
+    def run(self, pool: Pool) -> None:
         """Train until the total is reached, the time is up, or `stop` is set.
 
         Raises:

@@ -37,6 +37,7 @@ def study_schema() -> Schema:
     for name in ("sampler", "pruner"):
         names = sections[_section(keys[name])]["properties"]["name"]
         keys[name] = _or_word(keys[name], {"type": "string", "enum": names["enum"]})
+    keys["cluster"] = _or_word(keys["cluster"], {"type": "string"})
     keys["confirm"] = _or_word(keys["confirm"], {"type": "boolean"})
     _add_own_parameters(sections[SpaceConfig.__name__])
     _add_baseline_texts(keys["baseline"], sections[BaselineConfig.__name__])

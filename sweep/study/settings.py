@@ -31,6 +31,7 @@ from sweep.study.sections import (
     SpaceConfig,
 )
 from sweep.study.space import Space
+from sweep.study.training.cluster import ClusterConfig
 from sweep.study.training.optimizer import OptimizerConfig
 from sweep.study.training.settings import TrainingConfig, defaults_in, metric_of_table
 
@@ -40,7 +41,7 @@ _MANY_TRIALS = 200
 _FREE = {
     *("name", "trials", "budget", "timeout", "workers", "engine", "lanes", "device", "storage"),
     *("sampler", "pruner", "confirm", "threads", "warm_start", "deterministic"),
-    *("working_folder", "gpus_per_trial", "keep", "baseline"),
+    *("working_folder", "gpus_per_trial", "keep", "baseline", "cluster"),
 }
 """Settings of a study that may change between two runs of it."""
 
@@ -120,6 +121,7 @@ class StudyConfig(Section):
         pruner: When an unpromising trial is stopped; one of the names, or a table.
         confirm: How the best schedules are trained again on fresh seeds; false for not at all.
         custom: Schedules of your own, by their names.
+        cluster: Where workers are, if not on this machine alone; an address, or a table.
         baseline: Schedules to compare with, such as your present one: `[[baseline]]` tables, or one
             or several texts, as `--baseline` takes them.
     """
@@ -166,6 +168,7 @@ class StudyConfig(Section):
     pruner: PrunerConfig = PrunerConfig()
     confirm: ConfirmConfig = ConfirmConfig()
     custom: dict[str, CustomConfig] = Field({})
+    cluster: ClusterConfig = ClusterConfig()
     baseline: Annotated[list[BaselineConfig], BeforeValidator(several)] = Field([])
 
     @model_validator(mode="before")

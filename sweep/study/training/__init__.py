@@ -1,1 +1,1 @@
-"""What the model of a table is trained by, and what its trials are compared by."""
+"""What the model of a table is trained by, what its trials are compared by, and where."""

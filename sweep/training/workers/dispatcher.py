@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,7 +12,7 @@ from typing import Protocol
 from sweep.base.errors import TrainingError
 from sweep.training.contract import EpochResult, TrialEnd, TrialError, TrialNews, TrialSpec
 from sweep.training.workers.messages import Answer, Died, Orders, Save
-from sweep.training.workers.pool import WorkerPool
+from sweep.training.workers.pools import Pool
 from sweep.training.workers.time_limit import TimeLimit
 
 _WAIT_SECS = 0.2
@@ -21,6 +21,8 @@ _ASK_SECS = 0.1
 
 _TRIES = 2
 """How often a trial is started before a worker's death counts as its failure."""
+_LOSSES = 5
+"""How many machines a trial may have been lost with before it is taken for what ends them."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ class _Run:
 
     spec: TrialSpec
     tries: int = 1
+    losses: int = 0
     epoch: int = 0
 
 
@@ -105,7 +108,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        pool: WorkerPool,
+        pool: Pool,
         source: Source,
         stop: threading.Event,
         note: Callable[[str], None],
@@ -118,7 +121,7 @@ class Dispatcher:
         self._note = note
         self._notes: set[str] = set()
         self._heard: list[tuple[int, Answer | Died]] = []
-        self._running: dict[int, dict[int, _Run]] = {index: {} for index in range(len(pool))}
+        self._running: defaultdict[int, dict[int, _Run]] = defaultdict(dict)
         self._again: deque[_Run] = deque()
         self._deaths = 0
         self._has_trained = False
@@ -139,7 +142,7 @@ class Dispatcher:
             if self._stop.is_set():
                 return
             # Once the time is up, a worker that has not started yet is not waited for.
-            expected = self._pool.lanes if self._limit.is_over else self._running
+            expected = self._pool.lanes if self._limit.is_over else self._pool.awaited
             if not in_rounds or self._pool.idle.issuperset(expected):
                 self._answer()
             self._source.tick()
@@ -159,7 +162,7 @@ class Dispatcher:
                 self._pool.replace(index)
 
     def _count(self, died: Died) -> None:
-        self._deaths += not died.compiling
+        self._deaths += not (died.compiling or died.lost)
         if not self._has_trained and self._deaths > 3 * len(self._pool):
             raise TrainingError(f"workers keep dying: {died.reason}")
 
@@ -267,22 +270,29 @@ class Dispatcher:
         """Retry a dead worker's trials once; after that they have failed.
 
         Any of its lanes may have killed it, so each is retried with no other beside it. What was
-        in training when a compiler hung is beyond suspicion.
+        in training when a compiler hung is beyond suspicion, and so is what was lost with a
+        machine, unless that happens to it again and again.
         """
         lost, self._running[index] = self._running[index], {}
         if died.compiling:
             self._note_once(died.reason)
+        kind = self._source.kind
         for number, run in lost.items():
-            if run.tries >= _TRIES and not died.compiling:
-                self._source.fail(number, f"its worker was {died.reason}, {run.tries} times")
+            again = _Run(
+                run.spec,
+                tries=run.tries + (not (died.compiling or died.lost)),
+                losses=run.losses + died.lost,
+            )
+            if again.tries > _TRIES or again.losses >= _LOSSES:
+                times = again.losses if died.lost else run.tries
+                self._source.fail(number, f"its worker was {died.reason}, {times} times")
                 continue
-            kind = self._source.kind
             if not died.compiling:
                 self._note(
                     f"the worker of {kind} {number} was {died.reason}; the {kind} is retried"
                 )
             self._source.restart(number)
-            self._again.append(_Run(run.spec, run.tries + (not died.compiling)))
+            self._again.append(again)
 
 
 def _has_suspect(running: dict[int, _Run]) -> bool:

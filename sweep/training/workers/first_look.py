@@ -10,6 +10,7 @@ from sweep.base.wording import counted, duration, listed, number
 from sweep.training.contract import EpochResult, TrialEnd, TrialError, TrialNews, TrialSpec
 from sweep.training.workers.messages import Answer, Died, Orders, WorkerSetup
 from sweep.training.workers.pool import WorkerPool
+from sweep.training.workers.pools import Pool
 
 _WAIT_SECS = 0.2
 
@@ -108,7 +109,7 @@ def first_look(setup: WorkerSetup, spec: TrialSpec, epochs: int) -> FirstLook:
         return replace(first, again=again, elsewhere=_trained(pool, spec, epochs).values)
 
 
-def _trained(pool: WorkerPool, spec: TrialSpec, epochs: int) -> FirstLook:
+def _trained(pool: Pool, spec: TrialSpec, epochs: int) -> FirstLook:
     """A trial's first epochs."""
     results: list[EpochResult] = []
     notes: list[str] = []

@@ -214,7 +214,9 @@ class Died:
     Args:
         reason: Its exit code or signal, in words; a sentence where it was ended.
         compiling: Whether it was ended, since a compiler that it had called had hung.
+        lost: Whether its machine has gone, or what was to watch it there.
     """
 
     reason: str
     compiling: bool = False
+    lost: bool = False

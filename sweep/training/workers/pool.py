@@ -10,13 +10,11 @@ import multiprocessing.resource_tracker
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -24,24 +22,23 @@ from sweep.base.errors import SweepError, TrainingError
 from sweep.base.library_warnings import are_shown
 from sweep.base.wording import duration
 from sweep.training.workers.messages import (
-    ANSWER_SECS,
     Answer,
     Compiling,
     Died,
     Orders,
-    Prediction,
     WorkerSetup,
 )
+from sweep.training.workers.pools import Pool
 from sweep.training.workers.worker import work
 
 _METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 COMPILE_SECS = 300.0
 """After which torch.compile hangs, or a compiler that it has called; it takes 10 to 30 s."""
 
-_END_SECS = 30.0
+END_SECS = 30.0
 """That a worker has to end what commands have started; one without any ends at once."""
 
-_END_LOOP_SECS = 3.0
+END_LOOP_SECS = 3.0
 """That a worker has to leave a loop of the user's own, which may have something to close."""
 
 _CONTEXT: Any = multiprocessing.get_context(_METHOD)
@@ -81,21 +78,12 @@ def preload(with_torch: bool = True) -> None:
         ) from problem
 
 
-class WorkerPool:
-    """Worker processes, addressed by an index that a replacement keeps.
+class WorkerPool(Pool):
+    """Worker processes of this machine.
 
-    They are started when they are first spoken or listened to. A pool is a context manager that
-    ends them.
-
-    Attributes:
-        lanes: How many trials each worker trains best at once, by index; known once it has
-            answered.
-        idle: The workers that have answered and wait for orders.
-        engine: What they train with, in half a sentence; known once one has answered.
-        deterministic: Whether what they do must not depend on timing.
-        prepares: Whether they may compile what they train with: what is compiled has other last
-            digits, and when depends on timing; after a compiler that hung, none is called again.
-        can_interrupt: Whether what they train may be ended in the middle of an epoch.
+    Args:
+        setup: What a worker needs to build its engine.
+        count: How many there are.
     """
 
     def __init__(self, setup: WorkerSetup, count: int) -> None:
@@ -114,11 +102,10 @@ class WorkerPool:
     def __len__(self) -> int:
         return self._count
 
-    def __enter__(self) -> WorkerPool:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+    @property
+    def awaited(self) -> set[int]:
+        """All of them."""
+        return set(range(self._count))
 
     def start(self) -> None:
         """Start the processes, unless they have been."""
@@ -136,7 +123,7 @@ class WorkerPool:
         process = _CONTEXT.Process(
             target=work, args=(theirs, self._setup, index, are_shown())
         )  # no daemon, which may not have children, such as a DataLoader's workers
-        with _without_main():
+        with without_main():
             process.start()
         theirs.close()
         return process, ours
@@ -196,31 +183,6 @@ class WorkerPool:
                 os.killpg(process.pid, signal.SIGKILL)
         process.kill()
 
-    def predict(self, path: Path, stop: threading.Event) -> Prediction | None:
-        """What a saved model says of the test rows; None if it cannot be used, or after `stop`.
-
-        Call it while no trial is in training.
-
-        Raises:
-            TrainingError: Workers die of it.
-        """
-        asked, deaths = None, 0
-        while not stop.is_set():
-            if asked is None and self.idle:
-                asked = min(self.idle)
-                self.send(asked, Orders(predict=path, epochs=0))
-            for index, message in self.wait(ANSWER_SECS):
-                if isinstance(message, Answer):
-                    if index == asked:
-                        return message.prediction
-                    continue
-                deaths += 1
-                if deaths > 2 * len(self):
-                    raise TrainingError(f"{path}: workers die of predicting: {message.reason}")
-                self.replace(index)
-                asked = None if index == asked else asked
-        return None
-
     def _obituary(self, index: int) -> Died:
         process = self._processes[index]
         process.join(timeout=5)
@@ -245,7 +207,7 @@ class WorkerPool:
             self._kill(index)
         for process in self._processes:
             process.terminate()
-        until = time.monotonic() + (_END_SECS if self._setup.command else _END_LOOP_SECS)
+        until = time.monotonic() + (END_SECS if self._setup.command else END_LOOP_SECS)
         for index, process in enumerate(self._processes):
             process.join(timeout=max(0.0, until - time.monotonic()))
             self._kill(index)
@@ -275,7 +237,7 @@ def _without_interrupts() -> Iterator[None]:
 
 
 @contextmanager
-def _without_main() -> Iterator[None]:
+def without_main() -> Iterator[None]:
     """Inside this context a process that is started does not run the caller's script again.
 
     multiprocessing does so for what is pickled from there, and nothing of a setup is. A script

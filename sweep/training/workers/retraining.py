@@ -13,7 +13,7 @@ from sweep.training.divergence import divergence
 from sweep.training.record import TrialRecord, what_diverged
 from sweep.training.workers.dispatcher import Dispatcher, Verdict
 from sweep.training.workers.messages import Save
-from sweep.training.workers.pool import WorkerPool
+from sweep.training.workers.pools import Pool
 from sweep.training.workers.time_limit import TimeLimit
 
 
@@ -41,7 +41,7 @@ class Retraining:
     on_record: Callable[[TrialSpec, TrialRecord], None] = lambda spec, record: None
     limit: TimeLimit = field(default_factory=TimeLimit)
 
-    def run(self, pool: WorkerPool, specs: Sequence[TrialSpec], save: Save | None = None) -> None:
+    def run(self, pool: Pool, specs: Sequence[TrialSpec], save: Save | None = None) -> None:
         """Train all of them, side by side, each to its last epoch unless it diverges or raises.
 
         Args:

@@ -1,0 +1,353 @@
+"""The process that speaks to Ray: it has workers where there is room, and passes messages on.
+
+It is apart from the coordinator, since Ray ends the process that uses it when its cluster is gone,
+handles its signals, and prints as it likes.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from sweep.base.errors import InputError, SweepError, TrainingError
+from sweep.base.wording import duration, listed
+from sweep.training.cluster.actor import actor_class
+from sweep.training.cluster.addresses import connect, is_reached
+from sweep.training.cluster.messages import (
+    Close,
+    Connected,
+    Heard,
+    Job,
+    Placing,
+    Replace,
+    Said,
+    Sent,
+    Size,
+)
+from sweep.training.workers.messages import Died
+
+_LOOK_SECS = 1.0
+"""How often the cluster's machines are looked at."""
+
+_GONE_SECS = 15.0
+"""After which a head node that cannot be reached is gone; Ray itself ends a process after 60."""
+
+_HANG_UP_SECS = 5.0
+"""That the coordinator has to take in what was said last."""
+
+_TOGETHER = ("sweep-lr", "torch")
+"""Packages whose versions should be the same on all machines."""
+
+
+def drive(connection: Connection, job: Job, placing: Placing, log: Path) -> None:
+    """The driver's life: connect, pass on what is said, end with the coordinator.
+
+    Args:
+        connection: To the coordinator.
+        job: What workers are given.
+        placing: Which workers there are to be.
+        log: Where it prints to, and Ray.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    _Driver(connection, job, placing).run()
+
+
+@dataclass
+class _Worker:
+    """An actor; `host` is None until it has been placed."""
+
+    actor: Any
+    host: str | None = None
+
+
+class _Driver:
+    """One thread does everything; others only bring what is heard, and send what is said.
+
+    What Ray calls back runs in a thread of its own that must not wait for Ray.
+    """
+
+    def __init__(self, connection: Connection, job: Job, placing: Placing) -> None:
+        self._connection = connection
+        self._job = job
+        self._placing = placing
+        self._heard: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._outgoing: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._sender = threading.Thread(target=self._send, daemon=True)
+        self._workers: dict[int, _Worker] = {}
+        self._is_over = False
+        self._alone_since = time.monotonic()
+        self._size = 0
+        self._versions = {name: _version(name) for name in _TOGETHER}
+        self._told: set[str] = set()
+
+    def run(self) -> None:
+        """Until the coordinator has had enough, or is gone."""
+        self._sender.start()
+        try:
+            self._connect()
+        except SweepError as problem:
+            self._say(problem)
+            self._hang_up()
+            return
+        for act in (self._receive, self._watch_head):
+            threading.Thread(target=act, daemon=True).start()
+        try:
+            self._work()
+        except Exception as problem:
+            self._say(TrainingError(f"Ray: {type(problem).__name__}: {problem}"))
+        self._close()
+
+    def _work(self) -> None:
+        next_look = time.monotonic()
+        while not self._is_over:
+            left = next_look - time.monotonic()
+            if left <= 0:
+                self._keep_workers()
+                next_look = time.monotonic() + _LOOK_SECS
+                continue
+            with suppress(queue.Empty):
+                self._heard.get(timeout=left)()
+
+    def _receive(self) -> None:
+        """Bring what the coordinator says."""
+        while True:
+            try:
+                told = self._connection.recv()
+            except (EOFError, OSError):
+                told = Close()
+            self._heard.put(partial(self._obey, told))
+            if isinstance(told, Close):
+                return
+
+    def _obey(self, told: Sent | Replace | Close) -> None:
+        if isinstance(told, Close):
+            self._is_over = True
+            return
+        worker = self._workers.get(told.index)
+        if worker is None:
+            return
+        if isinstance(told, Replace):
+            self._ask(told.index, worker, worker.actor.begin.remote())
+        else:
+            self._ask(told.index, worker, worker.actor.obey.remote(told.orders, told.files))
+
+    def _connect(self) -> None:
+        """Find the cluster, or start one.
+
+        Raises:
+            InputError: There is none.
+        """
+        cluster = connect(self._placing.address)
+        self._ray, self._head = cluster.ray, cluster.head
+        self._job_ref = self._ray.put(self._job)
+        self._say(Connected(cluster.note))
+
+    def _keep_workers(self) -> None:
+        """Start workers where there is room for them, as machines come and go."""
+        nodes = [node for node in self._ray.nodes() if node["Alive"]]
+        room = sum(map(self._room_on, nodes))
+        placing = self._placing
+        wanted = min(placing.most, room if placing.workers is None else placing.workers)
+        while len(self._workers) < wanted:
+            self._start()
+        waiting = [i for i, worker in self._workers.items() if worker.host is None]
+        for index in waiting[: max(len(self._workers) - wanted, 0)]:
+            self._drop(index)
+        self._tell_size(room)
+        self._check_patience(nodes, room)
+
+    def _room_on(self, node: dict[str, Any]) -> int:
+        """Workers that a machine has room for, if nothing else runs there."""
+        needs = {"CPU": self._placing.cpus, "GPU": self._placing.gpus}
+        there = node["Resources"]
+        shares = [there.get(kind, 0.0) / need for kind, need in needs.items() if need]
+        return int(min(shares) + 1e-9) if shares else self._placing.most
+
+    def _tell_size(self, room: int) -> None:
+        size = max(1, min(len(self._workers), room))
+        if size != self._size:
+            self._size = size
+            self._say(Size(size))
+
+    def _check_patience(self, nodes: list[dict[str, Any]], room: int) -> None:
+        """End a study that has no worker, and gets none."""
+        if any(worker.host for worker in self._workers.values()):
+            self._alone_since = time.monotonic()
+        waited = time.monotonic() - self._alone_since
+        if waited < self._placing.patience_secs:
+            return
+        needs = f"{self._placing.cpus:g} CPU"
+        needs += f" and {self._placing.gpus:g} GPU" if self._placing.gpus else ""
+        have = listed(
+            f"{node['NodeManagerHostname']} has {node['Resources'].get('CPU', 0):g} CPU and "
+            f"{node['Resources'].get('GPU', 0):g} GPU"
+            for node in nodes
+        )
+        why = "all of it is taken by others" if room else "no machine is large enough"
+        self._say(
+            TrainingError(
+                f"for {duration(waited)} the cluster has had no room for a worker, which needs "
+                f"{needs}: {why} ({have or 'no machine is left'}); [cluster] says what a worker "
+                "needs and how long it is waited for. The same command goes on with the rest."
+            )
+        )
+
+    def _watch_head(self) -> None:
+        """End the study where the cluster has gone as a whole."""
+        heard = time.monotonic()
+        while not self._is_over:
+            time.sleep(_LOOK_SECS)
+            if is_reached(self._head, _LOOK_SECS + 2.0):
+                heard = time.monotonic()
+            silent = time.monotonic() - heard
+            if silent > _GONE_SECS:
+                self._say(
+                    TrainingError(
+                        f"the Ray cluster at {self._head} has gone: nothing has answered for "
+                        f"{duration(silent)}. What has ended is kept; the same command goes on "
+                        "with the rest, with --cluster local on this machine alone"
+                    )
+                )
+                self._hang_up()
+                os._exit(1)  # the other thread may wait for Ray for long
+
+    def _start(self) -> None:
+        index = min(set(range(len(self._workers) + 1)) - self._workers.keys())
+        options = {"num_cpus": self._placing.cpus, "num_gpus": self._placing.gpus}
+        actor = self._ray.remote(**options, max_restarts=0, max_concurrency=2)(actor_class())
+        worker = self._workers[index] = _Worker(actor.remote([self._job_ref], index))
+        self._on(worker.actor.about.remote(_TOGETHER), index, worker, self._placed)
+
+    def _placed(self, index: int, worker: _Worker, future: Future[Any]) -> None:
+        """A worker is there."""
+        if future.exception() is not None:
+            del self._workers[index]
+            return
+        about = future.result()
+        worker.host = about["host"]
+        if wrong := self._differs(about):
+            self._say(wrong)
+            return
+        self._ask(index, worker, worker.actor.begin.remote())
+
+    def _differs(self, about: dict[str, Any]) -> SweepError | None:
+        """What keeps a machine from training the same as others."""
+        host = about["host"]
+        for name in _TOGETHER:
+            ours, theirs = self._versions[name], about["versions"][name]
+            if theirs is None:
+                return InputError(
+                    f"on the machine {host}: the package {name} is not installed for "
+                    f"{about['python']}; install there what this machine has: pip install "
+                    f'"sweep-lr[ray]"'
+                )
+            if theirs != ours and name not in self._told:
+                self._told.add(name)
+                self._say(
+                    Connected(
+                        f"{host} has {name} {theirs}, this machine {ours}: what trials come to "
+                        "may differ between machines"
+                    )
+                )
+        return None
+
+    def _ask(self, index: int, worker: _Worker, ref: Any) -> None:
+        self._on(ref, index, worker, self._hear)
+
+    def _on(
+        self,
+        ref: Any,
+        index: int,
+        worker: _Worker,
+        then: Callable[[int, _Worker, Future[Any]], None],
+    ) -> None:
+        """Have something done with what comes of a call to a worker, if that is there still."""
+
+        def act(future: Future[Any]) -> None:
+            if self._workers.get(index) is worker:
+                then(index, worker, future)
+
+        ref.future().add_done_callback(lambda future: self._heard.put(partial(act, future)))
+
+    def _hear(self, index: int, worker: _Worker, future: Future[Any]) -> None:
+        """Pass a worker's message on."""
+        problem = future.exception()
+        if problem is None:
+            heard: Heard = future.result()
+            self._say(Said(index, heard.message, heard.files))
+            return
+        errors = self._ray.exceptions
+        if isinstance(problem, errors.RayTaskError):
+            cause = getattr(problem, "cause", None) or problem
+            self._say(
+                TrainingError(
+                    f"on the machine {worker.host}: a worker cannot begin: "
+                    f"{type(cause).__name__}: {' '.join(str(cause).split())[:500]}"
+                )
+            )
+            return
+        self._drop(index)
+        is_memory = isinstance(problem, errors.OutOfMemoryError)
+        how = "ended by Ray for want of memory" if is_memory else "lost"
+        reason = f"{how} with its place on the machine {worker.host}"
+        self._say(Said(index, Died(reason, lost=not is_memory)))
+
+    def _drop(self, index: int) -> None:
+        worker = self._workers.pop(index)
+        with suppress(Exception):
+            self._ray.kill(worker.actor)
+
+    def _say(self, told: object) -> None:
+        self._outgoing.put(told)
+
+    def _send(self) -> None:
+        """Send what is said; apart, for the coordinator may be sending, too, and hear nothing."""
+        with suppress(OSError):
+            while (told := self._outgoing.get()) is not None:
+                self._connection.send(told)
+
+    def _close(self) -> None:
+        """End all workers; what they have written last is passed on."""
+        self._is_over = True
+        with suppress(Exception):
+            placed = {i: worker for i, worker in self._workers.items() if worker.host}
+            refs = {worker.actor.end.remote(): index for index, worker in placed.items()}
+            ended, _ = self._ray.wait(
+                list(refs), num_returns=len(refs), timeout=self._placing.grace_secs
+            )
+            for ref in ended:
+                with suppress(Exception):
+                    self._say(Said(refs[ref], None, self._ray.get(ref).files))
+        with suppress(Exception):
+            for index in [*self._workers]:
+                self._drop(index)
+            self._ray.shutdown()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        self._outgoing.put(None)
+        self._sender.join(_HANG_UP_SECS)
+        with suppress(OSError):
+            self._connection.close()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except ImportError:
+        return None

@@ -1,0 +1,87 @@
+"""The pool of a study: processes of this machine, or actors of a Ray cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from sweep.base.errors import InputError
+from sweep.base.library_warnings import are_shown
+from sweep.study.settings import StudyConfig
+from sweep.training.workers.devices import share_of
+from sweep.training.workers.messages import WorkerSetup
+from sweep.training.workers.pool import END_LOOP_SECS, END_SECS, WorkerPool, default_workers
+from sweep.training.workers.pools import Pool
+
+
+def open_pool(
+    config: StudyConfig, setup: WorkerSetup, most: int, note: Callable[[str], None]
+) -> Pool:
+    """The workers of a study; they are started when something is to be trained.
+
+    Args:
+        config: The study's settings.
+        setup: What a worker needs; a loop's threads are given here.
+        most: Workers that there is any use for.
+        note: Told what a user should read of a cluster.
+
+    Raises:
+        InputError: Ray is not installed, or the study's code cannot travel.
+    """
+    if not config.cluster.is_local:
+        return _ray_pool(config, setup, most, note)
+    if setup.command:
+        return WorkerPool(setup, min(setup.command.workers, most))
+    share = share_of(config, most, default_workers())
+    threads = config.threads or max(1, default_workers() // share.workers)
+    setup = replace(_with_threads(setup, threads), devices=share.devices)
+    return WorkerPool(setup, share.workers)
+
+
+def _ray_pool(
+    config: StudyConfig, setup: WorkerSetup, most: int, note: Callable[[str], None]
+) -> Pool:
+    cluster = config.cluster
+    if find_spec("ray") is None:
+        raise InputError(
+            f"--cluster {cluster.address}: Ray is not installed: pip install 'sweep-lr[ray]'"
+        )
+    workers = cluster.workers or config.workers
+    if config.deterministic and workers is None:
+        raise InputError(
+            "deterministic: what is decided depends on how many workers there are, and a cluster "
+            "has more or fewer: say so with --workers"
+        )
+    if ":" in config.device:
+        raise InputError(
+            f"device {config.device!r}: the cluster says which card a worker has; use --device "
+            "cuda, and [cluster] gpus_per_worker"
+        )
+    from sweep.training.cluster.code import code_of
+    from sweep.training.cluster.messages import Job, Placing
+    from sweep.training.cluster.ray_pool import RayPool
+
+    threads = config.threads or max(1, int(cluster.cpus_per_worker))
+    folders = tuple(folder.resolve() for folder in setup.folders)
+    job = Job(
+        setup=_with_threads(setup, threads),
+        code=code_of(config, folders),
+        working_folder=Path.cwd(),
+        with_library_warnings=are_shown(),
+    )
+    placing = Placing(
+        address=cluster.address,
+        most=most,
+        workers=None if workers is None else min(workers, most),
+        cpus=cluster.cpus_per_worker,
+        gpus=cluster.gpus_per_worker or float(config.gpus_per_trial or 0),
+        patience_secs=cluster.patience,
+        grace_secs=(END_SECS if setup.command else END_LOOP_SECS) + 2.0,
+    )
+    return RayPool(job, placing, note)
+
+
+def _with_threads(setup: WorkerSetup, threads: int) -> WorkerSetup:
+    return replace(setup, loop=setup.loop and replace(setup.loop, threads=threads))

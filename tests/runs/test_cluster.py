@@ -1,0 +1,134 @@
+"""Studies on a Ray cluster: real actors, on machines that are all this one."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pandas as pd
+import psutil
+import pytest
+from ray_machines import machines
+from support import sweep, sweep_anew
+
+from sweep.base.errors import TrainingError
+from sweep.runs.library import run_study
+from sweep.runs.listener import Listener
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+LOOP = dedent(
+    """
+    import time, torch
+    from helper import start
+
+    def train(schedule, *, epochs, seed, trial, state=None):
+        weight = torch.nn.Parameter(torch.tensor(start(state)))
+        optimizer = torch.optim.SGD([weight], lr=0.1)
+        scheduler = schedule.attach(optimizer, steps_per_epoch=1)
+        for epoch in range(state["epoch"] if state else 0, epochs):
+            time.sleep(0.4)
+            loss = weight.square()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            scheduler.step()
+            (trial.folder / "weight.txt").write_text(str(float(weight)))
+            yield {"val_mse": float(loss), "state": {"epoch": epoch + 1, "weight": float(weight)}}
+    """
+)
+HELPER = "def start(state):\n    return state['weight'] if state else 1.0\n"
+
+
+class Acting(Listener):
+    """Does something when so many trials have ended."""
+
+    def __init__(self, after: int, act: Any) -> None:
+        self.after = after
+        self.act = act
+        self.ended = 0
+        self.notes: list[str] = []
+
+    def on_note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def on_finished(self, trial: Any, status: Any) -> None:
+        self.ended += 1
+        if self.ended == self.after:
+            self.act()
+
+
+def courses(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "epochs.csv").drop(columns=["seconds"])
+
+
+def rays() -> list[str]:
+    """Processes of Ray."""
+    names = []
+    for process in psutil.process_iter(["name", "cmdline"]):
+        line = " ".join(process.info["cmdline"] or [process.info["name"]])
+        if line.startswith("ray::") or "/raylet" in line or "gcs_server" in line:
+            names.append(line)
+    return names
+
+
+def test_trials_take_the_course_that_they_take_in_local_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp/" + tmp_path.parent.name)  # no cluster of another's
+    before = set(rays())
+    study = ("run", "--data", "diabetes", "--epochs", "4", "--trials", "8", "--workers", "2")
+    same = (*study, "--deterministic", "--set", "confirm.seeds=2")
+    local = sweep(*same, "--out", "local", cwd=tmp_path)
+    assert local.returncode == 0, local.stderr
+    done = sweep_anew(*same, "--out", "ray", "--cluster", "ray", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "started here" in done.stdout + done.stderr
+    pd.testing.assert_frame_equal(courses(tmp_path / "ray"), courses(tmp_path / "local"))
+    for name in ("confirm.csv", "best_schedule.json", "predictions.csv"):
+        ours, theirs = tmp_path / "ray" / name, tmp_path / "local" / name
+        assert ours.read_bytes() == theirs.read_bytes(), name
+    assert "(raylet)" not in done.stdout + done.stderr
+    assert set(rays()) <= before  # a cluster that was started for it has ended with it
+
+
+def test_machines_come_and_go_and_at_last_all_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "train.py").write_text(LOOP)
+    (tmp_path / "helper.py").write_text(HELPER)
+    monkeypatch.chdir(tmp_path)
+    settings: dict[str, Any] = {"epochs": 8, "pruner": "none", "confirm": {"enabled": False}}
+    with machines() as cluster:
+        cluster.add()
+        cluster.add()
+
+        def lose_one_and_get_another() -> None:
+            cluster.kill()
+            cluster.add()
+
+        heard = Acting(3, lose_one_and_get_another)
+        address = {"address": cluster.address}
+        found = run_study(
+            loop="train.py:train", trials=10, cluster=address, listener=heard, **settings
+        )
+        assert list(found.results["state"]) == ["COMPLETE"] * 10
+        assert found.epochs.groupby("number").size().tolist() == [8] * 10
+        assert any("was lost with its place on the machine" in note for note in heard.notes)
+        assert any("goes on after its epoch" in note for note in heard.notes), heard.notes
+        assert (found.folder / "best" / "weight.txt").is_file()
+        assert "Ray" in heard.notes[0]
+
+        heard = Acting(1, cluster.kill_all)
+        began = time.monotonic()
+        with pytest.raises(TrainingError, match=r"has gone.*--cluster local|Ray has ended"):
+            run_study(loop="train.py:train", trials=16, cluster=address, listener=heard, **settings)
+        assert time.monotonic() - began < 240
+    heard = Acting(0, None)
+    found = run_study(loop="train.py:train", trials=16, listener=heard, **settings)
+    assert any("resuming trials that were interrupted" in note for note in heard.notes)
+    assert list(found.results["state"]) == ["COMPLETE"] * 16
+    assert found.epochs.groupby("number").size().tolist() == [8] * 16
+    assert not (found.folder / "checkpoints").exists()
