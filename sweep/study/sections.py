@@ -324,8 +324,8 @@ class PrunerConfig(_Named):
     """When an unpromising trial is stopped; further keys are arguments of Optuna's class.
 
     Args:
-        name: `auto` first trains a trial's whole schedule over a sixteenth of the epochs, its
-            audition, and goes on with the best quarter. Without auditions, `halving` prunes less,
+        name: `auto` first trains a trial's whole schedule over an eighth of the epochs, its
+            audition, and goes on with the best third. Without auditions, `halving` prunes less,
             `thorough` least; these and `fast` take `rungs = [2, 10]`, the epochs in which trials
             are compared, and `keep = 0.5`, the share that goes on.
         signal: The validation MSE that a trial is judged by: of the averaged weights, which tells

@@ -226,12 +226,11 @@ class StudyConfig(Section):
 
     @property
     def sampling(self) -> SamplerConfig:
-        """The sampler that is used: `auto` learns from auditions.
+        """The sampler that is used: `auto` is `tpe` for few trials, and `family` for more.
 
-        Where trials have none, it is `tpe` for few trials, and `family` for more, which a fair
-        study needs. `benchmarks/samplers.py` is where the number comes from.
+        A fair study needs `family`. `benchmarks/samplers.py` is where the number comes from.
         """
-        if self.sampler.name != "auto" or self.audition_epochs:
+        if self.sampler.name != "auto":
             return self.sampler
         name = "family" if self.fair or self.trials >= _MANY_TRIALS else "tpe"
         return self.sampler.model_copy(update={"name": name})

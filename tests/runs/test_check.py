@@ -221,8 +221,8 @@ class TestForecast:
         [
             # after 4, 10 and 20 of 30 epochs half goes on
             ("halving", 30, (4 + 6 / 2 + 10 / 4 + 10 / 8) / 30),
-            # auditions of 2 epochs; a quarter is trained for 8 from the start, half of it for 30
-            ("auto", 30, (2 + 8 / 4 + 22 / 8) / 30),
+            # auditions of 3 epochs; a third is trained for 8 from the start, half of it for 30
+            ("auto", 30, (3 + 8 / 3 + 22 / 6) / 30),
             # without auditions, after an epoch and after 3 and 5
             ("auto", 7, (1 + 2 / 2 + 2 / 4 + 2 / 8) / 7),
             ("none", 30, 1.0),
@@ -253,9 +253,9 @@ class TestForecast:
         ahead = forecast(config, Speed("", (), 2, 8, 3.0, 100.0))
         assert ahead is not None
         assert ahead.unpruned_secs == pytest.approx(300)
-        assert ahead.search_secs == pytest.approx(6.75 / 30 * 300)
+        assert ahead.search_secs == pytest.approx((3 + 8 / 3 + 22 / 6) / 30 * 300)
         assert ahead.confirm_secs == pytest.approx(0.2 * 300)
-        assert ahead.total_secs == pytest.approx(3 + 6.75 / 30 * 300 + 60)
+        assert ahead.total_secs == pytest.approx(3 + (3 + 8 / 3 + 22 / 6) / 30 * 300 + 60)
 
     def test_asking_many_trials_of_tpe_takes_longer_than_training_them(self) -> None:
         fast = Speed("", (), 2, 8, 3.0, 1e6)

@@ -23,7 +23,7 @@ from sweep.search.storage.opening import load_study
 pytestmark = pytest.mark.slow
 
 
-LONGER = CLASSES.replace("steps_per_epoch=5", "steps_per_epoch=50").replace("(5, 20)", "(50, 2)")
+LONGER = CLASSES.replace("steps_per_epoch=5", "steps_per_epoch=100").replace("(5, 20)", "(100, 1)")
 """With enough steps in an epoch for auditions of one."""
 
 
@@ -57,7 +57,7 @@ class TestMaximize:
         assert all(0.5 < mean <= 1 for mean in means)
         assert best["trial"] == confirmed[0]["trial"]
         assert all(c["lead_of_winner"]["mean"] >= 0 for c in confirmed[1:] if not c["dropped_out"])
-        assert best["total_steps"] == 600
+        assert best["total_steps"] == 1200
 
     def test_a_value_is_the_greatest_of_its_epochs(self, classes: Path) -> None:
         results = pd.read_csv(classes / "studies/train/results.csv").set_index("number")
@@ -75,7 +75,7 @@ class TestMaximize:
         assert study.metric_names == ["val_accuracy"]
         assert study.best_value == max(t.value or 0 for t in study.trials)
 
-    def test_the_best_quarter_of_the_auditions_goes_on(self, classes: Path) -> None:
+    def test_the_best_third_of_the_auditions_goes_on(self, classes: Path) -> None:
         study = load_study("train", str(classes / "studies/train/study.journal"))
         drawn_ones = [t for t in study.trials if "completes_trial" not in t.user_attrs]
         reason = "pruned by its audition over 1 epoch"

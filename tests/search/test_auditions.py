@@ -21,8 +21,8 @@ def test_auditions_are_compared_with_auditions_alone() -> None:
     def ends(value: float, audition: bool) -> bool:
         trial = study.ask()
         if audition:
-            write_audition(trial, Audition(2, (), value), MSE)
-        trial.report(value, 2)
+            write_audition(trial, Audition(3, (), value), MSE)
+        trial.report(value, 3)
         stops = trial.should_prune()
         if trial.number % 2:
             study.tell(trial, state=TrialState.PRUNED)

@@ -36,7 +36,7 @@ from sweep.study.file import load_study
 from sweep.study.locations import Location
 from sweep.study.settings import StudyConfig
 
-EPOCHS = 16
+EPOCHS = 8
 """Of a whole training: an audition takes one."""
 
 BATCH = 12
@@ -315,7 +315,7 @@ class TestPlan:
 
     def test_one_training_has_no_audition(self) -> None:
         assert StudyConfig.model_validate({"budget": 1}).audition_epochs == 0
-        assert StudyConfig.model_validate({"budget": 2}).audition_epochs == 2
+        assert StudyConfig.model_validate({"budget": 2}).audition_epochs == 3
 
     def test_prospect(self) -> None:
         assert prospect(StudyConfig()) == ""

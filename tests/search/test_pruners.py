@@ -105,7 +105,7 @@ class TestHalving:
         ("name", "epochs", "expected"),
         [
             ("halving", 30, {4, 10, 20}),
-            ("auto", 30, {2, 8}),
+            ("auto", 30, {3, 8}),
             ("auto", 8, {1, 2}),
             ("auto", 7, {1, 3, 5}),  # too short for an audition
             ("thorough", 30, {10, 20}),

@@ -15,7 +15,7 @@ from sweep.search.strategies.samplers import GRID_POINTS, family_plan, first_tri
 from sweep.search.strategies.samplers import build_sampler as build
 from sweep.search.strategies.within_space import WithinSpace
 from sweep.study.registries.samplers import SAMPLERS
-from sweep.study.sections import PrunerConfig, SamplerConfig
+from sweep.study.sections import SamplerConfig
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Space
 
@@ -99,7 +99,6 @@ class TestEverySampler:
         """What is enqueued holds every parameter that the space asks for."""
         names = ["constant", "step", "cyclic", "onecycle"]
         given = {"space": {"scheduler": names}, "sampler": {"name": name}, "trials": 40}
-        given["pruner"] = "halving"  # with auditions, auto looks for the rate first
         study_config = StudyConfig.model_validate(given)
         sampler = build(study_config.sampling, 0, 0, family_plan(study_config))
         study = optuna.create_study(sampler=sampler)
@@ -121,11 +120,9 @@ class TestEverySampler:
         assert str(raised.value).startswith("sampler.colour: ")
 
 
-def test_auto_learns_from_auditions_or_follows_the_number_of_trials() -> None:
-    assert StudyConfig(trials=100).sampling.name == "auto"
-    halving = PrunerConfig(name="halving")
-    assert StudyConfig(trials=100, pruner=halving).sampling.name == "tpe"
-    assert StudyConfig(trials=200, pruner=halving).sampling.name == "family"
+def test_auto_follows_the_number_of_trials() -> None:
+    assert StudyConfig(trials=100).sampling.name == "tpe"
+    assert StudyConfig(trials=200).sampling.name == "family"
     assert StudyConfig(trials=100, fair=True).sampling.name == "family"
     named = StudyConfig(trials=500, sampler=SamplerConfig(name="random"))
     assert named.sampling.name == "random"

@@ -13,9 +13,7 @@ from sweep.study.settings import StudyConfig
 def test_needs_enough_steps(steps_per_epoch: int, has: bool) -> None:
     config, reason = knowing_steps(StudyConfig(epochs=32), steps_per_epoch)
     assert (config.audition_epochs * steps_per_epoch >= FEWEST_STEPS) == has
-    assert (config.pruning.name, config.sampling.name) == (
-        ("auto", "auto") if has else ("halving", "tpe")
-    )
+    assert config.pruning.name == ("auto" if has else "halving")
     assert bool(reason) != has
 
 

@@ -194,7 +194,7 @@ class TestToToml:
         assert raw.pruning.signal == "raw"
 
     def test_which_trials_have_auditions_and_over_how_many_epochs(self) -> None:
-        epochs = {1: 0, 7: 0, 8: 1, 16: 1, 17: 2, 30: 2, 160: 10}
+        epochs = {1: 0, 7: 0, 8: 1, 15: 1, 16: 2, 30: 3, 160: 20}
         assert {e: config(epochs=e).audition_epochs for e in epochs} == epochs
         assert config(epochs=30).pruning.name == "auto"
         assert config(epochs=7).pruning.name == "halving"

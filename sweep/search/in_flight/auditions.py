@@ -12,13 +12,16 @@ from collections.abc import Iterable, Sequence
 from sweep.search.in_flight.in_training import InTraining
 from sweep.search.trials import Trial
 
+ENOUGH = 8
+"""Auditions that must be known before any is decided on: the first would be the best so far."""
+
 
 class Auditions:
     """Trials that wait for the decision on their audition.
 
     Args:
         epochs: The horizon of an audition; 0 if trials have none.
-        enough: How many must be known before any is decided on: the first would be the best so far.
+        enough: How many must be known before any is decided on.
         trials: Those that the study has already.
     """
 

@@ -13,7 +13,6 @@ from sweep.base.user_code import load_object
 from sweep.base.wording import counted, verb
 from sweep.search.strategies.arguments import build
 from sweep.search.strategies.family_sampler import FamilyPlan, FamilySampler
-from sweep.search.strategies.pruners import decision_epochs
 from sweep.search.strategies.within_space import WithinSpace
 from sweep.search.trials import Trial
 from sweep.study.registries.samplers import SAMPLERS
@@ -49,7 +48,7 @@ def build_sampler(
     entry = SAMPLERS[config.name]
     entry = (entry.fair if plan.fair else None) or entry
     kind = load_object(str(entry.kind))
-    is_ours = issubclass(kind, FamilySampler)
+    is_ours = kind is FamilySampler
     defaults = {"plan": plan, **entry.defaults} if is_ours else entry.defaults
     arguments = {"seed": seed} | config.arguments
     if not entry.draws_on and isinstance(arguments["seed"], int):
@@ -62,10 +61,7 @@ def build_sampler(
 
 def family_plan(config: StudyConfig) -> FamilyPlan:
     """What a study's sampler must know of it."""
-    comparisons = decision_epochs(config.pruning, config.epochs) if config.audition_epochs else ()
-    return FamilyPlan(
-        config.search_space, config.trials, config.fair, tuple(sorted(comparisons or ()))
-    )
+    return FamilyPlan(config.search_space, config.trials, config.fair)
 
 
 def first_trials(config: StudyConfig, trials: Sequence[Trial] = ()) -> list[dict[str, Value]]:
@@ -86,7 +82,7 @@ def first_trials(config: StudyConfig, trials: Sequence[Trial] = ()) -> list[dict
         had = {_same_point(trial.enqueued or trial.parameters) for trial in trials}
         every = space.grid(grid_points(config.sampling), config.seed)
         return [point for point in every if _same_point(point) not in had]
-    if trials or name in ("auto", "family") or config.fair or len(space.schedulers) == 1:
+    if trials or name == "family" or config.fair or len(space.schedulers) == 1:
         return []
     return FamilySampler(family_plan(config), seed=config.seed).first_trials()[: config.trials]
 

@@ -8,8 +8,8 @@ from sweep.search.strategies.pruners import build_pruner
 from sweep.search.strategies.samplers import build_sampler, family_plan
 from sweep.study.settings import StudyConfig
 
-FEWEST_STEPS = 48
-"""Optimizer steps that an audition must have: with fewer, the highest rates look best."""
+FEWEST_STEPS = 96
+"""Optimizer steps that an audition must have: with fewer, too high rates look best."""
 
 
 def without_auditions(config: StudyConfig) -> StudyConfig:

@@ -70,20 +70,19 @@ def _with_rungs(name: str, defaults: Callable[[int], Arguments]) -> Pruner:
 
 
 def audition_epochs(epochs: int) -> int:
-    """The horizon, in epochs, over which `auto` trains a schedule first: a sixteenth of a trial's.
+    """The horizon, in epochs, over which `auto` trains a schedule first: an eighth of a trial's.
 
-    0 where a trial is too short for one: where an epoch is more than an eighth of it.
+    0 where an epoch is more than that.
     """
-    audition = math.ceil(epochs / 16)
-    return audition if 8 * audition <= epochs else 0
+    return epochs // 8
 
 
 def _with_auditions(epochs: int) -> Arguments:
-    """What `auto` compares: a quarter goes on after its audition, half of those after E/4."""
+    """What `auto` compares: a third goes on after its audition, half of those after E/4."""
     audition = audition_epochs(epochs)
     if not audition:
         return _HALVING.defaults(epochs)
-    return {"rungs": [audition, math.ceil(epochs / 4)], "keep": [0.25, 0.5]}
+    return {"rungs": [audition, math.ceil(epochs / 4)], "keep": [1 / 3, 0.5]}
 
 
 def _asha_rungs(arguments: Arguments, epochs: int) -> Rungs | None:

@@ -21,7 +21,7 @@ class Sampler:
     Args:
         name: What a study file calls it.
         kind: `module:class` of a sampler of Optuna's kind, whose arguments a study file may give.
-            None where all trials are known beforehand.
+            None where all trials are known beforehand, or another sampler is meant.
         defaults: Ours of these arguments, where they are not Optuna's.
         draws_on: Whether it goes on by itself where a study is continued: draws derive from a
             trial's number, or their sequence's position is in the storage. Others get another
@@ -41,7 +41,7 @@ _LEARNS_NOTHING = Sampler("random", _FAMILY, {"learns": False}, draws_on=True)
 _LEARNS = Sampler("family", _FAMILY, draws_on=True)
 
 SAMPLERS = by_name(
-    Sampler("auto", "sweep.search.strategies.audition_sampler:AuditionSampler", draws_on=True),
+    Sampler("auto", None),
     Sampler("family", _FAMILY, draws_on=True, fair=_LEARNS),
     Sampler(
         "tpe",
