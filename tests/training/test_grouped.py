@@ -22,6 +22,12 @@ from sweep.training.contract import (
 from sweep.training.lanes.grouped import GroupedEngine
 from sweep.training.specs import LaneKind
 
+NORMED = """
+from torch import nn
+
+def build(features):
+    return nn.Sequential(nn.Linear(features, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+"""
 KINDS = [LaneKind(name, size) for name in ("sgd", "adamw") for size in (16, "full")]
 MODEL = ModelConfig(name="mlp", hidden=[8])
 
