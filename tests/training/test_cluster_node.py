@@ -145,7 +145,8 @@ def test_code_travels_with_what_it_imports_and_what_the_study_names(tmp_path: Pa
     for name, text in written.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    config = StudyConfig(loop="train.py:train", cluster={"address": "auto", "files": ["configs"]})
+    given = {"loop": "train.py:train", "cluster": {"address": "auto", "files": ["configs"]}}
+    config = StudyConfig.model_validate(given)
     found = code_of(config, (tmp_path,))
     names = {path.relative_to(tmp_path).as_posix() for path in found}
     assert names == written.keys() - {"other.py"}
