@@ -88,6 +88,8 @@ def dropout_mask(key: Tensor, shape: torch.Size, p: float) -> Tensor:
 RECURRENT: tuple[Any, ...] = (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)
 """What recurrent layers call."""
 
+_HEADS: Any = functional.multi_head_attention_forward
+
 _CHANNELS: dict[Any, int] = {
     functional.dropout1d: 3,
     functional.dropout2d: 4,
@@ -143,16 +145,6 @@ class KeyedDropout(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.calls = 0
-        name = "multi_head_attention_forward"
-        torchs: Any = getattr(functional, name)
-        within = vars(functional) | {  # a function of torch's calls these past this mode
-            "has_torch_function": lambda _: False,
-            "dropout": self._dropout,
-            "scaled_dot_product_attention": self._attention,
-        }
-        self._heads = FunctionType(torchs.__code__, within, name, torchs.__defaults__)
-        self._heads.__kwdefaults__ = torchs.__kwdefaults__
-        self._heads_of_torch = torchs
 
     def next_key(self, device: torch.device) -> Tensor:
         """The int32 key of the dropout call number `calls`, a scalar."""
@@ -168,7 +160,7 @@ class KeyedDropout(TorchFunctionMode):
             return self._dropout(*args, **{**given, "axes": _CHANNELS[func]})
         if func is functional.scaled_dot_product_attention:
             return self._attention(*args, **given)
-        if func is self._heads_of_torch:
+        if func is _HEADS:
             return self._heads(*args, **given)
         if func in RECURRENT and isinstance(args[3], bool):  # of sequences that are not packed
             return self._recurrent(func, *args)
@@ -223,6 +215,17 @@ class KeyedDropout(TorchFunctionMode):
         elif attn_mask is not None:
             scores = scores + attn_mask
         return self._dropout(scores.softmax(-1), dropout_p) @ value
+
+    def _heads(self, *args: Any, **given: Any) -> Any:
+        """Torch's attention of several heads, which calls these past this mode."""
+        within = vars(functional) | {
+            "has_torch_function": lambda _: False,
+            "dropout": self._dropout,
+            "scaled_dot_product_attention": self._attention,
+        }
+        function = FunctionType(_HEADS.__code__, within, _HEADS.__name__, _HEADS.__defaults__)
+        function.__kwdefaults__ = _HEADS.__kwdefaults__
+        return function(*args, **given)
 
     def _recurrent(
         self,
