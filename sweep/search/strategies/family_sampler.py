@@ -58,14 +58,11 @@ class FamilyPlan:
         space: What is searched.
         trials: The study's total.
         fair: Whether every scheduler gets the same number of trials, each tuned on its own.
-        comparisons: The steps at which trials are compared, rising; the first is the horizon of
-            their auditions. Empty if they have no auditions.
     """
 
     space: Space
     trials: int
     fair: bool = False
-    comparisons: tuple[int, ...] = ()
 
 
 class FamilySampler(BaseSampler):
@@ -255,11 +252,7 @@ class FamilySampler(BaseSampler):
         if self._fair or others.started[fewest] < max(1, self._minimum):
             return fewest
         best = others.best_first[: math.ceil(_TOP_SHARE * len(others.best_first))]
-        return self._drawn_family(others.families[best], rng)
-
-    def _drawn_family(self, best: NDArray[np.int64], rng: np.random.Generator) -> int:
-        """A scheduler's position; `best` has those of the best trials, (trials,)."""
-        chances = np.bincount(best, minlength=len(self._names)) + _FLOOR
+        chances = np.bincount(others.families[best], minlength=len(self._names)) + _FLOOR
         return int(rng.choice(len(self._names), p=chances / chances.sum()))
 
     def _next_point(self, family: int, others: Others, rng: np.random.Generator) -> Floats:
@@ -272,17 +265,12 @@ class FamilySampler(BaseSampler):
         unknown = others.completed < _ENOUGH or (self._fair and family not in known)
         if unknown or others.started[family] < _SPREAD_FIRST:
             return self._spread_point(family, int(others.started[family]))
-        good, rest = (others.rows[part] for part in others.split(family, alone=self._fair))
-        point[used] = self._recommended(good[:, used], rest[:, used], self._options[used], rng)
+        good, rest = (
+            ParzenEstimator(others.rows[part][:, used], self._options[used])
+            for part in others.split(family, alone=self._fair)
+        )
+        point[used] = recommended(good, rest, rng, _CANDIDATES)
         return point
-
-    @staticmethod
-    def _recommended(
-        good: Floats, rest: Floats, options: NDArray[np.int64], rng: np.random.Generator
-    ) -> Floats:
-        """The point that a density of good trials and one of the rest recommend, (columns,)."""
-        densities = ParzenEstimator(good, options), ParzenEstimator(rest, options)
-        return recommended(*densities, rng, _CANDIDATES)
 
     def _spread_point(self, family: int, turn: int) -> Floats:
         """A scheduler's point in its `turn`, from 0, of a sequence that fills its space evenly.
