@@ -40,7 +40,8 @@ class TestErrors:
             ),
             (
                 ("run", "--data", "nowhere.csv", "--target", "price", "--batch-size", "ful"),
-                "error: --batch-size 'ful': expected a whole number of at least 1, or \"full\"\n",
+                "error: --batch-size 'ful': expected a whole number of at least 1, or \"full\", "
+                "or a list of them\n",
             ),
             (
                 ("run", "diabetes", "--timeout", "10x"),

@@ -48,7 +48,7 @@ def test_what_another_has_taken_is_lost_wherever_it_was(place: str) -> None:
 
 
 def test_a_decision_on_one_that_another_has_ended_ends_nothing() -> None:
-    config = StudyConfig(epochs=16, trials=2)
+    config = StudyConfig(epochs=8, trials=2)
     study, notes = study_of(config), list[str]()
     coordinator = Coordinator(
         StudyReader(study, config),

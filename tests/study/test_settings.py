@@ -36,6 +36,7 @@ EVERYTHING: dict[str, Any] = {
     "lanes": 4,
     "device": "cuda:1",
     "storage": "trials.db",
+    "cluster": {"address": "auto", "cpus_per_worker": 2.0},
     "training": {"loss": "mae"},
     "data": {
         "source": "shop logs/öl.csv",
@@ -55,6 +56,7 @@ EVERYTHING: dict[str, Any] = {
         "constant": "keep",
         "log1p": ["fav"],
         "scale": False,
+        "augment": "nets:shifted",
         "users": 50,
         "validation": 0.25,
         "test": 0,
