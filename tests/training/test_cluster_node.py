@@ -12,6 +12,7 @@ from sweep.schedules.schedule import Schedule
 from sweep.study.metric import MSE
 from sweep.study.sections import ModelConfig
 from sweep.study.settings import StudyConfig
+from sweep.study.training.cluster import ClusterConfig
 from sweep.training.cluster.code import code_of
 from sweep.training.cluster.messages import Appended, Files, Heard, Job
 from sweep.training.cluster.node import Node
@@ -101,10 +102,10 @@ def test_a_trial_goes_on_elsewhere_from_what_came_back(
         assert {path.parent.name for path in kept} == {"checkpoints", "5"}
         assert all(path.is_relative_to(ELSEWHERE / "results") for path in kept)
         second.begin()
-        heard = second.obey(Orders(add=[SPEC], epochs=2), kept)
+        heard = second.obey(Orders(add=[SPEC], epochs=1), kept)
         told = epochs(heard)
         while told[-1] < 4:
-            heard = second.obey(Orders(epochs=2), {})
+            heard = second.obey(Orders(epochs=1), {})
             told += epochs(heard)
         assert told == [1, 2, 3, 4]
         assert ELSEWHERE / "results/trials/5/weight.txt" in heard.files
@@ -145,8 +146,8 @@ def test_code_travels_with_what_it_imports_and_what_the_study_names(tmp_path: Pa
     for name, text in written.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    given = {"loop": "train.py:train", "cluster": {"address": "auto", "files": ["configs"]}}
-    config = StudyConfig.model_validate(given)
+    cluster = ClusterConfig(address="auto", files=["configs"])
+    config = StudyConfig(loop="train.py:train", cluster=cluster)
     found = code_of(config, (tmp_path,))
     names = {path.relative_to(tmp_path).as_posix() for path in found}
     assert names == written.keys() - {"other.py"}
