@@ -316,6 +316,7 @@ _EXPECTED = {
 """Keys whose values take several forms; pydantic has an error for each of them."""
 
 _PATTERNS = {
+    "cluster.address": "expected local, ray, auto, ray://HOST:PORT or HOST:PORT",
     "device": "expected auto, cpu, cuda, cuda:<number> or cuda:<number>,<number>",
     "metric": "expected a letter, then letters, digits and _, in parts that / . - or @ join",
 }

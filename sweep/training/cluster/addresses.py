@@ -99,5 +99,5 @@ def _no_cluster(asked: str, address: str | None, why: str) -> InputError:
     advice = "say where it is: ray://HOST:10001, or RAY_ADDRESS" if address is None else ""
     return InputError(
         f"--cluster {asked}: no Ray cluster is reached{where} ({why}); "
-        + (advice or "look at it there with: ray status")
+        + (advice or "look at it there with: ray status; where it has a token: RAY_AUTH_MODE=token")
     )
