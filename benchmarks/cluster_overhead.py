@@ -22,11 +22,10 @@ STUDY = ("run", "diabetes", "--workers", "2", "--deterministic", "--pruner", "no
 def seconds(cluster: str, trials: int, epochs: int, folder: Path) -> tuple[float, float]:
     """A run's wall time, and what of it Ray took to start."""
     command = [sys.executable, "-m", "sweep", *STUDY, "--trials", str(trials)]
-    command += ["--epochs", str(epochs), "--out", str(folder / "out"), "--cluster", cluster]
+    out = tempfile.mkdtemp(dir=folder)
+    command += ["--epochs", str(epochs), "--out", out, "--cluster", cluster]
     began = time.monotonic()
-    done = subprocess.run(
-        [*command, "--fresh"], capture_output=True, text=True, check=True, cwd=folder
-    )
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder)
     taken = time.monotonic() - began
     told = re.search(r"started\s+here\s+in\s+(?:(\d+) min )?([\d.]+)", done.stdout + done.stderr)
     return taken, 60 * int(told[1] or 0) + float(told[2]) if told else 0.0
