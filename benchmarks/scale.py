@@ -24,7 +24,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +38,7 @@ from sweep.study.locations import Location
 from sweep.study.settings import StudyConfig
 from sweep.training.contract import EpochResult, TrialNews, TrialSpec
 from sweep.training.workers.messages import Answer, Died, Orders
-from sweep.training.workers.pool import WorkerPool
+from sweep.training.workers.pools import Pool
 from sweep.training.workers.time_limit import TimeLimit
 
 ANSWER_AFTER = 0.1
@@ -52,8 +52,8 @@ class _Worker:
     waits_since: float = 0.0
 
 
-class SimulatedPool:
-    """Workers that train nothing, with the interface of `WorkerPool`.
+class SimulatedPool(Pool):
+    """Workers that train nothing.
 
     Args:
         count: How many.
@@ -77,6 +77,11 @@ class SimulatedPool:
 
     def __len__(self) -> int:
         return len(self._workers)
+
+    @property
+    def awaited(self) -> set[int]:
+        """All of them."""
+        return set(self.lanes)
 
     def start(self) -> None:
         """All are ready."""
@@ -120,6 +125,12 @@ class SimulatedPool:
             self.idle.add(index)
             heard.append((index, Answer(self.lanes[index], results, [], engine=self.engine)))
         return heard
+
+    def replace(self, index: int) -> None:
+        """None dies."""
+
+    def close(self) -> None:
+        """There is nothing to end."""
 
 
 def _result(spec: TrialSpec, epoch: int, secs: float) -> EpochResult:
@@ -174,7 +185,7 @@ def run(config: StudyConfig, pool: SimulatedPool, folder: Path, for_secs: float)
         limit=TimeLimit(),
         stop=stop,
     )
-    coordinator.run(cast(WorkerPool, pool))
+    coordinator.run(pool)
     flush(context.study)
     timer.cancel()
     return course

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna.storages import JournalStorage
+from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
@@ -24,8 +24,8 @@ def test_the_version_is_one_that_the_names_hold_for() -> None:
 def test_every_name_does_what_it_says(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "study.journal"
     in_file = JournalStorage(JournalFileBackend(str(path)))
-    storage = in_file if kind == "journal" else f"sqlite:///{tmp_path}/study.db"
-    study = optuna.create_study(storage=storage)
+    in_table = private.ListedDatabase(RDBStorage(f"sqlite:///{tmp_path}/study.db"))
+    study = optuna.create_study(storage=in_file if kind == "journal" else in_table)
     trial = study.ask()
     trial.suggest_float("lr", 0.0, 1.0)
     private.set_trial_attribute(trial, "theirs", 1)

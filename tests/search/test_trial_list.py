@@ -8,23 +8,28 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from sweep.search.storage.opening import flush, open_storage
 from sweep.search.storage.optuna_private import trial_in_training
+from sweep.search.storage.trial_list import TrialList
 
 STATES = [None, (TrialState.WAITING,), (TrialState.RUNNING,), (TrialState.COMPLETE,)]
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_it_has_what_optuna_reads_whoever_has_written_it(tmp_path: Path, seed: int) -> None:
-    """Two studies in one journal, changed by this process and by another one."""
-    path, draws = tmp_path / "study.journal", random.Random(seed)
-    ours = {name: study_in(path, name) for name in ("one", "two")}
-    theirs = JournalStorage(JournalFileBackend(str(path)))
-    for _ in range(60):
+@pytest.mark.parametrize("kind", ["journal", "database"])
+@pytest.mark.parametrize("seed", range(3))
+def test_it_has_what_optuna_reads_whoever_has_written_it(
+    tmp_path: Path, seed: int, kind: str
+) -> None:
+    """Two studies in one storage, changed by this process and by another one."""
+    path, draws = tmp_path / f"study.{kind}", random.Random(seed)
+    url = str(path) if kind == "journal" else f"sqlite:///{path}"
+    ours = {name: study_in(url, name) for name in ("one", "two")}
+    theirs = plain(url)
+    for _ in range(60 if kind == "journal" else 15):
         study = ours[draws.choice(["one", "two"])]
         writer = study
         if draws.random() < 0.3:
@@ -33,16 +38,20 @@ def test_it_has_what_optuna_reads_whoever_has_written_it(tmp_path: Path, seed: i
         change(writer, draws)
         if draws.random() < 0.5:
             flush(study)
-            plain = optuna.load_study(
-                study_name=study.study_name, storage=JournalStorage(JournalFileBackend(str(path)))
-            )
+            read = optuna.load_study(study_name=study.study_name, storage=plain(url))
             for states in STATES:
                 found = study.get_trials(deepcopy=False, states=states)
-                assert found == plain.get_trials(states=states)
+                assert found == read.get_trials(states=states)
 
 
-def study_in(path: Path, name: str) -> optuna.Study:
-    return optuna.create_study(study_name=name, storage=open_storage(str(path), batched=True))
+def plain(url: str) -> BaseStorage:
+    """Optuna's own storage."""
+    is_database = "://" in url
+    return RDBStorage(url) if is_database else JournalStorage(JournalFileBackend(url))
+
+
+def study_in(url: str, name: str) -> optuna.Study:
+    return optuna.create_study(study_name=name, storage=open_storage(url, batched=True))
 
 
 def change(study: optuna.Study, draws: random.Random) -> None:
@@ -66,14 +75,14 @@ def stored_steps(study: optuna.Study, trial: optuna.Trial) -> dict[int, float]:
 
 
 def test_a_list_is_the_callers_own(tmp_path: Path) -> None:
-    study = study_in(tmp_path / "study.journal", "s")
+    study = study_in(str(tmp_path / "study.journal"), "s")
     study.tell(study.ask(), 1.0)
     study.get_trials(deepcopy=False).clear()
     assert len(study.trials) == 1
 
 
 def test_a_study_that_is_gone_has_no_trials(tmp_path: Path) -> None:
-    study = study_in(tmp_path / "study.journal", "s")
+    study = study_in(str(tmp_path / "study.journal"), "s")
     study.ask()
     assert len(study.trials) == 1
     optuna.delete_study(study_name="s", storage=study._storage)
@@ -88,3 +97,14 @@ def test_a_storage_can_be_pickled(tmp_path: Path) -> None:
     assert len(study.trials) == 1
     again = optuna.load_study(study_name="s", storage=pickle.loads(pickle.dumps(storage)))
     assert again.trials == study.trials
+
+
+def test_trials_that_others_have_begun_may_be_lacking_at_first() -> None:
+    listed = TrialList()
+    trials = [optuna.trial.create_trial(value=0.0, params={}, distributions={}) for _ in range(6)]
+    for number, trial in enumerate(trials):
+        trial.number = number
+    for number in (0, 3, 1, 5, 3, 4):
+        listed.put(trials[number])
+    assert [trial.number for trial in listed.of(None)] == [0, 1, 3, 4, 5]
+    assert [trial.number for trial in listed.of((TrialState.COMPLETE,))] == [0, 1, 3, 4, 5]

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sweep.base.errors import StorageError, SweepError
 from sweep.search.storage.journal import BatchedJournal, JournalSnapshot, journal_lock
-from sweep.search.storage.optuna_private import ListedJournal, backend_of
+from sweep.search.storage.optuna_private import ListedDatabase, ListedJournal, backend_of
 from sweep.search.storage.patience import Patience, PatientStorage, engine_options
 from sweep.search.storage.urls import cannot_be_opened, is_shared, reason_of, without_password
 
@@ -112,7 +112,7 @@ def open_storage(url: str, batched: bool = False) -> BaseStorage:
             path = Path(url)
             file = BatchedJournal(path) if batched else JournalFileBackend(url, journal_lock(path))
             return _journal(file, url)
-        return PatientStorage(url)
+        return ListedDatabase(PatientStorage(url))
 
 
 def open_study(
@@ -221,9 +221,10 @@ def closing_study(study: optuna.Study | None) -> Iterator[optuna.Study | None]:
 
 def close_storage(storage: BaseStorage) -> None:
     """Let go of a database's connections; a journal has none."""
-    if isinstance(storage, RDBStorage):
-        storage.remove_session()
-        storage.engine.dispose()
+    database = backend_of(storage) or storage
+    if isinstance(database, RDBStorage):
+        database.remove_session()
+        database.engine.dispose()
 
 
 def _storage_that_is_there(url: str, folder: Path) -> BaseStorage | None:

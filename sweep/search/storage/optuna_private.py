@@ -10,7 +10,8 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Any, cast
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages.journal import BaseJournalBackend
 from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import FrozenTrial, TrialState
@@ -67,13 +68,52 @@ class ListedJournal(JournalStorage):
             replayed.get_study(study_id)  # which raises if there is none
             for changed in self._changed & replayed._trials.keys():
                 listed = self._lists.get(replayed._trial_id_to_study_id[changed])
-                if listed is not None:
-                    listed.replace(replayed._trials[changed])
+                if listed is not None and replayed._trials[changed].number < len(listed):
+                    listed.put(replayed._trials[changed])
             self._changed.clear()
             trials = self._lists.setdefault(study_id, TrialList())
             new = replayed._study_id_to_trial_ids[study_id][len(trials) :]
-            trials.add(replayed._trials[trial_id] for trial_id in new)
+            for trial_id in new:
+                trials.put(replayed._trials[trial_id])
             found = trials.of(states)
+        return copy.deepcopy(found) if deepcopy else found
+
+
+class ListedDatabase(_CachedStorage):
+    """Optuna's cache of a database, which likewise sorts no trials that have not changed."""
+
+    def __init__(self, backend: RDBStorage) -> None:
+        super().__init__(backend)
+        self._lists: dict[int, TrialList] = {}  # by study
+        self._changed: dict[int, set[int]] = {}  # numbers of trials, by study
+
+    def forget_trials(self) -> None:
+        """Read all of them anew."""
+        with self._lock:
+            self._studies.clear()
+            self._trial_id_to_study_id_and_number.clear()
+            self._study_id_and_number_to_trial_id.clear()
+            self._lists.clear()
+            self._changed.clear()
+
+    def _add_trials_to_cache(self, study_id: int, trials: list[FrozenTrial]) -> None:
+        super()._add_trials_to_cache(study_id, trials)
+        self._changed.setdefault(study_id, set()).update(trial.number for trial in trials)
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """A study's trials by number, as Optuna's storage has them."""
+        self._read_trials_from_remote_storage(study_id)
+        with self._lock:
+            trials = self._studies[study_id].trials
+            listed = self._lists.setdefault(study_id, TrialList())
+            for number in sorted(self._changed.pop(study_id, ())):
+                listed.put(trials[number])
+            found = listed.of(states)
         return copy.deepcopy(found) if deepcopy else found
 
 
@@ -82,17 +122,15 @@ def storage_of(study: optuna.Study) -> BaseStorage:
     return study._storage
 
 
-def backend_of(study: optuna.Study) -> Any:
-    """What stands behind the cache of a study's storage: a database, or a journal's file."""
-    return getattr(study._storage, "_backend", None)
+def backend_of(kept: optuna.Study | BaseStorage) -> Any:
+    """What stands behind the cache of a storage, or a study's: a database, or a journal's file."""
+    return getattr(kept if isinstance(kept, BaseStorage) else kept._storage, "_backend", None)
 
 
 def forget_trials(study: optuna.Study) -> None:
     """Have the cache of a database forget what it knows of trials."""
-    cache: Any = study._storage
-    cache._studies.clear()
-    cache._trial_id_to_study_id_and_number.clear()
-    cache._study_id_and_number_to_trial_id.clear()
+    if isinstance(study._storage, ListedDatabase):
+        study._storage.forget_trials()
 
 
 def study_id(study: optuna.Study) -> int:

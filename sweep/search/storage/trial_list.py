@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from bisect import bisect_left
+from collections.abc import Container
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -16,31 +17,31 @@ class TrialList:
 
     def __init__(self) -> None:
         self._trials: list[FrozenTrial] = []
-        self._open: dict[int, FrozenTrial] = {}  # those that have not ended, by number, rising
+        self._open: dict[int, FrozenTrial] = {}  # those that have not ended, by number
 
     def __len__(self) -> int:
         return len(self._trials)
 
-    def add(self, trials: Iterable[FrozenTrial]) -> None:
-        """Take in new ones: the next by number."""
-        for trial in trials:
-            self._trials.append(trial)
-            if not trial.state.is_finished():
-                self._open[trial.number] = trial
+    def put(self, trial: FrozenTrial) -> None:
+        """Take in a new one, or one that has changed."""
+        place = self._place(trial.number)
+        is_known = place < len(self._trials) and self._trials[place].number == trial.number
+        self._trials[place : place + is_known] = [trial]
+        self._open[trial.number] = trial
+        if trial.state.is_finished():
+            del self._open[trial.number]
 
-    def replace(self, trial: FrozenTrial) -> None:
-        """Take in one that has changed, if it was here before."""
-        if trial.number < len(self._trials):
-            self._trials[trial.number] = trial
-            if not trial.state.is_finished():
-                self._open[trial.number] = trial
-            else:
-                self._open.pop(trial.number, None)
+    def _place(self, number: int) -> int:
+        """Where a trial stands or belongs; some may be lacking that others have begun."""
+        at_its_number = self._trials[number : number + 1]
+        if at_its_number and at_its_number[0].number == number:
+            return number
+        return bisect_left(self._trials, number, key=lambda trial: trial.number)
 
     def of(self, states: Container[TrialState] | None) -> list[FrozenTrial]:
         """Those in one of these states, all of them if None; by number, in a list of its own."""
         if states is None:
             return self._trials.copy()
         has_ended = any(state in states for state in TrialState if state.is_finished())
-        among = self._trials if has_ended else self._open.values()
+        among = self._trials if has_ended else [self._open[n] for n in sorted(self._open)]
         return [trial for trial in among if trial.state in states]
