@@ -38,7 +38,7 @@ def spread_product(axes: Sequence[Sequence[_T]], start: int) -> list[tuple[_T, .
 
 
 def _spread_order(axis: Sequence[_T]) -> list[_T]:
-    """_Ts from low to high in the order of van der Corput: each in a gap of those before."""
+    """Values from low to high in the order of van der Corput: each in a gap of those before."""
     bits = (len(axis) - 1).bit_length()
     places = sorted(range(len(axis)), key=lambda place: f"{place:0{bits}b}"[::-1])
     return [axis[place] for place in places]

@@ -18,6 +18,7 @@ from sweep.search.strategies.family_sampler import (
     MOST_FIRST,
     FamilyPlan,
     FamilySampler,
+    _rank,
     fair_minimum,
 )
 from sweep.search.strategies.lessons import Others, _lesson
@@ -308,11 +309,11 @@ class Forgetful(FamilySampler):
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
         trials = optuna.load_study(study_name="s", storage=study._storage).trials
         trials = [trial for trial in trials if trial.number != number]
-        read = [self._lesson_of(trial, self._standing(trial, sign)) for trial in trials]
-        lessons = np.array(read, dtype=_lesson(len(self._axes), 2))
+        read = [self._lesson_of(trial, _rank(trial, sign)) for trial in trials]
+        lessons = np.array(read, dtype=_lesson(len(self._axes)))
         lessons = lessons[lessons["family"] >= 0]
         started = np.bincount(lessons["family"], minlength=len(self._names))
-        return Others(lessons, started, self._order)
+        return Others(lessons, started)
 
 
 @pytest.mark.parametrize(

@@ -7,22 +7,18 @@ import pytest
 from numpy.typing import NDArray
 
 from sweep.search.strategies.lessons import Lessons, Others
-from sweep.search.strategies.parzen import Floats
 
 FAMILIES = 3
 
 
-def by_value(standings: Floats) -> NDArray[np.int64]:
-    return np.argsort(standings[:, 0], kind="stable")
-
-
 def lessons_of(values: NDArray[np.float64]) -> Lessons:
     """Trials that have ended with these values; each one's coordinate is its value."""
-    lessons = Lessons(1, 1, FAMILIES, by_value)
+    lessons = Lessons(1, FAMILIES)
     for count in range(1, len(values) + 1):
         for number in lessons.open_ones(count):
             value = values[number]
-            lessons.learn(number, (True, number % FAMILIES, True, True, True, (value,), [value]))
+            rank = (0.0, value)
+            lessons.learn(number, (True, number % FAMILIES, True, True, True, rank, [value]))
     return lessons
 
 

@@ -46,12 +46,6 @@ class Axis:
         number = math.log(value) if self._dimension.log else float(value)
         return (number - self._low) / (self._high - self._low)
 
-    def nearest(self, value: float) -> float:
-        """The coordinate of the value of a range that is nearest to one; the middle of a choice."""
-        if isinstance(self._dimension, Choice):
-            return 0.5
-        return self.coordinate(min(max(value, self._dimension.low), self._dimension.high))
-
     def value(self, coordinate: float) -> Value:
         """The value at a coordinate."""
         dimension = self._dimension

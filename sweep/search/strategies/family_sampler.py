@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import optuna
-from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
@@ -121,10 +120,7 @@ class FamilySampler(BaseSampler):
             ],
             dtype=bool,
         ).reshape(len(self._names), len(self._axes))
-        self._lessons = Lessons(len(self._axes), self._compared, len(self._names), self._order)
-
-    _compared = 2
-    """How many numbers `_standing` gives."""
+        self._lessons = Lessons(len(self._axes), len(self._names))
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
@@ -207,34 +203,22 @@ class FamilySampler(BaseSampler):
             trial = trials[open_one]
             if not known.is_news(open_one, trial):
                 continue
-            known.learn(open_one, self._lesson_of(trial, self._standing(trial, sign)))
+            known.learn(open_one, self._lesson_of(trial, _rank(trial, sign)))
             completed = completes(trial)
             if completed is not None:  # the two are one trial
                 known.leave_out(completed if trial.state.is_finished() else open_one)
         return known.beside(number)
 
-    def _standing(self, trial: FrozenTrial, sign: float) -> tuple[float, ...]:
-        """What `_order` compares; `sign` is -1 where a greater value is better."""
-        return _rank(trial, sign)
-
-    def _order(self, standings: Floats) -> NDArray[np.int64]:
-        """Positions of trials that have ended or reported, (trials,), the best first.
-
-        Args:
-            standings: What `_standing` says of each, (trials, numbers).
-        """
-        return np.lexsort((standings[:, 1], standings[:, 0]))
-
-    def _lesson_of(self, trial: FrozenTrial, standing: tuple[float, ...]) -> tuple[Any, ...]:
+    def _lesson_of(self, trial: FrozenTrial, rank: tuple[float, float]) -> tuple[Any, ...]:
         """The fields of `_lesson`."""
         over = trial.state.is_finished()
         family = self._family_of(trial)
         if family is None:
-            return over, -1, False, False, False, standing, [math.nan] * len(self._axes)
+            return over, -1, False, False, False, rank, [math.nan] * len(self._axes)
         has_value = trial.state != TrialState.RUNNING or bool(trial.intermediate_values)
         completed = trial.state == TrialState.COMPLETE
         row = self._row(trial, family)
-        return over, family, trial.state in _TEACHES, has_value, completed, standing, row
+        return over, family, trial.state in _TEACHES, has_value, completed, rank, row
 
     def _row(self, trial: FrozenTrial, family: int) -> list[float]:
         """A trial's coordinates; NaN where its schedule or optimizer ignores them or has none."""

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sweep.search.strategies.parzen import Floats
-
-Order = Callable[[Floats], NDArray[np.int64]]
-"""Positions, the best first, of trials by their standings, (trials, numbers)."""
 
 _GOOD_SHARE = 0.2
 _MOST_GOOD = 25
@@ -32,18 +28,15 @@ class Lessons:
 
     Args:
         columns: Coordinates of a trial.
-        compared: How many numbers its standing has.
         families: How many schedulers there are.
-        order: Sorts standings.
     """
 
-    def __init__(self, columns: int, compared: int, families: int, order: Order) -> None:
-        self._all = np.zeros(0, _lesson(columns, compared))
+    def __init__(self, columns: int, families: int) -> None:
+        self._all = np.zeros(0, _lesson(columns))
         self._count = 0
         self._open: list[int] = []
         self._seen: dict[int, object] = {}
         self._families = families
-        self._order = order
         self._early = 0
         self._kept = np.zeros(0, np.int64)
         self._early_started = np.zeros(families, np.int64)
@@ -89,7 +82,7 @@ class Lessons:
         seen = np.concatenate([self._kept if early else [], recent]).astype(np.int64)
         lessons = self._all[seen[seen != number]]
         lessons = lessons[lessons["family"] >= 0]
-        return Others(lessons, self._early_started * (early > 0) + started, self._order)
+        return Others(lessons, self._early_started * (early > 0) + started)
 
     def _started(self, lessons: NDArray[np.void]) -> NDArray[np.int64]:
         families = lessons["family"]
@@ -100,7 +93,7 @@ class Lessons:
         lessons = self._all[:early]
         teaching = np.flatnonzero(lessons["teaches"] & (lessons["family"] >= 0))
         judged = teaching[lessons["has_value"][teaching]]
-        ranked = judged[self._order(lessons["standing"][judged])]
+        ranked = judged[_best_first(lessons["rank"][judged])]
         families = lessons["family"][ranked]
         best = [ranked[families == family][:_MOST_GOOD] for family in range(self._families)]
         kept = np.unique(np.concatenate([ranked[:_BEST], *best]))
@@ -109,16 +102,21 @@ class Lessons:
         return np.union1d(kept, rest[spread])
 
 
-def _lesson(columns: int, compared: int) -> np.dtype[np.void]:
+def _lesson(columns: int) -> np.dtype[np.void]:
     """What a trial teaches.
 
     Whether that is final; its scheduler's position, or -1 if it has none yet; whether it teaches
     more than that it was begun; whether it has ended or has come far enough to report; whether it
-    was trained to its last epoch; its standing; its coordinates.
+    was trained to its last epoch; its rank, two numbers; its coordinates.
     """
     flags = [(name, np.bool_) for name in ("teaches", "has_value", "completed")]
-    numbers = [("standing", np.float64, (compared,)), ("row", np.float64, (columns,))]
+    numbers = [("rank", np.float64, (2,)), ("row", np.float64, (columns,))]
     return np.dtype([("is_over", np.bool_), ("family", np.int64), *flags, *numbers])
+
+
+def _best_first(ranks: Floats) -> NDArray[np.int64]:
+    """Positions of trials, (trials,), by their ranks, (trials, 2): the second decides ties."""
+    return np.lexsort((ranks[:, 1], ranks[:, 0]))
 
 
 class Others:
@@ -132,13 +130,13 @@ class Others:
         completed: How many of them were trained to their last epoch.
     """
 
-    def __init__(self, lessons: NDArray[np.void], started: NDArray[np.int64], order: Order) -> None:
+    def __init__(self, lessons: NDArray[np.void], started: NDArray[np.int64]) -> None:
         self.started = started
         taught = lessons[lessons["teaches"]]
         self.families: NDArray[np.int64] = taught["family"]
         self.rows: Floats = taught["row"]
         judged = np.flatnonzero(taught["has_value"])
-        self.best_first = judged[order(taught["standing"][judged])]
+        self.best_first = judged[_best_first(taught["rank"][judged])]
         self.completed = int(taught["completed"].sum())
 
     def split(self, family: int, alone: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
