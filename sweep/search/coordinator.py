@@ -14,7 +14,7 @@ from sweep.search.attributes import completes
 from sweep.search.completion import next_enqueued
 from sweep.search.failures import Failures
 from sweep.search.in_flight.allowance import Allowance
-from sweep.search.in_flight.auditions import ENOUGH, Auditions
+from sweep.search.in_flight.auditions import FEWEST_AUDITIONS, Auditions
 from sweep.search.in_flight.in_training import InTraining
 from sweep.search.in_flight.ownership import Ownership
 from sweep.search.in_flight.trials import InFlight
@@ -97,7 +97,7 @@ class Coordinator:
         self._on_note = on_note
         self._decisions = possible_ends(config.pruning, config.epochs)
         earlier = reader.trials
-        self._auditions = Auditions(config.audition_epochs, min(ENOUGH, trials), earlier)
+        self._auditions = Auditions(config.audition_epochs, min(FEWEST_AUDITIONS, trials), earlier)
         self._in_flight = InFlight(config, self._auditions)
         self._ownership = Ownership(study, owner, shared, self._in_flight, on_note)
         self._allowance = Allowance(reader, earlier, self._in_flight, self._ownership)

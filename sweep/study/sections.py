@@ -312,9 +312,8 @@ class SamplerConfig(_Named):
     """How the next trial's parameters are chosen; further keys are arguments of Optuna's class.
 
     Args:
-        name: `auto` learns from auditions where the pruner has them; else it is `tpe` for fewer
-            than 200 trials, and `family` for more and where `fair` is true. `grid` takes
-            `points = 3`, values of each parameter.
+        name: `auto` is `tpe` for fewer than 200 trials, and `family` for more and where `fair` is
+            true. `grid` takes `points = 3`, values of each parameter.
     """
 
     name: Annotated[str, known(SAMPLERS, "sampler"), one_of(SAMPLERS)] = "auto"

@@ -17,7 +17,7 @@ from pydantic import (
 from sweep.study.baselines.settings import BaselineConfig
 from sweep.study.fields.written import COMMAND, DURATION, seconds, several, words
 from sweep.study.metric import NAME_OR_REFERENCE, Metric
-from sweep.study.registries.pruners import audition_epochs, usual_share
+from sweep.study.registries.pruners import PRUNERS, usual_share
 from sweep.study.registries.sources import BEHAVIOUR_COUNTS
 from sweep.study.sections import (
     ConfirmConfig,
@@ -249,9 +249,9 @@ class StudyConfig(Section):
     @property
     def audition_epochs(self) -> int:
         """The horizon, in epochs, over which a trial is trained first; 0 if it has no audition."""
-        if self.fair or self.pruner.name != "auto" or self.pruner.arguments:
+        if self.fair or self.pruner.arguments:
             return 0
-        epochs = audition_epochs(self.epochs)
+        epochs = PRUNERS[self.pruner.name].audition(self.epochs)
         if self.budget is not None and self.budget * self.epochs < epochs + self.epochs:
             return 0
         return epochs

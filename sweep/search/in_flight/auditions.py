@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from sweep.search.in_flight.in_training import InTraining
 from sweep.search.trials import Trial
 
-ENOUGH = 8
-"""Auditions that must be known before any is decided on: the first would be the best so far."""
+FEWEST_AUDITIONS = 8
+"""That must be known before any is decided on: the first would be the best so far."""
 
 
 class Auditions:

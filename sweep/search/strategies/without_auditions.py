@@ -13,7 +13,10 @@ FEWEST_STEPS = 96
 
 
 def without_auditions(config: StudyConfig) -> StudyConfig:
-    """The same study, its trials compared as they train, and its sampler one that suits that."""
+    """The same study, its trials compared as they train.
+
+    Where it has a budget, fewer trials come of it, for which `auto` may be another sampler.
+    """
     pruner = config.pruner.model_copy(update={"name": "halving"})
     return config.model_copy(update={"pruner": pruner}).expecting_trials()
 
@@ -39,7 +42,7 @@ def too_few(steps: int) -> str:
 
 
 def go_on_without_auditions(study: optuna.Study, config: StudyConfig) -> StudyConfig:
-    """Give a study the sampler and the pruner of one whose trials have no auditions.
+    """Give a study the pruner of one whose trials have no auditions, and the sampler for as many.
 
     Returns:
         Its settings from now on.

@@ -35,6 +35,8 @@ class Pruner:
         lacks: From the arguments that are given to what has to be given beside them, as what
             follows the pruner's name; empty if nothing.
         wraps: The pruner that it waits with unless a study file names another as `wrapped`.
+        audition: From a study's epochs to the horizon, in epochs, over which a trial is trained
+            first and compared with others; 0 if it has no audition.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Pruner:
     rungs: Callable[[Arguments, int], Rungs | None] = lambda arguments, epochs: None
     lacks: Callable[[Arguments], str] = lambda arguments: ""
     wraps: str | None = None
+    audition: Callable[[int], int] = lambda epochs: 0
 
 
 def _halving(name: str, *parts: tuple[Fraction, float]) -> Pruner:
@@ -58,7 +61,11 @@ def _halving(name: str, *parts: tuple[Fraction, float]) -> Pruner:
     return _with_rungs(name, defaults)
 
 
-def _with_rungs(name: str, defaults: Callable[[int], Arguments]) -> Pruner:
+def _with_rungs(
+    name: str,
+    defaults: Callable[[int], Arguments],
+    audition: Callable[[int], int] = lambda epochs: 0,
+) -> Pruner:
     def rungs(arguments: Arguments, epochs: int) -> Rungs:
         own = {"keep": 0.5} if "rungs" in arguments else defaults(epochs)
         settled = {**own, **arguments}
@@ -66,20 +73,18 @@ def _with_rungs(name: str, defaults: Callable[[int], Arguments]) -> Pruner:
         shares = keep if isinstance(keep, list) else [keep] * len(places)
         return {rung: share for rung, share in zip(places, shares, strict=True) if rung < epochs}
 
-    return Pruner(name, "sweep.search.strategies.halving:HalvingPruner", defaults, rungs)
+    kind = "sweep.search.strategies.halving:HalvingPruner"
+    return Pruner(name, kind, defaults, rungs, audition=audition)
 
 
-def audition_epochs(epochs: int) -> int:
-    """The horizon, in epochs, over which `auto` trains a schedule first: an eighth of a trial's.
-
-    0 where an epoch is more than that.
-    """
+def _eighth(epochs: int) -> int:
+    """The audition of `auto`; there is none where an epoch is more than that."""
     return epochs // 8
 
 
 def _with_auditions(epochs: int) -> Arguments:
     """What `auto` compares: a third goes on after its audition, half of those after E/4."""
-    audition = audition_epochs(epochs)
+    audition = _eighth(epochs)
     if not audition:
         return _HALVING.defaults(epochs)
     return {"rungs": [audition, math.ceil(epochs / 4)], "keep": [1 / 3, 0.5]}
@@ -137,7 +142,7 @@ def _threshold_lacks(arguments: Arguments) -> str:
 # chosen.
 _HALVING = _halving("halving", (Fraction(2, 15), 0.5), (Fraction(1, 3), 0.5), (Fraction(2, 3), 0.5))
 PRUNERS = by_name(
-    _with_rungs("auto", _with_auditions),
+    _with_rungs("auto", _with_auditions, audition=_eighth),
     _HALVING,
     _halving("thorough", (Fraction(1, 3), 0.5), (Fraction(2, 3), 0.5)),
     _halving("fast", (Fraction(1, 15), 0.4), (Fraction(1, 5), 0.5), (Fraction(3, 5), 0.5)),
