@@ -9,7 +9,7 @@ from typing import Any
 import tomlkit
 
 from sweep.schedules.schedule import SHAPES
-from sweep.study.dimension_fields import RANGE_SCHEMA, RATES_SCHEMA, default_own_dimensions
+from sweep.study.fields.dimensions import RANGE_SCHEMA, RATES_SCHEMA, default_own_dimensions
 from sweep.study.schema import Schema, study_schema
 
 PAGE = Path(__file__).parent / "study-file.md"

@@ -8,7 +8,7 @@ from typing import Literal
 
 from sweep.base.wording import number
 from sweep.schedules.schedule import SHAPES, Schedule
-from sweep.study.dimension_fields import written
+from sweep.study.fields.dimensions import written
 from sweep.study.space import Choice, Range, Space, Value
 
 _NEAR = 0.05

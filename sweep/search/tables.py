@@ -13,7 +13,7 @@ import pandas as pd
 from sweep.base.csv_cells import frame_from_csv, frame_to_csv
 from sweep.base.files import write_whole
 from sweep.search.trials import Ending, Trial
-from sweep.study.dimension_fields import default_own_dimensions
+from sweep.study.fields.dimensions import default_own_dimensions
 from sweep.study.results_folder import EPOCHS, RESULTS
 from sweep.study.settings import StudyConfig
 from sweep.training.record import CURVE_COLUMNS

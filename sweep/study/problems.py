@@ -18,7 +18,7 @@ from sweep.schedules.checks import check_params, is_factory
 from sweep.schedules.from_torch import named_in_torch
 from sweep.schedules.schedule import SHAPES, Schedule
 from sweep.study.baselines.reading import baseline_problems
-from sweep.study.dimension_fields import default_own_dimensions, ends, written
+from sweep.study.fields.dimensions import default_own_dimensions, ends, written
 from sweep.study.metric import is_usually_maximized
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Dimension

@@ -7,7 +7,7 @@ from typing import Any
 
 from sweep.schedules.schedule import SHAPES
 from sweep.study.baselines.settings import BaselineConfig
-from sweep.study.dimension_fields import RANGE_SCHEMA
+from sweep.study.fields.dimensions import RANGE_SCHEMA
 from sweep.study.sections import SpaceConfig
 from sweep.study.settings import StudyConfig
 

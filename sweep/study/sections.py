@@ -17,14 +17,14 @@ from pydantic import (
 
 from sweep.base.errors import did_you_mean
 from sweep.schedules.schedule import SHAPES
-from sweep.study.dimension_fields import (
+from sweep.study.fields.dimensions import (
     Numbers,
     NumbersOrWords,
     Rates,
     own_dimensions,
     rates_of,
 )
-from sweep.study.fields.written import (
+from sweep.study.fields.values import (
     TEXT_OR_TEXTS,
     column_name,
     known_encoding,

@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from sweep.study.baselines.settings import BaselineConfig
-from sweep.study.fields.written import COMMAND, DURATION, seconds, several, words
+from sweep.study.fields.values import COMMAND, DURATION, seconds, several, words
 from sweep.study.metric import NAME_OR_REFERENCE, Metric
 from sweep.study.registries.pruners import PRUNERS, usual_share
 from sweep.study.registries.sources import BEHAVIOUR_COUNTS

@@ -10,7 +10,7 @@ import pytest
 from sweep.base.errors import StudyFileError
 from sweep.schedules.schedule import SHAPES
 from sweep.search.strategies.problems import search_problems
-from sweep.study.dimension_fields import default_own_dimensions
+from sweep.study.fields.dimensions import default_own_dimensions
 from sweep.study.file import load_study
 from sweep.study.locations import shipped_studies
 from sweep.study.registries.optimizers import OPTIMIZERS

@@ -16,7 +16,7 @@ from optuna.distributions import (
 from optuna.trial import FixedTrial
 
 from sweep.schedules.schedule import SHAPES, Schedule
-from sweep.study.dimension_fields import default_own_dimensions
+from sweep.study.fields.dimensions import default_own_dimensions
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Choice, Dimension, Range, Space, Value
 

@@ -1,1 +1,1 @@
-"""What stands in a study file, as values."""
+"""How a study file writes values, and what they are read as."""

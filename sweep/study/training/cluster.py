@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from sweep.study.fields.written import DURATION, seconds
+from sweep.study.fields.values import DURATION, seconds
 from sweep.study.sections import Section
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sweep.base.errors import did_you_mean
-from sweep.study.dimension_fields import ends
+from sweep.study.fields.dimensions import ends
 from sweep.study.metric import is_usually_maximized
 from sweep.study.registries.entry import alternatives, owners, together
 from sweep.study.registries.losses import LOSSES, SCORES, called, loss_of

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sweep.base.errors import StudyFileError
-from sweep.study.dimension_fields import numbers, numbers_or_words, written
+from sweep.study.fields.dimensions import numbers, numbers_or_words, written
 from sweep.study.file import load_study
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Choice, Dimension, Range, Value, in_words
