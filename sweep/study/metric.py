@@ -43,6 +43,14 @@ def is_usually_maximized(name: str) -> bool:
     return less if known & _NEGATED else more
 
 
+def missing_direction(name: str) -> str:
+    """That a study must say which way is better, where a metric's name says that more is."""
+    return (
+        f"missing: more of {name} is usually better; give --direction maximize, or "
+        '--direction minimize if less of it is (direction = "maximize" in a study file)'
+    )
+
+
 def is_a_share(ours: float, theirs: float) -> bool:
     """Whether the difference of two values can be told as a share of the second.
 

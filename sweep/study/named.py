@@ -11,14 +11,29 @@ from sweep.base.errors import did_you_mean
 from sweep.study.registries.entry import Configurable, Setting, owners, settings_of, together
 
 
+def check_known(value: Any, names: Mapping[str, Any], kind: str, also: str = "") -> None:
+    """Refuse what is none of some names.
+
+    Args:
+        value: What a study file says.
+        names: Those that there are.
+        kind: What they are names of, for an error to say.
+        also: What else it may be, likewise.
+
+    Raises:
+        ValueError: It is another word, or none.
+    """
+    if not isinstance(value, str) or value not in names:
+        listed = ", ".join(names) + (f", or {also}" if also else "")
+        raise ValueError(f"unknown {kind}{did_you_mean(str(value), names)} ({listed})")
+
+
 def known(names: Mapping[str, Any], kind: str) -> BeforeValidator:
     """A check that a word is one of `names`."""
 
     def check(value: Any) -> Any:
-        if isinstance(value, str) and value in names:
-            return value
-        listed = ", ".join(names)
-        raise ValueError(f"unknown {kind}{did_you_mean(str(value), names)} ({listed})")
+        check_known(value, names, kind)
+        return value
 
     return BeforeValidator(check)
 

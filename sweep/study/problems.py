@@ -19,7 +19,7 @@ from sweep.schedules.from_torch import named_in_torch
 from sweep.schedules.schedule import SHAPES, Schedule
 from sweep.study.baselines.reading import baseline_problems
 from sweep.study.fields.dimensions import default_own_dimensions, ends, written
-from sweep.study.metric import is_usually_maximized
+from sweep.study.metric import is_usually_maximized, missing_direction
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Dimension
 from sweep.study.training.problems import optimizer_problems, training_problems
@@ -162,12 +162,7 @@ def _own_code_problems(config: StudyConfig) -> Iterator[Problem]:
         text = "not used: a command chooses its device itself; give that as it takes it, after --"
         yield Problem("device", config.device, text)
     if "direction" not in given and is_usually_maximized(config.metric):
-        yield Problem(
-            "direction",
-            None,
-            f"missing: more of {config.metric} is usually better; give --direction maximize, or "
-            '--direction minimize if less of it is (direction = "maximize" in a study file)',
-        )
+        yield Problem("direction", None, missing_direction(config.metric))
     if ":" in config.metric:
         yield Problem("metric", config.metric, f"{what} tells it: give the name by which it does")
     if config.metric in _KEYS or config.metric in config.space.params:

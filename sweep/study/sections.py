@@ -15,7 +15,6 @@ from pydantic import (
     model_validator,
 )
 
-from sweep.base.errors import did_you_mean
 from sweep.schedules.schedule import SHAPES
 from sweep.study.fields.dimensions import (
     Numbers,
@@ -31,7 +30,7 @@ from sweep.study.fields.values import (
     one_separator,
     texts,
 )
-from sweep.study.named import known, one_of, with_settings_of
+from sweep.study.named import check_known, known, one_of, with_settings_of
 from sweep.study.registries.models import MODELS
 from sweep.study.registries.pruners import PRUNERS
 from sweep.study.registries.samplers import SAMPLERS
@@ -61,10 +60,9 @@ def other(question: Question) -> Question:
 
 def _model_name(value: Any) -> Any:
     """Check that a word is a built-in model or a reference to the user's own."""
-    if isinstance(value, str) and (value in MODELS or ":" in value):
-        return value
-    near = did_you_mean(str(value), MODELS)
-    raise ValueError(f"unknown model{near} ({', '.join(MODELS)}, or 'module:Class')")
+    if not (isinstance(value, str) and ":" in value):
+        check_known(value, MODELS, "model", also="'module:Class'")
+    return value
 
 
 class Section(BaseModel):

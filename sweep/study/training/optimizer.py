@@ -19,9 +19,8 @@ from pydantic import (
     model_validator,
 )
 
-from sweep.base.errors import did_you_mean
 from sweep.base.wording import verb
-from sweep.study.named import with_settings_of
+from sweep.study.named import check_known, with_settings_of
 from sweep.study.registries.entry import owners, settings_of, together
 from sweep.study.registries.optimizers import OPTIMIZERS
 from sweep.study.sections import Section
@@ -60,9 +59,7 @@ def _names(value: Any) -> Any:
     """Check that a word, or each of a list, is an optimizer."""
     value = _plain_if_one(value)
     for name in value if isinstance(value, list) else [value]:
-        if not isinstance(name, str) or name not in OPTIMIZERS:
-            near = did_you_mean(str(name), OPTIMIZERS)
-            raise ValueError(f"unknown optimizer{near} ({', '.join(OPTIMIZERS)})")
+        check_known(name, OPTIMIZERS, "optimizer")
     return value
 
 

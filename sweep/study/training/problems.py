@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sweep.base.errors import did_you_mean
 from sweep.study.fields.dimensions import ends
-from sweep.study.metric import is_usually_maximized
+from sweep.study.metric import is_usually_maximized, missing_direction
 from sweep.study.registries.entry import alternatives, owners, together
 from sweep.study.registries.losses import LOSSES, SCORES, called, loss_of
 from sweep.study.registries.optimizers import OPTIMIZERS
@@ -58,11 +58,7 @@ def _own_problems(config: StudyConfig) -> Iterator[tuple[str, object, str]]:
     if called(metric) == called(loss):
         yield "metric", metric, "the loss has this name, too; leave the metric out, or rename one"
     if "direction" not in config.model_fields_set and is_usually_maximized(called(metric)):
-        text = (
-            f"missing: more of {called(metric)} is usually better; give --direction maximize, or "
-            '--direction minimize if less of it is (direction = "maximize" in a study file)'
-        )
-        yield "direction", None, text
+        yield "direction", None, missing_direction(called(metric))
 
 
 def optimizer_problems(config: StudyConfig) -> Iterator[tuple[str, object, str]]:

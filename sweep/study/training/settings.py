@@ -6,10 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from sweep.base.errors import did_you_mean
 from sweep.base.user_code import is_reference
 from sweep.study.metric import Metric
-from sweep.study.named import one_of
+from sweep.study.named import check_known, one_of
 from sweep.study.registries.losses import LOSSES, SCORES, called
 from sweep.study.sections import Section
 
@@ -20,10 +19,9 @@ Precision = Literal["highest", "tf32", "bf16"]
 
 def _loss(value: Any) -> Any:
     """Check that a word is a built-in loss or a reference to the user's own."""
-    if isinstance(value, str) and (value in LOSSES or is_reference(value) or ".py:" in value):
-        return value
-    near = did_you_mean(str(value), LOSSES)
-    raise ValueError(f"unknown loss{near} ({', '.join(LOSSES)}, or 'module:function')")
+    if not (isinstance(value, str) and (is_reference(value) or ".py:" in value)):
+        check_known(value, LOSSES, "loss", also="'module:function'")
+    return value
 
 
 class TrainingConfig(Section):
