@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from sweep.base.errors import DataError
 from sweep.base.wording import counted, listed, percent
-from sweep.data.dataset import Dataset
-from sweep.data.splitting import fingerprint, split_rows
+from sweep.data.dataset import Dataset, fingerprint
+from sweep.data.splitting import split_rows
 
 if TYPE_CHECKING:
     from sweep.study.registries.losses import Loss
@@ -43,7 +43,7 @@ class Arrays:
     y: tuple[Values, ...]
 
 
-def kept(values: Any) -> Values:
+def as_array(values: Any) -> Values:
     """A NumPy array of an array, a list or a tensor on any device; its type stays.
 
     Raises:
@@ -62,7 +62,7 @@ def is_a_table(x: Any, y: Any) -> bool:
     """
     if hasattr(x, "columns"):
         return np.ndim(y) == 1 or np.shape(y)[1:] == (1,)
-    inputs, targets = kept(x), kept(y)
+    inputs, targets = as_array(x), as_array(y)
     is_ids = inputs.ndim == 2 and inputs.dtype.kind in "iu"
     return inputs.ndim <= 2 and not is_ids and targets.shape[1:] in ((), (1,))
 
@@ -81,7 +81,7 @@ def arrays_of(place: str, result: Sequence[Any], config: DataConfig) -> Arrays:
             reason = "it brings its own split" if key in shares else "it has no columns"
             raise DataError(f"data.{key} does not fit data.source = {place!r}: {reason}")
     try:
-        values = [kept(part) for part in result]
+        values = [as_array(part) for part in result]
     except (ValueError, TypeError, RuntimeError) as error:
         raise DataError(f"{place!r} did not return arrays or tensors: {error}") from error
     x, y = tuple(values[::2]), tuple(values[1::2])

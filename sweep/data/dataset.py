@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,3 +71,12 @@ class Dataset:
     def validation_variance(self) -> float:
         """Of the validation target, in squared units of `unit`, as the MSE."""
         return float(self.y_validation.var()) * self.target_scale**2
+
+
+def fingerprint(*arrays: Inputs) -> str:
+    """A text that changes when any value in the arrays does."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(str(array.shape).encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:12]

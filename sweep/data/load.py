@@ -15,11 +15,11 @@ from sweep.base.wording import listed, percent
 from sweep.data.arrays import Arrays, dataset_of
 from sweep.data.classes import class_names, known_rows, target_labels
 from sweep.data.columns import is_number
-from sweep.data.dataset import Array, Dataset, Targets
+from sweep.data.dataset import Array, Dataset, Targets, fingerprint
 from sweep.data.magnitude import out_of_range
 from sweep.data.preparation import Preparation, log1p, target_name, target_values
 from sweep.data.sources import Table, read_source
-from sweep.data.splitting import Rows, fingerprint, split_rows
+from sweep.data.splitting import Rows, split_rows
 from sweep.study.registries.losses import Loss, loss_of
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pandas as pd
 from sweep.base.errors import DataError, did_you_mean
 from sweep.base.user_code import is_reference, load_object
 from sweep.base.wording import listed
-from sweep.data.arrays import Arrays, arrays_of, is_a_table
+from sweep.data.arrays import Arrays, arrays_of, as_array, is_a_table
 from sweep.data.columns import alike
 from sweep.data.reading.files import find_table, known_endings, read_file
 from sweep.study.registries.sources import SOURCES
@@ -258,10 +258,9 @@ def _join(name: str, x: Any, y: Any, target: str) -> pd.DataFrame:
 
 
 def _array(values: Any) -> np.ndarray[Any, Any]:
-    """A NumPy array of an array, a list or a tensor on any device, with a gradient or without."""
-    if hasattr(values, "detach"):
-        values = values.detach().cpu().double()
-    return np.asarray(values)
+    """A NumPy array of an array or a list; of a tensor, of 64-bit floats."""
+    array = as_array(values)
+    return array.astype(np.float64) if hasattr(values, "detach") else array
 
 
 def _refuse(config: DataConfig, keys: Sequence[str], reason: str) -> None:

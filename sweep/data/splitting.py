@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -34,12 +33,3 @@ def split_rows(place: str, rows: int, config: DataConfig, seed: int) -> tuple[Ro
         )
     order = np.random.default_rng(seed).permutation(rows)
     return order[test + validation :], order[test : test + validation], order[:test]
-
-
-def fingerprint(*arrays: npt.NDArray[Any]) -> str:
-    """A text that changes when any value in the arrays does."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(str(array.shape).encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()[:12]
