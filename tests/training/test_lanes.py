@@ -35,7 +35,7 @@ from sweep.schedules.schedule import SHAPES, Schedule
 from sweep.study.registries.models import MODELS
 from sweep.training.contract import OptimizerSettings
 from sweep.training.lanes.engine import VectorizedEngine
-from sweep.training.lanes.kernel_choice import default_lanes
+from sweep.training.lanes.lane_count import default_lanes
 from sweep.training.lanes.survey import survey
 from sweep.training.sequential import SequentialEngine
 

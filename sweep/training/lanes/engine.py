@@ -25,12 +25,8 @@ from sweep.training.contract import (
 )
 from sweep.training.criterion import Criterion, Told
 from sweep.training.lanes.compiled import CompilingTrainer
-from sweep.training.lanes.kernel_choice import (
-    Kernel,
-    choose_trainer,
-    default_lanes,
-    measured_lanes,
-)
+from sweep.training.lanes.kernel_choice import Kernel, choose_trainer
+from sweep.training.lanes.lane_count import default_lanes, measured_lanes
 from sweep.training.lanes.stack import (
     EpochPlan,
     Lane,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
@@ -23,7 +22,6 @@ from sweep.training.criterion import Criterion
 from sweep.training.lanes.captured import CapturedTrainer, CudaGraphs, run_again
 from sweep.training.lanes.compiled import CompilingTrainer
 from sweep.training.lanes.eager import EagerTrainer, LaneTrainer
-from sweep.training.lanes.lane_count import epoch_secs, free_memory, lane_count
 from sweep.training.lanes.native.chain import Layer, Linear, chain_of
 from sweep.training.lanes.native.trainer import GREATEST_WIDTH, NativeTrainer
 from sweep.training.lanes.stack import Lane, LaneRates, LaneStack, plan_epoch
@@ -32,18 +30,6 @@ from sweep.training.lanes.survey import Survey
 from sweep.training.models import CHECKED_ROWS
 
 Kernel = Literal["eager", "compiled", "native", "captured"]
-
-_CACHE_BYTES = 16 * 2**20
-"""Activations of all lanes that stacked operations may go through in a step."""
-
-_CALL_SECS = 0.02
-"""What a worker should train between two messages at least, so that they cost little."""
-
-_CALL_SHARE = 1 / 5
-"""Of a trial: what is trained between two messages where a pruner decides at rungs."""
-
-_MACS_PER_SEC = 5e10
-_MOST_LANES = {"eager": 64, "compiled": 64, "native": 16, "captured": 64}
 
 
 def choose_trainer(
@@ -106,28 +92,6 @@ def choose_trainer(
     return native, "native"
 
 
-def measured_lanes(
-    data: TrainingData,
-    settings: TrainingSettings,
-    build_model: ModelBuilder,
-    stacked: StackedModel,
-    known: Survey,
-) -> int:
-    """How many trials a CUDA device trains best at once, by its speed and its free memory."""
-    device = data.x_train.device
-
-    def build(few: TrainingData) -> LaneTrainer:
-        graphs = CudaGraphs(device)
-        return CapturedTrainer(few, settings, stacked, known.floats_per_row, graphs, lambda _: None)
-
-    model = build_model(0).to(device)
-    secs_of = epoch_secs(build, data, settings, stacked, model, known)
-    count = lane_count(secs_of, lambda: free_memory(device), len(data.x_train))
-    del secs_of
-    torch.cuda.empty_cache()
-    return count
-
-
 def _widths(layers: list[Layer] | None) -> list[int]:
     return [layer.outputs for layer in layers or [] if isinstance(layer, Linear)]
 
@@ -174,25 +138,3 @@ def _check_native(
     for ours, torchs in zip(*outcomes, strict=True):
         if not torch.allclose(ours, torchs, rtol=1e-3, atol=1e-3 * torchs.abs().max().item()):
             raise TrainingError("the compiled program's results differ from torch's")
-
-
-def default_lanes(
-    data: TrainingData, settings: TrainingSettings, known: Survey, kernel: Kernel
-) -> int:
-    """How many trials an engine trains best at once.
-
-    Stacked operations gain from lanes until their activations leave the cache; on a GPU, which has
-    none to speak of, as long as they are not measured (`measured_lanes`). A native program
-    gains nothing; it takes as many lanes as make a call worth its messages, since every trial in
-    flight is one that the sampler has not learnt from.
-    """
-    rows = len(data.x_train)
-    if kernel == "captured":
-        return _MOST_LANES[kernel]
-    if kernel == "native":
-        epoch_secs = 3 * known.weights * rows / _MACS_PER_SEC
-        call_secs = epoch_secs * max(settings.epochs * _CALL_SHARE, 1)
-        return min(max(math.ceil(_CALL_SECS / call_secs), 1), _MOST_LANES[kernel])
-    batch_size = min(settings.batch_size or rows, rows)
-    step_bytes = 4 * (batch_size * known.floats_per_row + known.weights)
-    return min(max(_CACHE_BYTES // step_bytes, 2), _MOST_LANES[kernel])

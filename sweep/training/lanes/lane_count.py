@@ -1,7 +1,8 @@
-"""How many lanes a GPU trains best at once: found by a short measurement, and by its memory."""
+"""How many lanes an engine trains best at once; on a GPU, found by a short measurement."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,8 +11,16 @@ import torch
 from torch import nn
 
 from sweep.schedules.schedule import Schedule
-from sweep.training.contract import OptimizerSettings, TrainingData, TrainingSettings, TrialSpec
+from sweep.training.contract import (
+    ModelBuilder,
+    OptimizerSettings,
+    TrainingData,
+    TrainingSettings,
+    TrialSpec,
+)
+from sweep.training.lanes.captured import CapturedTrainer, CudaGraphs
 from sweep.training.lanes.eager import LaneTrainer
+from sweep.training.lanes.kernel_choice import Kernel
 from sweep.training.lanes.stack import Lane, LaneRates, LaneStack, plan_epoch
 from sweep.training.lanes.stacked_model import StackedModel
 from sweep.training.lanes.survey import Survey
@@ -29,6 +38,62 @@ _MEASURED_STEPS = 24
 
 _ORDERS = 2**27
 """Row indices of all lanes' orders, 1 GiB."""
+
+_CACHE_BYTES = 16 * 2**20
+"""Activations of all lanes that stacked operations may go through in a step."""
+
+_CALL_SECS = 0.02
+"""What a worker should train between two messages at least, so that they cost little."""
+
+_CALL_SHARE = 1 / 5
+"""Of a trial: what is trained between two messages where a pruner decides at rungs."""
+
+_MACS_PER_SEC = 5e10
+_MOST_LANES = {"eager": 64, "compiled": 64, "native": 16, "captured": 64}
+
+
+def default_lanes(
+    data: TrainingData, settings: TrainingSettings, known: Survey, kernel: Kernel
+) -> int:
+    """How many trials an engine trains best at once.
+
+    Stacked operations gain from lanes until their activations leave the cache. On a GPU that is
+    measured (`measured_lanes`) or, where it must not depend on timing, a fixed number. A native
+    program gains nothing; it takes as many lanes as make a call worth its messages, since every
+    trial in flight is one that the sampler has not learnt from.
+    """
+    rows = len(data.x_train)
+    if kernel == "captured":
+        return _MOST_LANES[kernel]
+    if kernel == "native":
+        secs = 3 * known.weights * rows / _MACS_PER_SEC  # of an epoch
+        call_secs = secs * max(settings.epochs * _CALL_SHARE, 1)
+        return min(max(math.ceil(_CALL_SECS / call_secs), 1), _MOST_LANES[kernel])
+    batch_size = min(settings.batch_size or rows, rows)
+    step_bytes = 4 * (batch_size * known.floats_per_row + known.weights)
+    return min(max(_CACHE_BYTES // step_bytes, 2), _MOST_LANES[kernel])
+
+
+def measured_lanes(
+    data: TrainingData,
+    settings: TrainingSettings,
+    build_model: ModelBuilder,
+    stacked: StackedModel,
+    known: Survey,
+) -> int:
+    """How many trials a CUDA device trains best at once, by its speed and its free memory."""
+    device = data.x_train.device
+
+    def build(few: TrainingData) -> LaneTrainer:
+        graphs = CudaGraphs(device)
+        return CapturedTrainer(few, settings, stacked, known.floats_per_row, graphs, lambda _: None)
+
+    model = build_model(0).to(device)
+    secs_of = epoch_secs(build, data, settings, stacked, model, known)
+    count = lane_count(secs_of, lambda: free_memory(device), len(data.x_train))
+    del secs_of
+    torch.cuda.empty_cache()
+    return count
 
 
 def lane_count(secs_of: Callable[[int], float], free: Callable[[], int], rows: int = 1) -> int:
