@@ -1,6 +1,6 @@
 """Whether lanes on a GPU compute what one trial on the CPU computes, and how fast they are.
 
-`python benchmarks/gpu.py` on a machine with a card takes about ten minutes; `--device cpu` runs the
+`python benchmarks/gpu.py` on a machine with a GPU takes about ten minutes; `--device cpu` runs the
 same in small, with steps that are run again in the place of CUDA graphs. `--part` chooses one of
 
 - `conformance`: captured lanes beside the sequential engine on the CPU, over models and optimizers,

@@ -243,7 +243,7 @@ class StudyOptions:
     workers: Annotated[
         int | None,
         typer.Option(
-            help="Worker processes; one a core, or one a card, if left out.",
+            help="Worker processes; one a core, or one a GPU, if left out.",
             rich_help_panel="Training",
         ),
     ] = None
@@ -302,7 +302,7 @@ class StudyOptions:
         str | None,
         typer.Option(
             metavar="NAME",
-            help="auto, cpu, cuda (all cards) or some: cuda:0,2.",
+            help="auto, cpu, cuda (all GPUs) or some: cuda:0,2.",
             rich_help_panel="Training",
         ),
     ] = None

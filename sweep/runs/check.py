@@ -252,7 +252,7 @@ class _Preflight:
         self._storage(data)
         speed, ahead = None, self._within_reach()
         with self._kept():
-            self._notes += filter(None, [self._cards()])
+            self._notes += filter(None, [self._gpus()])
         if data is not None and can_be_trained:
             with self._kept():
                 speed = measure(self._location, ahead, data)
@@ -311,8 +311,8 @@ class _Preflight:
             return anatomy
         return None
 
-    def _cards(self) -> str:
-        """Which worker has which card, in a sentence; empty where there are none."""
+    def _gpus(self) -> str:
+        """Which worker has which GPU, in a sentence; empty where there are none."""
         config = self._config
         if self._wrong_sections & {"device", "workers", "command", "gpus_per_trial", "loop"}:
             return ""

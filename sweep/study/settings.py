@@ -83,14 +83,14 @@ class StudyConfig(Section):
             last sixth of them, which is for the confirmation (by its `share`). Nothing is begun
             that is not expected to end in time, by what has been measured; what is in training when
             the time is up ends with its epoch, and is trained again when the study is run again.
-        workers: Worker processes; by default one a core, or one a card.
+        workers: Worker processes; by default one a core, or one a GPU.
         deterministic: Whether workers wait for each other after every epoch, so that what is
             decided, and when, does not depend on how fast each of them is.
         engine: `vectorized` trains many trials at once, `sequential` one after the other; `auto`
             is the first where the model allows it.
         lanes: Trials that one worker trains at once; by default what suits model and machine.
-        device: `auto`, `cpu`, `cuda` for all cards, or some, `cuda:1`, `cuda:0,2`; by default all
-            cards if there are any.
+        device: `auto`, `cpu`, `cuda` for all GPUs, or some, `cuda:1`, `cuda:0,2`; by default all
+            GPUs if there are any.
         storage: An Optuna storage URL or a journal's path; a journal in the results folder by
             default.
         loop: `module:function` or `file.py:function`, a training loop of your own; the data, the

@@ -1,4 +1,4 @@
-"""Which device each worker has; the count of cards is said here, for there may be none."""
+"""Which device each worker has; the count of GPUs is said here, for there may be none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sweep.schedules.schedule import Schedule
 from sweep.study.file import load_study
 from sweep.training.build import resolve_device
 from sweep.training.contract import EpochResult, OptimizerSettings, TrialSpec
-from sweep.training.workers.devices import Share, count_cards, named_devices, share_of
+from sweep.training.workers.devices import Share, count_gpus, named_devices, share_of
 from sweep.training.workers.messages import WorkerSetup
 from sweep.training.workers.pool import WorkerPool
 from sweep.training.workers.retraining import Retraining
@@ -36,7 +36,7 @@ def train(schedule, *, epochs, device):
 
 
 @pytest.mark.parametrize(
-    ("name", "cards", "expected"),
+    ("name", "gpus", "expected"),
     [
         ("auto", 0, ("auto",)),
         ("auto", 2, ("cuda:0", "cuda:1")),
@@ -46,21 +46,21 @@ def train(schedule, *, epochs, device):
         ("cuda:2,0,2", 3, ("cuda:2", "cuda:0")),
     ],
 )
-def test_a_setting_means_devices(name: str, cards: int, expected: tuple[str, ...]) -> None:
-    assert named_devices(name, cards) == expected
+def test_a_setting_means_devices(name: str, gpus: int, expected: tuple[str, ...]) -> None:
+    assert named_devices(name, gpus) == expected
 
 
 @pytest.mark.parametrize(
-    ("name", "cards", "expected"),
+    ("name", "gpus", "expected"),
     [
         ("cuda", 0, "device 'cuda': this machine has 0 CUDA devices; use --device cpu or auto"),
         ("cuda:1", 1, "device 'cuda:1': this machine has 1 CUDA device (cuda:0)"),
         ("cuda:0,2", 2, "device 'cuda:0,2': no cuda:2: this machine has 2 CUDA devices (cuda:0"),
     ],
 )
-def test_devices_that_are_not_there_are_named(name: str, cards: int, expected: str) -> None:
+def test_devices_that_are_not_there_are_named(name: str, gpus: int, expected: str) -> None:
     with pytest.raises(InputError) as raised:
-        named_devices(name, cards)
+        named_devices(name, gpus)
     assert str(raised.value).startswith(expected)
 
 
@@ -97,8 +97,8 @@ def test_a_card_has_one_worker_unless_told() -> None:
 
 def test_torch_is_asked_only_where_there_may_be_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: pytest.fail("asked"))
-    assert count_cards("cpu", {"CUDA_VISIBLE_DEVICES": "0"}) == 0
-    assert count_cards("auto", {"CUDA_VISIBLE_DEVICES": ""}) == 0
+    assert count_gpus("cpu", {"CUDA_VISIBLE_DEVICES": "0"}) == 0
+    assert count_gpus("auto", {"CUDA_VISIBLE_DEVICES": ""}) == 0
 
 
 @pytest.mark.usefixtures("three_cards")

@@ -19,8 +19,8 @@ from sweep.training.lanes.survey import survey
 GIB = 2**30
 
 
-class Card:
-    """A card of 80 GiB, on which a lane takes 8 MiB in a step and others hold some.
+class Gpu:
+    """A GPU of 80 GiB, on which a lane takes 8 MiB in a step and others hold some.
 
     Args:
         held: By others, in bytes.
@@ -48,36 +48,36 @@ class Card:
     ("secs", "expected"),
     [
         (lambda lanes: 1.0, MOST),  # launches are all the time there is
-        (lambda lanes: float(lanes), 16),  # the card is busy with 16
+        (lambda lanes: float(lanes), 16),  # the GPU is busy with 16
         (lambda lanes: max(1.0, lanes / 100), 256),
         (lambda lanes: max(1.0, lanes / 70), 64),
     ],
 )
 def test_more_lanes_are_tried_while_they_pay(secs: Callable[[int], float], expected: int) -> None:
-    card = Card(0, secs)
-    assert lane_count(card.train, card.free) == expected
-    assert len(card.tried) <= 4
+    gpu = Gpu(0, secs)
+    assert lane_count(gpu.train, gpu.free) == expected
+    assert len(gpu.tried) <= 4
 
 
 @pytest.mark.parametrize(
     ("held", "expected"), [(0, 1024), (40, 1024), (76, 256), (78, 64), (79, 64), (79.5, 16)]
 )
 def test_what_others_hold_is_noticed(held: float, expected: int) -> None:
-    card = Card(int(held * GIB), lambda lanes: 1.0)
-    assert lane_count(card.train, card.free) == expected
-    assert card.free() >= 0, "an allocation was tried that had to fail"
+    gpu = Gpu(int(held * GIB), lambda lanes: 1.0)
+    assert lane_count(gpu.train, gpu.free) == expected
+    assert gpu.free() >= 0, "an allocation was tried that had to fail"
 
 
 def test_an_allocation_that_fails_is_not_tried_again() -> None:
-    card = Card(0, lambda lanes: 1.0, fails_at=64)
-    assert lane_count(card.train, card.free) == 16
-    assert card.tried == [16, 64]
-    assert lane_count(Card(0, lambda lanes: 1.0, fails_at=1).train, card.free) == 1
+    gpu = Gpu(0, lambda lanes: 1.0, fails_at=64)
+    assert lane_count(gpu.train, gpu.free) == 16
+    assert gpu.tried == [16, 64]
+    assert lane_count(Gpu(0, lambda lanes: 1.0, fails_at=1).train, gpu.free) == 1
 
 
 def test_the_orders_of_many_rows_bound_the_lanes() -> None:
-    card = Card(0, lambda lanes: 1.0)
-    assert lane_count(card.train, card.free, rows=1_000_000) == 64
+    gpu = Gpu(0, lambda lanes: 1.0)
+    assert lane_count(gpu.train, gpu.free, rows=1_000_000) == 64
 
 
 def test_an_epoch_is_measured_by_some_of_its_steps(one_thread: None) -> None:

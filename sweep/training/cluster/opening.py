@@ -56,7 +56,7 @@ def _ray_pool(
         )
     if ":" in config.device:
         raise InputError(
-            f"device {config.device!r}: the cluster says which card a worker has; use --device "
+            f"device {config.device!r}: the cluster says which GPU a worker has; use --device "
             "cuda, and [cluster] gpus_per_worker"
         )
     from sweep.training.cluster.code import code_of

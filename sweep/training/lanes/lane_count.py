@@ -126,7 +126,7 @@ def lane_count(secs_of: Callable[[int], float], free: Callable[[], int], rows: i
 
 
 def free_memory(device: torch.device) -> int:
-    """The bytes of a card that no process has, as its driver says."""
+    """The bytes of a GPU that no process has, as its driver says."""
     return torch.cuda.mem_get_info(device)[0]
 
 

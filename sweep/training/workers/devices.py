@@ -14,17 +14,17 @@ from sweep.training.own_command.gpus import visible_gpus
 _CUDA = "cuda"
 
 
-def named_devices(name: str, cards: int) -> tuple[str, ...]:
+def named_devices(name: str, gpus: int) -> tuple[str, ...]:
     """The devices that a study's `device` means, each once.
 
     Args:
-        name: `auto`, `cpu`, `cuda` for all cards, `cuda:1` or `cuda:0,2`.
-        cards: CUDA devices that there are; `auto` is all of them, or else stays as it is.
+        name: `auto`, `cpu`, `cuda` for all GPUs, `cuda:1` or `cuda:0,2`.
+        gpus: CUDA devices that there are; `auto` is all of them, or else stays as it is.
 
     Raises:
         InputError: Some of them are not there.
     """
-    every = tuple(f"{_CUDA}:{index}" for index in range(cards))
+    every = tuple(f"{_CUDA}:{index}" for index in range(gpus))
     if name == "auto":
         return every or (name,)
     kind, _, indices = name.partition(":")
@@ -33,7 +33,7 @@ def named_devices(name: str, cards: int) -> tuple[str, ...]:
     named = tuple(dict.fromkeys(f"{_CUDA}:{int(index)}" for index in indices.split(",") if index))
     lacking = [device for device in named if device not in every]
     if lacking or not every:
-        there = f"{counted(cards, 'CUDA device')}{f' ({listed(every)})' if every else ''}"
+        there = f"{counted(gpus, 'CUDA device')}{f' ({listed(every)})' if every else ''}"
         which = f"no {listed(lacking)}: " if len(named) > 1 else ""
         raise InputError(
             f"device {name!r}: {which}this machine has {there}; use --device "
@@ -47,10 +47,10 @@ def device_of(worker: int, devices: Sequence[str]) -> str:
     return devices[worker % len(devices)]
 
 
-def count_cards(name: str, environment: Mapping[str, str] = os.environ) -> int:
+def count_gpus(name: str, environment: Mapping[str, str] = os.environ) -> int:
     """CUDA devices that torch sees.
 
-    Torch, which takes a second to load, is asked only where a card is named, or `auto` may be one.
+    Torch, which takes a second to load, is asked only where a GPU is named, or `auto` may be one.
     """
     if not name.startswith(_CUDA) and not (name == "auto" and visible_gpus(environment)):
         return 0
@@ -73,15 +73,15 @@ class Share:
 
     @property
     def told(self) -> str:
-        """Who has which card, in a sentence; empty where there is none."""
-        cards = dict.fromkeys(device for device in self.devices if device.startswith(_CUDA))
+        """Which worker has which GPU, in a sentence; empty where there is none."""
+        gpus = dict.fromkeys(device for device in self.devices if device.startswith(_CUDA))
         having = {
-            card: [str(i + 1) for i, device in enumerate(self.devices) if device == card]
-            for card in cards
+            gpu: [str(i + 1) for i, device in enumerate(self.devices) if device == gpu]
+            for gpu in gpus
         }
         parts = [
-            f"{card} has worker{'s' if len(numbers) > 1 else ''} {listed(numbers)}"
-            for card, numbers in having.items()
+            f"{gpu} has worker{'s' if len(numbers) > 1 else ''} {listed(numbers)}"
+            for gpu, numbers in having.items()
         ]
         return "; ".join(parts)
 
@@ -89,9 +89,9 @@ class Share:
 def share_of(config: StudyConfig, most: int, cores: int) -> Share:
     """How a machine is shared out to the workers of a loop, or of a model on a table.
 
-    A card has one worker unless the study says how many there are: that one fills it with many
-    trials, or its loop is written for a card of its own. The sequential engine has one a core, as
-    without cards.
+    A GPU has one worker unless the study says how many there are: that one fills it with many
+    trials, or its loop is written for a GPU of its own. The sequential engine has one a core, as
+    without GPUs.
 
     Args:
         config: The study's settings.
@@ -101,7 +101,7 @@ def share_of(config: StudyConfig, most: int, cores: int) -> Share:
     Raises:
         InputError: A device is not there.
     """
-    devices = named_devices(config.device, count_cards(config.device))
+    devices = named_devices(config.device, count_gpus(config.device))
     one_each = devices[0].startswith(_CUDA) and (config.loop or config.engine != "sequential")
     workers = min(config.workers or (len(devices) if one_each else cores), most)
     return Share(workers, tuple(device_of(index, devices) for index in range(workers)))
