@@ -14,7 +14,7 @@ from sweep.study.sections import ModelConfig
 from sweep.study.settings import StudyConfig
 from sweep.study.training.cluster import ClusterConfig
 from sweep.training.cluster.code import code_of
-from sweep.training.cluster.messages import Appended, Files, Heard, Job
+from sweep.training.cluster.messages import Appended, Files, Job, Reply
 from sweep.training.cluster.node import Node
 from sweep.training.contract import (
     EpochResult,
@@ -77,7 +77,7 @@ def node(code: dict[Path, bytes] = CODE) -> Node:
     return Node(Job(setup, code, ELSEWHERE), 3)
 
 
-def epochs(heard: Heard) -> list[int]:
+def epochs(heard: Reply) -> list[int]:
     assert isinstance(heard.message, Answer)
     return [one.epoch for one in heard.message.results if isinstance(one, EpochResult)]
 

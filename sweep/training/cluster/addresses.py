@@ -21,7 +21,7 @@ _CLIENT = "ray://"
 
 
 @dataclass(frozen=True)
-class Connection:
+class Cluster:
     """A cluster that this process speaks to.
 
     Args:
@@ -35,7 +35,7 @@ class Connection:
     note: str
 
 
-def connect(asked: str) -> Connection:
+def connect(asked: str) -> Cluster:
     """Find a cluster, or start one.
 
     Args:
@@ -68,7 +68,7 @@ def connect(asked: str) -> Connection:
     where = address if is_client else head
     shown = f"; its dashboard is http://{context.dashboard_url}" if context.dashboard_url else ""
     took = f", started here in {duration(time.monotonic() - started)}" if is_ours else ""
-    return Connection(module, head, f"workers are on the Ray cluster {where}{took}{shown}")
+    return Cluster(module, head, f"workers are on the Ray cluster {where}{took}{shown}")
 
 
 def _running() -> str | None:

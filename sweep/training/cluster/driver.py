@@ -27,13 +27,13 @@ from sweep.training.cluster.actor import actor_class
 from sweep.training.cluster.addresses import connect, is_reached
 from sweep.training.cluster.messages import (
     Close,
-    Connected,
-    Heard,
     Job,
-    Placing,
+    Note,
+    OrdersTo,
+    Placement,
     Replace,
-    Said,
-    Sent,
+    Reply,
+    ReplyFrom,
     Size,
 )
 from sweep.training.workers.messages import Died
@@ -47,24 +47,24 @@ _GONE_SECS = 15.0
 _HANG_UP_SECS = 5.0
 """That the coordinator has to take in what was said last."""
 
-_TOGETHER = ("sweep-lr", "torch")
-"""Packages whose versions should be the same on all machines."""
+_COMPARED_PACKAGES = ("sweep-lr", "torch")
+"""Those whose versions should be the same on all machines."""
 
 
-def drive(connection: Connection, job: Job, placing: Placing, log: Path) -> None:
+def drive(connection: Connection, job: Job, placement: Placement, log: Path) -> None:
     """The driver's life: connect, pass on what is said, end with the coordinator.
 
     Args:
         connection: To the coordinator.
         job: What workers are given.
-        placing: Which workers there are to be.
+        placement: Which workers there are to be.
         log: Where it prints to, and Ray.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(file, 1)
     os.dup2(file, 2)
-    _Driver(connection, job, placing).run()
+    _Driver(connection, job, placement).run()
 
 
 @dataclass
@@ -81,10 +81,10 @@ class _Driver:
     What Ray calls back runs in a thread of its own that must not wait for Ray.
     """
 
-    def __init__(self, connection: Connection, job: Job, placing: Placing) -> None:
+    def __init__(self, connection: Connection, job: Job, placement: Placement) -> None:
         self._connection = connection
         self._job = job
-        self._placing = placing
+        self._placement = placement
         self._heard: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._outgoing: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._sender = threading.Thread(target=self._send, daemon=True)
@@ -92,7 +92,7 @@ class _Driver:
         self._is_over = False
         self._alone_since = time.monotonic()
         self._size = 0
-        self._versions = {name: _version(name) for name in _TOGETHER}
+        self._versions = {name: _version(name) for name in _COMPARED_PACKAGES}
         self._told: set[str] = set()
 
     def run(self) -> None:
@@ -134,7 +134,7 @@ class _Driver:
             if isinstance(told, Close):
                 return
 
-    def _obey(self, told: Sent | Replace | Close) -> None:
+    def _obey(self, told: OrdersTo | Replace | Close) -> None:
         if isinstance(told, Close):
             self._is_over = True
             return
@@ -152,17 +152,17 @@ class _Driver:
         Raises:
             InputError: There is none.
         """
-        cluster = connect(self._placing.address)
+        cluster = connect(self._placement.address)
         self._ray, self._head = cluster.ray, cluster.head
         self._job_ref = self._ray.put(self._job)
-        self._say(Connected(cluster.note))
+        self._say(Note(cluster.note))
 
     def _keep_workers(self) -> None:
         """Start workers where there is room for them, as machines come and go."""
         nodes = [node for node in self._ray.nodes() if node["Alive"]]
         room = sum(map(self._room_on, nodes))
-        placing = self._placing
-        wanted = min(placing.most, room if placing.workers is None else placing.workers)
+        placement = self._placement
+        wanted = min(placement.most, room if placement.workers is None else placement.workers)
         while len(self._workers) < wanted:
             self._start()
         waiting = [i for i, worker in self._workers.items() if worker.host is None]
@@ -173,10 +173,10 @@ class _Driver:
 
     def _room_on(self, node: dict[str, Any]) -> int:
         """Workers that a machine has room for, if nothing else runs there."""
-        needs = {"CPU": self._placing.cpus, "GPU": self._placing.gpus}
+        needs = {"CPU": self._placement.cpus, "GPU": self._placement.gpus}
         there = node["Resources"]
         shares = [there.get(kind, 0.0) / need for kind, need in needs.items() if need]
-        return int(min(shares) + 1e-9) if shares else self._placing.most
+        return int(min(shares) + 1e-9) if shares else self._placement.most
 
     def _tell_size(self, room: int) -> None:
         size = max(1, min(len(self._workers), room))
@@ -189,10 +189,10 @@ class _Driver:
         if any(worker.host for worker in self._workers.values()):
             self._alone_since = time.monotonic()
         waited = time.monotonic() - self._alone_since
-        if waited < self._placing.patience_secs:
+        if waited < self._placement.patience_secs:
             return
-        needs = f"{self._placing.cpus:g} CPU"
-        needs += f" and {self._placing.gpus:g} GPU" if self._placing.gpus else ""
+        needs = f"{self._placement.cpus:g} CPU"
+        needs += f" and {self._placement.gpus:g} GPU" if self._placement.gpus else ""
         have = listed(
             f"{node['NodeManagerHostname']} has {node['Resources'].get('CPU', 0):g} CPU and "
             f"{node['Resources'].get('GPU', 0):g} GPU"
@@ -228,10 +228,10 @@ class _Driver:
 
     def _start(self) -> None:
         index = min(set(range(len(self._workers) + 1)) - self._workers.keys())
-        options = {"num_cpus": self._placing.cpus, "num_gpus": self._placing.gpus}
+        options = {"num_cpus": self._placement.cpus, "num_gpus": self._placement.gpus}
         actor = self._ray.remote(**options, max_restarts=0, max_concurrency=2)(actor_class())
         worker = self._workers[index] = _Worker(actor.remote([self._job_ref], index))
-        self._on(worker.actor.about.remote(_TOGETHER), index, worker, self._placed)
+        self._on(worker.actor.about.remote(_COMPARED_PACKAGES), index, worker, self._placed)
 
     def _placed(self, index: int, worker: _Worker, future: Future[Any]) -> None:
         """A worker is there."""
@@ -248,7 +248,7 @@ class _Driver:
     def _differs(self, about: dict[str, Any]) -> SweepError | None:
         """What keeps a machine from training the same as others."""
         host = about["host"]
-        for name in _TOGETHER:
+        for name in _COMPARED_PACKAGES:
             ours, theirs = self._versions[name], about["versions"][name]
             if theirs is None:
                 return InputError(
@@ -259,7 +259,7 @@ class _Driver:
             if theirs != ours and name not in self._told:
                 self._told.add(name)
                 self._say(
-                    Connected(
+                    Note(
                         f"{host} has {name} {theirs}, this machine {ours}: what trials come to "
                         "may differ between machines"
                     )
@@ -288,8 +288,8 @@ class _Driver:
         """Pass a worker's message on."""
         problem = future.exception()
         if problem is None:
-            heard: Heard = future.result()
-            self._say(Said(index, heard.message, heard.files))
+            reply: Reply = future.result()
+            self._say(ReplyFrom(index, reply.message, reply.files))
             return
         errors = self._ray.exceptions
         if isinstance(problem, errors.RayTaskError):
@@ -305,7 +305,7 @@ class _Driver:
         is_memory = isinstance(problem, errors.OutOfMemoryError)
         how = "ended by Ray for want of memory" if is_memory else "lost"
         reason = f"{how} with its place on the machine {worker.host}"
-        self._say(Said(index, Died(reason, lost=not is_memory)))
+        self._say(ReplyFrom(index, Died(reason, lost=not is_memory)))
 
     def _drop(self, index: int) -> None:
         worker = self._workers.pop(index)
@@ -328,11 +328,11 @@ class _Driver:
             placed = {i: worker for i, worker in self._workers.items() if worker.host}
             refs = {worker.actor.end.remote(): index for index, worker in placed.items()}
             ended, _ = self._ray.wait(
-                list(refs), num_returns=len(refs), timeout=self._placing.grace_secs
+                list(refs), num_returns=len(refs), timeout=self._placement.grace_secs
             )
             for ref in ended:
                 with suppress(Exception):
-                    self._say(Said(refs[ref], None, self._ray.get(ref).files))
+                    self._say(ReplyFrom(refs[ref], None, self._ray.get(ref).files))
         with suppress(Exception):
             for index in [*self._workers]:
                 self._drop(index)

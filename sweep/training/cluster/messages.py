@@ -42,7 +42,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Placing:
+class Placement:
     """Which workers the driver keeps in the cluster.
 
     Args:
@@ -65,7 +65,7 @@ class Placing:
 
 
 @dataclass(frozen=True)
-class Heard:
+class Reply:
     """What a worker says.
 
     Args:
@@ -78,12 +78,12 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Said:
-    """A worker's message, passed on.
+class ReplyFrom:
+    """A worker's reply, passed on.
 
     Args:
         index: The worker.
-        heard: The message; None for what was written until its end.
+        message: As in its reply; None for what was written until its end.
         files: What it has written.
     """
 
@@ -93,14 +93,14 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Connected:
-    """The driver has found the cluster.
+class Note:
+    """Something that a user should read: where the cluster is, or what to know of its machines.
 
     Args:
-        note: Where, in a sentence.
+        text: In a sentence.
     """
 
-    note: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Size:
 
 
 @dataclass(frozen=True)
-class Sent:
+class OrdersTo:
     """Orders to a worker, and the files that they need.
 
     Args:

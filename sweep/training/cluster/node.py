@@ -11,7 +11,7 @@ from pathlib import Path
 from sweep.base.errors import InputError, SweepError, TrainingError
 from sweep.base.library_warnings import show_library_warnings
 from sweep.training.cluster.files_of_trials import checkpoints, places_of, watched
-from sweep.training.cluster.messages import Appended, Heard, Job
+from sweep.training.cluster.messages import Appended, Job, Reply
 from sweep.training.cluster.mirror import Mirror
 from sweep.training.contract import EpochResult, TrialEnd, TrialError, TrialNews, TrialSpec
 from sweep.training.workers.messages import Died, Orders, WorkerSetup
@@ -43,7 +43,7 @@ class Node:
         self._pool: WorkerPool | None = None
         self._specs: dict[int, TrialSpec] = {}
 
-    def begin(self) -> Heard:
+    def begin(self) -> Reply:
         """Start a process, in the place of one that has died; its first answer."""
         try:
             if self._pool is None:
@@ -56,9 +56,9 @@ class Node:
                 self._pool.replace(0)
             return self._hear()
         except SweepError as problem:
-            return Heard(self._named(problem))
+            return Reply(self._named(problem))
 
-    def obey(self, orders: Orders, files: Mapping[Path, bytes]) -> Heard:
+    def obey(self, orders: Orders, files: Mapping[Path, bytes]) -> Reply:
         """Carry out orders; the answer to them.
 
         Args:
@@ -80,9 +80,9 @@ class Node:
         passing = self._places(removed)
         self._pool.send(0, mapped)
         try:
-            heard = self._hear(passing)
+            reply = self._hear(passing)
         except SweepError as problem:
-            return Heard(self._named(problem))
+            return Reply(self._named(problem))
         saved: dict[Path, bytes | Appended | None] = {
             save.path: content
             for save in orders.save
@@ -91,14 +91,14 @@ class Node:
         self._mirror.forget(
             [*passing, *saved, *([] if orders.predict is None else [orders.predict])]
         )
-        return replace(heard, files={**heard.files, **saved})
+        return replace(reply, files={**reply.files, **saved})
 
-    def end(self) -> Heard:
+    def end(self) -> Reply:
         """End the process, and tell what it has written last."""
         try:
             if self._pool:
                 self._pool.close()
-            return Heard(Died("ended"), self._mirror.changes(at_once=True))
+            return Reply(Died("ended"), self._mirror.changes(at_once=True))
         finally:
             self._mirror.close()
 
@@ -107,7 +107,7 @@ class Node:
         known = [mirror.there(path) for path in checkpoints(self._setup)]
         return [place for spec in specs for place in places_of(setup, spec, known)]
 
-    def _hear(self, passing: list[Path] | None = None) -> Heard:
+    def _hear(self, passing: list[Path] | None = None) -> Reply:
         """The process's next message."""
         assert self._pool is not None
         while True:
@@ -115,7 +115,7 @@ class Node:
                 if isinstance(message, Died):
                     self._specs.clear()
                     files = self._mirror.changes(at_once=True)
-                    return Heard(
+                    return Reply(
                         replace(message, reason=f"{message.reason} on {self._host}"), files
                     )
                 told = replace(
@@ -128,7 +128,7 @@ class Node:
                 files = self._mirror.changes(
                     at_once=ended or bool(passing), passing=() if keeps else passing or ()
                 )
-                return Heard(told, files)
+                return Reply(told, files)
 
     def _is_last(self, news: TrialNews) -> bool:
         """Whether a trial has ended with it, so that what it has written must be told."""

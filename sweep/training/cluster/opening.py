@@ -60,7 +60,7 @@ def _ray_pool(
             "cuda, and [cluster] gpus_per_worker"
         )
     from sweep.training.cluster.code import code_of
-    from sweep.training.cluster.messages import Job, Placing
+    from sweep.training.cluster.messages import Job, Placement
     from sweep.training.cluster.ray_pool import RayPool
 
     threads = config.threads or max(1, int(cluster.cpus_per_worker))
@@ -71,7 +71,7 @@ def _ray_pool(
         working_folder=Path.cwd(),
         with_library_warnings=are_shown(),
     )
-    placing = Placing(
+    placement = Placement(
         address=cluster.address,
         most=most,
         workers=None if workers is None else min(workers, most),
@@ -80,7 +80,7 @@ def _ray_pool(
         patience_secs=cluster.patience,
         grace_secs=(END_SECS if setup.command else END_LOOP_SECS) + 2.0,
     )
-    return RayPool(job, placing, note)
+    return RayPool(job, placement, note)
 
 
 def _with_threads(setup: WorkerSetup, threads: int) -> WorkerSetup:

@@ -19,13 +19,13 @@ from sweep.training.cluster.files_of_trials import checkpoints, contents, places
 from sweep.training.cluster.messages import (
     Appended,
     Close,
-    Connected,
     Files,
     Job,
-    Placing,
+    Note,
+    OrdersTo,
+    Placement,
     Replace,
-    Said,
-    Sent,
+    ReplyFrom,
     Size,
 )
 from sweep.training.workers.messages import Answer, Died, Orders
@@ -41,6 +41,7 @@ _SHUTDOWN_SECS = 15.0
 """That Ray has to end what it has started here, after workers have."""
 
 _NOBODY = -1
+"""The index of no worker: as long as none has started, one is waited for."""
 
 
 class RayPool(Pool):
@@ -48,19 +49,19 @@ class RayPool(Pool):
 
     Args:
         job: What they are given.
-        placing: Which workers there are to be.
+        placement: Which workers there are to be.
         note: Told where the cluster is, and what to know of its machines.
     """
 
-    def __init__(self, job: Job, placing: Placing, note: Callable[[str], None]) -> None:
+    def __init__(self, job: Job, placement: Placement, note: Callable[[str], None]) -> None:
         setup = job.setup
         self._job = job
-        self._placing = placing
+        self._placement = placement
         self._note = note
         self._process: multiprocessing.process.BaseProcess | None = None
         self._connection: Connection | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._size = placing.workers or 1
+        self._size = placement.workers or 1
         self._connecting_since: float | None = None
         self.lanes = {}
         self.idle = set()
@@ -86,7 +87,7 @@ class RayPool(Pool):
         self._folder = tempfile.TemporaryDirectory(prefix="sweep-")
         self._connection, theirs = _CONTEXT.Pipe()
         self._process = _CONTEXT.Process(
-            target=drive, args=(theirs, self._job, self._placing, self._log)
+            target=drive, args=(theirs, self._job, self._placement, self._log)
         )
         with without_main():
             self._process.start()
@@ -108,7 +109,7 @@ class RayPool(Pool):
         places = [place for spec in orders.add for place in places_of(setup, spec, known)]
         if orders.predict is not None:
             places.append(orders.predict)
-        self._tell(Sent(index, orders, contents(place for place in places if place.exists())))
+        self._tell(OrdersTo(index, orders, contents(place for place in places if place.exists())))
 
     def replace(self, index: int) -> None:
         """Start another process there, if its machine is left; else where there is room."""
@@ -137,7 +138,7 @@ class RayPool(Pool):
         since = self._connecting_since
         if since is not None and time.monotonic() - since > _CONNECT_SECS:
             raise TrainingError(
-                f"--cluster {self._placing.address}: Ray has not answered for "
+                f"--cluster {self._placement.address}: Ray has not answered for "
                 f"{duration(_CONNECT_SECS)}{self._last_words()}"
             )
         return messages
@@ -146,12 +147,12 @@ class RayPool(Pool):
         self._connecting_since = None
         if isinstance(told, SweepError):
             raise told
-        if isinstance(told, Connected):
-            self._note(told.note)
+        if isinstance(told, Note):
+            self._note(told.text)
         if isinstance(told, Size):
             if not self.deterministic:
                 self._size = told.workers
-        if not isinstance(told, Said):
+        if not isinstance(told, ReplyFrom):
             return []
         _write(told.files)
         index, message = told.index, told.message
@@ -188,11 +189,11 @@ class RayPool(Pool):
         self._tell(Close())
         if self._connecting_since is not None:  # it may wait for Ray for long
             process.terminate()
-        until = time.monotonic() + self._placing.grace_secs + _SHUTDOWN_SECS
+        until = time.monotonic() + self._placement.grace_secs + _SHUTDOWN_SECS
         with suppress(EOFError, OSError):
             while connection.poll(max(until - time.monotonic(), 0.0)):
                 told = connection.recv()
-                if isinstance(told, Said):
+                if isinstance(told, ReplyFrom):
                     _write(told.files)
         process.join(max(until - time.monotonic(), 0.1))
         process.kill()
