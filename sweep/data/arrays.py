@@ -142,10 +142,14 @@ def dataset_of(arrays: Arrays, config: DataConfig, seed: int, loss: Loss) -> Dat
     x += [part[:0] for part in x[:1] * (3 - len(x))]
     y += [part[:0] for part in y[:1] * (3 - len(y))]
     if min(len(y[0]), len(y[1])) < 2:
-        raise DataError(f"{place}: training and validation need at least 2 rows")
+        raise DataError(
+            f"{place}: training and validation need at least 2 rows, and have {len(y[0])} and "
+            f"{len(y[1])}: return more"
+        )
     if y[0].min() == y[0].max():
         raise DataError(
-            f"{place}: y is {y[0].flat[0]:g} in all training rows; there is nothing to learn"
+            f"{place}: y is {y[0].flat[0]:g} in all training rows; there is nothing to learn: "
+            "return another y, or more rows"
         )
     mean, scale = 0.0, 1.0
     is_real = x[0].dtype.kind == "f"
@@ -160,9 +164,9 @@ def dataset_of(arrays: Arrays, config: DataConfig, seed: int, loss: Loss) -> Dat
         notes.append(f"{what} learnt from unscaled; data.scale = true standardises")
     if not is_real:
         notes.append(f"x stays {x[0].dtype}; for numbers to compute with, return floats")
-    if classes:
-        notes.append(_shares(y[0], classes, config.target or "y"))
     target = config.target or "y"
+    if classes:
+        notes.append(_shares(y[0], classes, target))
     return Dataset(
         x_train=x[0],
         x_validation=x[1],
@@ -187,7 +191,9 @@ def _inputs(values: Values, place: str) -> Values:
         return _single(values, "x", place)
     if values.dtype.kind == "u" and values.dtype.itemsize > 1:  # which torch can hardly use
         if values.max() > np.iinfo(np.int64).max:
-            raise DataError(f"{place}: x holds whole numbers beyond those of 64 bits")
+            raise DataError(
+                f"{place}: x holds whole numbers beyond those of 64 bits; return floats"
+            )
         return values.astype(np.int64)
     return np.ascontiguousarray(values)
 
@@ -221,14 +227,18 @@ def _classes(y: list[Values], place: str, loss: Loss) -> tuple[list[Values], tup
         if part.dtype.kind == "f" and not (
             np.isfinite(part).all() and (part == part.round()).all()
         ):
-            raise DataError(f"{place}: {wanted}, but here it is of type {part.dtype}, not whole")
+            raise DataError(
+                f"{place}: {wanted}, but here it is of type {part.dtype}, not whole; for numbers, "
+                "give another loss, such as --loss mse"
+            )
         whole.append(part.astype(np.int64))
     least, most = min(int(part.min()) for part in whole), max(int(part.max()) for part in whole)
     if least < 0:
-        raise DataError(f"{place}: {wanted}, but the least is {least}")
+        raise DataError(f"{place}: {wanted}, but the least is {least}: number them from 0")
     if loss.most_classes == 2 and most > 1:
         raise DataError(
-            f"{place}: the loss {loss.name} is of the classes 0 and 1, but y has {most}"
+            f"{place}: the loss {loss.name} is of the classes 0 and 1, but y has {most}; give "
+            "--loss cross_entropy"
         )
     kind = np.int64 if loss.whole_targets or loss.is_own else np.float32
     names = tuple(map(str, range(max(most + 1, 2))))

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from sweep.base.errors import InputError, ModelError
-from sweep.study.registries.losses import LOSSES, SCORES, Loss, called, loss_of
+from sweep.study.registries.losses import LOSSES, OF_CLASSES, SCORES, Loss, called, loss_of
 from sweep.study.sections import Objective
 from sweep.training.own_functions.loading import Scalar, load_function
 
@@ -94,14 +94,12 @@ class Criterion:
         if settings.scored_by:
             name = called(settings.scored_by)
             own[name] = load_function("metric", settings.scored_by, settings.folders)
-        is_of_classes = (
-            SCORES[metric].is_of_classes
-            if metric in SCORES
-            else metric in LOSSES and LOSSES[metric].is_of_classes
-        )
-        if metric not in own and is_of_classes != loss.is_of_classes:
-            kind = "classes" if is_of_classes else "numbers"
-            raise InputError(f"metric {metric!r} is of {kind}, which this target does not hold")
+        if metric not in own and (metric in OF_CLASSES) != loss.is_of_classes:
+            kind = "classes" if metric in OF_CLASSES else "numbers"
+            raise InputError(
+                f"metric {metric!r} is of {kind}, which this target does not hold; leave it out "
+                "for the loss, or give another"
+            )
         row = tuple(y.shape[1:])
         outputs = loss.outputs(data.classes)
         count = outputs if outputs > 1 else y[:1].numel()

@@ -127,3 +127,9 @@ SCORES = by_name(
     Score("r2", True, False, "mse", lambda mse, variance: 1 - mse / variance),
     Score("accuracy", True, True, None, lambda share, variance: share),
 )
+
+OF_CLASSES = frozenset(
+    {name for name, loss in LOSSES.items() if loss.is_of_classes}
+    | {name for name, score in SCORES.items() if score.is_of_classes}
+)
+"""The names of the losses and scores whose targets are classes; those of the others are numbers."""

@@ -8,7 +8,7 @@ from sweep.base.errors import did_you_mean
 from sweep.study.fields.dimensions import ends
 from sweep.study.metric import is_usually_maximized, missing_direction
 from sweep.study.registries.entry import alternatives, owners, together
-from sweep.study.registries.losses import LOSSES, SCORES, called, loss_of
+from sweep.study.registries.losses import LOSSES, OF_CLASSES, SCORES, called, loss_of
 from sweep.study.registries.optimizers import OPTIMIZERS
 from sweep.study.settings import StudyConfig
 
@@ -24,17 +24,16 @@ def training_problems(config: StudyConfig) -> Iterator[tuple[str, object, str]]:
         return
     loss, named = loss_of(config.training.loss), config.metric.removeprefix("val_")
     if "metric" in config.model_fields_set:
-        kinds = {name: entry.is_of_classes for name, entry in LOSSES.items()}
-        kinds |= {name: entry.is_of_classes for name, entry in SCORES.items()}
-        able = [name for name, kind in kinds.items() if kind == loss.is_of_classes]
+        every = [*LOSSES, *SCORES]
+        able = [name for name in every if (name in OF_CLASSES) == loss.is_of_classes]
         if loss.is_of_classes:
             able = [name for name in able if name == loss.name or name in SCORES]
         if loss.is_own:  # the target says which
-            able = [loss.name, *kinds]
+            able = [loss.name, *every]
         if named not in able:
             near = did_you_mean(named, able)
             text = f"with the loss {loss.name} it is {alternatives(able)}{near}; {_OF_OWN_CODE}"
-            if kinds.get(named) and not loss.is_of_classes:
+            if named in OF_CLASSES and not loss.is_of_classes:
                 text = f"is of classes, but the loss {loss.name} is not: {_remedy(named)}"
             yield "metric", config.metric, text
             return
