@@ -259,7 +259,7 @@ class StudyOptions:
     gpus_per_trial: Annotated[
         int | None,
         typer.Option(
-            help="GPUs that each trial of a command sees; one if left out.",
+            help="GPUs that each trial of a command sees; its worker's share if left out.",
             rich_help_panel="Training",
         ),
     ] = None
