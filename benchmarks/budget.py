@@ -34,7 +34,7 @@ from budget_tasks import EPOCHS, TASKS, Task, fresh_values
 import sweep
 from sweep.base.errors import SweepError
 from sweep.schedules.schedule import Schedule
-from sweep.training.workers.pool import default_workers
+from sweep.training.workers.process_pool import default_workers
 
 HERE = Path(__file__).parent
 OWN: dict[str, dict[str, Any]] = {

@@ -46,7 +46,7 @@ from sweep.training.contract import EpochResult, TrainingSettings
 from sweep.training.models import build_model, predict
 from sweep.training.seeds import mix
 from sweep.training.specs import trial_spec
-from sweep.training.workers.pool import default_workers
+from sweep.training.workers.process_pool import default_workers
 
 HERE = Path(__file__).parent
 WORKERS = default_workers()

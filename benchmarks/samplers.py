@@ -39,7 +39,7 @@ from sweep.training.build import build_engine
 from sweep.training.contract import EpochResult, TrainingSettings
 from sweep.training.record import what_diverged
 from sweep.training.specs import trial_spec
-from sweep.training.workers.pool import default_workers
+from sweep.training.workers.process_pool import default_workers
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"

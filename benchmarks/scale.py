@@ -38,7 +38,7 @@ from sweep.study.locations import Location
 from sweep.study.settings import StudyConfig
 from sweep.training.contract import EpochResult, TrialNews, TrialSpec
 from sweep.training.workers.messages import Answer, Died, Orders
-from sweep.training.workers.pools import Pool
+from sweep.training.workers.pool import Pool
 from sweep.training.workers.time_limit import TimeLimit
 
 ANSWER_AFTER = 0.1

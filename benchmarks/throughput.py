@@ -40,7 +40,7 @@ from sweep.study.results_folder import EPOCHS
 from sweep.study.settings import StudyConfig
 from sweep.training.contract import TrainingData
 from sweep.training.models import build_model
-from sweep.training.workers.pool import default_workers
+from sweep.training.workers.process_pool import default_workers
 
 EPOCHS_A_TRIAL = 20
 USERS, TRAINING_ROWS, VALIDATION_ROWS = 11_429, 8_000, 2_286

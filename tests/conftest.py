@@ -21,14 +21,14 @@ from command_server import CommandServer
 from filelock import FileLock
 from support import HOSTILE, PASSWORD, PostgreSQL, no_page, sweep
 
-from sweep.training.workers import pool
+from sweep.training.workers import process_pool
 
 RunOnce = Callable[..., Path]
 
 os.environ["OMP_NUM_THREADS"] = "1"
 """Before torch is imported: two processes test on two cores, and threads that wait are busy."""
 
-pool.PRELOADED.append("torch._dynamo")
+process_pool.PRELOADED.append("torch._dynamo")
 """What torch imports with a worker's first optimizer, which takes a second and more each."""
 
 

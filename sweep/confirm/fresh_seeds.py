@@ -23,7 +23,7 @@ from sweep.search.budget import counted_trainings, enough_to_confirm
 from sweep.search.context import RunContext
 from sweep.search.trials import Trial, completed, standing_for_themselves
 from sweep.training.seeds import mix
-from sweep.training.workers.pools import Pool
+from sweep.training.workers.pool import Pool
 from sweep.training.workers.time_limit import TimeLimit
 
 _FEWEST_IN_TIME = 2

@@ -26,7 +26,7 @@ from sweep.training.contract import TrialSpec
 from sweep.training.divergence import is_divergence
 from sweep.training.record import TrialRecord
 from sweep.training.specs import trial_spec
-from sweep.training.workers.pools import Pool
+from sweep.training.workers.pool import Pool
 from sweep.training.workers.retraining import Retraining
 from sweep.training.workers.time_limit import TimeLimit
 

@@ -14,7 +14,7 @@ from sweep.study.results_folder import BEST, BEST_MODEL, TRIALS
 from sweep.training.own_command.folder import number_in, remove_but_log
 from sweep.training.own_loop.trial import STATE, TRIAL
 from sweep.training.specs import trial_spec
-from sweep.training.workers.pools import Pool
+from sweep.training.workers.pool import Pool
 from sweep.training.workers.retraining import Retraining
 from sweep.training.workers.time_limit import TimeLimit
 

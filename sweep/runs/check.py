@@ -49,7 +49,7 @@ from sweep.training.own_loop.loading import load_loop
 from sweep.training.specs import trial_spec
 from sweep.training.workers.devices import Share, share_of
 from sweep.training.workers.first_look import first_look
-from sweep.training.workers.pool import default_workers
+from sweep.training.workers.process_pool import default_workers
 
 _NOMINAL_STEPS = 10
 """Steps in an epoch, where there is no data to count them by."""

@@ -57,8 +57,8 @@ from sweep.training.contract import TrainingSettings
 from sweep.training.own_command.settings import CommandSettings, working_folder
 from sweep.training.own_loop import by_value
 from sweep.training.workers.messages import WorkerSetup
-from sweep.training.workers.pool import default_workers, preload
-from sweep.training.workers.pools import Pool
+from sweep.training.workers.pool import Pool
+from sweep.training.workers.process_pool import default_workers, preload
 
 
 def prepare(location: Location, config: StudyConfig) -> Dataset | None:

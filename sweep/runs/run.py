@@ -52,7 +52,7 @@ from sweep.study.results_folder import CHECKPOINTS, TRACEBACK, TRIALS
 from sweep.study.settings import StudyConfig
 from sweep.training.divergence import is_divergence
 from sweep.training.own_loop.advice import distinct
-from sweep.training.workers.pools import Pool
+from sweep.training.workers.pool import Pool
 from sweep.training.workers.time_limit import TimeLimit
 
 

@@ -17,8 +17,8 @@ from sweep.study.settings import StudyConfig
 from sweep.training.specs import trial_spec
 from sweep.training.workers.devices import share_of
 from sweep.training.workers.messages import WorkerSetup
-from sweep.training.workers.pool import WorkerPool, default_workers
-from sweep.training.workers.pools import Pool
+from sweep.training.workers.pool import Pool
+from sweep.training.workers.process_pool import ProcessPool, default_workers
 from sweep.training.workers.retraining import Retraining
 
 _ENOUGH_SECS = 0.5
@@ -198,7 +198,7 @@ def _measure(location: Location, config: StudyConfig, data: Dataset) -> Speed:
     setup = replace(setup, devices=share.devices)
     notes: list[str] = []
     started = time.monotonic()
-    with WorkerPool(setup, workers) as pool:
+    with ProcessPool(setup, workers) as pool:
         while len(pool.idle) < workers:
             for _, message in pool.wait(timeout=1.0):
                 reason = getattr(message, "reason", None)

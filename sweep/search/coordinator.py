@@ -27,7 +27,7 @@ from sweep.search.trials import StudyReader, Trial
 from sweep.training.contract import EpochResult, TrialEnd, TrialSpec
 from sweep.training.workers.dispatcher import Dispatcher, Verdict
 from sweep.training.workers.messages import Save
-from sweep.training.workers.pools import Pool
+from sweep.training.workers.pool import Pool
 from sweep.training.workers.time_limit import TimeLimit
 
 _TICK_SECS = 0.2

@@ -37,7 +37,7 @@ from sweep.study.results_folder import BEST_CODE, BEST_SCHEDULE
 from sweep.study.settings import StudyConfig
 from sweep.training.contract import EpochResult
 from sweep.training.workers.messages import WorkerSetup
-from sweep.training.workers.pool import WorkerPool
+from sweep.training.workers.process_pool import ProcessPool
 from sweep.training.workers.time_limit import TimeLimit
 
 pytestmark = pytest.mark.slow
@@ -428,7 +428,7 @@ def test_an_interrupted_audit_leaves_the_last_one(confirmed: Any) -> None:
     stop = threading.Event()
     stop.set()
     running = _context(study, config, folder)
-    with WorkerPool(WorkerSetup.of(config, running.data, ()), 1) as pool:
+    with ProcessPool(WorkerSetup.of(config, running.data, ()), 1) as pool:
         assert audit(running, pool, 5, stop, lambda what, epochs, most: None) is None
     assert (folder / "audit.csv").read_text() == before
 
@@ -451,7 +451,7 @@ def test_a_confirmation_is_shortened_to_the_time_there_is(
 ) -> None:
     study, config, _ = confirmed
     running = _context(study, config, tmp_path)
-    with WorkerPool(WorkerSetup.of(config, running.data, ()), 1) as pool:
+    with ProcessPool(WorkerSetup.of(config, running.data, ()), 1) as pool:
         outcome = confirm(running, pool, threading.Event(), _heard, _limit(secs))
     found = outcome.confirmation
     assert found is not None and len(found.candidates) == candidates
@@ -463,7 +463,7 @@ def test_a_confirmation_is_shortened_to_the_time_there_is(
 def test_there_may_be_no_time_to_confirm_anything(confirmed: Any, tmp_path: Path) -> None:
     study, config, folder = confirmed
     running = _context(study, config, tmp_path)
-    with WorkerPool(WorkerSetup.of(config, running.data, ()), 1) as pool:
+    with ProcessPool(WorkerSetup.of(config, running.data, ()), 1) as pool:
         outcome = confirm(running, pool, threading.Event(), _heard, _limit(20.0))
         assert outcome.confirmation is None
         assert outcome.missing == (

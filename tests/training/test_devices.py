@@ -18,7 +18,7 @@ from sweep.training.build import resolve_device
 from sweep.training.contract import EpochResult, OptimizerSettings, TrialSpec
 from sweep.training.workers.devices import Share, count_gpus, named_devices, share_of
 from sweep.training.workers.messages import WorkerSetup
-from sweep.training.workers.pool import WorkerPool
+from sweep.training.workers.process_pool import ProcessPool
 from sweep.training.workers.retraining import Retraining
 from sweep.training.workers.worker import _build_engine
 
@@ -133,6 +133,6 @@ def test_workers_train_on_the_devices_that_they_are_given() -> None:
         on_record=lambda spec, record: found.append(len(record.curve)),
     )
     specs = [TrialSpec(n, n, Schedule("constant", lr=0.01), OptimizerSettings()) for n in range(6)]
-    with WorkerPool(setup, 2) as pool:
+    with ProcessPool(setup, 2) as pool:
         asked.run(pool, specs)
     assert found == [2] * 6

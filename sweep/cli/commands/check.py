@@ -30,7 +30,7 @@ def check(*, fresh: FreshOption = False, as_json: JsonOption = False, **given: A
 
       sweep check --metric val_accuracy --direction maximize -- python train.py
     """
-    from sweep.training.workers.pool import preload
+    from sweep.training.workers.process_pool import preload
 
     preload(with_torch=not given["command"])
     from sweep.cli.check_tables import check_report

@@ -53,7 +53,7 @@ def run(
     """
     started = time.monotonic()
     from sweep.runs.overrides import configured
-    from sweep.training.workers.pool import preload
+    from sweep.training.workers.process_pool import preload
 
     location, config = configured(given)
     preload(with_torch=config.command is None)

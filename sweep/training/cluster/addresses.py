@@ -11,7 +11,7 @@ from typing import Any
 
 from sweep.base.errors import InputError
 from sweep.base.wording import duration
-from sweep.training.workers.pool import default_workers
+from sweep.training.workers.process_pool import default_workers
 
 _FIND_SECS = 5.0
 """That a cluster's head node has to answer at first."""

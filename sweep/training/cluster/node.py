@@ -15,7 +15,7 @@ from sweep.training.cluster.messages import Appended, Job, Reply
 from sweep.training.cluster.mirror import Mirror
 from sweep.training.contract import EpochResult, TrialEnd, TrialError, TrialNews, TrialSpec
 from sweep.training.workers.messages import Died, Orders, WorkerSetup
-from sweep.training.workers.pool import WorkerPool
+from sweep.training.workers.process_pool import ProcessPool
 
 _WAIT_SECS = 1.0
 
@@ -40,7 +40,7 @@ class Node:
             logs[log] = name
         self._mirror = Mirror(watched(setup), logs)
         self._setup = self._as_it_is_here()
-        self._pool: WorkerPool | None = None
+        self._pool: ProcessPool | None = None
         self._specs: dict[int, TrialSpec] = {}
 
     def begin(self) -> Reply:
@@ -50,7 +50,7 @@ class Node:
                 if self._job.with_library_warnings:
                     show_library_warnings()
                 self._check_command()
-                self._pool = WorkerPool(self._setup, 1)
+                self._pool = ProcessPool(self._setup, 1)
                 self._pool.start()
             else:
                 self._pool.replace(0)

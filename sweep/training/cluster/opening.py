@@ -12,8 +12,13 @@ from sweep.base.library_warnings import are_shown
 from sweep.study.settings import StudyConfig
 from sweep.training.workers.devices import share_of
 from sweep.training.workers.messages import WorkerSetup
-from sweep.training.workers.pool import END_LOOP_SECS, END_SECS, WorkerPool, default_workers
-from sweep.training.workers.pools import Pool
+from sweep.training.workers.pool import Pool
+from sweep.training.workers.process_pool import (
+    END_LOOP_SECS,
+    END_SECS,
+    ProcessPool,
+    default_workers,
+)
 
 
 def open_pool(
@@ -33,11 +38,11 @@ def open_pool(
     if not config.cluster.is_local:
         return _ray_pool(config, setup, most, note)
     if setup.command:
-        return WorkerPool(setup, min(setup.command.workers, most))
+        return ProcessPool(setup, min(setup.command.workers, most))
     share = share_of(config, most, default_workers())
     threads = config.threads or max(1, default_workers() // share.workers)
     setup = replace(_with_threads(setup, threads), devices=share.devices)
-    return WorkerPool(setup, share.workers)
+    return ProcessPool(setup, share.workers)
 
 
 def _ray_pool(

@@ -29,8 +29,8 @@ from sweep.training.cluster.messages import (
     Size,
 )
 from sweep.training.workers.messages import Answer, Died, Orders
-from sweep.training.workers.pool import without_main
-from sweep.training.workers.pools import Pool
+from sweep.training.workers.pool import Pool
+from sweep.training.workers.process_pool import without_main
 
 _CONTEXT = multiprocessing.get_context("spawn")
 

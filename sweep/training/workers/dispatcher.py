@@ -12,7 +12,7 @@ from typing import Protocol
 from sweep.base.errors import TrainingError
 from sweep.training.contract import EpochResult, TrialEnd, TrialError, TrialNews, TrialSpec
 from sweep.training.workers.messages import Answer, Died, Orders, Save
-from sweep.training.workers.pools import Pool
+from sweep.training.workers.pool import Pool
 from sweep.training.workers.time_limit import TimeLimit
 
 _WAIT_SECS = 0.2

@@ -9,8 +9,8 @@ from sweep.base.errors import TrainingError
 from sweep.base.wording import counted, duration, listed, number
 from sweep.training.contract import EpochResult, TrialEnd, TrialError, TrialNews, TrialSpec
 from sweep.training.workers.messages import Answer, Died, Orders, WorkerSetup
-from sweep.training.workers.pool import WorkerPool
-from sweep.training.workers.pools import Pool
+from sweep.training.workers.pool import Pool
+from sweep.training.workers.process_pool import ProcessPool
 
 _WAIT_SECS = 0.2
 
@@ -98,14 +98,14 @@ def first_look(setup: WorkerSetup, spec: TrialSpec, epochs: int) -> FirstLook:
         SweepError: The worker cannot be started, or it dies.
     """
     epochs = min(epochs, _EPOCHS)
-    with WorkerPool(setup, 1) as pool:
+    with ProcessPool(setup, 1) as pool:
         first = _trained(pool, spec, epochs)
         if isinstance(first.end, TrialError) or first.seconds > _LONG_SECS:
             return first
         again = _trained(pool, replace(spec, number=spec.number + 1), epochs).values
     if _same(first.values, again):
         return replace(first, again=again)
-    with WorkerPool(setup, 1) as pool:
+    with ProcessPool(setup, 1) as pool:
         return replace(first, again=again, elsewhere=_trained(pool, spec, epochs).values)
 
 

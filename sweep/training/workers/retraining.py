@@ -13,7 +13,7 @@ from sweep.training.divergence import divergence
 from sweep.training.record import TrialRecord, what_diverged
 from sweep.training.workers.dispatcher import Dispatcher, Verdict
 from sweep.training.workers.messages import Save
-from sweep.training.workers.pools import Pool
+from sweep.training.workers.pool import Pool
 from sweep.training.workers.time_limit import TimeLimit
 
 

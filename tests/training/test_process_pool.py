@@ -16,9 +16,9 @@ from sweep.study.metric import MSE
 from sweep.study.sections import DataConfig, ModelConfig
 from sweep.training.contract import OptimizerSettings, TrainingSettings, TrialSpec
 from sweep.training.record import TrialRecord
-from sweep.training.workers import pool as pools
+from sweep.training.workers import process_pool
 from sweep.training.workers.messages import WorkerSetup
-from sweep.training.workers.pool import WorkerPool
+from sweep.training.workers.process_pool import ProcessPool
 from sweep.training.workers.retraining import Retraining
 
 pytestmark = pytest.mark.slow
@@ -59,7 +59,7 @@ def test_a_compiler_that_hangs_in_torch_is_given_up(
         """A clock that goes on by ten minutes once the compiler has been called."""
         return time.monotonic() + (600 if called.exists() and called.read_text() else 0)
 
-    monkeypatch.setattr(pools, "time", SimpleNamespace(monotonic=much_later))
+    monkeypatch.setattr(process_pool, "time", SimpleNamespace(monotonic=much_later))
     setup = WorkerSetup(
         data=load_dataset(DataConfig(source="diabetes"), 0, ()),
         model=ModelConfig(name="residual:Residual"),
@@ -77,7 +77,7 @@ def test_a_compiler_that_hangs_in_torch_is_given_up(
             stop.set()
 
     specs = [TrialSpec(n, n, Schedule("constant", 0.01), OptimizerSettings()) for n in range(2)]
-    with WorkerPool(setup, 1) as pool:
+    with ProcessPool(setup, 1) as pool:
         Retraining(
             "trial",
             EPOCHS,
@@ -107,7 +107,7 @@ def test_a_mistake_in_building_an_engine_comes_with_its_traceback() -> None:
         folders=(),
         settings=TrainingSettings(epochs=1, device="no device"),
     )
-    with WorkerPool(setup, 1) as pool, pytest.raises(TrainingError) as raised:
+    with ProcessPool(setup, 1) as pool, pytest.raises(TrainingError) as raised:
         while True:
             pool.wait(timeout=1.0)
     assert str(raised.value).startswith("a worker cannot start: RuntimeError: ")
