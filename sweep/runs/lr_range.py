@@ -28,10 +28,10 @@ from sweep.study.metric import Metric
 from sweep.study.registries.entry import together
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Range
-from sweep.training.cluster.opening import open_pool
 from sweep.training.contract import TrainingSettings, TrialSpec
 from sweep.training.record import TrialRecord
 from sweep.training.specs import trial_spec
+from sweep.training.workers.opening import open_pool
 from sweep.training.workers.retraining import Retraining
 
 BETWEEN = "1e-6:10"

@@ -52,11 +52,11 @@ from sweep.study.results_folder import ARTIFACTS, CHECKPOINTS, FILES, LOGS, TRIA
 from sweep.study.sections import DataConfig
 from sweep.study.settings import StudyConfig
 from sweep.study.training.optimizer import BatchSize
-from sweep.training.cluster.opening import open_pool
 from sweep.training.contract import TrainingSettings
 from sweep.training.own_command.settings import CommandSettings, working_folder
 from sweep.training.own_loop import by_value
 from sweep.training.workers.messages import WorkerSetup
+from sweep.training.workers.opening import open_pool
 from sweep.training.workers.pool import Pool
 from sweep.training.workers.process_pool import default_workers, preload
 
