@@ -164,8 +164,8 @@ class CapturedTrainer(EagerTrainer):
             self._chunk_floats = min(_CHUNK_FLOATS, free // 64)
         self._capture = capture
         self._note = note
-        self._possible = True
-        self._of: LaneTensors | None = None  # what the recordings read and write
+        self._can_record = True
+        self._tensors: LaneTensors | None = None  # what the recordings read and write
         self._epochs: dict[tuple[Any, ...], _Epoch] = {}
         self._validations: dict[tuple[int, int, bool], tuple[Tensor, Callable[[], Any]]] = {}
 
@@ -207,15 +207,15 @@ class CapturedTrainer(EagerTrainer):
 
     def _rows(self, stack: LaneStack, lanes: slice) -> slice:
         """The rows of the stack that a recording for some lanes has."""
-        if self._of is not stack.tensors:
+        if self._tensors is not stack.tensors:
             self.forget()
-            self._of = stack.tensors
+            self._tensors = stack.tensors
         size = 1 << (lanes.stop - lanes.start - 1).bit_length()
         return slice(lanes.start, min(lanes.start + size, len(stack.tensors.parameters)))
 
     def _tried(self, record: Callable[[], _Recorded]) -> _Recorded | None:
         """What was recorded; None if that is impossible, which is told once."""
-        if not self._possible:
+        if not self._can_record:
             return None
         try:
             return record()
@@ -227,7 +227,7 @@ class CapturedTrainer(EagerTrainer):
                 "training is slower than it could be, since its step cannot be recorded as a "
                 f"CUDA graph: {type(error).__name__}: {first_line}"
             )
-            self._possible = False
+            self._can_record = False
             self.forget()
             return None
 
