@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
+from sweep.study.file import load_study
+
 DOCS = ROOT / "docs"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("page", ["grad_fn.md"])
+@pytest.mark.parametrize("page", ["grad_fn.md", "scheduler.zh-CN.md"])
 def test_every_output_is_what_the_lines_above_it_print(page: str) -> None:
     blocks = BLOCK.findall((DOCS / page).read_text(encoding="utf-8"))
     assert len(blocks) > 10
@@ -26,7 +28,7 @@ def test_every_output_is_what_the_lines_above_it_print(page: str) -> None:
         if kind == "text":
             assert printed == text
             printed = None
-        else:
+        elif kind not in ("console", "toml"):
             assert kind == "python" and not printed, f"its output is not shown: {text}"
             heard = io.StringIO()
             with contextlib.redirect_stdout(heard), warnings.catch_warnings():
@@ -44,14 +46,42 @@ def test_a_page_that_is_made_from_the_code_is_in_step_with_it(script: str, page:
     assert written == made, f"write it again: .venv/bin/python docs/{script}"
 
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md"))]
+CHINESE = [page for page in PAGES if page.name.endswith(".zh-CN.md")]
+
+
+def links(page: Path) -> list[tuple[str, str]]:
+    """Where a page's links lead: a path or an address, "" for itself, and an anchor or ""."""
+    return re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)[^)]*\)", prose(page))
+
+
+def prose(page: Path) -> str:
+    """A page without its blocks of code."""
+    return BLOCK.sub("", page.read_text(encoding="utf-8"))
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings}
+
+
+def commands(page: Path) -> list[tuple[str, list[str]]]:
+    """A page's blocks of code, without comments."""
+    blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
+    return [
+        (kind, [re.sub(r"\s+# .*", "", line) for line in code.splitlines()])
+        for kind, code in blocks
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_leads_somewhere(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
-        assert re.match(r"https?:", target) or (page.parent / target).exists(), target
+    for target, anchor in links(page):
+        if not re.match(r"https?:", target):
+            led_to = page.parent / target if target else page
+            assert led_to.exists(), target
+            assert not anchor or anchor in anchors(led_to), f"{target}#{anchor}"
 
 
 def test_every_page_stands_in_the_index() -> None:
@@ -60,5 +90,56 @@ def test_every_page_stands_in_the_index() -> None:
     assert {name for name in pages if f"]({name})" not in index} == set()
 
 
-def test_the_readme_is_short() -> None:
-    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 200
+@pytest.mark.parametrize("page", sorted(ROOT.glob("README*.md")), ids=lambda page: page.name)
+def test_the_readme_is_short(page: Path) -> None:
+    assert len(page.read_text(encoding="utf-8").splitlines()) <= 200
+
+
+class TestChinese:
+    """Pages in Chinese say what their English originals do."""
+
+    @pytest.mark.parametrize("page", CHINESE, ids=lambda page: page.name)
+    def test_either_language_begins_with_a_link_to_the_other(self, page: Path) -> None:
+        english = page.with_name(page.name.replace(".zh-CN", ""))
+        for here, there in ((page, english), (english, page)):
+            assert f"]({there.name})" in here.read_text(encoding="utf-8").partition("\n")[0]
+
+    def test_both_readmes_have_the_same_commands(self) -> None:
+        english, chinese = ROOT / "README.md", ROOT / "README.zh-CN.md"
+        assert len(commands(english)) > 5
+        assert commands(chinese) == commands(english)
+        inline = re.compile(r"`([^`]+)`")
+        assert {*inline.findall(prose(english))} <= {*inline.findall(prose(chinese))}
+
+    def test_both_readmes_lead_to_the_same_pages(self) -> None:
+        english, chinese = (
+            {(target.replace(".zh-CN", ""), anchor) for target, anchor in links(page)}
+            for page in (ROOT / "README.md", ROOT / "README.zh-CN.md")
+        )
+        assert chinese == english
+
+    def test_both_readmes_give_the_same_numbers(self) -> None:
+        number = re.compile(r"\d+(?:\.\d+)?")
+        english, chinese = (
+            {*number.findall(prose(page))}
+            for page in (ROOT / "README.md", ROOT / "README.zh-CN.md")
+        )
+        assert chinese == english
+
+    @pytest.mark.parametrize("page", CHINESE, ids=lambda page: page.name)
+    def test_no_measurement_has_another_value(self, page: Path) -> None:
+        english = page.with_name(page.name.replace(".zh-CN", ""))
+        decimals = re.compile(r"\d+\.\d+")
+        measured = {*decimals.findall(prose(page))}
+        assert measured
+        assert measured <= {*decimals.findall(prose(english))}
+
+    def test_the_study_file_of_a_log_is_valid(self, tmp_path: Path) -> None:
+        ((_, text),) = (
+            block
+            for block in BLOCK.findall((DOCS / "scheduler.zh-CN.md").read_text(encoding="utf-8"))
+            if block[0] == "toml"
+        )
+        study = tmp_path / "log.toml"
+        study.write_text(text, encoding="utf-8")
+        assert load_study(study).data.target == "4"

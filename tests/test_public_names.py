@@ -11,7 +11,7 @@ from support import ROOT
 
 import sweep
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("README*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
 BLOCK = re.compile(r"^ *```python\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 IMPORT = re.compile(r"^\s*((?:from sweep[\w.]* import .*)|(?:import sweep[\w.]*))", re.MULTILINE)
