@@ -19,7 +19,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sweep.base.errors import StorageError, SweepError
 from sweep.search.storage.journal import BatchedJournal, JournalSnapshot, journal_lock
-from sweep.search.storage.optuna_private import ListedDatabase, ListedJournal, backend_of
+from sweep.search.storage.optuna_private import (
+    ListedDatabase,
+    ListedJournal,
+    backend_of,
+    storage_of,
+)
 from sweep.search.storage.patience import Patience, PatientStorage, engine_options
 from sweep.search.storage.urls import cannot_be_opened, is_shared, reason_of, without_password
 
@@ -214,9 +219,8 @@ def closing_study(study: optuna.Study | None) -> Iterator[optuna.Study | None]:
     try:
         yield study
     finally:
-        backend = backend_of(study) if study else None
-        if backend is not None:
-            close_storage(backend)
+        if study is not None:
+            close_storage(storage_of(study))
 
 
 def close_storage(storage: BaseStorage) -> None:
