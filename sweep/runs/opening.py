@@ -55,6 +55,7 @@ from sweep.study.training.optimizer import BatchSize
 from sweep.training.contract import TrainingSettings
 from sweep.training.own_command.settings import CommandSettings, working_folder
 from sweep.training.own_loop import by_value
+from sweep.training.workers.devices import count_gpus, named_devices
 from sweep.training.workers.messages import WorkerSetup
 from sweep.training.workers.opening import open_pool
 from sweep.training.workers.pool import Pool
@@ -95,10 +96,13 @@ def worker_setup(location: Location, config: StudyConfig, data: Dataset | None) 
     """What workers need to build their engines; a loop's threads and folder are still to be given.
 
     Raises:
-        InputError: The study's command cannot be run, or there are too few GPUs.
+        InputError: The study's command cannot be run, there are too few GPUs, or a device is not
+            there.
     """
     setup = WorkerSetup.of(config, data, location.code_folders)
     if config.command is None:
+        if config.cluster.is_local:
+            named_devices(config.device, count_gpus(config.device))
         return setup
     command = CommandSettings.of(config, location, location.folder.absolute() / TRIALS)
     if config.cluster.is_local:
@@ -223,6 +227,8 @@ def open_sweep(
         for repair in repair_journal(Path(url), fresh):
             note(repair)
     before = earlier(location, config, data, url, fresh)
+    if fresh and before.is_there:
+        _try_training(worker_setup(location, config, data))
     carried = _to_carry_over(location, config, before.trials, note)
     if fresh and has_results(location.folder):
         note(f"thrown away: {thrown_away(location.folder)}")
@@ -244,6 +250,21 @@ def open_sweep(
             "first trials: new trials may not compare with old ones; --fresh throws those away"
         )
     return context, carried
+
+
+def _try_training(setup: WorkerSetup) -> None:
+    """Try what workers will build, before results that it cannot replace are thrown away.
+
+    Raises:
+        InputError: The model, the loop or a function of the user's own cannot be trained with.
+    """
+    from sweep.training.build import checked_model, resolve_device
+    from sweep.training.own_loop.loading import load_loop
+
+    if setup.loop:
+        load_loop(setup.loop, setup.folders, resolve_device(setup.loop.device))
+    elif setup.data is not None:
+        checked_model(setup.data, setup.model, setup.folders, setup.settings, setup.kinds)
 
 
 def _known(config: StudyConfig, data: Dataset) -> dict[str, Any]:

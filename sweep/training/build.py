@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -74,6 +74,41 @@ def training_data(data: Dataset, device: torch.device) -> TrainingData:
     )
 
 
+def checked_model(
+    data: Dataset,
+    model: ModelConfig,
+    folders: tuple[Path, ...],
+    settings: TrainingSettings,
+    kinds: Sequence[LaneKind] = (),
+) -> tuple[TrainingData, Criterion, Callable[[int], nn.Module], nn.Module]:
+    """The rows, what is minimised, how a model is built from a seed, and a first one.
+
+    A trial step has then shown that it can be trained.
+
+    Args:
+        data: The prepared data.
+        model: The model's settings.
+        folders: Where the user's own modules are.
+        settings: What all trials share.
+        kinds: The optimizers and batch sizes that trials may have, where they are searched.
+
+    Raises:
+        ModelError: The model cannot be built, called or trained.
+        InputError: The device is not there, or a function of the user's own fails.
+    """
+    tensors = training_data(data, resolve_device(settings.device))
+    row = tuple(tensors.x_train.shape[1:])
+    criterion = Criterion.of(settings, tensors)
+
+    def build(seed: int) -> nn.Module:
+        return build_model(model, row, seed, folders, criterion.count)
+
+    first = build(0).to(tensors.x_train.device)
+    sizes = dict.fromkeys(kind.batch_size for kind in kinds) or [None]
+    check_training(first, tensors, settings, criterion, sizes)
+    return tensors, criterion, build, first
+
+
 def build_engine(
     data: Dataset,
     model: ModelConfig,
@@ -104,16 +139,7 @@ def build_engine(
         InputError: The device is not there, or the model cannot be trained by the engine.
     """
     set_products_of(settings.precision)
-    tensors = training_data(data, resolve_device(settings.device))
-    row = tuple(tensors.x_train.shape[1:])
-    criterion = Criterion.of(settings, tensors)
-
-    def build(seed: int) -> nn.Module:
-        return build_model(model, row, seed, folders, criterion.count)
-
-    first = build(0).to(tensors.x_train.device)
-    sizes = dict.fromkeys(kind.batch_size for kind in kinds) or [None]
-    check_training(first, tensors, settings, criterion, sizes)
+    tensors, criterion, build, first = checked_model(data, model, folders, settings, kinds)
     notes = input_notes(first, tensors.x_train, tensors.constant, criterion.outputs)
     known = None
     if engine != "sequential":
@@ -185,7 +211,8 @@ def check_training(
         check_last_batch(model, data, settings.with_batches_of(size))
     probe = copied(model, type(model).__name__).eval()
     with seeded(0, data.x_train.device), torch.no_grad():
-        x, y = data.x_validation[:_SCORED_ROWS], data.y_validation[:_SCORED_ROWS]
+        every = -(-len(data.y_validation) // _SCORED_ROWS)  # rows may be sorted by their class
+        x, y = data.x_validation[::every], data.y_validation[::every]
         criterion.check_metric(predict(probe, x, criterion.outputs), y)
 
 

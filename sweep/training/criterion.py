@@ -159,21 +159,41 @@ class Criterion:
         """The same.
 
         Raises:
-            ModelError: The loss is the user's own, and fails or is no scalar.
+            ModelError: The loss is the user's own, and fails, is no finite scalar, has no gradient
+                with respect to the predictions, or changes what it is given.
         """
         if not self.loss.is_own:
             return self.training_loss(predictions, y)
-        named = f"loss {self.loss.function!r}"
-        of = f"predictions of shape {tuple(predictions.shape)}, targets of shape {tuple(y.shape)}"
+        named = f"training.loss = {self.loss.function!r}"
+        given = predictions.detach().clone(), y.clone()
         try:
             loss = self.training_loss(predictions, y)
         except Exception as error:
             kind = type(error).__name__
-            raise ModelError(f"{named}: failed on {of}: {kind}: {error}") from error
+            raise ModelError(f"{named}: failed on {_shapes(*given)}: {kind}: {error}") from error
         shape = getattr(loss, "shape", None)
-        if shape != ():
-            what = type(loss).__name__ if shape is None else f"a tensor of shape {tuple(shape)}"
-            raise ModelError(f"{named}: returned {what} for {of}; expected a scalar tensor: a mean")
+        if shape != () or not loss.is_floating_point():
+            what = (
+                f"an object of type {type(loss).__name__}"
+                if shape is None
+                else f"a tensor of shape {tuple(shape)} and type {loss.dtype}"
+            )
+            raise ModelError(
+                f"{named}: returned {what} for {_shapes(*given)}; expected a scalar tensor, such "
+                "as a mean over rows, without .item()"
+            )
+        _refuse_changes(named, given, (predictions, y), ModelError)
+        if not loss.isfinite():
+            raise ModelError(
+                f"{named}: is {loss.item()} for {_shapes(*given)} of an untrained model; expected "
+                "a finite number"
+            )
+        if predictions.requires_grad and not _has_gradient(loss, predictions):
+            raise ModelError(
+                f"{named}: has no gradient with respect to the predictions, so nothing can be "
+                "learnt from it; it must not call detach(), item() or numpy() on the way, nor end "
+                "in argmax or a comparison (such a score can be the metric)"
+            )
         return loss
 
     def sums(self, predictions: Tensor, y: Tensor) -> list[Tensor]:
@@ -230,18 +250,23 @@ class Criterion:
         """Try functions of the user's own on predictions of an untrained model.
 
         Raises:
-            InputError: The metric raises, or is no number.
+            InputError: The metric raises, is no finite number, or changes what it is given.
         """
         if self.metric not in self.own or self.metric == self.loss.name:
             return
+        named = f"metric {self.metric!r}"
+        given = predictions.clone(), y.clone()
         try:
-            self._own_sum(self.metric, predictions, y)
+            value = self._own_sum(self.metric, predictions, y)
         except Exception as error:
             kind = type(error).__name__
+            raise InputError(f"{named}: failed on {_shapes(*given)}: {kind}: {error}") from error
+        _refuse_changes(named, given, (predictions, y), InputError)
+        if not value.isfinite():
             raise InputError(
-                f"metric {self.metric!r}: failed on predictions of shape "
-                f"{tuple(predictions.shape)}, targets of shape {tuple(y.shape)}: {kind}: {error}"
-            ) from error
+                f"{named}: is {value.item() / len(y)} for {_shapes(*given)} of an untrained model; "
+                "expected a finite number"
+            )
 
     def told(self, means: Sequence[float]) -> Told:
         """What the means over the validation rows say.
@@ -261,3 +286,27 @@ class Criterion:
             values[self.loss.name],
             {_VAL + name: v for name, v in values.items() if name != self.metric},
         )
+
+
+def _shapes(predictions: Tensor, y: Tensor) -> str:
+    return f"predictions of shape {tuple(predictions.shape)}, targets of shape {tuple(y.shape)}"
+
+
+def _refuse_changes(
+    named: str,
+    given: tuple[Tensor, Tensor],
+    now: tuple[Tensor, Tensor],
+    error: type[InputError],
+) -> None:
+    """The rows that a function of the user's own works on are those of all trials."""
+    for what, before, after in zip(("predictions", "targets"), given, now, strict=True):
+        if not torch.equal(before, after):
+            raise error(f"{named}: changes its {what} in place; begin it with a clone() of them")
+
+
+def _has_gradient(loss: Tensor, predictions: Tensor) -> bool:
+    """Whether a loss depends on predictions by operations that can be differentiated."""
+    if not loss.requires_grad:
+        return False
+    (gradient,) = torch.autograd.grad(loss, predictions, retain_graph=True, allow_unused=True)
+    return gradient is not None

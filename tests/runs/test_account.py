@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_runs import Notes
 from small_runs import sweep as run
 
-from sweep.base.errors import StudyChangedError, UnaccountedError
+from sweep.base.errors import InputError, StudyChangedError, UnaccountedError
 from sweep.runs.check import check_study
 from sweep.runs.run import run_sweep
 from sweep.search.storage.urls import JOURNAL
@@ -163,3 +164,21 @@ def test_files_of_these_names_that_no_sweep_wrote(tmp_path: Path, name: str) -> 
     assert str(raised.value).startswith(f"{theirs} ") and "another --out" in str(raised.value)
     assert theirs.read_text() == "when,what\nmonday,nothing\n"
     assert not (theirs.parent / JOURNAL).exists()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"device": "cuda:97"}, {"model": {"name": "no_such_module:Net"}}],
+    ids=["device", "model"],
+)
+def test_fresh_throws_nothing_away_for_what_cannot_be_trained(
+    study: Path, ended: tuple[Path, StudyConfig], settings: dict[str, Any]
+) -> None:
+    before = files(study)
+    wanted = StudyConfig.model_validate(ended[1].model_dump(exclude_unset=True) | settings)
+    with pytest.raises(InputError):
+        again(study, wanted, fresh=True)
+    assert files(study) == before
+    with pytest.raises(InputError):
+        again(study, ended[1].model_copy(update={"device": "cuda:97"}))
+    assert files(study) == before

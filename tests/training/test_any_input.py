@@ -29,6 +29,7 @@ from sweep.study.metric import Metric
 from sweep.training.build import check_training
 from sweep.training.contract import TrainingData, TrainingSettings, TrialError
 from sweep.training.criterion import Criterion
+from sweep.training.examine.anatomy import examine
 from sweep.training.lanes.engine import VectorizedEngine
 from sweep.training.lanes.survey import survey
 from sweep.training.sequential import SequentialEngine
@@ -64,6 +65,21 @@ def unmapped(predictions, targets):
 def vector(predictions, targets):
     return (predictions - targets).square()
 
+def number(predictions, targets):
+    return (predictions - targets).square().mean().item()
+
+def detached(predictions, targets):
+    return (predictions.detach() - targets).square().mean()
+
+def constant(predictions, targets):
+    return torch.ones((), requires_grad=True) * 2
+
+def undefined(predictions, targets):
+    return (predictions - targets).square().mean() * float("nan")
+
+def changing(predictions, targets):
+    return (predictions - targets.mul_(0)).square().mean()
+
 def broken(predictions, targets):
     raise KeyError("no such thing")
 
@@ -78,6 +94,9 @@ def shorter(x, seed):
 
 def unseeded(x, seed):
     return x + torch.from_numpy(np.random.default_rng().normal(size=x.shape)).float()
+
+def infinite(x, seed):
+    return x / 0
 
 def failing(x, seed):
     if len(x) == 6:
@@ -294,13 +313,25 @@ def test_a_loss_that_cannot_be_mapped_is_named(folder: Path) -> None:
     ("loss", "metric", "augment", "expected"),
     [
         ("vector", "", "", r"returned a tensor of shape \(32,\) .* expected a scalar tensor"),
-        ("broken", "", "", r"loss 'own.*:broken': failed on predictions of shape \(32,\), targets"),
+        (
+            "broken",
+            "",
+            "",
+            r"loss = 'own.*:broken': failed on predictions of shape \(32,\)",
+        ),
+        ("number", "", "", "an object of type float for .* without .item()"),
+        ("detached", "", "", "loss = 'own.*:detached': has no gradient with respect to the pred"),
+        ("constant", "", "", "loss = 'own.*:constant': has no gradient with respect to the pred"),
+        ("undefined", "", "", "loss = 'own.*:undefined': is nan for predictions of shape"),
+        ("changing", "", "", "loss = 'own.*:changing': changes its targets in place"),
+        ("mse", "undefined", "", "metric 'undefined': is nan for predictions of shape"),
+        ("mse", "", "infinite", "returned values that are not finite"),
         ("mse", "broken", "", r"metric 'broken': failed on predictions of shape \(23,\)"),
         ("mse", "vector", "", r"metric 'vector': failed on predictions of shape \(23,\)"),
         ("mse", "", "shorter", r"returned shape \(31, 2, 6, 6\) and type torch.float32 on cpu for"),
         ("mse", "", "unseeded", "gives something else for the same batch and seed; draw with"),
-        ("mse", "", "missing", "has no 'missing'"),
-        ("missing", "", "", "has no 'missing'"),
+        ("mse", "", "missing", "data.augment = 'own.*:missing': module .* has no 'missing'"),
+        ("missing", "", "", "training.loss = 'own.*:missing': module .* has no 'missing'"),
         ("mse", "accuracy", "", "metric 'accuracy' is of classes, which this target does not hold"),
     ],
 )
@@ -310,6 +341,14 @@ def test_what_fails_is_said_before_anything_is_trained(
     one, wanted = CASES["images, a number"], shared(folder, loss, metric, augment)
     with pytest.raises(InputError, match=expected):
         check_training(own(one.net)(0), one.data, wanted, Criterion.of(wanted, one.data))
+
+
+@pytest.mark.parametrize("loss", ["number", "vector"])
+def test_a_check_of_a_loss_that_fails_says_why(loss: str, folder: Path) -> None:
+    one, wanted = CASES["images, a number"], shared(folder, loss)
+    found = examine(own(one.net)(0), one.data, wanted)
+    (problem,) = found.problems
+    assert "expected a scalar tensor" in problem and found.loss is None
 
 
 def test_a_shape_of_predictions_is_checked(folder: Path) -> None:

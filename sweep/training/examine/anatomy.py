@@ -125,7 +125,7 @@ def examine(model: nn.Module, data: TrainingData, settings: TrainingSettings) ->
                 named = dict(probe.named_parameters())
                 with _watched(probe, layers):
                     prediction = predict(probe, x.clone(), criterion.outputs)
-                    loss = criterion.training_loss(prediction, y)
+                    loss = criterion.checked_loss(prediction, y)
                 if loss.requires_grad:
                     loss.backward()  # type: ignore[no-untyped-call]
         if loss is None or all(p.grad is not None for p in named.values() if p.requires_grad):

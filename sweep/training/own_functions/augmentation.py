@@ -69,8 +69,8 @@ class Augmentation:
         """Try it on a few rows.
 
         Raises:
-            InputError: It raises, returns something else than a batch like x, or draws otherwise
-                than by its seed, so that a trial would not be the same a second time.
+            InputError: It raises, returns something else than a finite batch like x, or draws
+                otherwise than by its seed, so that a trial would not be the same a second time.
         """
         try:
             first, second = self(x.clone(), 0, 0), self(x.clone(), 0, 0)
@@ -79,6 +79,11 @@ class Augmentation:
         except Exception as error:
             text = f"{type(error).__name__}: {error}"
             raise InputError(f"{self._named}: failed on a batch of {_like(x)}: {text}") from error
+        if not first.isfinite().all():
+            raise InputError(
+                f"{self._named}: returned values that are not finite for a batch of {_like(x)}; a "
+                "model learns from finite numbers alone"
+            )
         if not torch.equal(first, second):
             raise InputError(
                 f"{self._named}: gives something else for the same batch and seed; draw with "

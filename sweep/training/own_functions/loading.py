@@ -26,7 +26,10 @@ def load_function(key: str, reference: str, folders: tuple[Path, ...]) -> Callab
     Raises:
         InputError: It cannot be imported, or is no function.
     """
-    function = load_object(reference, folders)
+    try:
+        function = load_object(reference, folders)
+    except InputError as error:
+        raise InputError(f"{key} = {error}") from error
     if not callable(function):
         kind = type(function).__name__
         raise InputError(f"{key} = {reference!r}: it is of type {kind}; expected a function")
