@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.base.errors import DataError
-from sweep.base.wording import counted, listed, percent
+from sweep.base.wording import counted, listed, percent, verb
 from sweep.data.dataset import Dataset, fingerprint
 from sweep.data.splitting import split_rows
 
@@ -25,6 +25,8 @@ OF_TABLES = ("features", "drop", "pivot", "numbers", "categories", "dates", "con
 """Settings of columns, which arrays have none of."""
 
 _TOLD_CLASSES = 20
+_MOST_CLASSES = 1_000_000
+"""A model has an output for each number up to the greatest, used or not."""
 
 
 @dataclass(frozen=True)
@@ -109,10 +111,10 @@ def _check_pair(place: str, of: str, x: Values, y: Values) -> None:
         )
     for name, values in (("x", x), ("y", y)):
         if values.dtype.kind not in "fiub":
-            number = "number the classes 0, 1, 2 ..., " if name == "y" else ""
+            number = ": number the classes 0, 1, 2 ..." if name == "y" else ""
             raise DataError(
-                f"{place!r} returned {name} of type {values.dtype}{of}; expected numbers: {number}"
-                "or return a DataFrame, whose columns may be texts"
+                f"{place!r} returned {name} of type {values.dtype}{of}; expected real numbers"
+                f"{number}, or a DataFrame, whose columns may be texts"
             )
 
 
@@ -128,13 +130,18 @@ def dataset_of(arrays: Arrays, config: DataConfig, seed: int, loss: Loss) -> Dat
     Raises:
         DataError: A value is not finite, or no target of the loss.
     """
-    place, notes = arrays.place, list[str]()
+    place, notes, target = arrays.place, list[str](), config.target or "y"
     x = [_inputs(part, place) for part in arrays.x]
     y = [part.reshape(len(part)) if part.shape[1:] == (1,) else part for part in arrays.y]
     classes: tuple[str, ...] = ()
     if loss.is_of_classes or (loss.is_own and y[0].dtype.kind in "iub"):
         y, classes = _classes(y, place, loss)
     else:
+        if y[0].dtype.kind in "iu" and len(np.unique(y[0])) <= _TOLD_CLASSES:
+            notes.append(
+                f"{target} is learnt as numbers; if its whole numbers are classes, give --loss "
+                "cross_entropy"
+            )
         y = [_single(part, "y", place) for part in y]
     if len(x) == 1:
         parts = split_rows(place, len(x[0]), config, seed)
@@ -164,9 +171,8 @@ def dataset_of(arrays: Arrays, config: DataConfig, seed: int, loss: Loss) -> Dat
         notes.append(f"{what} learnt from unscaled; data.scale = true standardises")
     if not is_real:
         notes.append(f"x stays {x[0].dtype}; for numbers to compute with, return floats")
-    target = config.target or "y"
     if classes:
-        notes.append(_shares(y[0], classes, target))
+        notes += [_shares(y[0], classes, target), *_unseen(y, target)]
     return Dataset(
         x_train=x[0],
         x_validation=x[1],
@@ -224,9 +230,7 @@ def _classes(y: list[Values], place: str, loss: Loss) -> tuple[list[Values], tup
     wanted = f"with the loss {loss.name}, y holds classes: 0, 1, 2 ..."
     whole = []
     for part in y:
-        if part.dtype.kind == "f" and not (
-            np.isfinite(part).all() and (part == part.round()).all()
-        ):
+        if part.dtype.kind == "f" and not (_single(part, "y", place) % 1 == 0).all():
             raise DataError(
                 f"{place}: {wanted}, but here it is of type {part.dtype}, not whole; for numbers, "
                 "give another loss, such as --loss mse"
@@ -240,6 +244,11 @@ def _classes(y: list[Values], place: str, loss: Loss) -> tuple[list[Values], tup
             f"{place}: the loss {loss.name} is of the classes 0 and 1, but y has {most}; give "
             "--loss cross_entropy"
         )
+    if most >= _MOST_CLASSES:
+        raise DataError(
+            f"{place}: {wanted}, and the model has an output for each, but the greatest is "
+            f"{most:,}; number those that occur, such as by np.unique(y, return_inverse=True)[1]"
+        )
     kind = np.int64 if loss.whole_targets or loss.is_own else np.float32
     names = tuple(map(str, range(max(most + 1, 2))))
     return [part.astype(kind) for part in whole], names
@@ -252,6 +261,17 @@ def _shares(y: Values, classes: tuple[str, ...], target: str) -> str:
         return f"{text}, {int((counts > 0).sum())} of them in the training rows"
     told = (f"{n} ({percent(c / y.size)})" for n, c in zip(classes, counts, strict=True))
     return f"{text}, with their shares of the training rows: {listed(told, _TOLD_CLASSES)}"
+
+
+def _unseen(y: list[Values], target: str) -> list[str]:
+    """What to say of classes that no model can have learnt; their rows stay."""
+    strange = np.setdiff1d(np.concatenate([part.ravel() for part in y[1:]]), y[0])
+    if not len(strange):
+        return []
+    return [
+        f"{target}: {listed(str(int(each)) for each in strange)} {verb(len(strange), 'is', 'are')} "
+        "in no training row, but in validation or test rows, which stay"
+    ]
 
 
 def _standardised(parts: list[Values], mean: Any, spread: Any) -> list[Values]:

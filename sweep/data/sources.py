@@ -12,7 +12,7 @@ import pandas as pd
 
 from sweep.base.errors import DataError, did_you_mean
 from sweep.base.user_code import is_reference, load_object
-from sweep.base.wording import listed
+from sweep.base.wording import counted, listed
 from sweep.data.arrays import Arrays, arrays_of, as_array, is_a_table
 from sweep.data.columns import alike
 from sweep.data.reading.files import find_table, known_endings, read_file
@@ -219,10 +219,12 @@ def _returned(config: DataConfig, name: str, result: Any) -> Table | Arrays:
             target = config.target or "y"
             return Table(_join(name, result[0], result[1], target), name, target)
         return arrays_of(name, result, config)
+    several = isinstance(result, tuple | list)
+    of = f" with {counted(len(result), 'item')}" if several else ""
     raise DataError(
-        f"{name!r} returned an object of type {type(result).__name__}; "
+        f"{name!r} returned an object of type {type(result).__name__}{of}; "
         "expected a pandas DataFrame or a pair (x, y) of arrays or tensors, or four of them, "
-        "(x, y, x_validation, y_validation)"
+        "(x, y, x_validation, y_validation), or six, with x_test, y_test"
     )
 
 

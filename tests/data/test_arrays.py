@@ -88,6 +88,15 @@ def test_targets_of_several_numbers_and_classes() -> None:
     assert loaded(X, KINDS).y_train.dtype == np.float32
 
 
+def test_what_whole_numbers_may_mean_is_told() -> None:
+    numbers = loaded(X, KINDS)
+    assert any("give --loss cross_entropy" in note for note in numbers.notes)
+    assert not any("give --loss" in note for note in loaded(X, Y).notes)
+    strange = np.where(np.arange(len(X)) == 3, 4, KINDS)
+    classes = loaded(X, KINDS, X, strange, loss="cross_entropy")
+    assert "y: 4 is in no training row" in " ".join(classes.notes)
+
+
 def test_columns_of_real_numbers_are_a_table_as_ever() -> None:
     x = X.reshape(40, 6)
     pair = loaded(x, Y)
@@ -124,9 +133,14 @@ HUGE = X * 1e300
             (X.astype(object), Y),
             {},
             "mse",
-            "returned x of type object; expected numbers: or return",
+            "returned x of type object; expected real numbers, or a DataFrame",
         ),
-        ((X, KINDS.astype(str)), {}, "cross_entropy", "number the classes 0, 1, 2 ..., or return"),
+        (
+            (X, KINDS.astype(str)),
+            {},
+            "cross_entropy",
+            "number the classes 0, 1, 2 ..., or",
+        ),
         ((X + 1j, Y), {}, "mse", "returned x of type complex128"),
         (
             (X, Y),
@@ -134,6 +148,9 @@ HUGE = X * 1e300
             "cross_entropy",
             "y holds classes: 0, 1, 2 ..., but here it is of type float64",
         ),
+        ((X, np.where(Y > 0, np.nan, 0)), {}, "cross_entropy", "is nan, as"),
+        ((X, KINDS * 10**6), {}, "cross_entropy", "the greatest is 2,000,000; number those that"),
+        ((X, Y, X), {}, "mse", "returned an object of type tuple with 3 items; expected"),
         ((X, KINDS - 1), {}, "cross_entropy", "y holds classes: 0, 1, 2 ..., but the least is -1"),
         ((X, KINDS), {}, "binary_cross_entropy", "is of the classes 0 and 1, but y has 2"),
         ((X, np.ones(40)), {}, "mse", "y is 1 in all training rows; there is nothing to learn"),
