@@ -237,12 +237,8 @@ class Summary:
         weights = " with averaged weights" if self.objective == "averaged" else ""
         reached = f"reaches {self.metric.title} {value}{weights}{epochs}"
         if self.confirmation:
-            interval = self.confirmation.winner.interval
-            seeds = counted(interval.count, "fresh seed")
-            mean = f"{number(interval.mean)} {interval.plus_minus}".rstrip()
-            reached = f"reaches {self.metric.title} {mean}{weights} over {seeds}"
-            if self.confirmation.winner.repeats:
-                reached += ", the same from each"
+            failed = f"{reached} in the search, and diverged or failed on a fresh seed"
+            reached = self.confirmation.reached or failed
         return f"{best.description} {reached}."
 
     @property
@@ -259,6 +255,8 @@ class Summary:
         mean = self.confirmation.winner.interval.mean
         if not math.isfinite(mean):
             return "unknown"
+        if mean == self.best.value:
+            return "in the search it came to the same"
         word = "worse" if self.metric.is_better(mean, self.best.value) else "better"
         return (
             f"in the search it came to {number(self.best.value)}, "

@@ -136,6 +136,11 @@ class Metric:
         return named if is_val else f"train_{self.name}"
 
     @property
+    def is_of_training(self) -> bool:
+        """Whether the same is measured on the training rows, so that both share an axis."""
+        return not self.trained
+
+    @property
     def averaged_name(self) -> str:
         """What it is called of averaged weights: `averaged_val_mse`."""
         return f"averaged_{self.name}"

@@ -17,6 +17,7 @@ from sweep.search.tables import epochs_frame, results_frame
 from sweep.study.file import load_study
 from sweep.study.metric import Metric, is_usually_maximized
 from sweep.study.settings import StudyConfig
+from sweep.study.training.settings import metric_of_table
 
 LOOP = """
     import torch
@@ -71,7 +72,13 @@ def test_equal_values_rank_by_the_trial() -> None:
     ],
 )
 def test_what_it_is_called_on_training_rows(name: str, train: str) -> None:
-    assert Metric(name).train_name == train
+    assert Metric(name).train_name == train and Metric(name).is_of_training
+
+
+def test_another_loss_on_training_rows_is_not_the_same() -> None:
+    metric = metric_of_table("cross_entropy", "accuracy")
+    assert metric.train_name == "train_cross_entropy" and not metric.is_of_training
+    assert metric_of_table("cross_entropy", None).is_of_training
 
 
 @pytest.mark.parametrize(

@@ -35,12 +35,16 @@ def trial_rates(findings: Findings, trial: Trial) -> Picture | None:
 
 
 def trial_curve(findings: Findings, trial: Trial) -> Picture | None:
-    """A trial's validation and training MSE after each epoch; None if it was not trained."""
+    """A trial's metric after each epoch, on training rows too if it is measured there.
+
+    None if the trial was not trained.
+    """
     columns = {
         "validation": (RAW, ACCENT, "solid", 2.5),
         "validation, averaged weights": (AVERAGED, ACCENT, "longdashdot", 1.6),
-        "training": ("training", SECOND, "dot", 1.6),
     }
+    if findings.metric.is_of_training:
+        columns["training"] = ("training", SECOND, "dot", 1.6)
     figure = go.Figure()
     shown: list[float] = []
     for name, (source, colour, dash, width) in columns.items():

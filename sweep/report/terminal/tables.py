@@ -338,12 +338,12 @@ def winner_rates(best: Best, width: int) -> Text:
 
 
 def learning_curve(summary: Summary, width: int) -> Text:
-    """What the best trial came to on validation and training rows after each epoch."""
+    """What the best trial came to after each epoch, on training rows too if that is the same."""
     best = summary.best
     assert best is not None
-    series = {"validation": best.curve.value, "training": best.curve.training}
-    if not any(map(math.isfinite, series["training"])):  # a loop need not tell
-        del series["training"]
+    series = {"validation": best.curve.value}
+    if summary.metric.is_of_training and any(map(math.isfinite, best.curve.training)):
+        series["training"] = best.curve.training  # a loop need not tell
     if summary.objective == "averaged":
         series = {"averaged weights": best.curve.averaged, **series}
     values = sorted(v for column in series.values() for v in column if v > 0)
