@@ -88,7 +88,14 @@ def dropout_mask(key: Tensor, shape: torch.Size, p: float) -> Tensor:
 RECURRENT: tuple[Any, ...] = (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)
 """What recurrent layers call."""
 
-_HEADS: Any = functional.multi_head_attention_forward
+HEADS: Any = functional.multi_head_attention_forward
+"""What attention of several heads calls."""
+
+_within = vars(functional) | {"has_torch_function": lambda _: False}
+heads: Any = FunctionType(HEADS.__code__, _within, "heads", HEADS.__defaults__)
+"""The same, whose operations are seen by a mode that has seen itself."""
+heads.__kwdefaults__ = HEADS.__kwdefaults__
+
 
 _CHANNELS: dict[Any, int] = {
     functional.dropout1d: 3,
@@ -96,6 +103,38 @@ _CHANNELS: dict[Any, int] = {
     functional.dropout3d: 5,
 }
 """Dropout of whole channels, and the axes of its input: rows, channels, and the axes of each."""
+
+
+def attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+    softmax: Callable[[Tensor], Tensor] = lambda scores: scores.softmax(-1),
+) -> Tensor:
+    """Attention as torch's documentation writes it down; arguments as torch's function has them.
+
+    `softmax` is along the last axis.
+    """
+    if enable_gqa:
+        many = query.shape[-3] // key.shape[-3]
+        key, value = (each.repeat_interleave(many, -3) for each in (key, value))
+    scores = query @ key.transpose(-2, -1)
+    scores = scores * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if is_causal:
+        rows, columns = scores.shape[-2:]
+        attn_mask = torch.ones(rows, columns, dtype=torch.bool, device=query.device).tril()
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        scores = scores.masked_fill(attn_mask.logical_not(), -torch.inf)
+    elif attn_mask is not None:
+        scores = scores + attn_mask
+    shares = softmax(scores)
+    return (functional.dropout(shares, dropout_p) if dropout_p else shares) @ value
 
 
 def through_layers(
@@ -160,10 +199,13 @@ class KeyedDropout(TorchFunctionMode):
             return self._dropout(*args, **{**given, "axes": _CHANNELS[func]})
         if func is functional.scaled_dot_product_attention:
             return self._attention(*args, **given)
-        if func is _HEADS:
-            return self._heads(*args, **given)
+        if func is HEADS:
+            with self:  # for what they call
+                return heads(*args, **given)
         if func in RECURRENT and isinstance(args[3], bool):  # of sequences that are not packed
             return self._recurrent(func, *args)
+        if func is Tensor.unflatten:  # which is not compiled within a mode
+            return torch.unflatten(*args, **given)
         return func(*args, **given)
 
     def _dropout(
@@ -201,31 +243,8 @@ class KeyedDropout(TorchFunctionMode):
         if not dropout_p:
             torchs = functional.scaled_dot_product_attention
             return torchs(query, key, value, attn_mask, 0.0, is_causal, **settings)
-        scale = settings.get("scale")
-        if settings.get("enable_gqa"):
-            heads = query.shape[-3] // key.shape[-3]
-            key, value = (each.repeat_interleave(heads, -3) for each in (key, value))
-        scores = query @ key.transpose(-2, -1)
-        scores = scores * (query.shape[-1] ** -0.5 if scale is None else scale)
-        if is_causal:
-            rows, columns = scores.shape[-2:]
-            attn_mask = torch.ones(rows, columns, dtype=torch.bool, device=query.device).tril()
-        if attn_mask is not None and attn_mask.dtype == torch.bool:
-            scores = scores.masked_fill(attn_mask.logical_not(), -torch.inf)
-        elif attn_mask is not None:
-            scores = scores + attn_mask
-        return self._dropout(scores.softmax(-1), dropout_p) @ value
-
-    def _heads(self, *args: Any, **given: Any) -> Any:
-        """Torch's attention of several heads, which calls these past this mode."""
-        within = vars(functional) | {
-            "has_torch_function": lambda _: False,
-            "dropout": self._dropout,
-            "scaled_dot_product_attention": self._attention,
-        }
-        function = FunctionType(_HEADS.__code__, within, _HEADS.__name__, _HEADS.__defaults__)
-        function.__kwdefaults__ = _HEADS.__kwdefaults__
-        return function(*args, **given)
+        with self:
+            return attention(query, key, value, attn_mask, dropout_p, is_causal, **settings)
 
     def _recurrent(
         self,

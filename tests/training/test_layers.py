@@ -149,7 +149,11 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     ),
     "batch norm of images": lambda: nn.Sequential(
         *[Reshape(1, FEATURES, 1), nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4)],
-        *[Residual(nn.Sequential(nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)))],
+        Residual(
+            nn.Sequential(
+                *[nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4)]
+            )
+        ),
         *[nn.ReLU(), nn.Dropout2d(0.2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1)],
     ),
     "batch norm of volumes": lambda: nn.Sequential(
@@ -164,6 +168,17 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "pooling": lambda: nn.Sequential(
         *[Reshape(1, FEATURES), nn.Conv1d(1, 8, 3, padding=2), nn.GroupNorm(2, 8), nn.MaxPool1d(2)],
         *[nn.Flatten(), nn.PReLU(), nn.Linear(8 * ((FEATURES + 2) // 2), 1)],
+    ),
+    "images": lambda: nn.Sequential(
+        *[Reshape(1, FEATURES, 1), nn.Conv2d(1, 4, (3, 1), (2, 1), (2, 0))],
+        *[nn.AvgPool2d((2, 1), 1), nn.Conv2d(4, 6, (2, 1), padding="same", dilation=(2, 1))],
+        *[nn.Conv2d(6, 6, 1, groups=3), nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten()],
+        *[nn.Linear(6, 1, bias=False)],
+    ),
+    "sequences": lambda: nn.Sequential(
+        *[Reshape(1, FEATURES), nn.AvgPool1d(2, 1), nn.Conv1d(1, 4, 2, 1, 2, 2, bias=False)],
+        *[nn.MaxPool1d(2, 1), nn.Conv1d(4, 4, 3, padding="same", padding_mode="circular")],
+        *[nn.Tanh(), nn.AdaptiveAvgPool1d(2), nn.Flatten(), nn.Linear(8, 1)],
     ),
     "rnn": lambda: Recurrent(nn.RNN),
     "rnn of relu": lambda: Recurrent(nn.RNN, nonlinearity="relu", bias=False),
