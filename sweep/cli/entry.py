@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from sweep import __version__
 from sweep.base.errors import InputError, SweepError
@@ -38,8 +39,24 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+class _Command(TyperCommand):
+    """A command whose unknown options lead to what they are here: `--step-size`, `--T-max`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:  # whose class is typer's own or click's, by typer's version
+            if option := getattr(error, "option_name", None):
+                from sweep.schedules.other_names import setting_here
+
+                here = setting_here(str(option).lstrip("-").replace("-", "_"))
+                error.message = f"{error.message}{here}"  # type: ignore[attr-defined]
+            raise
+
+
 for _command in (run, check, lr_range, report, audit, export, init, schema, dashboard, schedules):
-    app.command()(_command)
+    app.command(cls=_Command)(_command)
 
 _TAKE_A_COMMAND = ("run", "check", "lr-range")
 """Those that a command of the user's own may stand behind: `sweep run -- python train.py`."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sweep.base.errors import ScheduleError, did_you_mean
+from sweep.schedules.other_names import scheduler_here, setting_here
 from sweep.schedules.shape import Rates, Shape, Value, as_number, invalid
 from sweep.schedules.shapes import SHAPES
 
@@ -21,6 +22,8 @@ def check_name(name: str, factory: str | None) -> None:
     if not isinstance(name, str):
         raise invalid("scheduler", "a text", name)
     if factory is None and name not in SHAPES:
+        if here := scheduler_here(name):
+            raise ScheduleError(f"unknown scheduler {name!r}{here}")
         near = did_you_mean(name, SHAPES)
         raise ScheduleError(
             f"scheduler must be one of {', '.join(SHAPES)}, but got scheduler={name!r}{near}"
@@ -61,7 +64,7 @@ def check_params(name: str, params: Mapping[str, Any], shape: Shape | None) -> d
     for key in params:
         if key not in known:
             names = f"its parameters are {', '.join(known)}" if known else "it has none"
-            near = did_you_mean(key, known)
+            near = setting_here(key) or did_you_mean(key, known)
             raise ScheduleError(f"{name} has no parameter {key!r}; {names}{near}")
     return {
         param.name: param.check(params.get(param.name, param.default)) for param in shape.params

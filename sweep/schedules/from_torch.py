@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from sweep.base.errors import ScheduleError, did_you_mean
-from sweep.schedules.schedule import SHAPES, Schedule
+from sweep.schedules.other_names import scheduler_here
+from sweep.schedules.schedule import Schedule
 from sweep.schedules.shape import Rates
 
 _LEAST = 1e-6
@@ -200,6 +201,8 @@ def _onecycle(call: TorchCall, lr: float | None, units: int, unit: str) -> Sched
                 "compare with that"
             )
     horizon = given["epochs"] if given["total_steps"] is None else given["total_steps"]
+    if horizon is None:
+        raise ScheduleError(f"{call.text}: its length is missing: total_steps={units}")
     if horizon != units:
         raise ScheduleError(
             f"{call.text} is over {horizon} {unit}s, and a trial has {units}{_if_steps(unit)}"
@@ -277,19 +280,14 @@ def as_text(schedule: Schedule) -> str:
     return ", ".join([schedule.scheduler, *shown])
 
 
-def named_in_torch(name: str) -> str:
-    """Which schedule here is torch's class of this name; empty if none is."""
-    ours = [shape.name for shape in SHAPES.values() if shape.torch_class == name != "LambdaLR"]
-    ours = {"PolynomialLR": ["polynomial"]}.get(name, ours)
-    return f"; torch's {name} is {ours[0]} here" if ours else ""
-
-
 def _unknown(name: str) -> str:
     told = f"torch's {name} cannot be read" if name.endswith("LR") else f"{name} cannot be read"
-    like = named_in_torch(name)
+    near = did_you_mean(name, [known for known in _SIGNATURES if known.lower() == name.lower()])
+    like = "" if near else scheduler_here(name)
     if like:
-        return f"{told}{like}, with parameters of its own (`sweep schedules`)"
-    near = did_you_mean(name, _SIGNATURES)
+        own = ", with parameters of its own (`sweep schedules`)" if like.endswith(" here") else ""
+        return f"{told}{like}{own}"
+    near = near or did_you_mean(name, _SIGNATURES)
     return f"{told}{near} ({', '.join(_SIGNATURES)})"
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from sweep.base.errors import ScheduleError, did_you_mean
 from sweep.base.user_code import load_object
+from sweep.schedules.other_names import setting_here
 from sweep.schedules.shape import Rates, Shape, ShapeParam, Value, as_number, invalid, is_within
 from sweep.schedules.shapes import SHAPES
 
@@ -219,7 +220,7 @@ class Schedule:
         """
         for key in fields:
             if key not in cls.__dataclass_fields__:
-                near = did_you_mean(key, cls.__dataclass_fields__)
+                near = setting_here(key) or did_you_mean(key, cls.__dataclass_fields__)
                 raise ScheduleError(f"a schedule has no field {key!r}{near}")
         for key in ("scheduler", "lr"):
             if key not in fields:
@@ -305,7 +306,8 @@ class Schedule:
         if not is_within(self.decay, "(0, 1]"):
             raise invalid("decay", "in (0, 1]", self.decay)
         if not is_within(self.warmup, "[0, 1)"):
-            raise invalid("warmup", "in [0, 1)", self.warmup)
+            share = "; it is a share of all steps: 100 of 2000 are 0.05" if self.warmup > 1 else ""
+            raise invalid("warmup", "in [0, 1)", self.warmup, share)
         if self.shape and not self.shape.uses_decay and self.decay != 1:
             raise invalid("decay", f"1 for {self.scheduler}", self.decay)
         if self.shape and not self.shape.uses_warmup and self.warmup != 0:

@@ -15,7 +15,7 @@ from sweep.base.errors import ScheduleError, did_you_mean
 from sweep.base.user_code import is_reference
 from sweep.base.wording import counted
 from sweep.schedules.checks import check_params, is_factory
-from sweep.schedules.from_torch import named_in_torch
+from sweep.schedules.other_names import scheduler_here, setting_here
 from sweep.schedules.schedule import SHAPES, Schedule
 from sweep.study.baselines.reading import baseline_problems
 from sweep.study.fields.dimensions import default_own_dimensions, ends, written
@@ -79,8 +79,8 @@ def space_problems(config: StudyConfig) -> Iterator[Problem]:
     names = (*SHAPES, *config.custom)
     for name in space.scheduler:
         if name not in names:
-            near = named_in_torch(name) or did_you_mean(name, names)
-            yield Problem("space.scheduler", name, f"unknown scheduler{near} ({', '.join(names)})")
+            near = scheduler_here(name) or f"{did_you_mean(name, names)} ({', '.join(names)})"
+            yield Problem("space.scheduler", name, f"unknown scheduler{near}")
         elif space.scheduler.count(name) > 1:
             yield Problem("space.scheduler", name, "named more than once")
     for name, custom in config.custom.items():
@@ -107,8 +107,9 @@ def space_problems(config: StudyConfig) -> Iterator[Problem]:
     for name, value in space.own.items():
         if name not in own_names:
             offered = f" ({', '.join(sorted(own_names))})" if own_names else ""
-            near = did_you_mean(name, own_names)
-            owner = name.partition(".")[0]
+            owner, _, param = name.partition(".")
+            near = "" if owner in names else scheduler_here(owner)
+            near = near + setting_here(param or owner) or did_you_mean(name, own_names)
             if owner in names and owner not in space.scheduler:
                 yield Problem(f"space.{name}", value, f"{owner} is not in space.scheduler")
                 continue
@@ -239,7 +240,8 @@ def _param_problems(config: StudyConfig) -> Iterator[Problem]:
             "lr, decay, warmup, momentum and weight_decay can be searched, in [space], and in "
             "[optimizer] name and batch_size, as lists"
         )
-        yield Problem("space.params", None, text)
+        near = "".join(map(setting_here, params))
+        yield Problem("space.params", None, f"{text}{near}")
     of_schedulers = {
         param.partition(".")[2]: f"space.{param}"
         for name in config.space.scheduler
@@ -327,7 +329,9 @@ def explain(detail: ErrorDetails) -> Problem:
         return Problem(key, given, f"expected {_EXPECTED[key]}")
     kind = detail["type"]
     if kind == "extra_forbidden":
-        near = did_you_mean(location[-1], _keys_beside(location))
+        of_schedules = location[0] == "space" or len(location) == 1
+        near = setting_here(location[-1]) if of_schedules else ""
+        near = near or did_you_mean(location[-1], _keys_beside(location))
         return Problem(key, None, f"unknown key{near}")
     if kind == "missing":
         return Problem(key, None, "missing")

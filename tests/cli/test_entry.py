@@ -90,6 +90,7 @@ class TestErrors:
         [
             (("fly",), "No such command 'fly'."),
             (("run", "--schedular", "step"), "No such option: --schedular"),
+            (("run", "--step-size", "30"), "No such option: --step-size; step_size is drops here"),
             (("run", "--trials", "many"), "Invalid value for '--trials'"),
             (("report", "--top", "0"), "Invalid value for '--top'"),
         ],

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sweep.base.errors import ScheduleError
-from sweep.schedules.from_torch import TorchCall, as_text, named_in_torch, read_torch
+from sweep.schedules.from_torch import TorchCall, as_text, read_torch
 from sweep.schedules.schedule import Schedule
 
 LR = 0.2
@@ -124,7 +124,8 @@ def test_onecycle_brings_its_rate_and_its_horizon() -> None:
         ("ExponentialLR(-1.0)", 9, "not finite, or below 0"),
         ("StepLR(3)", 1, "can be read over 2 epochs or more"),
         ("ReduceLROnPlateau()", 9, "is plateau here, with parameters of its own"),
-        ("LambdaLR(f)", 9, "torch's LambdaLR cannot be read (ConstantLR, StepLR"),
+        ("LambdaLR(f)", 9, "torch's LambdaLR has no like here: a formula of your own is"),
+        ("OneCycleLR(0.2)", 90, "its length is missing: total_steps=90"),
         ("StepLr(3)", 9, "did you mean 'StepLR'?"),
         ("StepLR", 9, "expected a scheduler of torch's with its arguments"),
         ("StepLR(3", 9, "expected a scheduler of torch's with its arguments"),
@@ -149,9 +150,3 @@ def test_nothing_is_evaluated(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_numbers_of_steps_are_read_as_steps() -> None:
     assert read("StepLR(11730)", 90 * 391, "step") == read("StepLR(30)", 90)
-
-
-def test_torchs_names_lead_to_ours() -> None:
-    assert named_in_torch("CosineAnnealingLR") == "; torch's CosineAnnealingLR is cosine here"
-    assert named_in_torch("PolynomialLR") == "; torch's PolynomialLR is polynomial here"
-    assert not named_in_torch("LambdaLR") and not named_in_torch("step")

@@ -39,7 +39,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         {"scheduler": "cosin"},
         f"scheduler must be one of {NAMES_TEXT}, but got scheduler='cosin'; did you mean 'cosine'?",
     ),
-    ({"params": {"drops": 2}}, "cosine has no parameter 'drops'; it has none"),
+    (
+        {"params": {"drops": 2}},
+        "cosine has no parameter 'drops'; it has none; drops is step.drops or multistep.drops here",
+    ),
     (
         {"scheduler": "step", "params": {"drop": 2}},
         "step has no parameter 'drop'; its parameters are drops; did you mean 'drops'?",

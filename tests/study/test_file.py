@@ -325,6 +325,26 @@ class TestProblems:
                 "space.polynomial.power = 2: polynomial is not in space.scheduler",
             ),
             (
+                'scheduler = "CosineAnnealingLR"',
+                "space.scheduler = 'CosineAnnealingLR': unknown scheduler; torch's "
+                "CosineAnnealingLR is cosine here",
+            ),
+            (
+                "T_max = 30",
+                "space.T_max: unknown key; T_max: every schedule here spans the whole training, "
+                "whose length is epochs",
+            ),
+            (
+                'warmup = "100:500"',
+                "space.warmup = '100:500': warmup must be in [0, 1), but got warmup=100.0; it is "
+                "a share of all steps: 100 of 2000 are 0.05",
+            ),
+            (
+                'scheduler = "step"\nown.step_size = 30',
+                "space.step_size = 30: no scheduler of this study has it; step_size is drops "
+                "here, how often the rate drops: step.drops = epochs / step_size - 1 (step.drops)",
+            ),
+            (
                 'scheduler = "rex"\npolynomial.power = 2',
                 "space.polynomial.power = 2: polynomial is not in space.scheduler",
             ),

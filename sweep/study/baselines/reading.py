@@ -8,7 +8,8 @@ from typing import Any
 
 from sweep.base.errors import ScheduleError, did_you_mean
 from sweep.base.wording import counted
-from sweep.schedules.from_torch import TorchCall, as_text, named_in_torch, read_torch
+from sweep.schedules.from_torch import TorchCall, as_text, read_torch
+from sweep.schedules.other_names import scheduler_here
 from sweep.schedules.schedule import SHAPES, Schedule
 from sweep.study.baselines.settings import BaselineConfig
 from sweep.study.registries.optimizers import OPTIMIZERS
@@ -85,7 +86,7 @@ def _read(given: BaselineConfig, config: StudyConfig) -> Baseline:
 def _ours(given: BaselineConfig, config: StudyConfig) -> Schedule:
     name = str(given.scheduler)
     custom = config.custom.get(name)
-    if name not in SHAPES and custom is None and (like := named_in_torch(name)):
+    if name not in SHAPES and custom is None and (like := scheduler_here(name)):
         raise ScheduleError(f"unknown scheduler{like}; or give torch's with its arguments")
     if given.steps_per_epoch is not None:
         raise ScheduleError("steps_per_epoch goes with a scheduler of torch's")
