@@ -24,7 +24,8 @@ from sweep.cli.commands.report import report
 from sweep.cli.commands.run import run
 from sweep.cli.commands.schedules import schedules
 from sweep.cli.commands.schema import schema
-from sweep.cli.terminal import console
+from sweep.cli.first_words import first_words
+from sweep.cli.terminal import console, show
 
 app = typer.Typer(
     name="sweep",
@@ -33,7 +34,7 @@ app = typer.Typer(
         "model to the lowest validation error.\n\n"
         "Start with: [bold]sweep run[/], then [bold]sweep report[/]."
     ),
-    no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -70,6 +71,7 @@ def _show_version(asked: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
@@ -78,7 +80,8 @@ def _options(
         bool, typer.Option("--debug", help="Show tracebacks and libraries' warnings.")
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        show(lambda width: first_words())
 
 
 def main() -> None:

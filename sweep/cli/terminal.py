@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
+from sweep.base.commands import command_line
 from sweep.base.text import without_controls
 
 if TYPE_CHECKING:
@@ -63,6 +66,32 @@ def answer(found: Found, as_json: bool, rendered: Callable[[int], RenderableType
         typer.echo(json.dumps(found.to_dict(), indent=2))
     else:
         show(rendered)
+
+
+def next_command(purpose: str, words: Sequence[str | Path], as_json: bool = False) -> None:
+    """Say what to do next, with the command for it, under the answer; nothing beside JSON."""
+    if not as_json:
+        say(f"\n{purpose}: {command_line('sweep', *words)}")
+
+
+def same_options(*without: str) -> list[str]:
+    """The study and the options that this command was given, for another to take.
+
+    Args:
+        without: Options, each with a value, that the other is not to have.
+    """
+    given = sys.argv[1:]
+    command = next(place for place, word in enumerate(given) if not word.startswith("-"))
+    rest = iter(given[command + 1 :])
+    kept: list[str] = []
+    for word in rest:
+        if word == "--":
+            return [*kept, word, *rest]
+        if word in without:
+            next(rest, None)
+        elif word not in ("--json", "--debug") and word.partition("=")[0] not in without:
+            kept.append(word)
+    return kept
 
 
 def progress(quiet: bool, as_json: bool) -> contextlib.AbstractContextManager[Any]:

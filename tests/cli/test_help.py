@@ -81,11 +81,6 @@ class TestHelp:
     def test_every_command_stands_in_the_readme(self, command: str) -> None:
         assert f"sweep {command}" in README.read_text(encoding="utf-8")
 
-    def test_nothing_shows_the_help(self, sweep: Called) -> None:
-        ended = sweep()
-        assert ended.returncode == 2
-        assert "Usage: sweep [OPTIONS] COMMAND" in ended.stdout + ended.stderr
-
     @pytest.mark.slow
     def test_imports_nothing_heavy(self) -> None:
         code = (

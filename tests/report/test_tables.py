@@ -160,7 +160,7 @@ def test_names_from_the_user_are_not_read_as_markup(tmp_path: Path) -> None:
     text = rendered(tables.full_report(summary))
     assert "(price [red])²" in text
     assert "ValueError: no [bold] rows" in text
-    assert '"my [bold] study"' in text
+    assert "'my [bold] study'" in text
 
 
 def test_winner_with_plateau_is_drawn_from_its_recorded_rates(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sweep.cli.options import JsonOption, ResultsArgument, StorageOption
-from sweep.cli.terminal import answer, progress
+from sweep.cli.terminal import answer, next_command, progress
 
 
 def audit(
@@ -31,3 +31,4 @@ def audit(
     with progress(quiet, as_json) as listener:
         found = run_audit(ran.folder, ran.config, ran.study, sample, listener)
     answer(found, as_json, lambda width: audit_report(found))
+    next_command("the whole report", ["report", ran.folder], as_json)

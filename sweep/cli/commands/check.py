@@ -9,7 +9,7 @@ import typer
 from sweep.base.errors import InputError
 from sweep.cli.options import FreshOption, JsonOption
 from sweep.cli.study_options import takes_a_study
-from sweep.cli.terminal import answer
+from sweep.cli.terminal import answer, next_command, same_options
 
 
 @takes_a_study
@@ -41,3 +41,4 @@ def check(*, fresh: FreshOption = False, as_json: JsonOption = False, **given: A
     answer(found, as_json, lambda width: check_report(found))
     if found.problems:
         raise typer.Exit(InputError.exit_code)
+    next_command("run it", ["run", *same_options()], as_json)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from sweep.base.commands import command_line
 from sweep.cli.completion import completing
 from sweep.cli.terminal import say
 from sweep.study.registries.entry import alternatives
@@ -81,4 +81,4 @@ def init(
 
         found = probe_study_file(path)
         say(f"tried {len(found.rates)} learning rates: {found.line}")
-    say(f"wrote {path}; run it with: sweep run {shlex.quote(str(path))}")
+    say(f"wrote {path}; run it with: {command_line('sweep', 'run', path)}")

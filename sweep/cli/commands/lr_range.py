@@ -8,7 +8,7 @@ import typer
 
 from sweep.cli.options import JsonOption
 from sweep.cli.study_options import takes_a_study
-from sweep.cli.terminal import answer, noting
+from sweep.cli.terminal import answer, next_command, noting, same_options
 
 
 @takes_a_study
@@ -46,3 +46,5 @@ def lr_range(
 
     found = find_range(*configured(given), between, rates, noting(as_json))
     answer(found, as_json, lambda width: lr_range_report(found, width))
+    options = same_options("--lr", "--between", "--rates")
+    next_command("search there", ["run", "--lr", str(found.bounds), *options], as_json)

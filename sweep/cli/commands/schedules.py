@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from sweep.cli.completion import complete_scheduler
-from sweep.cli.terminal import show
+from sweep.cli.terminal import next_command, show
 
 
 def schedules(
@@ -41,8 +41,10 @@ def schedules(
 
     if name is None:
         show(lambda width: schedule_list())
+        next_command("one of them, large", ["schedules", "cosine"])
         return
     params = dict(read_setting(text) for text in param or [])
     settings: dict[str, Any] = {"scheduler": name, "lr": lr, "warmup": warmup, "params": params}
     drawn = Schedule(**settings if decay is None else {**settings, "decay": decay})
     show(lambda width: schedule_detail(drawn))
+    next_command("search its numbers", ["run", "--scheduler", name])

@@ -11,6 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from sweep.base.commands import command_line
 from sweep.base.wording import aligned, counted, duration, number, percent
 from sweep.confirm.audit import Audit, Audited
 from sweep.confirm.candidate import Candidate
@@ -372,19 +373,18 @@ def next_steps(
         reported: Whether the whole report is what the user is reading.
     """
     counts = summary.counts
-    place = _quoted(str(folder))
     steps = []
     if counts.endings.ended < counts.asked:
         left = counted(counts.asked - counts.endings.ended, "more trial")
-        steps.append((left, f"sweep run {place}"))
+        steps.append((left, command_line("sweep", "run", folder)))
     if summary.best:
         if not reported:
-            steps.append(("the whole report", f"sweep report {place}"))
+            steps.append(("the whole report", command_line("sweep", "report", folder)))
         if (folder / REPORT).exists():
-            steps.append(("the report as a page", _quoted(str(folder / REPORT))))
-        steps.append(("every trial in a browser", f"sweep dashboard {place}"))
+            steps.append(("the report as a page", command_line(folder / REPORT)))
+        steps.append(("every trial in a browser", command_line("sweep", "dashboard", folder)))
         if (folder / BEST_CODE).exists():
-            steps.append(("the schedule as torch code", _quoted(str(folder / BEST_CODE))))
+            steps.append(("the schedule as torch code", command_line(folder / BEST_CODE)))
     if not steps:
         return Text()
     margin = max((len(purpose) for purpose, _ in steps)) + _GAP
@@ -394,7 +394,3 @@ def next_steps(
         for purpose, command in steps
     ]
     return Group(Text("Next", style="bold"), *lines)
-
-
-def _quoted(path: str) -> str:
-    return f'"{path}"' if " " in path else path
