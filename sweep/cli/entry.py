@@ -17,6 +17,7 @@ from sweep.base.library_warnings import hidden_library_warnings, show_library_wa
 from sweep.cli.commands.audit import audit
 from sweep.cli.commands.check import check
 from sweep.cli.commands.dashboard import dashboard
+from sweep.cli.commands.doctor import doctor
 from sweep.cli.commands.export import export
 from sweep.cli.commands.init import init
 from sweep.cli.commands.lr_range import lr_range
@@ -56,7 +57,19 @@ class _Command(TyperCommand):
             raise
 
 
-for _command in (run, check, lr_range, report, audit, export, init, schema, dashboard, schedules):
+for _command in (
+    run,
+    check,
+    lr_range,
+    report,
+    audit,
+    export,
+    init,
+    schema,
+    dashboard,
+    schedules,
+    doctor,
+):
     app.command(cls=_Command)(_command)
 
 _TAKE_A_COMMAND = ("run", "check", "lr-range")

@@ -59,6 +59,7 @@ def commands_here() -> Iterator[tuple[str, list[str | Path]]]:
     if last is None and not files:
         yield f"the default study, {DEFAULT_STUDY}", ["run"]
     yield "all schedules, drawn", ["schedules"]
+    yield "what this machine offers", ["doctor"]
     yield "all commands", ["--help"]
 
 

@@ -34,6 +34,7 @@ COMMANDS = [
     "schema",
     "dashboard",
     "schedules",
+    "doctor",
 ]
 
 

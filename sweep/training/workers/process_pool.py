@@ -31,7 +31,7 @@ from sweep.training.workers.messages import (
 from sweep.training.workers.pool import Pool
 from sweep.training.workers.worker import work
 
-_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 COMPILE_SECS = 300.0
 """After which torch.compile hangs, or a compiler that it has called; it takes 10 to 30 s."""
 
@@ -41,7 +41,7 @@ END_SECS = 30.0
 END_LOOP_SECS = 3.0
 """That a worker has to leave a loop of the user's own, which may have something to close."""
 
-_CONTEXT: Any = multiprocessing.get_context(_METHOD)
+_CONTEXT: Any = multiprocessing.get_context(START_METHOD)
 
 PRELOADED = ["sweep.training.workers.process_pool", "sweep.training.build"]
 """What the process that workers are forked from has imported."""
@@ -66,7 +66,7 @@ def preload(with_torch: bool = True) -> None:
     Args:
         with_torch: Whether they need torch: not where a command trains.
     """
-    if _METHOD != "forkserver":
+    if START_METHOD != "forkserver":
         return
     _CONTEXT.set_forkserver_preload(PRELOADED if with_torch else PRELOADED_FOR_COMMANDS)
     try:

@@ -49,11 +49,13 @@ class Library:
     Args:
         functions: Its functions.
         path: Where it was loaded from; None if it is kept nowhere.
+        compiler: What has compiled it.
         note: What a user should know of that; empty if nothing.
     """
 
     functions: ctypes.CDLL
     path: Path | None
+    compiler: str
     note: str = ""
 
 
@@ -79,12 +81,12 @@ def library(source: str) -> Library:
         folder, reason = made_cache_folder()
         if not reason:
             path = kept_program(folder, name, build)
-            return Library(ctypes.CDLL(str(path)), path)
+            return Library(ctypes.CDLL(str(path)), path, compiler)
         with tempfile.TemporaryDirectory(prefix="sweep-") as private:
             path = Path(private) / name
             build(path)
             note = f"programs are compiled for this run alone: {reason}"
-            return Library(ctypes.CDLL(str(path)), None, note)
+            return Library(ctypes.CDLL(str(path)), None, compiler, note)
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
         raise TrainingError(f"the compiled program cannot be kept or loaded: {error}") from error
 
