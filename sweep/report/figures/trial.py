@@ -165,12 +165,13 @@ def epoch_figure(findings: Findings) -> Iterator[Picture]:
             hovertemplate=f"%{{y}}: %{{x}} epochs {kind}<extra></extra>",
         )
     _as_bars(figure, len(names), "epochs")
-    before = (
-        f", {sum(auditions.values()):,} of them in auditions" if any(auditions.values()) else ""
-    )
+    anew = sum(t.epochs_spent for t in findings.reader.trials if t.ending) - total
+    some = {"in auditions": sum(auditions.values()), "in trials that were trained anew": anew}
+    before = "".join(f", {count:,} of them {where}" for where, count in some.items() if count)
+    kept, share = max(sum(saved.values()) - anew, 0), percent(findings.summary.epochs_saved)
     text = (
-        f"{counted(total, 'epoch')} trained{before}; early stops saved {sum(saved.values()):,}, "
-        f"{percent(findings.summary.epochs_saved)} of those that whole trials would have taken."
+        f"{counted(total + anew, 'epoch')} trained{before}; early stops saved {kept:,}, {share} of "
+        "those that whole trials would have taken."
     )
     rows = [[name, *(str(counts[name]) for counts, *_ in kinds.values())] for name in names]
     yield Picture(
