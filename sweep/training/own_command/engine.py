@@ -287,4 +287,5 @@ def end_on_signals(engine: CommandEngine) -> None:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, lambda signum, frame: None)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    if hasattr(signal, "pthread_sigmask"):  # Windows has none
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

@@ -119,7 +119,10 @@ def _output(command: list[str], given: bytes) -> subprocess.CompletedProcess[byt
         try:
             out, err = process.communicate(given, timeout=_COMPILE_SECS)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            if hasattr(os, "killpg"):
+                os.killpg(process.pid, signal.SIGKILL)
+            else:  # Windows has no groups of processes
+                process.kill()
             name = Path(command[0]).name
             raise TrainingError(f"{name} was given up after {_COMPILE_SECS} s") from None
         return subprocess.CompletedProcess(command, process.returncode, out, err)

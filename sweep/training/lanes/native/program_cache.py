@@ -108,13 +108,12 @@ def _has_killed(path: Path) -> bool:
 
 
 def _is_alive(process: str) -> bool:
+    import psutil  # os.kill(pid, 0) is Ctrl-C on Windows
+
     try:
-        os.kill(int(process), 0)
-    except (ValueError, OverflowError, ProcessLookupError):
+        return bool(psutil.pid_exists(int(process)))
+    except (ValueError, OverflowError):
         return False
-    except OSError:  # another user's
-        return True
-    return True
 
 
 def _is_whole(path: Path) -> bool:
