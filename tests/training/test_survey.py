@@ -174,3 +174,15 @@ def test_why_not_stackable(name: str) -> None:
 def test_built_in_models_are_stackable(model: str) -> None:
     data = make_data()
     assert survey(builder(CONFIGS[model]), data.x_train, data.y_train, MSE_ALONE).reason is None
+
+
+@pytest.mark.parametrize("group_norm", [False, True])
+def test_lanes_are_neighbours_of_channels_where_all_layers_take_that(group_norm: bool) -> None:
+    def make() -> nn.Module:
+        norm = nn.GroupNorm(2, 4) if group_norm else nn.BatchNorm2d(4)
+        layers = [Reshape(1, FEATURES, 1), nn.Conv2d(1, 4, 1, bias=False), norm]
+        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(4 * FEATURES, 1))
+
+    data = make_data()
+    known = survey(own(make), data.x_train, data.y_train, MSE_ALONE)
+    assert (known.reason, known.folded) == (None, not group_norm)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+import timeit
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,7 +30,8 @@ _PAYS_SECS = 90.0
 class CompilingTrainer(EagerTrainer):
     """Begins with single operations; compiles the step for its shapes once that pays.
 
-    Other shapes, of the last batch and of the last lanes, go on with single operations.
+    Other shapes, of the last batch and of the last lanes, go on with single operations, and so do
+    all where the compiled step turns out to be no faster.
 
     Args:
         data: The rows.
@@ -52,7 +56,7 @@ class CompilingTrainer(EagerTrainer):
         super().__init__(data, settings, stacked, floats_per_row)
         self._note = note
         self._compiling = compiling
-        self._wanted = at_once
+        self._wanted = self._at_once = at_once
         self._tried = False
         self._expected = 0
         self._step: Callable[..., tuple[Tensor, Tensor]] | None = None
@@ -118,11 +122,22 @@ class CompilingTrainer(EagerTrainer):
         for name, tensor in constants.items():
             own = torch.isclose(copies[name].double(), tensor.double(), rtol=1e-4, atol=1e-5)
             close &= own.reshape(len(own), -1).all(1)
-        if close[expected[1].isfinite().all(1)].all():
-            self._step, self._shapes = step, (parameters.shape, x.shape[1])
-        else:
+        if not close[expected[1].isfinite().all(1)].all():
             self._note("training goes on uncompiled: compiled results differ")
+        elif self._at_once or self._pays(step, parameters, copies, x, y, keys):
+            self._step, self._shapes = step, (parameters.shape, x.shape[1])
         return expected
+
+    def _pays(self, step: Callable[..., object], *values: Any) -> bool:
+        """Whether the compiled step takes less time than single operations.
+
+        Args:
+            step: The compiled one.
+            values: What it is called with; constants among them may be changed.
+        """
+        single = partial(super()._gradients, shared=False)
+        secs = [min(timeit.repeat(partial(each, *values), number=1)) for each in (step, single)]
+        return secs[0] < secs[1]
 
     def _whole_step(
         self, parameters: Tensor, constants: Constants, x: Tensor, y: Tensor, keys: Tensor

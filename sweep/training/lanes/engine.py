@@ -90,7 +90,10 @@ class VectorizedEngine:
         self._dropout_calls = known.dropout_calls
         self._changing = known.changing
         self._stacked = StackedModel(
-            build_model(0).to(data.x_train.device), self._criterion, settings.precision
+            build_model(0).to(data.x_train.device),
+            self._criterion,
+            settings.precision,
+            known.folded,
         )
         self._trainer, self.kernel = choose_trainer(
             data, settings, build_model, self._stacked, known, kernel, self.notes.append, compiling

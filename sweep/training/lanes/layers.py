@@ -24,13 +24,15 @@ _Cell = Callable[..., tuple[Tensor, ...]]
 """`(x, states, weights)`: x has been multiplied by the input weights; to the next states."""
 
 
-def prepare(model: nn.Module) -> AbstractContextManager[Any]:
+def prepare(model: nn.Module, folded: bool = True) -> AbstractContextManager[Any]:
     """Give a model the forward passes that can be stacked, where its layers have others.
 
     Batch norm needs none: a lane's running statistics are rows of a stack, changed in place.
 
     Args:
         model: Changed in place.
+        folded: Whether lanes and channels may be neighbours in memory, which not all of torch's
+            operations take.
 
     Returns:
         What it must be called in.
@@ -41,7 +43,9 @@ def prepare(model: nn.Module) -> AbstractContextManager[Any]:
             vars(module)["forward"] = MethodType(_norm_by_all_batches, module)
         if isinstance(module, nn.RNNBase):
             vars(module)["flatten_parameters"] = _leave_flat_weights
-    return _LaneLayers() if any(isinstance(m, kinds) for m in model.modules()) else nullcontext()
+    return (
+        _LaneLayers(folded) if any(isinstance(m, kinds) for m in model.modules()) else nullcontext()
+    )
 
 
 def _leave_flat_weights() -> None:
@@ -76,6 +80,10 @@ class _LaneLayers(TorchFunctionMode):
     pools by; and softmax along short axes, as of attention, by the kernel of axes that are none.
     """
 
+    def __init__(self, folded: bool) -> None:
+        super().__init__()
+        self._folded = folded
+
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
@@ -84,7 +92,7 @@ class _LaneLayers(TorchFunctionMode):
             return _layers(_CELLS[func], *args)
         if func in _SINGLE:
             return _single(_SINGLE[func], *args)
-        if not torch.compiler.is_compiling() and args and _is_on_cpu(args[0]):
+        if self._folded and not torch.compiler.is_compiling() and args and _is_on_cpu(args[0]):
             if func in _CONVOLUTIONS and _is_plain(args, given):
                 return _folded(_convolution(func, *args[3:], **given), *args[:3])
             if func in _POOLS and args[0].dim() == _POOLS[func] and not _wants_indices(given):

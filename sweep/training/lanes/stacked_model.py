@@ -28,15 +28,20 @@ class StackedModel:
         model: Gives the structure; its weights are not used.
         criterion: What it is trained by.
         precision: Of its products.
+        folded: Whether lanes and channels may be neighbours in memory.
     """
 
     def __init__(
-        self, model: nn.Module, criterion: Criterion, precision: Precision = "highest"
+        self,
+        model: nn.Module,
+        criterion: Criterion,
+        precision: Precision = "highest",
+        folded: bool = True,
     ) -> None:
         self._precision = precision
         self.criterion = criterion
         self._model = copy.deepcopy(model).requires_grad_(False)
-        self._layers = prepare(self._model)
+        self._layers = prepare(self._model, folded)
         trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.shapes = {name: p.shape for name, p in trainable.items()}
         self.width = sum(shape.numel() for shape in self.shapes.values())

@@ -41,6 +41,7 @@ class Survey:
         floats_per_row: Numbers that a row's forward pass leaves for the backward pass.
         weights: Trainable numbers of the model.
         changing: The buffers that training changes, by name.
+        folded: Whether all operations of it take lanes and channels that are neighbours in memory.
     """
 
     reason: str | None
@@ -48,6 +49,7 @@ class Survey:
     floats_per_row: int = 0
     weights: int = 0
     changing: tuple[str, ...] = ()
+    folded: bool = True
 
 
 def survey(build_model: ModelBuilder, x: Tensor, y: Tensor, criterion: Criterion) -> Survey:
@@ -72,11 +74,14 @@ def survey(build_model: ModelBuilder, x: Tensor, y: Tensor, criterion: Criterion
         reason = alone[0].reason or alone[1].reason
         if reason:
             return Survey(reason)
-        lanes = _Lanes(models, before, criterion)
-        reason = lanes.difference(alone, x, y) or _mixes_rows(models[0], x, criterion.outputs)
+        for folded in (True, False):
+            reason = _Lanes(models, before, criterion, folded).difference(alone, x, y)
+            if not reason:
+                break
+        reason = reason or _mixes_rows(models[0], x, criterion.outputs)
         one = alone[0]
         weights = one.gradient.numel()
-        return Survey(reason, one.dropout_calls, one.floats_per_row, weights, one.changing)
+        return Survey(reason, one.dropout_calls, one.floats_per_row, weights, one.changing, folded)
 
 
 def _ragged(models: list[nn.Module]) -> str | None:
@@ -166,10 +171,14 @@ class _Lanes:
     """Models as lanes, with the buffers that they had before they were trained alone."""
 
     def __init__(
-        self, models: list[nn.Module], buffers: list[dict[str, Tensor]], criterion: Criterion
+        self,
+        models: list[nn.Module],
+        buffers: list[dict[str, Tensor]],
+        criterion: Criterion,
+        folded: bool,
     ) -> None:
         self._name, self._loss = type(models[0]).__name__, criterion.loss.function
-        self._stacked = StackedModel(models[0], criterion)
+        self._stacked = StackedModel(models[0], criterion, folded=folded)
         self._flat = torch.stack([self._stacked.flat(model) for model in models])
         each = [
             self._stacked.constants(model) | own for model, own in zip(models, buffers, strict=True)
