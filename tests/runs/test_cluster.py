@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 LOOP = dedent(
     """
     import time, torch
+    from pathlib import Path
     from helper import start
 
     def train(schedule, *, epochs, seed, trial, state=None):
@@ -29,7 +30,9 @@ LOOP = dedent(
         optimizer = torch.optim.SGD([weight], lr=0.1)
         scheduler = schedule.attach(optimizer, steps_per_epoch=1)
         for epoch in range(state["epoch"] if state else 0, epochs):
-            time.sleep(0.4)
+            while epoch == 4 and trial.number >= FIRST and not Path("HERE/go").exists():
+                time.sleep(0.05)  # until a machine was lost with it, or with another one
+            time.sleep(0.1)
             loss = weight.square()
             optimizer.zero_grad()
             loss.backward()
@@ -43,21 +46,21 @@ HELPER = "def start(state):\n    return state['weight'] if state else 1.0\n"
 
 
 class Acting(Listener):
-    """Does something when so many trials have ended."""
+    """Does something, once, when so many trials have ended and each in training has a state."""
 
     def __init__(self, after: int, act: Any) -> None:
         self.after = after
         self.act = act
-        self.ended = 0
         self.notes: list[str] = []
 
     def on_note(self, text: str) -> None:
         self.notes.append(text)
 
-    def on_finished(self, trial: Any, status: Any) -> None:
-        self.ended += 1
-        if self.ended == self.after:
-            self.act()
+    def on_tick(self, status: Any) -> None:
+        reached = [lane.epochs for lane in status.lanes]
+        if self.act and status.endings.ended >= self.after and min(reached, default=0) >= 2:
+            act, self.act = self.act, None
+            act()
 
 
 def courses(folder: Path) -> pd.DataFrame:
@@ -97,7 +100,10 @@ def test_trials_take_the_course_that_they_take_in_local_processes(
 def test_machines_come_and_go_and_at_last_all_of_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "train.py").write_text(LOOP)
+    first = 3  # of the trials that wait for it
+    (tmp_path / "train.py").write_text(
+        LOOP.replace("FIRST", str(first)).replace("HERE", str(tmp_path))
+    )
     (tmp_path / "helper.py").write_text(HELPER)
     monkeypatch.chdir(tmp_path)
     settings: dict[str, Any] = {"epochs": 8, "pruner": "none", "confirm": {"enabled": False}}
@@ -107,9 +113,10 @@ def test_machines_come_and_go_and_at_last_all_of_them(
 
         def lose_one_and_get_another() -> None:
             cluster.kill()
+            (tmp_path / "go").touch()
             cluster.add()
 
-        heard = Acting(3, lose_one_and_get_another)
+        heard = Acting(first, lose_one_and_get_another)
         address = {"address": cluster.address}
         found = run_study(
             loop="train.py:train", trials=10, cluster=address, listener=heard, **settings
@@ -121,11 +128,13 @@ def test_machines_come_and_go_and_at_last_all_of_them(
         assert (found.folder / "best" / "weight.txt").is_file()
         assert "Ray" in heard.notes[0]
 
-        heard = Acting(1, cluster.kill_all)
+        (tmp_path / "go").unlink()
+        heard = Acting(first, cluster.kill_all)
         began = time.monotonic()
         with pytest.raises(TrainingError, match=r"has gone.*--cluster local|Ray has ended"):
             run_study(loop="train.py:train", trials=16, cluster=address, listener=heard, **settings)
         assert time.monotonic() - began < 240
+    (tmp_path / "go").touch()
     heard = Acting(0, None)
     found = run_study(loop="train.py:train", trials=16, listener=heard, **settings)
     assert any("resuming trials that were interrupted" in note for note in heard.notes)

@@ -187,7 +187,7 @@ def test_a_table_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(StudyChangedError, match="rows"):
         run_study("mine", data=frame.assign(a=1.5 * frame["b"]), target="y", **small)
     monkeypatch.setattr("sweep.data.sources._given", [])
-    with pytest.raises(DataError, match="was a DataFrame of another program"):
+    with pytest.raises(DataError, match="was a DataFrame, or arrays, of another program"):
         run_study("studies/mine")
 
 

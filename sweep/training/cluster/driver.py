@@ -47,6 +47,9 @@ _GONE_SECS = 15.0
 _HANG_UP_SECS = 5.0
 """That the coordinator has to take in what was said last."""
 
+_FAILURES = 3
+"""How often in a row a worker may fail otherwise than by the user's code, and be replaced."""
+
 _COMPARED_PACKAGES = ("sweep-lr", "torch")
 """Those whose versions should be the same on all machines."""
 
@@ -92,6 +95,7 @@ class _Driver:
         self._is_over = False
         self._alone_since = time.monotonic()
         self._size = 0
+        self._failures = 0
         self._versions = {name: _version(name) for name in _COMPARED_PACKAGES}
         self._told: set[str] = set()
 
@@ -288,22 +292,26 @@ class _Driver:
         """Pass a worker's message on."""
         problem = future.exception()
         if problem is None:
+            self._failures = 0
             reply: Reply = future.result()
             self._say(ReplyFrom(index, reply.message, reply.files))
             return
         errors = self._ray.exceptions
         if isinstance(problem, errors.RayTaskError):
+            self._failures += 1
             cause = getattr(problem, "cause", None) or problem
-            self._say(
-                TrainingError(
-                    f"on the machine {worker.host}: a worker cannot begin: "
-                    f"{type(cause).__name__}: {' '.join(str(cause).split())[:500]}"
-                )
-            )
-            return
+            told = f"{type(cause).__name__}: {' '.join(str(cause).split())[:500]}"
+            if self._failures > _FAILURES:
+                where = f"on the machine {worker.host}"
+                self._say(TrainingError(f"{where}: workers end again and again: {told}"))
+                return
+            how = f"ended by {told},"
+        elif isinstance(problem, errors.OutOfMemoryError):
+            how = "ended by Ray for want of memory"
+        else:
+            how = "lost"
         self._drop(index)
         is_memory = isinstance(problem, errors.OutOfMemoryError)
-        how = "ended by Ray for want of memory" if is_memory else "lost"
         reason = f"{how} with its place on the machine {worker.host}"
         self._say(ReplyFrom(index, Died(reason, lost=not is_memory)))
 
