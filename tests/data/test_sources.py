@@ -376,7 +376,7 @@ class TestOwnFunction:
                 "def make(): return {}",
                 "'own_other:make' returned an object of type dict; "
                 "expected a pandas DataFrame or a pair (x, y) of arrays or tensors, or four of "
-                "them, (x, y, x_validation, y_validation)",
+                "them, (x, y, x_validation, y_validation), or six, with x_test, y_test",
             ),
             (
                 "own_value",

@@ -193,8 +193,9 @@ class TestCommand:
         lines = [line.rstrip() for line in done.stdout.splitlines()]
         assert lines[0].startswith("validation MSE after 4 epochs of sgd")
         assert max(map(len, lines)) <= 100
-        assert lines[-2] == "[space]" and lines[-1].startswith('lr = "')
-        bounds = lines[-1].removeprefix('lr = "').removesuffix('"')
+        assert lines[-4] == "[space]" and lines[-3].startswith('lr = "')
+        bounds = lines[-3].removeprefix('lr = "').removesuffix('"')
+        assert lines[-1] == f"search there: sweep run --lr {bounds} diabetes --epochs 4"
         used = load_study(None, {"space.lr": bounds}).space.lr
         assert isinstance(used, Range) and used.log and str(used) == bounds
 
