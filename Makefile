@@ -7,13 +7,14 @@
 # make bench-findings compares schedulers that are tuned equally, for about ten minutes
 # make bench-quality compares what the same minutes come to, for about half an hour
 # make bench-budget compares what the same epochs come to, for some hours
+# make bench-scale measures how many workers one coordinator carries, for about twenty minutes
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .PHONY: run test quick check format bench bench-tables bench-pruning bench-quality bench-budget \
-	bench-findings clean
+	bench-findings bench-scale clean
 
 run: $(READY)
 	$(BIN)/sweep run
@@ -45,6 +46,10 @@ bench-quality: bench-tables
 
 bench-budget: bench-tables
 	$(BIN)/python benchmarks/budget.py
+
+bench-scale: $(READY)
+	$(BIN)/python benchmarks/scale.py workers
+	$(BIN)/python benchmarks/scale.py trials
 
 bench-findings: bench-tables
 	$(BIN)/python benchmarks/findings.py

@@ -1,7 +1,7 @@
 """How much one coordinator carries: simulated workers, a real study in a real storage.
 
 .venv/bin/python benchmarks/scale.py trials [--trials 100000] [--sampler auto] [--storage URL]
-.venv/bin/python benchmarks/scale.py workers [--workers 10,100,1000] [--secs 2] [--for 60]
+.venv/bin/python benchmarks/scale.py workers [--workers 100,1000] [--secs 2] [--for 50]
 
 `trials`: what a trial costs the coordinator (ask, reports, prune, tell; sampler included) as the
 study grows, with one worker that answers at once. `workers`: how many epochs a second reach the
@@ -249,16 +249,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("what", choices=["trials", "workers"])
     parser.add_argument("--trials", type=int, default=100_000)
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--epochs", type=int)
     parser.add_argument("--lanes", type=int, default=1)
     parser.add_argument("--sampler", default="auto")
     parser.add_argument("--pruner", default="auto")
     parser.add_argument("--storage")
     parser.add_argument("--workers", type=lambda v: [int(n) for n in v.split(",")])
     parser.add_argument("--secs", type=float, default=2.0)
-    parser.add_argument("--for", dest="seconds", type=float, default=60.0)
+    parser.add_argument("--for", dest="seconds", type=float, default=50.0)
     given = parser.parse_args(arguments)
-    given.workers = given.workers or [10, 100, 1000]
+    given.epochs = given.epochs or (2 if given.what == "trials" else 20)
+    given.workers = given.workers or [100, 1000]
     measure_trials(given) if given.what == "trials" else measure_workers(given)
 
 
