@@ -17,7 +17,7 @@ from sweep.base.errors import TrainingError
 from sweep.runs.library import run_study
 from sweep.runs.listener import Listener
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 LOOP = dedent(
     """
@@ -133,7 +133,7 @@ def test_machines_come_and_go_and_at_last_all_of_them(
         began = time.monotonic()
         with pytest.raises(TrainingError, match=r"has gone.*--cluster local|Ray has ended"):
             run_study(loop="train.py:train", trials=16, cluster=address, listener=heard, **settings)
-        assert time.monotonic() - began < 240
+        assert time.monotonic() - began < 400
     (tmp_path / "go").touch()
     heard = Acting(0, None)
     found = run_study(loop="train.py:train", trials=16, listener=heard, **settings)
