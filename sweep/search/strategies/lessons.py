@@ -79,10 +79,10 @@ class Lessons:
             self._early_started = self._started(self._all[:early])
         recent = np.arange(early, self._count)
         started = self._started(self._all[recent[recent != number]])
-        seen = np.concatenate([self._kept if early else [], recent]).astype(np.int64)
+        seen = np.concatenate([self._kept, recent])
         lessons = self._all[seen[seen != number]]
         lessons = lessons[lessons["family"] >= 0]
-        return Others(lessons, self._early_started * (early > 0) + started)
+        return Others(lessons, self._early_started + started)
 
     def _started(self, lessons: NDArray[np.void]) -> NDArray[np.int64]:
         families = lessons["family"]

@@ -297,6 +297,7 @@ class _Driver:
             self._say(ReplyFrom(index, reply.message, reply.files))
             return
         errors = self._ray.exceptions
+        is_memory = isinstance(problem, errors.OutOfMemoryError)
         if isinstance(problem, errors.RayTaskError):
             self._failures += 1
             cause = getattr(problem, "cause", None) or problem
@@ -306,12 +307,11 @@ class _Driver:
                 self._say(TrainingError(f"{where}: workers end again and again: {told}"))
                 return
             how = f"ended by {told},"
-        elif isinstance(problem, errors.OutOfMemoryError):
+        elif is_memory:
             how = "ended by Ray for want of memory"
         else:
             how = "lost"
         self._drop(index)
-        is_memory = isinstance(problem, errors.OutOfMemoryError)
         reason = f"{how} with its place on the machine {worker.host}"
         self._say(ReplyFrom(index, Died(reason, lost=not is_memory)))
 

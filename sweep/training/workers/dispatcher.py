@@ -254,8 +254,9 @@ class Dispatcher:
 
     def _room_in_training(self) -> int:
         """How many more trials those workers that train now have room for."""
-        training = self._running.keys() - self._pool.idle
-        return sum(max(0, self._room(index) - len(self._running[index])) for index in training)
+        training = {index: runs for index, runs in self._running.items() if runs}
+        busy = training.keys() - self._pool.idle
+        return sum(max(0, self._room(index) - len(training[index])) for index in busy)
 
     def _next(self, alone: bool) -> _Run | None:
         """The next trial, if there is time; one that may kill its worker only where it is alone."""
