@@ -203,7 +203,7 @@ def without_a_page() -> Iterator[None]:
 @pytest.fixture
 def brief_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
     """A check in this process measures the speed of few epochs, however little that tells."""
-    monkeypatch.setattr("sweep.runs.speed._ENOUGH_SECS", 0.0)
+    monkeypatch.setattr("sweep.runs.before.speed._ENOUGH_SECS", 0.0)
 
 
 @pytest.fixture

@@ -52,6 +52,8 @@ ONLY_IN = {
 MOST_LINES = 400
 MOST_TEST_LINES = 500
 MOST_FILES = 12
+A_FILE_A_COMMAND = Path("cli", "commands")
+"""The one folder that may hold more: each file is the command of its name."""
 
 
 def module_files() -> dict[str, Path]:
@@ -161,7 +163,7 @@ def test_no_folder_and_no_module_is_too_large() -> None:
     large = [path for path in MODULES.values() if lines(path) > MOST_LINES]
     large += [path for path in TESTS if lines(path) > MOST_TEST_LINES]
     assert not large
-    folders = {path.parent for path in MODULES.values()}
+    folders = {path.parent for path in MODULES.values()} - {PACKAGE / A_FILE_A_COMMAND}
     full = [
         folder
         for folder in folders

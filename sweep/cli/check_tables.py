@@ -9,7 +9,7 @@ from rich.text import Text
 
 from sweep.base.wording import MISSING, counted, duration, number, percent
 from sweep.report.terminal.fitting import Column, FittingTable
-from sweep.runs.check import Check, DataFacts
+from sweep.runs.before.check import Check, DataFacts
 from sweep.search.budget import counted_trainings
 from sweep.training.examine.anatomy import Anatomy
 from sweep.training.examine.gradient_graph import tree_lines

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from sweep.base.wording import counted, number, percent
 from sweep.report.terminal.curves import draw
-from sweep.runs.lr_range import CLEARLY, LrRange
+from sweep.runs.before.lr_range import CLEARLY, LrRange
 
 _WIDEST = 100
 _ABOVE = 0.25

@@ -12,7 +12,7 @@ from small_runs import Notes
 from small_runs import sweep as run
 
 from sweep.base.errors import InputError, StudyChangedError, UnaccountedError
-from sweep.runs.check import check_study
+from sweep.runs.before.check import check_study
 from sweep.runs.run import run_sweep
 from sweep.search.storage.urls import JOURNAL
 from sweep.study.locations import Location

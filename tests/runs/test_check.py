@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from sweep.base.errors import ScheduleError
 from sweep.data.load import load_dataset
-from sweep.runs.speed import Speed, forecast, measure
+from sweep.runs.before.speed import Speed, forecast, measure
 from sweep.schedules.dry_run import step_through
 from sweep.schedules.schedule import SHAPES, Schedule
 from sweep.search.strategies.pruners import decision_epochs
@@ -276,7 +276,7 @@ class TestForecast:
     def test_a_long_epoch_is_measured_by_its_first_batches(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("sweep.runs.speed._MOST_SECS", 3.0)
+        monkeypatch.setattr("sweep.runs.before.speed._MOST_SECS", 3.0)
         given = {"data.source": "diabetes", "model.name": "own_check:Slow", "epochs": 3}
         config = load_study(None, {**given, "workers": 1, "optimizer.batch_size": 2})
         location = Location("slow", None, folder)

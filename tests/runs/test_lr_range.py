@@ -17,7 +17,7 @@ from rich.console import Console
 
 from sweep.base.errors import InputError, TrainingError
 from sweep.cli.lr_range_chart import lr_range_report
-from sweep.runs.lr_range import BETWEEN, RATES, LrRange, find_range
+from sweep.runs.before.lr_range import BETWEEN, RATES, LrRange, find_range
 from sweep.study.file import load_study
 from sweep.study.locations import Location
 from sweep.study.metric import Metric

@@ -14,7 +14,7 @@ from sweep.base.csv_cells import frame_from_csv
 from sweep.base.errors import InputError
 from sweep.confirm.best_schedule import BestSchedule
 from sweep.report.summary import summarise
-from sweep.runs.lr_range import find_range
+from sweep.runs.before.lr_range import find_range
 from sweep.runs.opening import steps_of_batch_sizes
 from sweep.study.settings import StudyConfig
 

@@ -10,7 +10,7 @@ import pytest
 
 from sweep.base.errors import DataError, InputError
 from sweep.data.load import load_dataset
-from sweep.runs.template import write_study_file
+from sweep.runs.before.template import write_study_file
 from sweep.study.file import load_study
 from sweep.study.locations import locate_study
 from sweep.study.settings import StudyConfig

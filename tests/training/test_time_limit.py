@@ -13,9 +13,9 @@ from optuna.trial import TrialState
 from support import no_page
 
 from sweep.base.errors import TrainingError
+from sweep.runs.before.speed import Forecast
 from sweep.runs.listener import Listener
 from sweep.runs.run import run_sweep
-from sweep.runs.speed import Forecast
 from sweep.search.storage.opening import load_study as load_trials
 from sweep.study.file import load_study
 from sweep.study.locations import Location

@@ -34,7 +34,7 @@ def check(*, fresh: FreshOption = False, as_json: JsonOption = False, **given: A
 
     preload(with_torch=not given["command"])
     from sweep.cli.check_tables import check_report
-    from sweep.runs.check import check_study
+    from sweep.runs.before.check import check_study
     from sweep.runs.overrides import checked
 
     found = check_study(*checked(given), fresh=fresh)

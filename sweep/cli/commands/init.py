@@ -64,8 +64,8 @@ def init(
 
       sweep init houses.csv --target price --set data.encoding=cp1252 --set data.log1p=true
     """
+    from sweep.runs.before.template import write_study_file
     from sweep.runs.overrides import read_setting
-    from sweep.runs.template import write_study_file
 
     path = write_study_file(
         Path(table),
@@ -77,7 +77,7 @@ def init(
         dict(map(read_setting, setting or ())) | ({"training.loss": loss} if loss else {}),
     )
     if probe:
-        from sweep.runs.lr_range import probe_study_file
+        from sweep.runs.before.lr_range import probe_study_file
 
         found = probe_study_file(path)
         say(f"tried {len(found.rates)} learning rates: {found.line}")

@@ -41,7 +41,7 @@ def lr_range(
       sweep lr-range --loop train.py:train --epochs 20
     """
     from sweep.cli.lr_range_chart import lr_range_report
-    from sweep.runs.lr_range import find_range
+    from sweep.runs.before.lr_range import find_range
     from sweep.runs.overrides import configured
 
     found = find_range(*configured(given), between, rates, noting(as_json))

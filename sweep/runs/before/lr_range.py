@@ -20,8 +20,8 @@ import numpy as np
 
 from sweep.base.errors import InputError, TrainingError
 from sweep.data.dataset import Dataset
+from sweep.runs.before.template import put_lr_range
 from sweep.runs.opening import passing_setup, prepare
-from sweep.runs.template import put_lr_range
 from sweep.study.file import load_study
 from sweep.study.locations import Location, locate_study
 from sweep.study.metric import Metric

@@ -16,6 +16,7 @@ from sweep.base.user_code import load_object, look_in
 from sweep.base.wording import counted
 from sweep.data.dataset import Dataset
 from sweep.data.load import load_dataset
+from sweep.runs.before.speed import Forecast, Speed, forecast, measure
 from sweep.runs.opening import (
     as_run,
     earlier,
@@ -24,7 +25,6 @@ from sweep.runs.opening import (
     steps_of_batch_sizes,
     worker_setup,
 )
-from sweep.runs.speed import Forecast, Speed, forecast, measure
 from sweep.runs.warm_start import best_of_other
 from sweep.schedules.dry_run import step_through
 from sweep.search.budget import prospect
