@@ -405,7 +405,7 @@ def main() -> None:
         rows += [
             measure_workload(workload, given, turn) for workload in given.workloads or WORKLOADS
         ]
-        for study in ("order_pre", "diabetes"):
+        for study in ("order_pre_minibatch", "diabetes"):
             with tempfile.TemporaryDirectory() as folder:
                 _, overhead = run_sweep(
                     [study, "--trials", str(given.trials), "--no-confirm"], Path(folder)

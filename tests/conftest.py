@@ -158,9 +158,10 @@ def tiny_study(run_once: RunOnce) -> Path:
 
 @pytest.fixture(scope="session")
 def searched_study(run_once: RunOnce) -> Path:
-    """The results folder of a real sweep with enough trials for every figure: `order_pre`."""
+    """A real sweep of `order_pre_minibatch`, with enough trials for every figure: its folder."""
     options = ("--trials", "60", "--epochs", "4", "--pruner", "none")
-    return run_once("searched", nothing, "order_pre", *options) / "studies" / "order_pre"
+    study = "order_pre_minibatch"
+    return run_once("searched", nothing, study, *options) / "studies" / study
 
 
 @pytest.fixture(scope="session")

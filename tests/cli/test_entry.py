@@ -24,7 +24,7 @@ class TestErrors:
             (
                 ("run", "diabets"),
                 "error: no study named 'diabets'; did you mean 'diabetes'? (here: diabetes, "
-                "families, order_pre, order_pre_full_batch; or give a study file's path)\n",
+                "families, order_pre, order_pre_minibatch; or give a study file's path)\n",
             ),
             (
                 ("run", "diabetes", "--lr", "1:0.1"),

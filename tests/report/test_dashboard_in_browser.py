@@ -25,7 +25,7 @@ BODY = "document.body.innerText"
 
 @pytest.fixture(scope="module")
 def findings(searched_study: Path) -> Findings:
-    study = load_study("order_pre", storage_url(None, searched_study))
+    study = load_study("order_pre_minibatch", storage_url(None, searched_study))
     return gather(study, load_settings(searched_study / "study.toml"), searched_study)
 
 

@@ -121,7 +121,7 @@ class TestPage:
         confirmation = searched.summary.confirmation
         assert confirmation is not None
         assert confirmation.verdict[1:] in page.texts["section"][0]
-        assert page.texts["title"] == [f"order_pre: {best.schedule.describe()}"]
+        assert page.texts["title"] == [f"order_pre_minibatch: {best.schedule.describe()}"]
 
     def test_has_the_code_that_the_run_wrote(self, page: Page, searched_study: Path) -> None:
         code = (searched_study / "best_schedule.py").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ import pytest
 from sweep.base.errors import InputError
 from sweep.study.locations import Location, locate_results, locate_study, shipped_studies
 
-SHIPPED = ["diabetes", "families", "order_pre", "order_pre_full_batch"]
+SHIPPED = ["diabetes", "families", "order_pre", "order_pre_minibatch"]
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +113,7 @@ class TestLocateStudy:
         study_file("studies/mine.toml")
         assert study_error("diabets") == (
             "no study named 'diabets'; did you mean 'diabetes'? (here: diabetes, families, mine, "
-            "order_pre, order_pre_full_batch; or give a study file's path)"
+            "order_pre, order_pre_minibatch; or give a study file's path)"
         )
 
     def test_a_file_that_is_not_there(self) -> None:
