@@ -156,7 +156,8 @@ class Page:
         self.call("Input.dispatchKeyEvent", type="keyDown", commands=["paste"], **key)
         self.call("Input.dispatchKeyEvent", type="keyUp", **key)
         self.wait_until("document.getElementById('pasted').value")
-        return str(self.run("document.getElementById('pasted').value"))
+        box = "document.getElementById('pasted')"
+        return str(self.run(f"(() => {{ const it = {box}; it.remove(); return it.value; }})()"))
 
     def screenshot(self, path: Path) -> None:
         """The whole page as a PNG."""

@@ -12,6 +12,9 @@ import pytest
 import torch
 from browser import Browser, Page, browser
 
+from sweep.report.summary import summarise
+from sweep.report.writers import to_markdown
+from sweep.runs.library import load_study
 from sweep.schedules.schedule import Schedule
 
 pytestmark = pytest.mark.slow
@@ -121,6 +124,49 @@ def test_the_button_copies_code_that_runs_with_torch_alone(
         scheduler.step()
     schedule = Schedule.load(folder / "best_schedule.json")
     np.testing.assert_allclose(rates, schedule.rates(88), rtol=1e-9)
+
+
+CONTENTS = """
+[...document.querySelectorAll('.contents a')].map(link => [
+    link.textContent, document.querySelector(link.getAttribute('href')).textContent,
+])
+"""
+
+
+@LIGHT
+def test_contents_stand_at_the_side_and_mark_what_is_read(page: Page) -> None:
+    pairs = page.run(CONTENTS)
+    assert len(pairs) > 8
+    assert [name for name, heading in pairs if name != heading] == []
+    side = "document.querySelector('.contents').getBoundingClientRect()"
+    page.call(
+        "Emulation.setDeviceMetricsOverride",
+        width=1500,
+        height=900,
+        deviceScaleFactor=1,
+        mobile=False,
+    )
+    main = "document.querySelector('main').getBoundingClientRect()"
+    assert page.run(f"{side}.width > 0 && {side}.right <= {main}.left")
+    page.run("document.getElementById('wide').scrollIntoView()")
+    page.wait_until(
+        "document.querySelector('.contents [aria-current]')?.getAttribute('href') == '#wide'"
+    )
+    page.run("scrollTo(0, 0)")
+    page.call("Emulation.clearDeviceMetricsOverride")
+
+
+@PHONE
+def test_contents_take_no_room_on_a_phone(page: Page) -> None:
+    assert page.run("getComputedStyle(document.querySelector('.contents')).display") == "none"
+
+
+@LIGHT
+def test_the_summary_is_copied_as_markdown(page: Page, searched_study: Path) -> None:
+    page.click("[data-copies=markdown]")
+    page.wait_until("document.querySelector('[data-copies=markdown]').textContent == 'Copied'")
+    ran = load_study(str(searched_study))
+    assert page.pasted() == to_markdown(summarise(ran.study, ran.config, ran.folder))
 
 
 @LIGHT

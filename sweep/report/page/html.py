@@ -25,6 +25,7 @@ from sweep.report.figures.space import colour_range
 from sweep.report.findings import MOST_POINTS, Findings, gather
 from sweep.report.palette import GOOD_TO_BAD
 from sweep.report.terminal.gallery import torch_call
+from sweep.report.writers import to_markdown
 from sweep.search.storage.urls import without_password
 from sweep.search.trials import Trial
 from sweep.study.results_folder import REPORT
@@ -65,6 +66,7 @@ def to_html(findings: Findings, drawn: Mapping[str, Picture] | None = None) -> s
         colours=[colour for _, colour in GOOD_TO_BAD],
         thinned=MOST_POINTS if len(findings.trials) > MOST_POINTS else 0,
         code=_code(findings),
+        markdown=to_markdown(summary),
         torch=torch_call(best.torch) if best and best.torch else "",
         settings=_settings(findings.config),
         objective=findings.config.objective,

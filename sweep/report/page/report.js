@@ -66,6 +66,29 @@
     }
   });
 
+  // Contents: the section that is being read is marked.
+  const contents = document.querySelector(".contents");
+  const links = new Map();
+  for (const heading of document.querySelectorAll("h2[id]")) {
+    const link = document.createElement("a");
+    link.href = `#${heading.id}`;
+    link.textContent = heading.textContent;
+    contents.append(link);
+    links.set(heading.parentElement, link);
+  }
+  const inView = new Set();
+  const reading = new IntersectionObserver((changes) => {
+    for (const { target, isIntersecting } of changes) {
+      if (isIntersecting) inView.add(target);
+      else inView.delete(target);
+    }
+    const current = [...links.keys()].find((section) => inView.has(section));
+    for (const [section, link] of links) {
+      link.toggleAttribute("aria-current", section === current);
+    }
+  }, { rootMargin: "0px 0px -60% 0px" });
+  for (const section of links.keys()) reading.observe(section);
+
   // Browsers may give a page from a file no clipboard, but let it copy what is selected.
   const copySelected = (text) => {
     const box = document.createElement("textarea");
