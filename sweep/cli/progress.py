@@ -47,7 +47,11 @@ def _searched(dimensions: Mapping[str, Dimension]) -> str:
 
 
 class Progress(Listener):
-    """Writes what happens to a console, a line for each thing worth one."""
+    """Writes what happens to a console, a line for each thing worth one.
+
+    Args:
+        console: Of rich: `rich.console.Console()` is the terminal, or the file given to it.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console

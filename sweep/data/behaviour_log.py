@@ -37,7 +37,8 @@ def behaviour_log(users: int) -> pd.DataFrame:
             larger log are those of a smaller one.
 
     Returns:
-        A row per event, ordered by user: `user_id` from 1, `behavior_type` as in BEHAVIOURS.
+        A row per event, ordered by user: `user_id` from 1 (int32) and `behavior_type` (int8): 1 is
+        a view, 2 a favourite, 3 the cart, 4 a purchase.
     """
     counts = _counts(users)  # (users, behaviours)
     user_ids = np.arange(1, users + 1, dtype=np.int32)

@@ -28,23 +28,37 @@ class Listener:
     def on_start(self, location: Location, config: StudyConfig, data: Dataset | None) -> None:
         """The settings are valid and the data is prepared; workers are starting.
 
-        There is no data where the training loop is the user's own.
+        Args:
+            location: Where the study and its results are.
+            config: The settings: `config.epochs`, `config.space.scheduler`.
+            data: The table, prepared and split; None where the training code is the user's own.
         """
 
     def on_note(self, text: str) -> None:
-        """Something that a user should read."""
+        """Something that a user should read: `text`, a sentence or some."""
 
     def on_finished(self, trial: Trial, status: Status) -> None:
-        """A trial has ended."""
+        """A trial has ended, however: `trial.ending` says how, `status` where the sweep stands."""
 
     def on_tick(self, status: Status) -> None:
         """Some time has passed, at most a fifth of a second."""
 
     def on_retraining(self, what: str, epochs: int, most: int) -> None:
-        """Trials are being trained again, and why: so many epochs of at most so many."""
+        """Trials are being trained again, on fresh seeds for instance.
+
+        Args:
+            what: Which, and why.
+            epochs: Epochs that have been trained of it.
+            most: Epochs that it takes at most.
+        """
 
     def on_unwritten(self, what: str, problem: Exception) -> None:
-        """What people look at could not be written, and why; the results are safe."""
+        """What people look at could not be written; the results are safe.
+
+        Args:
+            what: Which of it: `report.html`.
+            problem: Why.
+        """
         self.unwritten = (what, problem)
 
 
