@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import re
 import runpy
 import warnings
+from collections.abc import Iterator
+from itertools import islice, pairwise
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 from support import ROOT
 
 from sweep.study.file import load_study
@@ -46,13 +52,33 @@ def test_a_page_that_is_made_from_the_code_is_in_step_with_it(script: str, page:
     assert written == made, f"write it again: .venv/bin/python docs/{script}"
 
 
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md"))]
+PAGES = [
+    *(page for folder in (".", "docs", ".github") for page in sorted((ROOT / folder).glob("*.md"))),
+    *(
+        page
+        for folder in ("benchmarks", "examples")
+        for page in sorted((ROOT / folder).rglob("*.md"))
+    ),
+]
 CHINESE = [page for page in PAGES if page.name.endswith(".zh-CN.md")]
+FILE_NAMED = re.compile(r"\b(?:benchmarks|docs|examples|sweep|tests)/[\w/.-]+\.[a-z]+\b")
+
+
+def tokens(text: str) -> Iterator[Token]:
+    """What Markdown makes of a text, as GitHub reads it."""
+    for token in MarkdownIt("commonmark").enable("table").parse(text):
+        yield token
+        yield from token.children or ()
 
 
 def links(page: Path) -> list[tuple[str, str]]:
-    """Where a page's links lead: a path or an address, "" for itself, and an anchor or ""."""
-    return re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)[^)]*\)", prose(page))
+    """Where links and pictures lead: a path or an address, "" for the page; an anchor or ""."""
+    led: list[str] = []
+    for token in tokens(page.read_text(encoding="utf-8")):
+        led += (unquote(str(token.attrs[name])) for name in ("href", "src") if name in token.attrs)
+        if token.type in ("html_block", "html_inline"):
+            led += re.findall(r'(?:href|src)="([^"]*)"', token.content)
+    return [(target, anchor) for target, _, anchor in (each.partition("#") for each in led)]
 
 
 def prose(page: Path) -> str:
@@ -61,9 +87,16 @@ def prose(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors that GitHub makes of a page's headings."""
-    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings}
+    """The anchors that GitHub makes of a page's headings: of one that stands twice, `-1` too."""
+    found: set[str] = set()
+    read = [*tokens(page.read_text(encoding="utf-8"))]
+    for before, heading in pairwise(read):
+        if before.type == "heading_open":
+            words = "".join(part.content for part in heading.children or ())
+            anchor = re.sub(r"[^\w\- ]", "", words.lower()).replace(" ", "-")
+            numbered = (f"{anchor}-{count}" for count in itertools.count(1))
+            found.add(next(each for each in (anchor, *islice(numbered, 99)) if each not in found))
+    return found
 
 
 def commands(page: Path) -> list[tuple[str, list[str]]]:
@@ -82,6 +115,42 @@ def test_every_link_leads_somewhere(page: Path) -> None:
             led_to = page.parent / target if target else page
             assert led_to.exists(), target
             assert not anchor or anchor in anchors(led_to), f"{target}#{anchor}"
+
+
+@pytest.mark.parametrize(
+    ("text", "there", "anchored"),
+    [
+        ("[a](there.md)", [("there.md", "")], set()),
+        ("[`a` b][c]\n\n[c]: there.md#d", [("there.md", "d")], set()),
+        ("![a](there.svg 'words')", [("there.svg", "")], set()),
+        ("[a](%E4%B8%AD.md#%E6%96%87)", [("中.md", "文")], set()),
+        ('<img src="there.png">', [("there.png", "")], set()),
+        ("`[a](b.md)`\n\n    [a](b.md)\n\n- x\n\n  ```md\n  [a](b.md)\n  ```", [], set()),
+        ("# A `b_c` (d)\n\n## E\n\n## E", [], {"a-b_c-d", "e", "e-1"}),
+        ("```sh\n# no heading\n```\n\nOne\n===", [], {"one"}),
+    ],
+)
+def test_links_and_anchors_are_found(
+    text: str, there: list[tuple[str, str]], anchored: set[str], tmp_path: Path
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(text, encoding="utf-8")
+    assert links(page) == there
+    assert anchors(page) == anchored
+
+
+def test_every_file_that_is_named_is_there() -> None:
+    told = {
+        *(page for page in PAGES if page.name != "CHANGELOG.md"),
+        *(path for path in (ROOT / "sweep").rglob("*.py")),
+    }
+    named = {
+        (str(path.relative_to(ROOT)), name)
+        for path in told
+        for name in FILE_NAMED.findall(path.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 50
+    assert {(path, name) for path, name in named if not (ROOT / name).exists()} == set()
 
 
 def test_every_page_stands_in_the_index() -> None:
