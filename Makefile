@@ -1,6 +1,7 @@
 # make run   sets everything up and runs the default study to its report
 # make test  sets everything up and runs all checks
 # make quick the tests that start no process, for use while working
+# make docs  builds the docs as a site: open site/index.html, which needs no server and no network
 # make bench-tables installs the data sets of benchmarks/tables.py
 # make bench-pruning measures what pruning rules cost, for about a quarter of an hour
 # make bench measures the speed of runs beside Optuna's own loop, for about half an hour
@@ -13,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test quick check format bench bench-tables bench-pruning bench-quality bench-budget \
+.PHONY: run test quick check format docs bench bench-tables bench-pruning bench-quality bench-budget \
 	bench-findings bench-scale clean
 
 run: $(READY)
@@ -37,6 +38,10 @@ check: $(READY)
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "open site/index.html"
 
 bench: $(READY)
 	$(BIN)/python benchmarks/throughput.py
@@ -70,4 +75,4 @@ $(READY): requirements.txt pyproject.toml $(TIMM)
 	touch $@
 
 clean:
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) dist build site .pytest_cache .mypy_cache .ruff_cache

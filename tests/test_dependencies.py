@@ -66,6 +66,12 @@ def test_what_is_declared_is_pinned() -> None:
     assert declared <= pinned
 
 
+@pytest.mark.parametrize("group", ["dev", "docs"])
+def test_what_checks_and_docs_need_is_pinned(group: str) -> None:
+    pinned = names((ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()[1:])
+    assert names(GROUPS[group]) <= pinned
+
+
 def test_frameworks_are_installed_for_the_tests() -> None:
     pinned = (ROOT / "requirements.txt").read_text(encoding="utf-8")
     pinned += (ROOT / "tests/with_timm/requirements.txt").read_text(encoding="utf-8")
