@@ -26,7 +26,10 @@ OF_TABLES = ("features", "drop", "pivot", "numbers", "categories", "dates", "con
 
 _TOLD_CLASSES = 20
 _MOST_CLASSES = 1_000_000
-"""A model has an output for each number up to the greatest, used or not."""
+"""A model has an output for each."""
+
+
+_RENUMBERED = "np.unique(y, return_inverse=True)[1]"
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,7 @@ def dataset_of(arrays: Arrays, config: DataConfig, seed: int, loss: Loss) -> Dat
     classes: tuple[str, ...] = ()
     if loss.is_of_classes or (loss.is_own and y[0].dtype.kind in "iub"):
         y, classes = _classes(y, place, loss)
+        notes += _of_their_numbers(y, classes, target)
     else:
         if y[0].dtype.kind in "iu" and len(np.unique(y[0])) <= _TOLD_CLASSES:
             notes.append(
@@ -154,9 +158,10 @@ def dataset_of(arrays: Arrays, config: DataConfig, seed: int, loss: Loss) -> Dat
             f"{len(y[1])}: return more"
         )
     if y[0].min() == y[0].max():
+        only = y[0].flat[0]
         raise DataError(
-            f"{place}: y is {y[0].flat[0]:g} in all training rows; there is nothing to learn: "
-            "return another y, or more rows"
+            f"{place}: y is {classes[int(only)] if classes else f'{only:g}'} in all training rows; "
+            "there is nothing to learn: return another y, or more rows"
         )
     mean, scale = 0.0, 1.0
     is_real = x[0].dtype.kind == "f"
@@ -172,7 +177,7 @@ def dataset_of(arrays: Arrays, config: DataConfig, seed: int, loss: Loss) -> Dat
     if not is_real:
         notes.append(f"x stays {x[0].dtype}; for numbers to compute with, return floats")
     if classes:
-        notes += [_shares(y[0], classes, target), *_unseen(y, target)]
+        notes += [_shares(y[0], classes, target), *_unseen(y, classes, target)]
     return Dataset(
         x_train=x[0],
         x_validation=x[1],
@@ -226,8 +231,12 @@ def _single(values: Values, name: str, place: str) -> Values:
 
 
 def _classes(y: list[Values], place: str, loss: Loss) -> tuple[list[Values], tuple[str, ...]]:
-    """Targets as the loss takes them, and what the classes are called: their numbers."""
-    wanted = f"with the loss {loss.name}, y holds classes: 0, 1, 2 ..."
+    """Targets as the loss takes them, and what the classes are called: their numbers.
+
+    Of one class a row, it takes 0, 1, 2 ... for those that occur. Where a row has several, such as
+    ids of tokens, or the loss is the user's own, a number may mean something there: all stay.
+    """
+    wanted = f"with the loss {loss.name}, y holds classes: whole numbers"
     whole = []
     for part in y:
         if part.dtype.kind == "f" and not (_single(part, "y", place) % 1 == 0).all():
@@ -236,22 +245,46 @@ def _classes(y: list[Values], place: str, loss: Loss) -> tuple[list[Values], tup
                 "give another loss, such as --loss mse"
             )
         whole.append(part.astype(np.int64))
-    least, most = min(int(part.min()) for part in whole), max(int(part.max()) for part in whole)
-    if least < 0:
-        raise DataError(f"{place}: {wanted}, but the least is {least}: number them from 0")
-    if loss.most_classes == 2 and most > 1:
+    ids = np.unique(np.concatenate([part.ravel() for part in whole]))
+    if loss.is_own or whole[0].ndim > 1:
+        least, most = int(ids[0]), int(ids[-1])
+        if least < 0:
+            raise DataError(f"{place}: {wanted}, but the least is {least}: number them from 0")
+        if most >= _MOST_CLASSES:
+            raise DataError(
+                f"{place}: {wanted}, and the model has an output for each, but the greatest is "
+                f"{most:,}; number those that occur: {_RENUMBERED}"
+            )
+        ids = np.arange(max(most + 1, 2))
+    elif len(ids) >= _MOST_CLASSES:
         raise DataError(
-            f"{place}: the loss {loss.name} is of the classes 0 and 1, but y has {most}; give "
-            "--loss cross_entropy"
+            f"{place}: y has {len(ids):,} different values, and with the loss {loss.name} the "
+            "model has an output for each; for numbers, give another loss, such as --loss mse"
         )
-    if most >= _MOST_CLASSES:
+    if len(ids) > loss.most_classes == 2:
         raise DataError(
-            f"{place}: {wanted}, and the model has an output for each, but the greatest is "
-            f"{most:,}; number those that occur, such as by np.unique(y, return_inverse=True)[1]"
+            f"{place}: the loss {loss.name} is of two classes, but y has {len(ids)}: "
+            f"{listed(map(str, ids))}; give --loss cross_entropy"
         )
     kind = np.int64 if loss.whole_targets or loss.is_own else np.float32
-    names = tuple(map(str, range(max(most + 1, 2))))
-    return [part.astype(kind) for part in whole], names
+    return [np.searchsorted(ids, part).astype(kind) for part in whole], tuple(map(str, ids))
+
+
+def _of_their_numbers(y: list[Values], classes: tuple[str, ...], target: str) -> list[str]:
+    """What to say where the numbers of the classes are not 0, 1, 2 ... without gaps."""
+    if int(classes[0]) != 0 or int(classes[-1]) != len(classes) - 1:
+        return [
+            f"{target}: to the loss and the model its classes {listed(classes)} are "
+            f"{listed(map(str, range(len(classes))))}; results have their own numbers"
+        ]
+    used = len(np.unique(np.concatenate([part.ravel() for part in y])))
+    if used == len(classes):
+        return []
+    return [
+        f"{target}: {used} of the numbers from 0 to {classes[-1]} occur, and the model has an "
+        f"output for each of {len(classes):,}; if the others mean nothing, number those that "
+        f"occur: {_RENUMBERED}"
+    ]
 
 
 def _shares(y: Values, classes: tuple[str, ...], target: str) -> str:
@@ -263,14 +296,15 @@ def _shares(y: Values, classes: tuple[str, ...], target: str) -> str:
     return f"{text}, with their shares of the training rows: {listed(told, _TOLD_CLASSES)}"
 
 
-def _unseen(y: list[Values], target: str) -> list[str]:
+def _unseen(y: list[Values], classes: tuple[str, ...], target: str) -> list[str]:
     """What to say of classes that no model can have learnt; their rows stay."""
     strange = np.setdiff1d(np.concatenate([part.ravel() for part in y[1:]]), y[0])
     if not len(strange):
         return []
+    named = listed(classes[int(each)] for each in strange)
     return [
-        f"{target}: {listed(str(int(each)) for each in strange)} {verb(len(strange), 'is', 'are')} "
-        "in no training row, but in validation or test rows, which stay"
+        f"{target}: {named} {verb(len(strange), 'is', 'are')} in no training row, but in "
+        "validation or test rows, which stay"
     ]
 
 

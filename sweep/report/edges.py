@@ -34,17 +34,12 @@ def edge_advice(schedule: Schedule, values: Mapping[str, Value], space: Space) -
         space: The study's.
 
     Returns:
-        Nothing for a parameter that the schedule does not use, or whose range ends at the limit
+        Nothing for a parameter that the trial makes no use of, or whose range ends at the limit
         of what is valid.
     """
-    shape = schedule.shape
-    unused = set()
-    if shape and not shape.uses_decay:
-        unused.add("decay")
-    if shape and not shape.uses_warmup:
-        unused.add("warmup")
-    sentences: list[str] = []
     optimizer = values.get("optimizer")
+    unused = space.ignored_by(schedule.scheduler, optimizer)
+    sentences: list[str] = []
     of_optimizer = {"lr": space.rates[str(optimizer)]} if str(optimizer) in space.rates else {}
     for name, bounds in (space.dimensions() | of_optimizer).items():
         value = values.get(name)

@@ -15,7 +15,7 @@ from sweep.base.wording import counted, duration, number, percent
 from sweep.confirm.verdict import Confirmation
 from sweep.report.facts import Summary, TrialFacts
 from sweep.search.trials import Ending
-from sweep.study.space import named_values
+from sweep.study.space import named_values, rate_in_words
 
 _LINE_BREAKS = re.compile(r"[\r\n\v\f\x85\u2028\u2029]+")
 _MARKS = re.compile(r"[\\|*`<\[~$]|&(?=[#\w])|(?<!\w)_|_(?!\w)")
@@ -158,7 +158,7 @@ def _scheduler_rows(summary: Summary) -> str:
             row.name,
             number(row.best.value if row.best else None),
             number(row.median_value),
-            number(row.best.schedule.lr if row.best else None),
+            rate_in_words(row.best.schedule, row.best.params) if row.best else number(None),
             number(row.best.schedule.decay if row.best else None),
             *map(str, (row.trials, *vars(row.endings).values())),
         ]

@@ -55,10 +55,11 @@ def read_study(
         StudyFileError: The file cannot be read as TOML.
     """
     values = _read_toml(path) if path else {}
+    of_file = _optimizers(values)
     sections = _made_for(flags or {}, values)
     for key, value in (overrides or {}).items():
         _put(values, key, value)
-    _keep_the_nearer(values, overrides or {})
+    _keep_the_nearer(values, overrides or {}, of_file)
     found: list[Problem] = []
     config = StudyConfig()
     for _ in range(3):  # what is wrong is taken out, so that the rest is checked all the same
@@ -100,11 +101,31 @@ def _put(values: dict[str, Any], key: str, value: Any) -> None:
     values[last] = value
 
 
-def _keep_the_nearer(values: dict[str, Any], overrides: Mapping[str, Any]) -> None:
-    """Of the file's trials and a flag's budget, or the other way round, the flag's alone."""
+def _keep_the_nearer(
+    values: dict[str, Any], overrides: Mapping[str, Any], of_file: set[Any]
+) -> None:
+    """Of the file's trials and a flag's budget, or the other way round, the flag's alone.
+
+    Of the rates of the file's optimizers, those that a flag's optimizers have.
+    """
     for key, other in (("trials", "budget"), ("budget", "trials")):
         if key in overrides and other not in overrides:
             values.pop(other, None)
+    space = values.get("space")
+    rates = space.get("lr") if isinstance(space, dict) and "space.lr" not in overrides else None
+    now = _optimizers(values)
+    if "optimizer.name" in overrides and isinstance(rates, dict) and now & {*rates}:
+        for name in of_file - now:
+            rates.pop(name, None)
+
+
+def _optimizers(values: Mapping[str, Any]) -> set[Any]:
+    """The names of a file's optimizers, as they stand there."""
+    section = values.get("optimizer")
+    names = section.get("name", []) if isinstance(section, dict) else section
+    return {
+        name for name in (names if isinstance(names, list) else [names]) if isinstance(name, str)
+    }
 
 
 def _take_out(values: Any, location: list[str]) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from sweep.base.spread import spread_product
+from sweep.base.wording import number
 from sweep.schedules.schedule import SHAPES, Schedule
 from sweep.study.registries.optimizers import OPTIMIZERS
 
@@ -199,6 +200,12 @@ class Suggestion:
 def described(schedule: Schedule, params: Mapping[str, Value]) -> str:
     """A schedule, and the parameters of the user's own beside it, in one line for people."""
     return ", ".join([schedule.describe(), *named_values(params)])
+
+
+def rate_in_words(schedule: Schedule, params: Mapping[str, Value]) -> str:
+    """A peak rate for people, with its optimizer where that is searched: `0.01 (adamw)`."""
+    optimizer = params.get("optimizer")
+    return number(schedule.lr) + (f" ({optimizer})" if optimizer is not None else "")
 
 
 def named_values(*params: Mapping[str, Value]) -> list[str]:

@@ -95,6 +95,29 @@ def test_what_whole_numbers_may_mean_is_told() -> None:
     strange = np.where(np.arange(len(X)) == 3, 4, KINDS)
     classes = loaded(X, KINDS, X, strange, loss="cross_entropy")
     assert "y: 4 is in no training row" in " ".join(classes.notes)
+    assert classes.classes == ("0", "1", "2", "4")
+
+
+@pytest.mark.parametrize("ids", [(0, 1, 5), (10, 20, 10**9), (-1, 1, 2)])
+def test_classes_whose_numbers_have_gaps_have_an_output_each(ids: tuple[int, ...]) -> None:
+    y = np.array(ids)[KINDS]
+    plain, data = (loaded(X, each, loss="cross_entropy") for each in (KINDS, y))
+    assert data.classes == tuple(map(str, ids))
+    assert (data.y_train == plain.y_train).all() and data.fingerprint == plain.fingerprint
+    named = ", ".join(map(str, ids))
+    told = f"y: to the loss and the model its classes {named} are 0, 1, 2; results have their own"
+    assert any(note.startswith(told) for note in data.notes)
+    assert not any("results have their own" in note for note in plain.notes)
+    signs = loaded(X, np.where(KINDS > 0, ids[1], ids[0]), loss="binary_cross_entropy")
+    assert {*signs.y_train} == {0.0, 1.0} and signs.classes == tuple(map(str, ids[:2]))
+
+
+def test_numbers_that_may_mean_something_stay() -> None:
+    """Ids of tokens, and whatever a loss of the user's own does with them."""
+    for given, loss in (((IDS, IDS % 3 * 2), "cross_entropy"), ((X, KINDS * 2), "own:loss")):
+        data = loaded(*given, loss=loss)
+        assert {*data.y_train.ravel()} == {0, 2, 4} and len(data.classes) == 5
+        assert "y: 3 of the numbers from 0 to 4 occur, and the model has" in " ".join(data.notes)
 
 
 def test_columns_of_real_numbers_are_a_table_as_ever() -> None:
@@ -146,13 +169,15 @@ HUGE = X * 1e300
             (X, Y),
             {},
             "cross_entropy",
-            "y holds classes: 0, 1, 2 ..., but here it is of type float64",
+            "y holds classes: whole numbers, but here it is of type float64",
         ),
         ((X, np.where(Y > 0, np.nan, 0)), {}, "cross_entropy", "is nan, as"),
-        ((X, KINDS * 10**6), {}, "cross_entropy", "the greatest is 2,000,000; number those that"),
+        ((X, IDS * 10**6), {}, "cross_entropy", "the greatest is 8,000,000; number those that"),
+        ((X, np.full(40, 7)), {}, "cross_entropy", "y is 7 in all training rows; there is nothing"),
         ((X, Y, X), {}, "mse", "returned an object of type tuple with 3 items; expected"),
-        ((X, KINDS - 1), {}, "cross_entropy", "y holds classes: 0, 1, 2 ..., but the least is -1"),
-        ((X, KINDS), {}, "binary_cross_entropy", "is of the classes 0 and 1, but y has 2"),
+        ((X, KINDS - 1), {}, "own:loss", "y holds classes: whole numbers, but the least is -1"),
+        ((X, KINDS), {}, "binary_cross_entropy", "is of two classes, but y has 3: 0, 1, 2; give"),
+        ((X, IDS), {}, "binary_cross_entropy", "is of two classes, but y has 9: 0, 1"),
         ((X, np.ones(40)), {}, "mse", "y is 1 in all training rows; there is nothing to learn"),
         ((X[:4], Y[:4]), {}, "mse", "too few rows"),
         ((X, Y, X[:1], Y[:1]), {}, "mse", "training and validation need at least 2 rows"),

@@ -58,6 +58,10 @@ class TestBounds:
         bounds = replace(FOUND, rates=rates, horizon=20).bounds
         assert (bounds.low, bounds.high, bounds.log) == (0.0012, 0.25, True)
 
+    def test_a_study_of_several_optimizers_has_a_range_of_each(self) -> None:
+        found = replace(FOUND, optimizer="adamw", searched=("sgd", "adamw"))
+        assert found.line == 'lr.adamw = "0.0002:1:log"'
+
     def test_a_hair_below_a_round_number_is_that_number(self) -> None:
         rates = (1.0e-4, 1e-3, 1e-2, 0.1, 0.3 - 1e-16, 10.0)
         bounds = replace(FOUND, rates=rates, horizon=20).bounds
@@ -198,6 +202,21 @@ class TestCommand:
         assert lines[-1] == f"search there: sweep run --lr {bounds} diabetes --epochs 4"
         used = load_study(None, {"space.lr": bounds}).space.lr
         assert isinstance(used, Range) and used.log and str(used) == bounds
+
+    def test_the_line_fits_a_study_that_searches_the_optimizer(self, tmp_path: Path) -> None:
+        study = 'epochs = 3\n[data]\nsource = "diabetes"\n[optimizer]\nname = ["sgd", "adamw"]\n'
+        (tmp_path / "both.toml").write_text(study)
+        lines = ["[space]"]
+        for optimizer, other in (("sgd", "adamw"), ("adamw", "sgd")):
+            given = ["both.toml", "--optimizer", optimizer, "--rates", "6"]
+            done = sweep("lr-range", *given, cwd=tmp_path)
+            assert (done.returncode, done.stderr) == (0, "")
+            shown = [line.rstrip() for line in done.stdout.splitlines()]
+            lines.append(next(line for line in shown if line.startswith(f"lr.{optimizer} = ")))
+            then = f"sweep lr-range --optimizer {other} both.toml --rates 6"
+            assert shown[-1] == f"the range of {other}: {then}"
+        (tmp_path / "both.toml").write_text(study + "\n".join(lines))
+        assert set(load_study(tmp_path / "both.toml").search_space.rates) == {"sgd", "adamw"}
 
     def test_init_writes_the_range(self, tmp_path: Path) -> None:
         places = np.arange(200)

@@ -62,7 +62,7 @@ def test_a_list_of_one_is_the_plain_value() -> None:
     one = {"optimizer.name": ["adamw"], "optimizer.batch_size": [32], "space.lr": "1e-3:1:log"}
     plain = {"optimizer.name": "adamw", "optimizer.batch_size": 32}
     assert load_study(None, one) == load_study(None, plain)
-    of_one = load_study(None, {**one, "space.lr": RATES}).search_space
+    of_one = load_study(None, {**one, "space.lr": {"adamw": RATES["adamw"]}}).search_space
     assert of_one.shared["lr"] == OWN["adamw"] and not of_one.rates
     spec = trial_spec(load_study(None, plain), 0, load_study(None, plain).search_space.constant())
     assert spec.batch_size is None and not spec.params
@@ -105,6 +105,11 @@ def test_what_may_not_change_is_said_once() -> None:
         ({"space__lr": {"sgd": "0.1:1", "adamw": "0.1:1:log"}}, "all of them with :log, or none"),
         ({"space__lr": {"sgd": "0.1:x", "adamw": 1}}, "space.lr: sgd: expected 'LOW:HIGH'"),
         ({"space__lr": {**RATES, "adan": 1}}, "space.lr.adan = 1: unknown optimizer"),
+        (
+            {"space__lr": {**RATES, "adam": 1e-3}},
+            "space.lr.adam = 0.001: leave its rates out: the study's optimizer is sgd or adamw; to "
+            "search adam, too: --optimizer sgd,adamw,adam",
+        ),
         ({"optimizer__name": ["adam", "adamw"], "space__momentum": 0.5}, "adam or adamw has no"),
     ],
 )
@@ -140,12 +145,30 @@ def test_baselines_have_the_first_of_each_or_their_own() -> None:
     assert LaneKind.of(trial_spec(config, 0, own)) == LaneKind("adamw", 64)
     for text, expected in (
         ("optimizer=adan", "unknown optimizer 'adan'"),
+        ("optimizer=adam", "optimizer=adam: the study's optimizer is sgd or adamw; to search adam"),
         ("batch_size=0", "expected a number of rows or 'full'"),
         ("optimizer=adamw, momentum=0.9", "momentum: adamw has none"),
     ):
         assert expected in problem(baseline=f"step, lr=0.1, {text}")
     with pytest.raises(StudyFileError, match="where the study searches it"):
         load_study(None, {"baseline": "step, lr=0.1, optimizer=adamw"})
+    (only,) = baselines(load_study(None, {"baseline": "step, lr=0.1, optimizer=sgd"}))
+    assert only.suggestion.params == {}  # as all of its trials have it
+
+
+def test_a_flag_may_name_fewer_than_the_file_has_rates_of(tmp_path: Path) -> None:
+    file = tmp_path / "both.toml"
+    text = '[optimizer]\nname = ["sgd", "adamw"]\n[space.lr]\nsgd = "0.01:1:log"\nadamw = 1e-3\n'
+    file.write_text(text)
+    config = load_study(file, {"optimizer.name": "adamw"}, {"optimizer.name": "--optimizer"})
+    assert config.search_space.shared["lr"] == Range(1e-3, 1e-3, log=True)
+    with pytest.raises(StudyFileError, match="lacks the rates of adam:"):
+        load_study(file, {"optimizer.name": "adam"})
+    with pytest.raises(StudyFileError, match="leave its rates out"):
+        load_study(file, {"optimizer.name": "sgd", "space.lr": {"sgd": 1, "adamw": 1}})
+    file.write_text(text.replace('name = ["sgd", "adamw"]', 'name = "sgd"'))
+    with pytest.raises(StudyFileError, match=r"^.*space\.lr\.adamw = 0\.001: leave its rates out"):
+        load_study(file)
 
 
 def test_a_grid_has_each_optimizers_own_rates_and_momentum() -> None:

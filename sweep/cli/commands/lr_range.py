@@ -46,5 +46,12 @@ def lr_range(
 
     found = find_range(*configured(given), between, rates, noting(as_json))
     answer(found, as_json, lambda width: lr_range_report(found, width))
-    options = same_options("--lr", "--between", "--rates")
-    next_command("search there", ["run", "--lr", str(found.bounds), *options], as_json)
+    if not found.searched:
+        options = same_options("--lr", "--between", "--rates")
+        next_command("search there", ["run", "--lr", str(found.bounds), *options], as_json)
+        return
+    options = same_options("--optimizer")
+    for other in found.searched:
+        if other != found.optimizer:
+            purpose = f"the range of {other}"
+            next_command(purpose, ["lr-range", "--optimizer", other, *options], as_json)

@@ -13,6 +13,7 @@ from sweep.search.status import Tally
 from sweep.search.storage.owners import in_turn
 from sweep.search.trials import StudyReader, Trial, completed
 from sweep.study.settings import StudyConfig
+from sweep.study.space import rate_in_words
 
 _LONGEST_RUNNING = 1900
 """Characters: a note that is one record in the storage is never half written."""
@@ -80,9 +81,12 @@ def running_note(name: str, trials: Sequence[Trial], config: StudyConfig, total:
     rows = []
     leaders = completed((best for _, best in tally.families.values() if best), config.measure)
     for leader in leaders:
-        drawn, tried = leader.schedule, tally.families[leader.scheduler].ended
-        numbers = (leader.value, leader.number, drawn.lr, drawn.decay, tried)
-        rows.append([leader.scheduler, *map(number, numbers)])
+        drawn, tried = leader.suggestion, tally.families[leader.scheduler].ended
+        reached, rate = (
+            map(number, (leader.value, leader.number)),
+            rate_in_words(drawn.schedule, drawn.params),
+        )
+        rows.append([leader.scheduler, *reached, rate, number(drawn.schedule.decay), str(tried)])
     while rows and len("\n\n".join([*parts, table(header, rows)])) > _LONGEST_RUNNING:
         rows.pop()
     return "\n\n".join([*parts, table(header, rows)] if rows else parts)[:_LONGEST_RUNNING]

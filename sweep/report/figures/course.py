@@ -24,13 +24,17 @@ from sweep.report.findings import (
 )
 from sweep.report.palette import NEUTRAL
 from sweep.search.trials import Trial
+from sweep.study.space import rate_in_words
 
 _WINNER, _OTHER = 3.2, 1.6
 _MOST_FAMILIES = 14
 
 
 def rate_figure(findings: Findings) -> Iterator[Picture]:
-    """The winner's learning rate at each step, with the best constant rate as a line."""
+    """The winner's learning rate at each step, with the best constant rate as a line.
+
+    That is left out where it is another optimizer's: the two do not compare.
+    """
     best = findings.summary.best
     if best is None or findings.of(best).record.curve == ():
         return
@@ -40,7 +44,8 @@ def rate_figure(findings: Findings) -> Iterator[Picture]:
     look = findings.looks[best.schedule.scheduler]
     steps = at * (total / epochs) + 1 if total else at
     figure = go.Figure()
-    if constant := findings.best_constant:
+    constant = findings.best_constant
+    if constant and constant.suggestion.params.get("optimizer") == best.params.get("optimizer"):
         figure.add_scatter(
             x=[0, epochs],
             y=[constant.schedule.lr] * 2,
@@ -82,7 +87,8 @@ def _rate_facts(findings: Findings, rates: Any) -> str:
         f"and ends at {number(rates[-1])} ({counted(findings.config.epochs, 'epoch')}{horizon})."
     )
     if constant := findings.best_constant:
-        text += f" The best constant rate is {number(constant.schedule.lr)}."
+        rate = rate_in_words(constant.schedule, constant.suggestion.params)
+        text += f" The best constant rate is {rate}."
     return text
 
 

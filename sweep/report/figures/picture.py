@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import plotly.graph_objects as go
 
@@ -113,7 +114,26 @@ def styled(figure: go.Figure, *, height: int, legend: bool = False, **layout: An
     }
     figure.update_xaxes(**axes)
     figure.update_yaxes(**axes)
-    return figure.update_layout(**layout)
+    figure.update_layout(**layout)
+    for which in ("x", "y"):
+        _give_room(figure, which)
+    return figure
+
+
+def _give_room(figure: go.Figure, which: Literal["x", "y"]) -> None:
+    """A range around the one number on an axis: Plotly's own is 1 to both sides of it."""
+    axis = figure.layout[f"{which}axis"]
+    if axis.range or axis.type in ("log", "category") or axis.rangemode or axis.autorange:
+        return
+    drawn = [
+        value for trace in figure.data for value in (() if trace[which] is None else trace[which])
+    ]
+    places = {value for value in drawn if value is not None}
+    if len(places) == 1 and all(trace.type == "scatter" for trace in figure.data):
+        (place,) = places
+        if not isinstance(place, str) and math.isfinite(place):
+            half = abs(float(place)) / 2 or 0.5
+            axis.range = [float(place) - half, float(place) + half]
 
 
 def log_axis(title: str, log: bool) -> dict[str, Any]:

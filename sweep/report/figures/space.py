@@ -22,7 +22,7 @@ from sweep.report.palette import ACCENT, GOOD_TO_BAD, NEUTRAL, SECOND
 from sweep.search.in_memory import in_memory
 from sweep.search.trials import Ending, Trial, completed
 from sweep.study.metric import Metric
-from sweep.study.space import Choice, Dimension, Range, Value, in_words
+from sweep.study.space import UNUSED, Choice, Dimension, Range, Space, Value, in_words
 
 _MOST_IN_A_RANGE = 400
 _WIDE = 10
@@ -33,16 +33,29 @@ _MARKS = {"pruned": "circle-open", "diverged": "x-thin", "failed": "triangle-dow
 def lr_decay_maps(findings: Findings) -> Iterator[Picture]:
     """For each scheduler its trials on peak rate and decay, coloured by validation MSE.
 
-    Where every trial of a scheduler has the same decay, its validation MSE is the height.
+    Each optimizer that is searched has its own maps: a rate is great or small for one of them.
+    Where a scheduler's decay is not searched, its validation MSE is the height.
     """
     scale = colour_range(findings)
     if scale is None:
         return
-    kept = findings.shown
     for row in findings.summary.schedulers:
-        mine = [trial for trial in kept if trial.schedule.scheduler == row.name]
-        if any(trial.reached is not None for trial in mine):
-            yield _map(findings, row.name, mine, scale)
+        of_scheduler = [t for t in findings.shown if t.schedule.scheduler == row.name]
+        for optimizer, mine in _by_optimizer(findings, of_scheduler):
+            if any(trial.reached is not None for trial in mine):
+                yield _map(findings, row.name, optimizer, mine, scale)
+
+
+def _by_optimizer(
+    findings: Findings, trials: Sequence[Trial]
+) -> Iterator[tuple[str | None, list[Trial]]]:
+    """The trials of each optimizer that is searched; all of them, under None, if none is."""
+    optimizers = findings.config.search_space.optimizers
+    if len(optimizers) < 2:
+        yield None, list(trials)
+        return
+    for optimizer in optimizers:
+        yield optimizer, [t for t in trials if t.suggestion.params["optimizer"] == optimizer]
 
 
 def colour_range(findings: Findings) -> tuple[float, float] | None:
@@ -57,10 +70,17 @@ def colour_range(findings: Findings) -> tuple[float, float] | None:
 
 
 def _map(
-    findings: Findings, scheduler: str, trials: Sequence[Trial], scale: tuple[float, float]
+    findings: Findings,
+    scheduler: str,
+    optimizer: str | None,
+    trials: Sequence[Trial],
+    scale: tuple[float, float],
 ) -> Picture:
     space = findings.config.search_space
-    flat = len({trial.schedule.decay for trial in trials}) == 1
+    dimensions = space.dimensions_of(scheduler, optimizer)
+    lr, decay = dimensions["lr"], dimensions["decay"]
+    is_searched = not decay.fixed and "decay" not in space.ignored_by(scheduler)
+    flat = not is_searched and len({trial.schedule.decay for trial in trials}) == 1
     drawn = [t for t in trials if t.reached is not None and (t.reached > 0 or not flat)]
     figure = go.Figure()
     for ending in reversed(Ending):
@@ -79,7 +99,6 @@ def _map(
             hoverinfo="skip",
             marker={"symbol": "circle-open", "size": 19, "color": ACCENT, "line": {"width": 2.5}},
         )
-    lr, decay = space.shared["lr"], space.shared["decay"]
     wide = is_wide([trial.reached or np.nan for trial in drawn], 4.0)
     styled(
         figure,
@@ -88,11 +107,12 @@ def _map(
         yaxis=log_axis(plain(findings.metric.title), wide) if flat else _axis("decay", decay),
         margin={"l": 56, "r": 12, "t": 8, "b": 48},
     )
+    of = scheduler if optimizer is None else f"{scheduler}, {optimizer}"
     return Picture(
-        f"map-{_slug(scheduler)}",
-        f"{scheduler}: {findings.metric.title} over peak rate{'' if flat else ' and decay'}",
+        "-".join(["map", *map(_slug, (scheduler, optimizer or ""))]).rstrip("-"),
+        f"{of}: {findings.metric.title} over peak rate{'' if flat else ' and decay'}",
         figure,
-        _map_facts(scheduler, trials, flat),
+        _map_facts(of, trials, flat),
     )
 
 
@@ -153,9 +173,9 @@ def _add_trials(
     )
 
 
-def _map_facts(scheduler: str, trials: Sequence[Trial], flat: bool) -> str:
+def _map_facts(of: str, trials: Sequence[Trial], flat: bool) -> str:
     completed = [t for t in trials if t.ending == Ending.COMPLETED and t.reached is not None]
-    shown = f"{scheduler}: {counted(len(trials), 'trial')}, {len(completed)} completed"
+    shown = f"{of}: {counted(len(trials), 'trial')}, {len(completed)} completed"
     if not completed:
         return f"{shown}."
     best = completed[0]
@@ -219,14 +239,30 @@ def importance_figure(findings: Findings) -> Iterator[Picture]:
 
 
 def range_figures(findings: Findings) -> Iterator[Picture]:
-    """The validation MSE over each parameter that all trials share, by Optuna's slice plot."""
+    """The validation MSE over each parameter that all trials share, by Optuna's slice plot.
+
+    That over the peak rate is one for each optimizer that is searched, and trials whose optimizer
+    has no momentum are not drawn over it.
+    """
+    space = findings.config.search_space
     ranked = [trial for trial in _completed(findings) if not trial.is_outside]
-    if not ranked:
-        return
-    hovers = [hover(trial, findings.metric) for trial in ranked]
-    for name, bounds in findings.config.search_space.shared.items():
-        if not bounds.fixed and all(name in trial.parameters for trial in ranked):
-            yield _range_figure(findings, name, bounds, ranked, hovers)
+    for name, bounds in space.shared.items():
+        if bounds.fixed or not all(name in trial.parameters for trial in ranked):
+            continue
+        if name == "lr":
+            for optimizer, mine in _by_optimizer(findings, ranked):
+                if mine:
+                    own = space.rates.get(str(optimizer), bounds)
+                    yield _range_figure(findings, name, own, mine, optimizer)
+            continue
+        using = [trial for trial in ranked if name in UNUSED or name not in _ignored(space, trial)]
+        if using:
+            yield _range_figure(findings, name, bounds, using)
+
+
+def _ignored(space: Space, trial: Trial) -> frozenset[str]:
+    """The shared dimensions that a trial has drawn and makes no use of."""
+    return space.ignored_by(trial.schedule.scheduler, trial.suggestion.params.get("optimizer"))
 
 
 def _range_figure(
@@ -234,7 +270,7 @@ def _range_figure(
     name: str,
     bounds: Dimension,
     ranked: Sequence[Trial],
-    hovers: Sequence[str],
+    optimizer: str | None = None,
 ) -> Picture:
     study = in_memory(findings.study, ranked, findings.config.search_space, [name])
     figure = optuna.visualization.plot_slice(study, params=[name])
@@ -247,7 +283,7 @@ def _range_figure(
         axis, places = _axis(plain(name), replace(bounds, low=least, high=greatest)), used
     figure.update_traces(
         marker={"color": ACCENT, "size": 6, "opacity": 0.6, "line": {"width": 0}},
-        text=hovers,
+        text=[hover(trial, findings.metric) for trial in ranked],
         hovertemplate="%{text}<extra></extra>",
     )
     figure.update_traces(marker={"showscale": False, "colorscale": None, "colorbar": None})
@@ -270,14 +306,18 @@ def _range_figure(
         yaxis=log_axis(plain(findings.metric.title), is_wide(values, 4.0)),
         margin={"l": 56, "r": 12, "t": 8, "b": 48},
     )
-    has = _value(findings.of(best), name) if best else None
+    winner = findings.of(best) if best else None
+    is_shown = winner is not None and winner.number in {trial.number for trial in ranked}
+    first, who = (winner, "the winner") if winner and is_shown else (ranked[0], "the best of them")
+    has = _value(first, name)
     shown = has if isinstance(has, bool | str) else number(has)
     quarter = used[: max(1, len(used) // 4)]
+    of = name if optimizer is None else f"{name} of {optimizer}"
     return Picture(
-        f"range-{_slug(name)}",
-        f"{name}: {findings.metric.title} over its range",
+        "-".join(["range", *map(_slug, (name, optimizer or ""))]).rstrip("-"),
+        f"{of}: {findings.metric.title} over its range",
         figure,
-        f"{name} was searched over {in_words(bounds)}; the winner has {shown}, "
+        f"{of} was searched over {in_words(bounds)}; {who} has {shown}, "
         f"the best quarter {_counts(quarter) if isinstance(bounds, Choice) else _span(quarter)}.",
     )
 

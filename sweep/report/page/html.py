@@ -30,6 +30,7 @@ from sweep.search.storage.urls import without_password
 from sweep.search.trials import Trial
 from sweep.study.results_folder import REPORT
 from sweep.study.settings import StudyConfig
+from sweep.study.space import rate_in_words
 
 _PARTS = files("sweep.report") / "page"
 
@@ -97,6 +98,7 @@ def _template() -> jinja2.Template:
         "sentence": _sentence,
         "figure_json": _figure_json,
     }
+    environment.globals["rate_in_words"] = rate_in_words
     return environment.get_template("template.html")
 
 

@@ -15,9 +15,11 @@ from rich.text import Text
 from sweep.base.csv_cells import cells
 from sweep.base.wording import aligned, counted, duration, number
 from sweep.report.comparison import Comparison, Entry
+from sweep.report.facts import Best
 from sweep.report.terminal.curves import draw
 from sweep.report.terminal.fitting import Column, FittingTable
 from sweep.report.writers import escaped, table
+from sweep.study.space import rate_in_words
 
 _WIDEST_CHART = 100
 _MOST_CURVES = 4
@@ -74,12 +76,16 @@ def _columns(found: Comparison) -> tuple[Column, ...]:
         *([] if one_metric else [Column("metric", [e.metric.name for e in entries], 0, "left")]),
         Column("in", units, 1 if len(set(units)) > 1 else 9, "left"),
         Column("test MSE", [aligned(test.mse if test else None) for test in tests], 2),
-        Column("lr", [number(s.lr if s else None) for s in schedules], 3, "left"),
+        Column("lr", [_rate(best) for best in bests], 3, "left"),
         Column("decay", [number(s.decay if s else None) for s in schedules], 4, "left"),
         Column("trials", [_trials(count.endings.ended, count.asked) for count in counts], 5),
         Column("epochs", [f"{entry.summary.epochs_trained:,}" for entry in entries], 7),
         Column("worker time", [duration(entry.summary.worker_secs) for entry in entries], 6),
     )
+
+
+def _rate(best: Best | None) -> str:
+    return rate_in_words(best.schedule, best.params) if best else number(None)
 
 
 def _margin(entry: Entry) -> str:

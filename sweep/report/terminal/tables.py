@@ -25,7 +25,7 @@ from sweep.search.trials import Ending
 from sweep.study.metric import Metric
 from sweep.study.results_folder import AUDIT, BEST_CODE, CONFIRM, REPORT, RESULTS
 from sweep.study.sections import other
-from sweep.study.space import Value, named_values
+from sweep.study.space import Value, named_values, rate_in_words
 
 _WIDEST_CHART = 100
 _BAR = 24
@@ -263,7 +263,7 @@ def _value_title(metric: Metric) -> str:
 
 
 def _lr(trial: TrialFacts | None) -> str:
-    return number(trial.schedule.lr if trial else None)
+    return rate_in_words(trial.schedule, trial.params) if trial else number(None)
 
 
 def _decay(trial: TrialFacts | None) -> str:

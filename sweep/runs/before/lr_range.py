@@ -22,7 +22,7 @@ from sweep.base.errors import InputError, TrainingError
 from sweep.data.dataset import Dataset
 from sweep.runs.before.template import put_lr_range
 from sweep.runs.opening import passing_setup, prepare
-from sweep.study.file import load_study
+from sweep.study.file import load_study, read_study
 from sweep.study.locations import Location, locate_study
 from sweep.study.metric import Metric
 from sweep.study.registries.entry import together
@@ -68,6 +68,7 @@ class LrRange:
         unit: What an error is measured in.
         metric: What the values are.
         counted_in: What `steps` and `horizon` are: `step` or `epoch`.
+        searched: The optimizers of the study file, where each has its own range there.
     """
 
     study: str
@@ -81,6 +82,7 @@ class LrRange:
     unit: str
     metric: Metric
     counted_in: str = "step"
+    searched: tuple[str, ...] = ()
 
     @property
     def losses(self) -> list[float]:
@@ -130,7 +132,8 @@ class LrRange:
     @property
     def line(self) -> str:
         """What to put into [space]."""
-        return f'lr = "{self.bounds}"'
+        key = f"lr.{self.optimizer}" if self.searched else "lr"
+        return f'{key} = "{self.bounds}"'
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -228,10 +231,23 @@ def find_range(
         unit=data.unit if data else "",
         metric=config.measure,
         counted_in=counted_in,
+        searched=() if own else _with_ranges_of_their_own(location),
     )
     if not any(config.measure.is_better(value, untrained) for value in values):
         raise TrainingError(_no_fall(found, records))
     return found
+
+
+def _with_ranges_of_their_own(location: Location) -> tuple[str, ...]:
+    """The optimizers of a study's file, if they are several or have one range each there.
+
+    The settings of a test name one of them alone.
+    """
+    if location.file is None:
+        return ()
+    written = read_study(location.file)[0]
+    names = written.optimizer.names
+    return names if len(names) > 1 or written.space.rates else ()
 
 
 def probe_study_file(path: Path) -> LrRange:

@@ -16,6 +16,7 @@ from sweep.study.registries.optimizers import OPTIMIZERS
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Suggestion, Value
 from sweep.study.training.optimizer import SEARCHED
+from sweep.study.training.problems import not_searched
 
 _OF_OPTIMIZER = ("momentum", "weight_decay")
 _PRESENT = "your present schedule"
@@ -157,12 +158,15 @@ def _of_optimizer(given: BaselineConfig, config: StudyConfig) -> dict[str, Value
         if name == "optimizer" and value not in OPTIMIZERS:
             near = did_you_mean(str(value), OPTIMIZERS)
             raise ScheduleError(f"unknown optimizer {value!r}{near} ({', '.join(OPTIMIZERS)})")
+        if name == "optimizer" and value not in choice.options:
+            raise ScheduleError(f"optimizer={value}: {not_searched(value, config.optimizer.names)}")
         is_size = value == "full" or (type(value) is int and value >= 1)
         if name == "batch_size" and not is_size:
             raise ScheduleError(f"batch_size: expected a number of rows or 'full', got {value!r}")
         values[name] = value
+    only = dict(zip(SEARCHED, (config.optimizer.names, config.optimizer.batch_sizes), strict=True))
     for name in SEARCHED:
-        if name in given.own and name not in values:
+        if name in given.own and name not in values and given.own[name] not in only[name]:
             raise ScheduleError(
                 f"{name}: a baseline has one of its own where the study searches it: give a list "
                 f"in [optimizer], such as --{name.replace('_', '-')} with commas between"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sweep.base.errors import did_you_mean
 from sweep.study.fields.dimensions import ends
@@ -94,12 +94,21 @@ def _rates_problems(config: StudyConfig) -> Iterator[tuple[str, object, str]]:
         if name not in OPTIMIZERS:
             near = did_you_mean(name, OPTIMIZERS)
             yield f"space.lr.{name}", rates[name], f"unknown optimizer{near}"
+        elif name not in names:
+            text = f"leave its rates out: {not_searched(name, names)}"
+            yield f"space.lr.{name}", rates[name], text
     if lacking := [name for name in names if name not in rates]:
         yield (
             "space.lr",
             None,
             f"lacks the rates of {together(lacking)}: give each optimizer its own",
         )
+
+
+def not_searched(name: str, names: Sequence[str]) -> str:
+    """That an optimizer is none of those that trials have, and how it becomes one."""
+    wider = f"--optimizer {','.join([*names, name])}"
+    return f"the study's optimizer is {alternatives(names)}; to search {name}, too: {wider}"
 
 
 def _remedy(metric: str) -> str:
