@@ -104,7 +104,7 @@ def write_best(
         "study": context.location.name,
         "trial": best.number,
         metric.name: best.value,
-        **({} if metric.name == "val_r2" else {"val_r2": best.r2 if whole else None}),
+        **({"val_r2": best.r2 if whole else None} if config.has_r2 else {}),
         "unit": context.data.unit if context.data else "",
         "best_epoch": best.best_epoch if whole else None,
         "objective": config.objective,

@@ -18,6 +18,7 @@ from sweep.base.files import write_whole
 from sweep.search.budget import ConfirmationCost, Spent, epochs_left
 from sweep.search.context import RunContext
 from sweep.search.storage.owners import in_turn, owner_of
+from sweep.search.tables import beside_metric
 from sweep.search.trials import Trial
 from sweep.study.results_folder import CONFIRM
 from sweep.study.sections import Question, deciding, other
@@ -69,6 +70,7 @@ class KeptRuns:
         self._on_epochs: Callable[[int], None] = lambda epochs: None
         self._suggestions: dict[int, Suggestion] = {}
         self._keys: dict[int, str] = {}
+        self._beside: tuple[str, ...] = ()
         self._path = context.location.folder / CONFIRM
         self._metric = context.config.measure
         self._decides = deciding(context.config.objective)
@@ -79,6 +81,8 @@ class KeptRuns:
         """Take the candidates in; `on_epochs` is told how many epochs have been trained."""
         self._suggestions = {n: trial.suggestion for n, trial in trials.items()}
         self._keys = {n: _key(self._context, s) for n, s in self._suggestions.items()}
+        told = (beside_metric(trial.record, self._context.config) for trial in trials.values())
+        self._beside = tuple(dict.fromkeys(name for names in told for name in names))
         self._on_epochs = on_epochs
 
     def missing(self, trials: Mapping[int, Trial], seeds: int) -> int:
@@ -157,7 +161,7 @@ class KeptRuns:
             for index in range(len(self._seeds))
             if (row := self._row(trial, index)) is not None
         ]
-        values = (value, self._column("best"), self._column("final"))
+        values = (value, self._column("best"), self._column("final"), *self._beside)
         write_whole(self._path, frame_to_csv(_frame(rows, values)))
 
     def _column(self, question: Question) -> str:
@@ -177,6 +181,7 @@ class KeptRuns:
         objective, metric = self._context.config.objective, self._metric
         asked = other(self._decides)
         by_other = record.answer(asked, objective, metric)
+        told = {} if record.reason else beside_metric(record, self._context.config)
         suggestion, key = self._suggestions[trial], self._keys[trial]
         schedule, seed = suggestion.schedule, self._seeds[index]
         self._runs[key, seed] = {
@@ -192,6 +197,7 @@ class KeptRuns:
             **suggestion.params,
             metric.name: None if record.reason else record.value(objective, metric),
             self._column(asked): None if record.reason else by_other,
+            **{name: told.get(name) for name in self._beside},
             "best_epoch": None if record.reason else record.best_epoch(objective, metric),
             "epochs_run": len(record.curve),
             "reason": record.reason,

@@ -174,7 +174,7 @@ def _trial_facts(trial: Trial, config: StudyConfig) -> TrialFacts:
         trial.r2,
         trial.best_epoch,
         params=params,
-        beside=beside_metric(trial, config),
+        beside=beside_metric(trial.record, config),
     )
 
 

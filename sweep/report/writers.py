@@ -32,16 +32,18 @@ def to_csv(summary: Summary) -> str:
     """A row for each of the best trials, in full precision, the best first.
 
     Columns: number, scheduler, lr, decay, warmup, the schedules' own parameters as
-    `<scheduler>.<param>`, the user's own, val_mse, val_r2, best_epoch: those of `results.csv`.
+    `<scheduler>.<param>`, the user's own, val_mse, val_r2 where there is one, best_epoch, and what
+    was told beside the metric, such as val_accuracy: those of `results.csv`.
     """
     own = sorted({name for trial in summary.top for name in _own(trial)})
     own += list(dict.fromkeys(name for trial in summary.top for name in trial.params))
     named = summary.metric.named
+    has_r2, beside = _beside(summary)
     columns = ("number", "scheduler", "lr", "decay", "warmup", *own)
     text = io.StringIO()
     writer = csv.DictWriter(
         text,
-        [*dict.fromkeys((*columns, named("value"), "val_r2", "best_epoch"))],
+        [*columns, named("value"), *(["val_r2"] if has_r2 else []), "best_epoch", *beside],
         restval="",
         lineterminator="\n",
     )
@@ -58,9 +60,10 @@ def to_csv(summary: Summary) -> str:
                     "warmup": schedule.warmup,
                     **_own(trial),
                     **trial.params,
-                    "val_r2": trial.r2,
+                    **({"val_r2": trial.r2} if has_r2 else {}),
                     named("value"): trial.value,
                     "best_epoch": trial.best_epoch,
+                    **trial.beside,
                 }
             )
         )
@@ -171,7 +174,14 @@ def _scheduler_rows(summary: Summary) -> str:
     )
 
 
+def _beside(summary: Summary) -> tuple[bool, list[str]]:
+    """Whether the best trials have an R², and what else was told of them, by name."""
+    names = dict.fromkeys(name for trial in summary.top for name in trial.beside)
+    return any(trial.r2 is not None for trial in summary.top), [*names]
+
+
 def _trial_rows(summary: Summary) -> str:
+    has_r2, beside = _beside(summary)
     rows = [
         [
             str(trial.number),
@@ -181,14 +191,15 @@ def _trial_rows(summary: Summary) -> str:
             number(trial.schedule.warmup),
             ", ".join(named_values(trial.schedule.params, trial.params)),
             number(trial.value),
-            number(trial.r2),
+            *([number(trial.r2)] if has_r2 else []),
+            *(number(trial.beside.get(name)) for name in beside),
             number(trial.best_epoch),
         ]
         for trial in summary.top
     ]
     value = "val MSE" if summary.metric.is_mse else summary.metric.name
-    header = ["trial", "scheduler", "lr", "decay", "warmup", "parameters", value, "R²", "epoch"]
-    return table(header, rows)
+    header = ["trial", "scheduler", "lr", "decay", "warmup", "parameters", value]
+    return table([*header, *(["R²"] if has_r2 else []), *beside, "epoch"], rows)
 
 
 def _importance(summary: Summary) -> str:

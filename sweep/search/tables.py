@@ -16,7 +16,7 @@ from sweep.search.trials import Ending, Trial
 from sweep.study.fields.dimensions import default_own_dimensions
 from sweep.study.results_folder import EPOCHS, RESULTS
 from sweep.study.settings import StudyConfig
-from sweep.training.record import CURVE_COLUMNS
+from sweep.training.record import CURVE_COLUMNS, TrialRecord
 
 _STATES = {
     Ending.COMPLETED: "COMPLETE",
@@ -36,16 +36,16 @@ def results_frame(trials: Sequence[Trial], config: StudyConfig) -> pd.DataFrame:
 
     Returns:
         number, state, scheduler, lr, decay, warmup, the schedules' own parameters, momentum and
-        weight_decay where searched, parameters of the user's own, val_mse, val_r2, best_epoch,
-        final_val_mse, train_mse, epochs_run, without those of its audition, audition_val_mse, what
-        that came to, reason, lr_final, seed, started, finished, duration (seconds), completes, the
-        number of the pruned trial that it trains to its end, baseline, what the user calls it if it
-        is a schedule to compare with, and torch, the torch class and its arguments as JSON. Where
-        the metric is not val_mse, its name stands in these names. At the end what a model on a
-        table came to beside it, such as val_accuracy.
+        weight_decay where searched, parameters of the user's own, val_mse, of a model on a table
+        val_r2, best_epoch, final_val_mse, train_mse, epochs_run, without those of its audition,
+        audition_val_mse, what that came to, reason, lr_final, seed, started, finished, duration
+        (seconds), completes, the number of the pruned trial that it trains to its end, baseline,
+        what the user calls it if it is a schedule to compare with, and torch, the torch class and
+        its arguments as JSON. Where the metric is not val_mse, its name stands in these names. At
+        the end what a model on a table came to beside it, such as val_accuracy.
     """
     space = config.search_space
-    beside = {trial.number: beside_metric(trial, config) for trial in trials}
+    beside = {trial.number: beside_metric(trial.record, config) for trial in trials}
     rows = [_row(t, t.ending) | beside[t.number] for t in trials if t.ending]
     own = dict(space.own)  # and those of schedulers that are compared with, but not searched
     for trial in trials:
@@ -54,13 +54,12 @@ def results_frame(trials: Sequence[Trial], config: StudyConfig) -> pd.DataFrame:
     searched = [name for name in space.shared if name not in ("lr", "decay", "warmup")]
     columns = [
         *("number", "state", "scheduler", "lr", "decay", "warmup", *own, *searched),
-        *("value", "val_r2", "best_epoch", "final_value", "training", "epochs_run"),
+        *("value", *(["val_r2"] if config.has_r2 else [])),
+        *("best_epoch", "final_value", "training", "epochs_run"),
         *("audition_value", "reason", "lr_final", "seed", "started", "finished", "duration"),
         *("completes", "baseline", "torch"),
         *dict.fromkeys(name for told in beside.values() for name in told),
     ]
-    if config.measure.name == "val_r2":
-        columns.remove("val_r2")  # it is the value
     frame = pd.DataFrame(rows, columns=columns)
     integers = ["best_epoch", "completes"]
     integers += [name for name, dimension in own.items() if dimension.integer]
@@ -99,15 +98,20 @@ def _row(trial: Trial, ending: Ending) -> dict[str, Any]:
     }
 
 
-def beside_metric(trial: Trial, config: StudyConfig) -> dict[str, float]:
+def beside_metric(record: TrialRecord, config: StudyConfig) -> dict[str, float]:
     """What a model on a table came to beside the metric, at the epoch that counts, by name.
 
-    It is that of the raw weights: of averaged ones nothing is known.
+    It is that of the weights whose metric counts: of the averaged ones with that objective.
     """
-    epoch = trial.best_epoch
-    if config.own_code is not None or config.objective == "averaged" or epoch is None:
+    epoch = record.best_epoch(config.objective, config.measure)
+    if config.own_code is not None or epoch is None:
         return {}
-    return {name: column[epoch - 1] for name, column in trial.record.metrics.items()}
+    averaged = config.objective == "averaged"
+    return {
+        name: column[epoch - 1]
+        for name, column in record.metrics.items()
+        if name.startswith("averaged_") == averaged
+    }
 
 
 def _audition_value(trial: Trial) -> float:

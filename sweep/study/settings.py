@@ -225,6 +225,11 @@ class StudyConfig(Section):
         return Metric(self.metric, self.direction == "maximize")
 
     @property
+    def has_r2(self) -> bool:
+        """Whether a trial has an R² beside its value: that is the MSE of a model on a table."""
+        return self.own_code is None and self.measure.is_mse
+
+    @property
     def sampling(self) -> SamplerConfig:
         """The sampler that is used: `auto` is `tpe` for few trials, and `family` for more.
 

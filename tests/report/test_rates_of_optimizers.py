@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,7 +77,7 @@ def test_each_has_its_own_axis(found: Findings) -> None:
 def test_a_momentum_that_is_not_used_is_not_drawn(found: Findings) -> None:
     assert {*pictures(found)["range-momentum"].figure.data[0].x} == {0.1}
     space = CONFIG.search_space
-    values = {"lr": 1e-4, "decay": 0.1, "momentum": 0.94, "optimizer": "adamw"}
+    values: dict[str, Any] = {"lr": 1e-4, "decay": 0.1, "momentum": 0.94, "optimizer": "adamw"}
     assert edge_advice(Schedule("cosine", 1e-4, 0.1), values, space) == ()
     values["optimizer"], values["lr"] = "sgd", 0.1
     (advice,) = edge_advice(Schedule("cosine", 0.1, 0.1), values, space)

@@ -71,6 +71,7 @@ class TestClasses:
         out, said = run(folder, f"classes-{model[:3]}", *CLASSES, "--model", model, "--no-confirm")
         results, epochs = pd.read_csv(out / "results.csv"), pd.read_csv(out / "epochs.csv")
         assert {"val_cross_entropy", "train_cross_entropy", "val_accuracy"} <= {*results}
+        assert "val_r2" not in results
         for _, row in results.iterrows():
             mine = epochs[epochs["number"] == row["number"]].set_index("epoch")
             at_best = mine.loc[row["best_epoch"]]
@@ -113,11 +114,28 @@ class TestClasses:
         results = pd.read_csv(out / "results.csv")
         best = json.loads((out / "best_schedule.json").read_text())
         assert "train_cross_entropy" in results and "val_cross_entropy" in results
+        confirmed = pd.read_csv(out / "confirm.csv")
+        assert confirmed["val_cross_entropy"].between(0, 2).all()
+        rows = round(0.2 * 300)
+        right = confirmed["val_accuracy"] * rows
+        assert right.to_numpy() == pytest.approx(right.round().to_numpy(), abs=1e-6)
+        told = json.loads(called("report", str(out), "--format", "json", cwd=folder).stdout)
+        table = called("report", str(out), "--format", "csv", cwd=folder).stdout
+        assert "val_cross_entropy" in table.splitlines()[0] and "val_r2" not in table
+        assert "val_r2" not in best and told["best"]["beside"].keys() == {"val_cross_entropy"}
         found = results[results["number"] == best["best_of_search"]]
         assert found["val_accuracy"].item() == results["val_accuracy"].max()
         assert "fresh seeds" in said
         page = (out / "report.html").read_text()
         assert "MSE" not in page.partition("<main")[2]
+
+    def test_of_averaged_weights_their_accuracy_stands_beside(self, folder: Path) -> None:
+        given = (*CLASSES, "--set", "objective=averaged", "--set", "confirm.seeds=2")
+        out, _ = run(folder, "averaged", *given)
+        for name in ("results.csv", "confirm.csv"):
+            table = pd.read_csv(out / name)
+            assert table["averaged_val_accuracy"].between(0.2, 1).all()
+            assert "val_accuracy" not in table
 
     def test_a_model_of_too_few_outputs_is_refused(self, folder: Path) -> None:
         given = ("run", "--data", "table.csv", *CLASSES, "--model", "net.py:Blunt", *SHORT)
