@@ -277,15 +277,21 @@ def _known(config: StudyConfig, data: Dataset) -> dict[str, Any]:
 
 def _code_files(location: Location, config: StudyConfig) -> dict[str, str]:
     """A hash of each file of the user's own code, by name."""
+    found: dict[str, str] = {}
     scripts: list[Path] = []
-    if config.loop and config.loop.startswith(f"{by_value.MODULE}:"):
-        return by_value.digest(config.loop)
-    if config.loop:
-        scripts += filter(None, [script_of(config.loop, location.code_folders)])
-    elif config.command:
+    for reference in config.own_functions:
+        if reference.startswith(f"{by_value.MODULE}:"):
+            found |= by_value.digest(reference)
+        elif script := script_of(reference, location.code_folders):
+            scripts.append(script)
+    if config.command:
         place = working_folder(config, location)
         scripts += [place / word for word in config.command if word.endswith(".py")]
-    return {name: digest for path in scripts for name, digest in fingerprints(path).items()}
+    for path in scripts:
+        for name, digest in fingerprints(path).items():
+            is_same = found.get(name, digest) == digest  # else of another folder
+            found[name if is_same else f"{path.resolve().parent.name}/{name}"] = digest
+    return found
 
 
 def _discard(location: Location, url: str, is_there: bool) -> None:

@@ -216,6 +216,17 @@ class StudyConfig(Section):
         return self.loop or (shlex.join(self.command) if self.command else None)
 
     @property
+    def own_functions(self) -> list[str]:
+        """What trains, and is in files of the user's own: `module:name` each.
+
+        A source of the data is not among them: trials are compared by its rows.
+        """
+        named = [custom.factory for custom in self.custom.values()]
+        if self.own_code is None:
+            named += [self.model.name, self.training.loss, self.metric, self.data.augment or ""]
+        return [*([self.loop] if self.loop else []), *(name for name in named if ":" in name)]
+
+    @property
     def measure(self) -> Metric:
         """What trials are compared by."""
         if self.own_code is None:
