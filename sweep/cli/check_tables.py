@@ -152,7 +152,7 @@ def _time_rows(check: Check) -> list[tuple[str, str]]:
     lanes = f", {speed.lanes} trials at once in each" if speed.lanes > 1 else ""
     rows = [
         ("engine", speed.engine),
-        *(("why" if i == 0 else "", note) for i, note in enumerate(notes)),
+        *(("note" if i == 0 else "", note) for i, note in enumerate(notes)),
         ("workers", f"{speed.workers}{lanes}"),
     ]
     if ahead is None:

@@ -24,6 +24,7 @@ from sweep.training.contract import (
     TrainingSettings,
 )
 from sweep.training.criterion import Criterion
+from sweep.training.examine.ids import check_ids
 from sweep.training.examine.inputs import input_notes
 from sweep.training.generators import seeded
 from sweep.training.lanes.engine import VectorizedEngine
@@ -34,6 +35,7 @@ from sweep.training.models import (
     build_model,
     check_model,
     copied,
+    lacks,
     predict,
     set_products_of,
 )
@@ -140,7 +142,10 @@ def build_engine(
     """
     set_products_of(settings.precision)
     tensors, criterion, build, first = checked_model(data, model, folders, settings, kinds)
-    notes = input_notes(first, tensors.x_train, tensors.constant, criterion.outputs)
+    notes = [*filter(None, [lacks(settings.precision, tensors.x_train.device)])]
+    if lanes and engine == "sequential":
+        notes.append(f"lanes = {lanes} does nothing with the sequential engine")
+    notes += input_notes(first, tensors.x_train, tensors.constant, criterion.outputs)
     known = None
     if engine != "sequential":
         known = survey(build, tensors.x_train, tensors.y_train, criterion)
@@ -206,6 +211,7 @@ def check_training(
     """
     if augment := Augmentation.of(settings):
         augment.check(data.x_train[:CHECKED_ROWS])
+    check_ids(copied(model, type(model).__name__), (data.x_train, data.x_validation))
     check_model(model, data.x_train, data.y_train, criterion, data.constant)
     for size in sizes:
         check_last_batch(model, data, settings.with_batches_of(size))

@@ -20,6 +20,7 @@ from sweep.study.settings import StudyConfig
 from sweep.study.space import Value
 from sweep.study.training.optimizer import BatchSize
 from sweep.study.training.settings import Precision
+from sweep.training.own_functions.loading import raised_in
 from sweep.training.own_loop.by_value import pickled
 
 if TYPE_CHECKING:  # a coordinator imports this module, and has no need of torch
@@ -168,7 +169,8 @@ class TrialError:
         is_own = trace is not None and trace.tb_frame.f_code.co_filename.startswith(own)
         is_told = is_own and isinstance(error, SweepError)
         lines = [] if is_told else traceback.format_exception(type(error), error, trace)
-        told = text or f"{type(error).__name__}: {error}"
+        named = f"{whose}: " if (whose := raised_in(error)) else ""
+        told = text or f"{named}{type(error).__name__}: {error}"
         return cls(number, epoch, told, "".join(lines)[-_TRACEBACK_CHARACTERS:])
 
 

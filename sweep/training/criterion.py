@@ -12,7 +12,7 @@ from torch.nn import functional
 from sweep.base.errors import InputError, ModelError
 from sweep.study.registries.losses import LOSSES, OF_CLASSES, SCORES, Loss, called, loss_of
 from sweep.study.sections import Objective
-from sweep.training.own_functions.loading import Scalar, load_function
+from sweep.training.own_functions.loading import OwnFunction, load_function
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,7 +69,7 @@ class Criterion:
     target_scale: float = 1.0
     target_mean: float = 0.0
     variance: float = 0.0
-    own: Mapping[str, Scalar] = field(default_factory=dict)
+    own: Mapping[str, OwnFunction] = field(default_factory=dict)
     count: int = 1
 
     @classmethod
@@ -88,7 +88,7 @@ class Criterion:
             raise InputError(
                 "metric 'r2': the target has one value in all validation rows; give another one"
             )
-        own: dict[str, Scalar] = {}
+        own: dict[str, OwnFunction] = {}
         if loss.is_own:
             own[loss.name] = load_function("training.loss", settings.loss, settings.folders)
         if settings.scored_by:
@@ -164,7 +164,7 @@ class Criterion:
         """
         if not self.loss.is_own:
             return self.training_loss(predictions, y)
-        named = f"training.loss = {self.loss.function!r}"
+        named = self.own[self.loss.name].named
         given = predictions.detach().clone(), y.clone()
         try:
             loss = self.training_loss(predictions, y)
@@ -254,7 +254,7 @@ class Criterion:
         """
         if self.metric not in self.own or self.metric == self.loss.name:
             return
-        named = f"metric {self.metric!r}"
+        named = self.own[self.metric].named
         given = predictions.clone(), y.clone()
         try:
             value = self._own_sum(self.metric, predictions, y)

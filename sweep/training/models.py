@@ -182,6 +182,10 @@ def predict(model: nn.Module, x: Tensor, outputs: Outputs = ()) -> Tensor:
     return squared(model(x), len(x), type(model).__name__, outputs)
 
 
+_FIRST_WITH_TF32 = (8, 0)
+"""Compute capability: Ampere."""
+
+
 def precision_of(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
     """What a model is called in, so that its products have a precision."""
     if precision != "bf16":
@@ -193,6 +197,19 @@ def set_products_of(precision: Precision) -> None:
     """Let float32 products and convolutions on a GPU of this process be rounded so, or not."""
     torch.backends.cuda.matmul.allow_tf32 = precision != "highest"
     torch.backends.cudnn.allow_tf32 = precision != "highest"
+
+
+def lacks(precision: Precision, device: torch.device) -> str:
+    """That a device has no such products, in a sentence; empty where it has."""
+    if precision != "tf32":
+        return ""
+    if device.type != "cuda":
+        here = "on a CPU"
+    elif torch.cuda.get_device_capability(device) < _FIRST_WITH_TF32:
+        here = f"on {torch.cuda.get_device_name(device)}"
+    else:
+        return ""
+    return f"training.precision = 'tf32' does nothing {here}: products are float32, as by default"
 
 
 def squared(output: object, rows: int, name: str, outputs: Outputs = ()) -> Tensor:

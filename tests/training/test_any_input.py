@@ -98,6 +98,11 @@ def unseeded(x, seed):
 def infinite(x, seed):
     return x / 0
 
+def unmade(predictions, targets):
+    if len(targets) in (6, 23):
+        raise ValueError("six rows")
+    return ((predictions - targets) ** 2).mean()
+
 def failing(x, seed):
     if len(x) == 6:
         raise ValueError("six rows")
@@ -324,10 +329,10 @@ def test_a_loss_that_cannot_be_mapped_is_named(folder: Path) -> None:
         ("constant", "", "", "loss = 'own.*:constant': has no gradient with respect to the pred"),
         ("undefined", "", "", "loss = 'own.*:undefined': is nan for predictions of shape"),
         ("changing", "", "", "loss = 'own.*:changing': changes its targets in place"),
-        ("mse", "undefined", "", "metric 'undefined': is nan for predictions of shape"),
+        ("mse", "undefined", "", "metric = 'own.*:undefined': is nan for predictions of shape"),
         ("mse", "", "infinite", "returned values that are not finite"),
-        ("mse", "broken", "", r"metric 'broken': failed on predictions of shape \(23,\)"),
-        ("mse", "vector", "", r"metric 'vector': failed on predictions of shape \(23,\)"),
+        ("mse", "broken", "", r"metric = 'own.*:broken': failed on predictions of shape \(23,\)"),
+        ("mse", "vector", "", r"metric = 'own.*:vector': failed on predictions of shape \(23,\)"),
         ("mse", "", "shorter", r"returned shape \(31, 2, 6, 6\) and type torch.float32 on cpu for"),
         ("mse", "", "unseeded", "gives something else for the same batch and seed; draw with"),
         ("mse", "", "missing", "data.augment = 'own.*:missing': module .* has no 'missing'"),
@@ -359,18 +364,26 @@ def test_a_shape_of_predictions_is_checked(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [SequentialEngine, VectorizedEngine])
-def test_an_augmentation_that_raises_ends_trials_with_its_traceback(
-    kind: type[Any], folder: Path
+@pytest.mark.parametrize(
+    ("key", "loss", "metric", "augment"),
+    [
+        ("data.augment", "mse", "", "failing"),
+        ("training.loss", "unmade", "mse", ""),
+        ("metric", "mse", "unmade", ""),
+    ],
+)
+def test_a_function_that_raises_ends_trials_with_its_name_and_traceback(
+    key: str, loss: str, metric: str, augment: str, kind: type[Any], folder: Path
 ) -> None:
     one = CASES["images, a number"]  # its last batch has six rows
-    engine = kind(one.data, own(one.net), shared(folder, "mse", "", "failing"))
+    engine = kind(one.data, own(one.net), shared(folder, loss, metric, augment))
     engine.add(spec(0))
     engine.add(spec(1, 4))
     results = engine.train_epoch()
     assert len(results) == 2
     for result in results:
         assert isinstance(result, TrialError)
-        assert result.error == "ValueError: six rows"
+        assert result.error == f"{key} = {named(augment or 'unmade')!r}: ValueError: six rows"
         assert "own_functions_of_tests.py" in result.traceback
 
 

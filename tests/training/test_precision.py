@@ -8,9 +8,12 @@ import pytest
 import torch
 from twins import CONFIGS, EPOCHS, ZOO, builder, make_data, own, settings, spec, train
 
+from sweep.data.load import load_dataset
+from sweep.study.sections import DataConfig, ModelConfig
+from sweep.training.build import build_engine
 from sweep.training.contract import ModelBuilder
 from sweep.training.lanes.engine import VectorizedEngine
-from sweep.training.models import set_products_of
+from sweep.training.models import lacks, set_products_of
 from sweep.training.sequential import SequentialEngine
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -47,3 +50,17 @@ def test_tf32_is_asked_for() -> None:
         set_products_of(precision)  # type: ignore[arg-type]
         assert torch.backends.cudnn.allow_tf32 is expected
         assert torch.backends.cuda.matmul.allow_tf32 is expected
+
+
+def test_what_does_nothing_on_this_device_is_said() -> None:
+    said = lacks("tf32", torch.device("cpu"))
+    assert said.startswith("training.precision = 'tf32' does nothing on a CPU")
+    for precision in ("highest", "bf16"):  # a CPU has both
+        assert lacks(precision, torch.device("cpu")) == ""  # type: ignore[arg-type]
+    data = load_dataset(DataConfig(source="diabetes"), 0)
+    shared = replace(settings(), precision="tf32")
+    built = build_engine(data, ModelConfig(name="linear"), (), shared, "sequential", lanes=8)
+    assert said in built.notes
+    assert "lanes = 8 does nothing with the sequential engine" in built.notes
+    plain = build_engine(data, ModelConfig(name="linear"), (), settings(), "vectorized", lanes=8)
+    assert not any("nothing" in note for note in plain.notes)

@@ -29,8 +29,8 @@ class Augmentation:
     """
 
     def __init__(self, reference: str, folders: tuple[Path, ...]) -> None:
-        self._named = f"data.augment = {reference!r}"
         self._function = load_function("data.augment", reference, folders)
+        self._named = self._function.named
 
     @classmethod
     def of(cls, settings: TrainingSettings) -> Augmentation | None:
