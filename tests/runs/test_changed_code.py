@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_runs import Notes, sweep
@@ -19,7 +20,7 @@ OWN = {
     "own_metric.py": "def worst(predictions, y): return (predictions - y).abs().max()\n",
     "own_noise/code.py": "def same(x, seed): return x\n",
 }
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "model__name": "own_net/code.py:Net",
     "training__loss": "own_loss:cubed",
     "metric": "own_metric:worst",

@@ -50,17 +50,20 @@ class Gpu:
         (lambda lanes: 1.0, MOST),  # launches are all the time there is
         (lambda lanes: float(lanes), 16),  # the GPU is busy with 16
         (lambda lanes: max(1.0, lanes / 100), 256),
+        (lambda lanes: max(1.0, lanes / 320), 512),
+        (lambda lanes: max(1.0, lanes / 20), 32),
         (lambda lanes: max(1.0, lanes / 70), 64),
     ],
 )
 def test_more_lanes_are_tried_while_they_pay(secs: Callable[[int], float], expected: int) -> None:
     gpu = Gpu(0, secs)
     assert lane_count(gpu.train, gpu.free) == expected
-    assert len(gpu.tried) <= 4
+    assert len(gpu.tried) <= 5 and len({*gpu.tried}) == len(gpu.tried)
 
 
 @pytest.mark.parametrize(
-    ("held", "expected"), [(0, 1024), (40, 1024), (76, 256), (78, 64), (79, 64), (79.5, 16)]
+    ("held", "expected"),
+    [(0, 1024), (40, 1024), (74, 512), (76, 256), (78, 128), (79, 64), (79.5, 32)],
 )
 def test_what_others_hold_is_noticed(held: float, expected: int) -> None:
     gpu = Gpu(int(held * GIB), lambda lanes: 1.0)
@@ -70,14 +73,14 @@ def test_what_others_hold_is_noticed(held: float, expected: int) -> None:
 
 def test_an_allocation_that_fails_is_not_tried_again() -> None:
     gpu = Gpu(0, lambda lanes: 1.0, fails_at=64)
-    assert lane_count(gpu.train, gpu.free) == 16
-    assert gpu.tried == [16, 64]
+    assert lane_count(gpu.train, gpu.free) == 32
+    assert gpu.tried == [16, 64, 32]
     assert lane_count(Gpu(0, lambda lanes: 1.0, fails_at=1).train, gpu.free) == 1
 
 
 def test_the_orders_of_many_rows_bound_the_lanes() -> None:
     gpu = Gpu(0, lambda lanes: 1.0)
-    assert lane_count(gpu.train, gpu.free, rows=1_000_000) == 64
+    assert lane_count(gpu.train, gpu.free, rows=1_000_000) == 128
 
 
 def test_an_epoch_is_measured_by_some_of_its_steps(one_thread: None) -> None:

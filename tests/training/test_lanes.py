@@ -33,7 +33,14 @@ from twins import (
 from sweep.base.errors import TrainingError
 from sweep.schedules.schedule import SHAPES, Schedule
 from sweep.study.registries.models import MODELS
-from sweep.training.contract import OptimizerSettings
+from sweep.study.sections import ModelConfig
+from sweep.training.contract import (
+    EpochResult,
+    ModelBuilder,
+    OptimizerSettings,
+    TrainingSettings,
+    TrialSpec,
+)
 from sweep.training.lanes.engine import VectorizedEngine
 from sweep.training.lanes.lane_count import default_lanes
 from sweep.training.lanes.survey import survey
@@ -69,6 +76,42 @@ def test_models_and_optimizers(model: str, optimizer: str) -> None:
     other = OptimizerSettings(settled.name, **{**settled.arguments, **less, "weight_decay": 0.05})
     specs = [spec(0, 3, None, settled), spec(1, 3, None, other), spec(2, 4, None, settled)]
     assert_same_courses(builder(CONFIGS[model]), {0: specs}, settings(clip=0.7), kernels=KERNELS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernel", (*KERNELS, "captured"))
+@pytest.mark.parametrize("lanes", [37, 512])
+def test_any_number_of_lanes(lanes: int, kernel: Kernel) -> None:
+    """Some of them leave, and others come in their places."""
+    data, shared = make_data(), settings()
+    build = builder(ModelConfig(name="mlp", hidden=[8]))  # type: ignore[call-arg]
+    engine = VectorizedEngine(data, build, shared, lanes=lanes, kernel=kernel)
+    assert engine.lanes == lanes
+    for number in range(lanes):
+        engine.add(spec(number, number))
+    looked_at, odd = (0, lanes // 2, lanes - 1), range(1, lanes, 3)
+    watched = {number: train_alone(build, shared, spec(number, number)) for number in looked_at}
+    first = {result.number: result for result in train(engine)}
+    assert len(first) == lanes
+    for number in odd:
+        engine.remove(number)
+    for number in odd:
+        engine.add(spec(lanes + number, number))
+    second = {result.number: result for result in train(engine)}
+    assert len(second) == lanes
+    for number, courses in watched.items():
+        assert_same([first[number]], courses[:1])
+        again, later = (lanes + number, 0) if number in odd else (number, 1)
+        ours, theirs = second[again], replace(courses[later], number=again)
+        assert_same([ours], [theirs])
+
+
+def train_alone(
+    build: ModelBuilder, shared: TrainingSettings, trial: TrialSpec
+) -> list[EpochResult]:
+    engine = SequentialEngine(make_data(), build, shared)
+    engine.add(trial)
+    return [result for _ in range(2) for result in train(engine)]
 
 
 @pytest.mark.parametrize("batch_size", [7, 50, 150, 151, None])

@@ -56,7 +56,7 @@ def test_what_does_nothing_on_this_device_is_said() -> None:
     said = lacks("tf32", torch.device("cpu"))
     assert said.startswith("training.precision = 'tf32' does nothing on a CPU")
     for precision in ("highest", "bf16"):  # a CPU has both
-        assert lacks(precision, torch.device("cpu")) == ""  # type: ignore[arg-type]
+        assert lacks(precision, torch.device("cpu")) == ""
     data = load_dataset(DataConfig(source="diabetes"), 0)
     shared = replace(settings(), precision="tf32")
     built = build_engine(data, ModelConfig(name="linear"), (), shared, "sequential", lanes=8)

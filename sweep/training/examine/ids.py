@@ -58,7 +58,8 @@ def _extreme_rows(x: Tensor) -> Tensor:
         flat = torch.stack([flat.amin(1), flat.amax(1)], 1)
     if flat.dtype == torch.bool:
         flat = flat.to(torch.uint8)
-    return torch.unique(torch.cat([flat.argmin(0), flat.argmax(0)]))
+    rows: Tensor = torch.unique(torch.cat([flat.argmin(0), flat.argmax(0)]))
+    return rows
 
 
 @contextlib.contextmanager

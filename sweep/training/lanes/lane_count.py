@@ -28,8 +28,8 @@ from sweep.training.lanes.survey import Survey
 FIRST, FACTOR, MOST = 16, 4, 1024
 """The lanes that are tried first, how many times more are tried next, and the most."""
 
-_GROWTH = 1.2**2
-"""How much faster so many times more lanes must be: 20 % for each doubling."""
+_GROWTH = 1.2
+"""How much faster each doubling of the lanes must be."""
 
 _KEPT_FREE = 0.1
 """The share of what was free at first that is left to others, and to what is not foreseen."""
@@ -99,6 +99,8 @@ def measured_lanes(
 def lane_count(secs_of: Callable[[int], float], free: Callable[[], int], rows: int = 1) -> int:
     """The greatest number of lanes that pays, and that memory suffices for.
 
+    Where FACTOR times as many as it has found do not pay, or do not fit, twice as many may.
+
     Args:
         secs_of: Trains so many lanes, and says how long an epoch of all takes; what it has
             allocated stays allocated until it is called again.
@@ -109,19 +111,29 @@ def lane_count(secs_of: Callable[[int], float], free: Callable[[], int], rows: i
         1 if memory does not suffice for more.
     """
     at_first = free()
-    chosen, fastest, tried = 1, 0.0, FIRST
-    while tried <= min(MOST, max(_ORDERS // rows, FIRST)):
+    most = min(MOST, max(_ORDERS // rows, FIRST))
+    chosen, fastest, taken = 1, 0.0, 0
+
+    def pays(tried: int) -> bool:
+        """Whether so many lanes fit and pay; they are chosen then."""
+        nonlocal chosen, fastest, taken
+        times = tried / chosen
+        if tried > most or taken * times > at_first * (1 - _KEPT_FREE):
+            return False
         try:
             speed = tried / secs_of(tried)
         except torch.OutOfMemoryError:
-            return chosen
-        if speed < _GROWTH * fastest:
-            return chosen
-        chosen, fastest = tried, speed
-        taken = at_first - free()
-        if taken * FACTOR > at_first * (1 - _KEPT_FREE):
-            return chosen
-        tried *= FACTOR
+            return False
+        if speed < _GROWTH ** math.log2(times) * fastest:
+            return False
+        chosen, fastest, taken = tried, speed, at_first - free()
+        return True
+
+    if not pays(FIRST):
+        return chosen
+    while pays(chosen * FACTOR):
+        pass
+    pays(chosen * 2)
     return chosen
 
 
