@@ -84,7 +84,7 @@ def test_models_and_optimizers(model: str, optimizer: str) -> None:
 def test_any_number_of_lanes(lanes: int, kernel: Kernel) -> None:
     """Some of them leave, and others come in their places."""
     data, shared = make_data(), settings()
-    build = builder(ModelConfig(name="mlp", hidden=[8]))  # type: ignore[call-arg]
+    build = builder(ModelConfig(name="mlp", hidden=[8]))
     engine = VectorizedEngine(data, build, shared, lanes=lanes, kernel=kernel)
     assert engine.lanes == lanes
     for number in range(lanes):
