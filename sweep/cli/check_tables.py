@@ -73,6 +73,7 @@ def _data_rows(data: DataFacts) -> list[tuple[str, str]]:
     return [
         ("source", data.source),
         ("rows", "{:,} to train on, {:,} for validation, {:,} for the test".format(*data.rows)),
+        ("split", data.split),
         *columns,
         ("target", target),
         goal,

@@ -13,6 +13,7 @@ from rich.text import Text
 from sweep.base.wording import counted, duration
 from sweep.cli.display import retraining, stopped, sweep_display
 from sweep.data.dataset import Dataset
+from sweep.data.splitting import AT_RANDOM
 from sweep.runs.listener import Listener
 from sweep.search.budget import counted_trainings, trainings
 from sweep.search.status import Status
@@ -74,6 +75,7 @@ class Progress(Listener):
         beside = {**{name: shared[name] for name in space.params}, **rates}
         lines = [
             *([_table(data)] if data else [f"  {config.direction} {config.metric}"]),
+            *([f"  split {data.split}"] if data and data.split != AT_RANDOM else []),
             f"  {schedulers}",
             f"  {_searched({name: shared[name] for name in ('lr', 'decay', 'warmup')})}",
             *([f"  {_searched(beside)}"] if beside else []),

@@ -170,6 +170,15 @@ class StudyOptions:
         str | None,
         typer.Option(metavar="COLUMN", help="The column to predict.", rich_help_panel="Training"),
     ] = None
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOW=COLUMN",
+            help="How rows are split, if not at random: by=date (the last ones are tested), "
+            "group=user, or column=part (of train, validation and test).",
+            rich_help_panel="Training",
+        ),
+    ] = None
     model: Annotated[
         str | None,
         typer.Option(

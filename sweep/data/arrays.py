@@ -12,7 +12,7 @@ import numpy.typing as npt
 from sweep.base.errors import DataError
 from sweep.base.wording import counted, listed, percent, verb
 from sweep.data.dataset import Dataset, fingerprint
-from sweep.data.splitting import split_rows
+from sweep.data.splitting import AT_RANDOM, split_rows
 
 if TYPE_CHECKING:
     from sweep.study.registries.losses import Loss
@@ -81,6 +81,11 @@ def arrays_of(place: str, result: Sequence[Any], config: DataConfig) -> Arrays:
     split = len(result) > 2
     default = type(config).model_fields
     shares = ("validation", "test") if split else ()
+    if config.split is not None:
+        raise DataError(
+            f"data.split does not fit data.source = {place!r}: it has no columns; return (x, y, "
+            "x_validation, y_validation, x_test, y_test), split as you want it"
+        )
     for key in (*OF_TABLES, *shares):
         if getattr(config, key) != default[key].default:
             reason = "it brings its own split" if key in shares else "it has no columns"
@@ -147,8 +152,10 @@ def dataset_of(arrays: Arrays, config: DataConfig, seed: int, loss: Loss) -> Dat
                 "cross_entropy"
             )
         y = [_single(part, "y", place) for part in y]
+    told = AT_RANDOM if len(x) == 1 else f"as {place} returned them"
     if len(x) == 1:
-        parts = split_rows(place, len(x[0]), config, seed)
+        split = split_rows(place, len(x[0]), config, seed)
+        parts = split.train, split.validation, split.test
         x, y = [x[0][rows] for rows in parts], [y[0][rows] for rows in parts]
     x += [part[:0] for part in x[:1] * (3 - len(x))]
     y += [part[:0] for part in y[:1] * (3 - len(y))]
@@ -188,6 +195,7 @@ def dataset_of(arrays: Arrays, config: DataConfig, seed: int, loss: Loss) -> Dat
         target_mean=mean,
         target_scale=scale,
         features=(),
+        split=told,
         target=target,
         unit=target,
         notes=tuple(notes),

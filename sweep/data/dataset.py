@@ -37,6 +37,7 @@ class Dataset:
         missing: How many values are missing in a column of the table, where any are.
         constant: The columns that were left out for having one value in all training rows.
         classes: What the target's classes are called; empty if it is a number.
+        split: How the rows were split.
     """
 
     x_train: Inputs
@@ -55,6 +56,7 @@ class Dataset:
     missing: Mapping[str, int] = field(default_factory=dict)
     constant: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    split: str = "at random"
 
     def to_target_units(self, y: Targets) -> npt.NDArray[np.float64]:
         """Standardised targets, or predictions of them, in units of `unit`; of the same shape."""

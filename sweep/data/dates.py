@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 Order = Literal["day-first", "month-first"]
 
 _CLOCK = (
-    r"^(?P<day>.*?)(?:(?:^|[T,]\s*|\s+)(?P<hour>\d{1,2}):[0-5]\d(?::\d{2}(?:[.,]\d+)?)?"
+    r"^(?P<day>.*?)(?:(?:^|[T,]\s*|\s+)(?P<hour>\d{1,2}):(?P<minute>[0-5]\d)"
+    r"(?::(?P<second>\d{2}(?:[.,]\d+)?))?"
     r"\s*(?P<half>[AaPp][Mm])?\s*(?P<zone>Z|UTC|[+-]\d{2}:?\d{2})?)?$"
 )
 _HOUR_ALONE = r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2})[T ](\d{1,2})$", r"\1 \2:00"
@@ -37,6 +38,8 @@ class Dates:
         days: The days, without a time zone; NaT where a text is none.
         hours: 0 to 23 by the clock that the text gives, 0 if it gives a day alone; NaN where a text
             is neither day nor time.
+        moments: Days with their time of day, all in one time zone, to be sorted by; NaT where a
+            text has no day.
         order: How texts such as 03/04/2020 were read, where there are any; None if the column
             does not show it.
         is_ambiguous: Whether there are such texts and the column does not show their order.
@@ -44,6 +47,7 @@ class Dates:
 
     days: pd.Series[Any]
     hours: pd.Series[Any]
+    moments: pd.Series[Any]
     order: Order | None = None
     is_ambiguous: bool = False
 
@@ -74,7 +78,18 @@ def read_dates(texts: Texts, order: Order | None = None) -> Dates:
         found,
         days=_looked_up(texts, different, days),
         hours=_looked_up(texts, different, hours),
+        moments=_looked_up(texts, different, days + _since_midnight(parts, hours)),
     )
+
+
+def _since_midnight(parts: pd.DataFrame, hours: pd.Series[Any]) -> pd.Series[Any]:
+    """The time of day in UTC where a text says its zone, as a duration."""
+    seconds = pd.to_numeric(parts["second"].str.replace(",", ".")).fillna(0)
+    minutes = pd.to_numeric(parts["minute"]).fillna(0)
+    zone = parts["zone"].str.extract(r"([+-])(\d{2}):?(\d{2})")
+    offset = pd.to_numeric(zone[1]) * 60 + pd.to_numeric(zone[2])
+    minutes = minutes - offset.where(zone[0] == "+", -offset).fillna(0)
+    return pd.to_timedelta(hours.fillna(0) * 3600 + minutes * 60 + seconds, unit="s")
 
 
 def _read_days(texts: Texts, order: Order | None) -> Dates:
@@ -100,6 +115,7 @@ def _read_days(texts: Texts, order: Order | None) -> Dates:
     return Dates(
         days=days,
         hours=days.notna().astype(float),
+        moments=days,
         order=known if years_last.any() else None,
         is_ambiguous=bool(years_last.any()) and known is None,
     )
@@ -155,7 +171,7 @@ def of_whole_numbers(numbers: pd.Series[Any]) -> Dates | None:
     if days.isna().any() or days.nunique() < 2:
         return None
     days = days.reindex(numbers.index)
-    return Dates(days, days.dt.hour.astype(float))
+    return Dates(days, days.dt.hour.astype(float), days)
 
 
 def of_timestamps(column: pd.Series[Any]) -> Dates | None:
@@ -165,13 +181,13 @@ def of_timestamps(column: pd.Series[Any]) -> Dates | None:
         return None
     if kind == "time":
         hours = column.map(lambda time: time.hour, na_action="ignore").astype(float)
-        return Dates(pd.Series(pd.NaT, index=column.index, dtype="datetime64[ns]"), hours)
+        none = pd.Series(pd.NaT, index=column.index, dtype="datetime64[ns]")
+        return Dates(none, hours, none)
     if kind == "period":
-        stamps = column.map(lambda period: period.start_time, na_action="ignore")
-    else:
-        stamps = column.map(_without_zone, na_action="ignore")
-    stamps = pd.to_datetime(stamps, errors="coerce")
-    return Dates(stamps, stamps.dt.hour.astype(float))
+        column = column.map(lambda period: period.start_time, na_action="ignore")
+    stamps = pd.to_datetime(column.map(_without_zone, na_action="ignore"), errors="coerce")
+    moments = pd.to_datetime(column, errors="coerce", utc=True).dt.tz_localize(None)
+    return Dates(stamps, stamps.dt.hour.astype(float), moments)
 
 
 def _without_zone(stamp: Any) -> Any:

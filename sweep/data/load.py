@@ -19,7 +19,7 @@ from sweep.data.dataset import Array, Dataset, Targets, fingerprint
 from sweep.data.magnitude import out_of_range
 from sweep.data.preparation import Preparation, log1p, target_name, target_values
 from sweep.data.sources import Table, read_source
-from sweep.data.splitting import Rows, split_rows
+from sweep.data.splitting import Rows, Split, split_rows
 from sweep.study.registries.losses import Loss, loss_of
 
 if TYPE_CHECKING:
@@ -58,11 +58,17 @@ def _of_table(table: Table, config: DataConfig, seed: int, loss: str) -> Dataset
     read = (
         target_labels(table, target, kind) if kind.is_of_classes else target_values(table, target)
     )
-    table, y = _with_target(table, target, read)
+    table, y = _known_rows(table, target, read, read)
+    by = config.split.name if config.split else None
+    if config.split and not config.split.column:
+        table, y = _known_rows(table, config.split.name, table.frame[config.split.name], y)
+    column = table.frame[by] if by else None
+    split = split_rows(table.place, len(y), config, seed, column)
+    train, validation, test = split.train, split.validation, split.test
+    table, told = _without_split(table, config, split)
     preparation = Preparation(table, target, config)
     logs = _logs(config, target, preparation.numbers)
     preparation.take_logs(name for name in logs if name != target)
-    train, validation, test = split_rows(table.place, len(y), config, seed)
     mean, scale, notes = 0.0, 1.0, [*table.notes]
     classes: tuple[str, ...] = ()
     targets: Targets
@@ -89,6 +95,7 @@ def _of_table(table: Table, config: DataConfig, seed: int, loss: str) -> Dataset
         target_mean=mean,
         target_scale=scale,
         features=preparation.names,
+        split=told,
         target=target,
         unit=f"log(1 + {target})" if target in logs else target,
         notes=(*notes, *preparation.notes),
@@ -142,16 +149,39 @@ def _standardised(
     return mean, scale, _as_float32(values, (str(y.name),), place)[:, 0]
 
 
-def _with_target(table: Table, target: str, y: pd.Series[Any]) -> tuple[Table, pd.Series[Any]]:
-    """The rows that have a target, and their targets."""
-    missing = int(y.isna().sum())
-    if missing == len(y):
-        raise DataError(f"{table.place}: data.target = {target!r} is missing in every row")
+def _known_rows(
+    table: Table, name: str, column: pd.Series[Any], y: pd.Series[Any]
+) -> tuple[Table, pd.Series[Any]]:
+    """The rows in which a column, the target or what rows are split by, is not missing."""
+    known = column.notna()
+    missing = int((~known).sum())
+    if missing == len(column):
+        key = "data.target" if column is y else "data.split"
+        raise DataError(f"{table.place}: {key} = {name!r} is missing in every row")
     if not missing:
         return table, y
-    note = f"{missing} of {len(y)} rows left out: no {target!r}"
-    kept = table.frame[y.notna()]
-    return replace(table, frame=kept, notes=(*table.notes, note)), y.dropna()
+    note = f"{missing} of {len(column)} rows left out: no {name!r}"
+    return replace(table, frame=table.frame[known], notes=(*table.notes, note)), y[known]
+
+
+def _without_split(table: Table, config: DataConfig, split: Split) -> tuple[Table, str]:
+    """The table without the column that its rows are split by, unless it is a feature, too.
+
+    A side has no value of another side's column, or none but later ones: nothing that is learnt of
+    it there would hold here. Of a date, there are months and weekdays.
+    """
+    if config.split is None:
+        return table, split.told
+    name = config.split.name
+    if name in (config.features or ()) or (split.is_by_dates and config.dates):
+        return table, split.told
+    told = split.told
+    if config.features is None and name not in config.drop:
+        keeps = "; name it in data.features to learn from it, too"
+        if split.is_by_dates:
+            keeps = "; data.dates = true learns from its month, weekday and hour, too"
+        told = f"{told}; {name!r} itself is no feature{'' if config.split.column else keeps}"
+    return replace(table, frame=table.frame.drop(columns=name)), told
 
 
 def _refuse_constant(y: pd.Series[Any], place: str) -> None:

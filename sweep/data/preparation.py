@@ -68,6 +68,9 @@ def target_name(table: Table, config: DataConfig) -> str:
         "categories": config.categories,
         "numbers": config.numbers,
     }
+    if config.split:
+        ((how, by),) = config.split.model_dump(exclude_none=True).items()
+        roles[f"split.{how}"] = [by]
     problems = [
         f"data.{key} = {name!r}: {no_such_column(name, table)}"
         for key, names in roles.items()
@@ -76,9 +79,11 @@ def target_name(table: Table, config: DataConfig) -> str:
     ]
     problems += [
         f"data.{key} = {target!r}: it is the target"
-        for key in ("features", "drop", "categories", "numbers")
-        if target in roles[key]
+        for key in roles
+        if key not in ("target", "log1p") and target in roles[key]
     ]
+    if config.split and config.split.column in features:
+        problems.append(f"data.features = {config.split.column!r}: it says how rows are split")
     problems += [
         f"data.features = {name!r}: it is in data.drop, too"
         for name in features

@@ -19,7 +19,7 @@ from sweep.data.reading.files import find_table, known_endings, read_file
 from sweep.study.registries.sources import SOURCES
 
 if TYPE_CHECKING:
-    from sweep.study.sections import DataConfig, PivotConfig
+    from sweep.study.sections import DataConfig, PivotConfig, SplitConfig
 
 OF_FILES = ("columns", "encoding", "separator", "decimal", "thousands", "missing")
 """Settings that say how a file is read."""
@@ -88,30 +88,33 @@ def read_source(config: DataConfig, folders: tuple[Path, ...] = ()) -> Table | A
         )
     _refuse_duplicates(table)
     if config.pivot is not None:
-        table = _pivot(table, config.pivot)
+        table = _pivot(table, config.pivot, config.split)
     if len(table.frame) == 0:
         raise DataError(f"{table.place}: has no rows")
     return table
 
 
-def _pivot(table: Table, pivot: PivotConfig) -> Table:
-    """The table of counts of a table of events."""
+def _pivot(table: Table, pivot: PivotConfig, split: SplitConfig | None) -> Table:
+    """The table of counts of a table of events, with the column that its rows are split by."""
     keys = pivot.index, pivot.columns
+    named = {"pivot.index": pivot.index, "pivot.columns": pivot.columns}
+    if split:
+        named["split"] = split.name
     problems = [
-        f"data.pivot.{part} = {column!r}: {no_such_column(column, table)}"
-        for part, column in zip(("index", "columns"), keys, strict=True)
+        f"data.{key} = {column!r}: {no_such_column(column, table)}"
+        for key, column in named.items()
         if column not in table.frame.columns
     ]
     raise_together(table.place, problems)
     try:
-        counts, notes = pivot_counts(table.frame, *keys)
+        counts, notes = pivot_counts(table.frame, *keys, *([split.name] if split else []))
     except DataError as error:
         raise DataError(f"{table.place}: {error}") from None
     return Table(counts, table.place, table.target, (*table.notes, *notes))
 
 
 def pivot_counts(
-    events: pd.DataFrame, index: str, columns: str
+    events: pd.DataFrame, index: str, columns: str, along: str | None = None
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Count the events of an event log.
 
@@ -119,6 +122,7 @@ def pivot_counts(
         events: A row per event.
         index: The column whose values become rows, such as a user's number.
         columns: The column whose values, the codes, become columns.
+        along: A column that is to stand beside the counts, such as what rows are split by.
 
     Returns:
         The counts, with a row per value of `index` and a column per code, in sorted order and
@@ -126,7 +130,8 @@ def pivot_counts(
         either value is missing, and on values that are probably the same.
 
     Raises:
-        DataError: There are more codes than a table can sensibly have columns.
+        DataError: There are more codes than a table can sensibly have columns, or the events of
+            one value of `index` differ in the column that is to stand beside the counts.
     """
     if index == columns:
         raise DataError(f"data.pivot: index and columns are both {index!r}; name two columns")
@@ -146,7 +151,31 @@ def pivot_counts(
     for name in (columns, index):
         if same := alike(known[name]):
             notes.append(f"values of {name!r} that differ by blanks or case are kept apart: {same}")
-    return _with_text_names(counts.reset_index(drop=True)), tuple(notes)
+    table = _with_text_names(counts)
+    if along is not None:
+        table[along] = _one_of_each(events.loc[known.index, along], keys[0], along)
+    return table.reset_index(drop=True), tuple(notes)
+
+
+def _one_of_each(values: pd.Series[Any], index: pd.Series[Any], name: str) -> pd.Series[Any]:
+    """What a column says of each row of a pivot.
+
+    Raises:
+        DataError: Its events differ in it.
+    """
+    if values.name == index.name:
+        return index.groupby(index).first()
+    groups = values.groupby(index)
+    different = groups.nunique(dropna=False)
+    several = different[different > 1]
+    if len(several):
+        raise DataError(
+            f"data.split = {name!r}: a row of the pivot counts all events of one {index.name!r}, "
+            f"and those of {str(several.index[0])!r} have {several.iloc[0]} values of it; split by "
+            f"a column that is the same in all events of one {index.name!r}, or leave data.split "
+            "out: then each is on one side, at random"
+        )
+    return groups.first()
 
 
 def _codes(values: pd.Series[Any]) -> pd.Series[Any]:

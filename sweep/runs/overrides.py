@@ -14,6 +14,7 @@ from sweep.base.errors import InputError
 from sweep.search.strategies.problems import search_problems
 from sweep.study.file import read_study
 from sweep.study.locations import Location, locate_study
+from sweep.study.sections import SplitConfig
 from sweep.study.settings import StudyConfig
 from sweep.study.space import SHARED
 from sweep.study.training.optimizer import SEARCHED
@@ -33,6 +34,7 @@ KEYS = {
     "seed": "seed",
     "data": "data.source",
     "target": "data.target",
+    "split": "data.split",
     "model": "model.name",
     "optimizer": "optimizer.name",
     "loss": "training.loss",
@@ -153,6 +155,8 @@ def _value(name: str, value: Any) -> Any:
         return False if value else None
     if name in ("scheduler", "fair", "deterministic", "keep", "command", "baseline"):
         return value or None
+    if name == "split" and value is not None:
+        return read_split(value)
     if name == "lr" and value is not None and "=" in value:
         return _by_name(value)
     if name in (*SHARED, *SEARCHED) and value is not None and "," in value:
@@ -172,6 +176,21 @@ def read_param(text: str) -> tuple[str, Any]:
     if not equals or not name or not value:
         raise InputError(f"--param {text}: expected NAME=VALUES, such as width=64,128")
     return name, _one_or_several(value)
+
+
+def read_split(text: str) -> dict[str, str]:
+    """Read `by=COLUMN`, `group=COLUMN` or `column=COLUMN`.
+
+    Raises:
+        InputError: It has another form.
+    """
+    how, equals, column = (part.strip() for part in text.partition("="))
+    if not equals or not column or how not in SplitConfig.model_fields:
+        raise InputError(
+            f"--split {text}: expected by=COLUMN (of time), group=COLUMN or column=COLUMN (of "
+            "train, validation and test)"
+        )
+    return {how: column}
 
 
 def _by_name(text: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from sweep.study.fields.dimensions import (
     rates_of,
 )
 from sweep.study.fields.values import (
+    COLUMN_NAME,
     TEXT_OR_TEXTS,
     column_name,
     known_encoding,
@@ -58,6 +59,9 @@ def other(question: Question) -> Question:
     return "best" if question == "final" else "final"
 
 
+ColumnName = Annotated[str | None, BeforeValidator(column_name), WithJsonSchema(COLUMN_NAME)]
+
+
 def _model_name(value: Any) -> Any:
     """Check that a word is a built-in model or a reference to the user's own."""
     if not (isinstance(value, str) and ":" in value):
@@ -87,6 +91,31 @@ class PivotConfig(Section):
 
     index: str
     columns: str
+
+
+class SplitConfig(Section):
+    """How rows are split, if not at random, by one of these.
+
+    Args:
+        by: The column of time: the last rows are tested, those before them are for validation.
+        group: The column of groups, such as users: all rows of one are on the same side.
+        column: The column that says `train`, `validation` or `test` of each row.
+    """
+
+    by: ColumnName = None
+    group: ColumnName = None
+    column: ColumnName = None
+
+    @model_validator(mode="after")
+    def _check(self) -> SplitConfig:
+        if len(self.model_dump(exclude_none=True)) != 1:
+            raise ValueError('give one of by, group and column: split = {by = "date"}')
+        return self
+
+    @property
+    def name(self) -> str:
+        """The column that rows are split by."""
+        return self.by or self.group or self.column or ""
 
 
 class DataConfig(Section):
@@ -120,14 +149,11 @@ class DataConfig(Section):
         users: Users in the generated shopping log.
         validation: Share of the rows that schedules are chosen by.
         test: Share of the rows that is looked at once, at the end.
+        split: How rows are split; at random by default.
     """
 
     source: Annotated[str, one_of(SOURCES, also={"type": "string"})] = BEHAVIOUR_COUNTS
-    target: Annotated[
-        str | None,
-        BeforeValidator(column_name),
-        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]}),
-    ] = None
+    target: ColumnName = None
     features: list[str] | None = None
     drop: list[str] = []
     columns: list[str] | None = None
@@ -149,6 +175,7 @@ class DataConfig(Section):
     users: int = Field(2000, ge=10, le=20_000)
     validation: float = Field(0.2, gt=0, lt=1)
     test: float = Field(0.1, ge=0, lt=1)
+    split: SplitConfig | None = None
 
     @model_validator(mode="after")
     def _check(self) -> DataConfig:
@@ -157,6 +184,8 @@ class DataConfig(Section):
                 "validation and test together must leave rows to train on: "
                 f"{self.validation:g} + {self.test:g} is not below 1"
             )
+        if self.split and self.split.column and (self.validation, self.test) != (0.2, 0.1):
+            raise ValueError("split.column says it of each row: leave out validation and test")
         if self.decimal is not None and self.decimal == self.thousands:
             raise ValueError(f"decimal and thousands are both {self.decimal!r}")
         return self

@@ -50,7 +50,7 @@ _TABLE = {"data", "model", "optimizer", "training"}
 
 _SEEN_IN_ROWS = (
     *("source", "encoding", "separator", "decimal", "thousands", "missing"),
-    *("numbers", "categories", "dates", "constant"),
+    *("numbers", "categories", "dates", "constant", "split"),
 )
 """Settings of the data that need not stay, as long as the rows that come of them do."""
 
@@ -338,8 +338,9 @@ class StudyConfig(Section):
             kept["data.scale"] = True
         if kept.get("data.augment", "") is None:
             del kept["data.augment"]
-        for name in _SEEN_IN_ROWS:  # a file may move; rows are compared by their fingerprint
-            kept.pop(f"data.{name}", None)
+        # A file may move; rows are compared by their fingerprint.
+        seen = {f"data.{name}" for name in _SEEN_IN_ROWS}
+        kept = {k: v for k, v in kept.items() if ".".join(k.split(".")[:2]) not in seen}
         space = {f"space.{n}": text for n, text in self.search_space.to_dict().items()}
         if self.own_code is None:  # what is searched of the optimizer stands in its section
             space = {n: t for n, t in space.items() if not n.startswith("space.params.")}

@@ -44,6 +44,7 @@ EVERYTHING: dict[str, Any] = {
         "features": ["fav", "cart"],
         "drop": ["id"],
         "columns": ["user", "what"],
+        "split": {"group": "user"},
         "encoding": "gb18030",
         "separator": ";",
         "decimal": ",",

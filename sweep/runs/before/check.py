@@ -62,6 +62,7 @@ class DataFacts:
     Args:
         source: Where it comes from.
         rows: To train on, for validation, for the test.
+        split: How they were split.
         features: The prepared columns; none of arrays.
         inputs: What a row is.
         missing: How many values a column of the table lacks, where it lacks any.
@@ -77,6 +78,7 @@ class DataFacts:
 
     source: str
     rows: tuple[int, int, int]
+    split: str
     features: tuple[str, ...]
     inputs: str
     missing: Mapping[str, int]
@@ -101,6 +103,7 @@ class DataFacts:
         return cls(
             source=source,
             rows=(len(y_train), len(y_validation), len(y_test)),
+            split=data.split,
             features=data.features,
             inputs=data.inputs,
             missing=dict(data.missing),

@@ -43,6 +43,7 @@ target = {target}
 # log1p = true                # for heavy-tailed counts and prices; MSE is then in log units
 validation = 0.2              # share of the rows that schedules are chosen by
 test = 0.1                    # share that is looked at once, at the end
+# split = {{by = "date"}}       # not at random: by time, or {{group = "user"}}, {{column = "part"}}
 
 [model]
 {model}

@@ -63,6 +63,9 @@ def one_separator(value: str | None) -> str | None:
     return value
 
 
+COLUMN_NAME = {"anyOf": [{"type": "string"}, {"type": "integer"}]}
+
+
 def column_name(value: Any) -> Any:
     """Read a whole number as the column that has it as its name, such as a code of a pivot."""
     return str(value) if type(value) is int else value
