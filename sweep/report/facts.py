@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sweep.base.wording import counted, listed, number, percent, verb
 from sweep.confirm.best_schedule import HeldOutScore
 from sweep.confirm.verdict import CONSTANT, Confirmation
-from sweep.report.baselines import BaselineFacts
-from sweep.report.by_question import WinnersByQuestion
-from sweep.report.carried_over import CarriedOver
+from sweep.report.compared.baselines import BaselineFacts
+from sweep.report.compared.by_question import WinnersByQuestion
+from sweep.report.compared.carried_over import CarriedOver
 from sweep.report.importance import Importance
+from sweep.report.jsonable import jsonable
 from sweep.schedules.schedule import Schedule
 from sweep.search.budget import Account
 from sweep.search.completion import sentence
@@ -361,37 +362,11 @@ class Summary:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, with the sentences; what is not a finite number is None."""
         names = ("headline", "luck", "shares", "trained_on", "gain", "cautions", "mse_unit")
-        sentences = {name: _jsonable(getattr(self, name), self.metric) for name in names}
+        sentences = {name: jsonable(getattr(self, name), self.metric) for name in names}
         confirmation = self.confirmation.to_dict() if self.confirmation else None
-        named: dict[str, Any] = _jsonable(self, self.metric) | sentences
+        named: dict[str, Any] = jsonable(self, self.metric) | sentences
         if confirmation:  # what the search alone says of rivals must not pass for what is confirmed
             for name in ("constant", "runner_up"):
                 named[f"search_{name}"] = named.pop(name)
         carried = self.carried_over.to_dict() if self.carried_over else None
         return named | {"confirmation": confirmation, "carried_over": carried}
-
-
-def _flat(named: dict[str, Any]) -> dict[str, Any]:
-    """With the numbers of how trials have ended in the place of `endings`."""
-    parts = (value if name == "endings" else {name: value} for name, value in named.items())
-    return {name: value for part in parts for name, value in part.items()}
-
-
-def _jsonable(value: Any, metric: Metric) -> Any:
-    """With the metric's name in the place of `value`."""
-    if isinstance(value, Schedule):
-        return value.to_dict()
-    if is_dataclass(value):
-        rare = ("params", "beside", "others")
-        parts = ((part.name, getattr(value, part.name)) for part in fields(value))
-        parts = ((name, part) for name, part in parts if part or name not in rare)
-        return _flat({metric.named(name): _jsonable(part, metric) for name, part in parts})
-    if isinstance(value, dict):
-        return {key: _jsonable(item, metric) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_jsonable(item, metric) for item in value]
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

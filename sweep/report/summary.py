@@ -13,9 +13,9 @@ import optuna
 
 from sweep.confirm.best_schedule import BestSchedule, HeldOutScore
 from sweep.confirm.verdict import CONSTANT, Confirmation
-from sweep.report.baselines import compared_baselines
-from sweep.report.by_question import winners_by_question
-from sweep.report.carried_over import carried_over
+from sweep.report.compared.baselines import compared_baselines
+from sweep.report.compared.by_question import winners_by_question
+from sweep.report.compared.carried_over import carried_over
 from sweep.report.edges import edge_advice
 from sweep.report.facts import (
     Best,

@@ -1,0 +1,1 @@
+"""What the winner is compared with, beside the other trials of its search."""
