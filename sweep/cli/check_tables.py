@@ -9,7 +9,8 @@ from rich.text import Text
 
 from sweep.base.wording import MISSING, counted, duration, number, percent
 from sweep.report.terminal.fitting import Column, FittingTable
-from sweep.runs.before.check import Check, DataFacts
+from sweep.runs.before.check import Check
+from sweep.runs.before.data_facts import DataFacts
 from sweep.search.budget import counted_trainings
 from sweep.training.examine.anatomy import Anatomy
 from sweep.training.examine.gradient_graph import tree_lines
@@ -23,7 +24,7 @@ def check_report(check: Check) -> Group:
     """Everything that was found, and at the end whether the study can be run."""
     parts: list[RenderableType] = []
     if check.data:
-        parts += [_facts("Data", _data_rows(check.data)), Text()]
+        parts += [_facts("Data", _data_rows(check.data, check.metric)), Text()]
     if check.anatomy:
         parts += [*_model(check.anatomy), Text()]
     if check.schedules:
@@ -53,7 +54,7 @@ def _facts(title: str, rows: list[tuple[str, str]]) -> Group:
     return Group(Text(title, style="bold"), grid)
 
 
-def _data_rows(data: DataFacts) -> list[tuple[str, str]]:
+def _data_rows(data: DataFacts, metric: str) -> list[tuple[str, str]]:
     missing = ", ".join(f"{name} ({count})" for name, count in data.missing.items())
     names = ", ".join(data.features[:_MOST_NAMES])
     more = len(data.features) - _MOST_NAMES
@@ -63,22 +64,31 @@ def _data_rows(data: DataFacts) -> list[tuple[str, str]]:
     ]
     if not data.features:
         columns = [("inputs", data.inputs)]
-    if data.accuracy_of_it is None:
-        goal = ("MSE to beat", f"{number(data.mean_mse)}, of predicting the mean for every row")
+    target = f"{data.target}, a class"
+    if data.mean is not None:
         target = f"{data.unit}: mean {number(data.mean)}, sd {number(data.sd)}"
-    else:
-        share = percent(data.accuracy_of_it)
-        goal = ("accuracy to beat", f"{share}, of predicting {data.commonest!r} for every row")
-        target = f"{data.target}, a class"
     return [
         ("source", data.source),
         ("rows", "{:,} to train on, {:,} for validation, {:,} for the test".format(*data.rows)),
         ("split", data.split),
         *columns,
         ("target", target),
-        goal,
+        *_to_beat(data, metric),
         *(("note" if i == 0 else "", note) for i, note in enumerate(data.notes)),
     ]
+
+
+def _to_beat(data: DataFacts, metric: str) -> list[tuple[str, str]]:
+    """What predictions that need no model come to: by the study's metric, and the usual ones."""
+    rows = []
+    for each in data.naive:
+        names = dict.fromkeys((metric, "accuracy" if data.mean is None else "mse"))
+        for name in filter(each.validation.__contains__, names):
+            value = each.validation[name]
+            told = percent(value) if name == "accuracy" else number(value)
+            title = {"mse": "MSE", "r2": "R²"}.get(name, name)
+            rows.append((f"{title} to beat", f"{told}, of predicting {each.what}"))
+    return rows
 
 
 def _model(anatomy: Anatomy) -> list[RenderableType]:

@@ -38,6 +38,8 @@ class Dataset:
         constant: The columns that were left out for having one value in all training rows.
         classes: What the target's classes are called; empty if it is a number.
         split: How the rows were split.
+        last: The mean target, standardised, of the training rows of the last moment, where rows
+            are split by time and the target is a number; else None.
     """
 
     x_train: Inputs
@@ -57,6 +59,7 @@ class Dataset:
     constant: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     split: str = "at random"
+    last: float | None = None
 
     def to_target_units(self, y: Targets) -> npt.NDArray[np.float64]:
         """Standardised targets, or predictions of them, in units of `unit`; of the same shape."""

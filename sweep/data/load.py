@@ -69,7 +69,7 @@ def _of_table(table: Table, config: DataConfig, seed: int, loss: str) -> Dataset
     preparation = Preparation(table, target, config)
     logs = _logs(config, target, preparation.numbers)
     preparation.take_logs(name for name in logs if name != target)
-    mean, scale, notes = 0.0, 1.0, [*table.notes]
+    mean, scale, last, notes = 0.0, 1.0, None, [*table.notes]
     classes: tuple[str, ...] = ()
     targets: Targets
     if kind.is_of_classes:
@@ -83,6 +83,7 @@ def _of_table(table: Table, config: DataConfig, seed: int, loss: str) -> Dataset
     else:
         y = log1p(y, table.place) if target in logs else y
         mean, scale, targets = _standardised(y, train, config, table.place)
+        last = None if split.last is None else float(targets[split.last].mean(dtype=np.float64))
     prepared = preparation.fit(train)
     inputs = _as_float32(prepared, preparation.names, table.place)
     return Dataset(
@@ -96,6 +97,7 @@ def _of_table(table: Table, config: DataConfig, seed: int, loss: str) -> Dataset
         target_scale=scale,
         features=preparation.names,
         split=told,
+        last=last,
         target=target,
         unit=f"log(1 + {target})" if target in logs else target,
         notes=(*notes, *preparation.notes),

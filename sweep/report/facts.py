@@ -14,6 +14,7 @@ from sweep.confirm.verdict import CONSTANT, Confirmation
 from sweep.report.compared.baselines import BaselineFacts
 from sweep.report.compared.by_question import WinnersByQuestion
 from sweep.report.compared.carried_over import CarriedOver
+from sweep.report.compared.without_model import WithoutModel
 from sweep.report.importance import Importance
 from sweep.report.jsonable import jsonable
 from sweep.schedules.schedule import Schedule
@@ -184,6 +185,7 @@ class Summary:
         changed_code: The files of such code that are not what they were for the first trials.
         baselines: The schedules to compare with.
         by_question: The best trials of the search at their best epoch, and after their last one.
+        without_model: Predictions that need no model, against the winner.
         account: What the study has cost.
     """
 
@@ -213,6 +215,7 @@ class Summary:
     changed_code: tuple[str, ...] = ()
     baselines: tuple[BaselineFacts, ...] = ()
     by_question: WinnersByQuestion | None = None
+    without_model: tuple[WithoutModel, ...] = ()
     account: Account = field(kw_only=True)
 
     @property
@@ -328,7 +331,9 @@ class Summary:
         """What to mind about the comparisons, a sentence each."""
         leader = self.best.number if self.best else None
         rivals = [r for r in (self.constant, self.runner_up) if r and r.trial.number != leader]
-        notes = [note for note in (self.left_out, self.not_confirmed, *self.advice) if note]
+        beaten = next((each.caution for each in self.without_model if each.caution), "")
+        first = (beaten, self.left_out, self.not_confirmed, *self.advice)
+        notes = [note for note in first if note]
         if self.changed_code:
             notes.append(
                 f"{listed(self.changed_code)} changed between the first trials and later ones, "

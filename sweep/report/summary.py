@@ -16,6 +16,7 @@ from sweep.confirm.verdict import CONSTANT, Confirmation
 from sweep.report.compared.baselines import compared_baselines
 from sweep.report.compared.by_question import winners_by_question
 from sweep.report.compared.carried_over import carried_over
+from sweep.report.compared.without_model import WithoutModel, without_model
 from sweep.report.edges import edge_advice
 from sweep.report.facts import (
     Best,
@@ -28,7 +29,7 @@ from sweep.report.facts import (
 )
 from sweep.report.importance import importance
 from sweep.search.budget import Account, Spent, search_epochs_left
-from sweep.search.continuation import changed_code
+from sweep.search.continuation import changed_code, naive_of
 from sweep.search.strategies.samplers import reachable_trials
 from sweep.search.tables import beside_metric
 from sweep.search.trials import (
@@ -43,6 +44,7 @@ from sweep.search.trials import (
     standing_for_themselves,
 )
 from sweep.study.metric import Metric
+from sweep.study.registries.losses import called
 from sweep.study.results_folder import TRACEBACK, TRIALS
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Space
@@ -119,8 +121,25 @@ def summarise(
         changed_code=changed_code(study),
         baselines=compared_baselines(trials, winner, confirmation, metric),
         by_question=winners_by_question(ranked, config.objective, metric, confirmation),
+        without_model=_without_model(study, config, best, confirmation, written),
         account=account,
     )
+
+
+def _without_model(
+    study: optuna.Study,
+    config: StudyConfig,
+    best: Best | None,
+    confirmation: Confirmation | None,
+    written: BestSchedule | None,
+) -> tuple[WithoutModel, ...]:
+    """Predictions that need no model, against the winner."""
+    metric = config.measure
+    own = {called(each) for each in (config.metric, config.training.loss) if ":" in each}
+    if best is None or metric.name.removeprefix("val_") in own:
+        return ()
+    value = confirmation.winner.interval if confirmation else best.value
+    return without_model(naive_of(study), value, _test_score(written, best), metric)
 
 
 def _asked(config: StudyConfig, spent: Spent, trials: Sequence[Trial]) -> int:

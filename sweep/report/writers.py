@@ -113,6 +113,7 @@ def _facts(summary: Summary) -> list[str]:
         lines.append(f"Next best: {summary.rivalry}")
     if summary.by_question:
         lines += [f"{name.capitalize()}: {text}" for name, text in summary.by_question.answers]
+    lines += [f"Without a model: {each.sentence}" for each in summary.without_model]
     if summary.carried_over:
         lines.append(f"Carried over: {summary.carried_over.sentence}")
     lines += [f"Note: {caution}" for caution in summary.cautions]

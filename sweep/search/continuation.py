@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 
 from sweep.base.errors import StudyChangedError
 from sweep.data.dataset import Dataset
+from sweep.data.examine.naive import NaivePrediction
 from sweep.search.attributes import table, texts
 from sweep.search.storage.opening import ROWS, SETTINGS
 from sweep.study.file import load_study
@@ -113,13 +114,24 @@ def changed_code(study: optuna.Study) -> tuple[str, ...]:
     return texts(table(study.user_attrs, CODE), "changed")
 
 
+NAIVE = "naive"
+"""Of a study: what predictions that need no model come to on its rows."""
+
+
+def naive_of(study: optuna.Study) -> tuple[NaivePrediction, ...]:
+    """Predictions that need no model; none of a study whose rows its own code has."""
+    kept = study.user_attrs.get(NAIVE)
+    read = map(NaivePrediction.read, kept if isinstance(kept, list) else ())
+    return tuple(filter(None, read))
+
+
 def describe(study: optuna.Study, metric: Metric, known: Mapping[str, Any]) -> None:
     """Write down what optuna-dashboard shows of a study without being told, and reports read.
 
     Args:
         study: The study.
         metric: What its values are.
-        known: `unit`, and `steps_per_epoch` or `training_rows`, where the rows say so.
+        known: `unit`, NAIVE, and `steps_per_epoch` or `training_rows`, where the rows say so.
     """
     if not study.metric_names:
         with warnings.catch_warnings():

@@ -109,6 +109,7 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
         compared.append(("next best", summary.rivalry))
     if summary.by_question:
         compared += summary.by_question.answers
+    compared += [("without a model", each.sentence) for each in summary.without_model]
     if summary.carried_over:
         compared.append(("carried over", summary.carried_over.sentence))
     compared += [("note" if i == 0 else "", text) for i, text in enumerate(summary.cautions)]

@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-
-import numpy as np
 
 from sweep.base.errors import StudyFileError, SweepError
 from sweep.base.user_code import load_object, look_in
 from sweep.base.wording import counted
 from sweep.data.dataset import Dataset
 from sweep.data.load import load_dataset
+from sweep.runs.before.data_facts import DataFacts
 from sweep.runs.before.speed import Forecast, Speed, forecast, measure
 from sweep.runs.opening import (
     as_run,
@@ -56,74 +55,6 @@ _NOMINAL_STEPS = 10
 
 
 @dataclass(frozen=True)
-class DataFacts:
-    """What is known of the data.
-
-    Args:
-        source: Where it comes from.
-        rows: To train on, for validation, for the test.
-        split: How they were split.
-        features: The prepared columns; none of arrays.
-        inputs: What a row is.
-        missing: How many values a column of the table lacks, where it lacks any.
-        target: The target's column.
-        unit: What an error is measured in.
-        mean: Of the training target, in that unit; None if it is a class.
-        sd: Of the training target, in that unit; likewise.
-        mean_mse: Validation MSE of predicting that mean for every row; likewise.
-        notes: What happened to the table on the way.
-        commonest: The class that most training rows have; empty if the target is a number.
-        accuracy_of_it: The share of validation rows that have it.
-    """
-
-    source: str
-    rows: tuple[int, int, int]
-    split: str
-    features: tuple[str, ...]
-    inputs: str
-    missing: Mapping[str, int]
-    target: str
-    unit: str
-    mean: float | None
-    sd: float | None
-    mean_mse: float | None
-    notes: tuple[str, ...]
-    commonest: str = ""
-    accuracy_of_it: float | None = None
-
-    @classmethod
-    def of(cls, data: Dataset, source: str) -> DataFacts:
-        """From prepared rows."""
-        y_train, y_validation, y_test = (
-            data.to_target_units(y) for y in (data.y_train, data.y_validation, data.y_test)
-        )
-        mean = y_train.mean(axis=0)  # of each number that a row's target holds
-        codes = y_train.ravel().astype(np.int64) if data.classes else np.zeros(1, np.int64)
-        most = int(np.bincount(codes).argmax())
-        return cls(
-            source=source,
-            rows=(len(y_train), len(y_validation), len(y_test)),
-            split=data.split,
-            features=data.features,
-            inputs=data.inputs,
-            missing=dict(data.missing),
-            target=data.target,
-            unit=data.unit,
-            mean=None if data.classes else float(y_train.mean()),
-            sd=None if data.classes else float(y_train.std()),
-            mean_mse=None if data.classes else float(((y_validation - mean) ** 2).mean()),
-            notes=data.notes,
-            commonest=data.classes[most] if data.classes else "",
-            accuracy_of_it=float((y_validation == most).mean()) if data.classes else None,
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able; of a number without what only classes have."""
-        of_classes = ("commonest", "accuracy_of_it")
-        return {n: v for n, v in vars(self).items() if self.commonest or n not in of_classes}
-
-
-@dataclass(frozen=True)
 class ScheduleFacts:
     """A schedule at one end of its ranges, as torch's scheduler steps it.
 
@@ -152,6 +83,7 @@ class Check:
 
     Args:
         study: Its name.
+        metric: What trials are compared by, as naive predictions name it.
         problems: What would fail, a sentence each; none if all is well.
         data: Of the data.
         anatomy: Of the model.
@@ -163,6 +95,7 @@ class Check:
     """
 
     study: str
+    metric: str
     problems: tuple[str, ...]
     data: DataFacts | None
     anatomy: Anatomy | None
@@ -188,6 +121,7 @@ class Check:
             }
         return {
             "study": self.study,
+            "metric": self.metric,
             "problems": list(self.problems),
             "notes": list(self.notes),
             "data": None if self.data is None else self.data.to_dict(),
@@ -264,8 +198,9 @@ class _Preflight:
                 self._look()
         return Check(
             study=self._location.name,
+            metric=config.measure.name.removeprefix("val_"),
             problems=tuple(self._problems),
-            data=None if data is None else DataFacts.of(data, config.data.source),
+            data=None if data is None else DataFacts.of(data, config),
             anatomy=anatomy,
             steps=max(steps.values()) * config.epochs if steps else None,
             schedules=schedules,

@@ -1,0 +1,1 @@
+"""What can be said of prepared rows before anything is trained on them."""
