@@ -109,11 +109,6 @@ class Criterion:
         return cls(loss, metric, shape, data.target_scale, data.target_mean, variance, own, count)
 
     @property
-    def is_mse_alone(self) -> bool:
-        """Whether squared errors of one number are all that is trained by and compared by."""
-        return self.loss.name == "mse" and self.summed == ("mse",) and self.outputs == ()
-
-    @property
     def is_of_all_rows(self) -> bool:
         """Whether it is found from all validation rows at once, and not as sums over parts.
 

@@ -265,7 +265,7 @@ def test_lanes_suit_model_batch_and_rows() -> None:
     def lanes(rows: int, batch_size: int | None, kernel: Kernel) -> int:
         data, config = make_data(rows), builder(CONFIGS["order-pre"])
         known = survey(config, data.x_train, data.y_train, MSE_ALONE)
-        return default_lanes(data, settings(batch_size), known, kernel)
+        return default_lanes(data, settings(batch_size), known, kernel, products=6_498)
 
     assert lanes(8_000, 64, "eager") == 64
     assert 8 <= lanes(8_000, 256, "eager") <= 64

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,9 @@ from twins import (
 
 from sweep.base.errors import TrainingError
 from sweep.schedules.schedule import Schedule
+from sweep.study.metric import Metric
+from sweep.study.registries.losses import LOSSES
+from sweep.training.contract import OptimizerSettings, TrainingData
 from sweep.training.lanes.engine import VectorizedEngine
 from sweep.training.lanes.native import chain, compiler, trainer
 from sweep.training.lanes.native.compiler import library
@@ -86,6 +90,90 @@ CHAINS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+class Functional(nn.Module):
+    """Images by functions, whose windows overlap, leave edges out, and are padded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 5, (3, 2), stride=(2, 1), padding=(1, 0), bias=False)
+        self.second = nn.Conv2d(5, 18, 2)
+        self.out = nn.Linear(18, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.max_pool2d(functional.relu(self.first(x)), 3, stride=1, padding=1)
+        x = functional.avg_pool2d(torch.tanh(self.second(x)), (2, 3), stride=(1, 2))
+        y: Tensor = self.out(functional.adaptive_avg_pool2d(x, 1).flatten(1))
+        return y
+
+
+IMAGES: dict[str, tuple[tuple[int, ...], int, Callable[[], nn.Module]]] = {
+    "functions": ((3, 7, 9), 4, Functional),
+    "digits": (
+        *((1, 8, 8), 3),
+        lambda: nn.Sequential(
+            *[nn.Conv2d(1, 16, 3, padding="same"), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.2)],
+            *[nn.Conv2d(16, 33, 3, padding=1), nn.GELU(), nn.AvgPool2d(3, 2, 1), nn.Flatten()],
+            *[nn.Linear(132, 16), nn.LayerNorm(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 3)],
+        ),
+    ),
+    "a series": (
+        *((2, 11), 2),
+        lambda: nn.Sequential(
+            *[nn.Conv1d(2, 6, 5, stride=2, padding=1), nn.SiLU(), nn.MaxPool1d(2, 1)],
+            *[nn.AdaptiveAvgPool1d(2), nn.Flatten(), nn.Linear(12, 2)],
+        ),
+    ),
+    "flat at once": (
+        *((1, 3, 3), 3),
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(9, 8), nn.Tanh(), nn.Linear(8, 3)),
+    ),
+    "dropped images": (
+        *((2, 4, 4), 2),
+        lambda: nn.Sequential(
+            *[nn.Dropout(0.3), nn.MaxPool2d(2), nn.Conv2d(2, 4, 2), nn.Dropout(0.1)],
+            *[nn.Flatten(), nn.Linear(4, 2)],
+        ),
+    ),
+}
+
+
+@pytest.mark.skipif("native" not in KERNELS, reason="needs a C compiler")
+@pytest.mark.parametrize("name", IMAGES)
+def test_native_images(name: str) -> None:
+    shape, classes, make = IMAGES[name]
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(150, *shape, generator=generator)
+    y = (x.flatten(1)[:, :classes]).argmax(1)
+    data = TrainingData(x[:110], y[:110], x[110:], y[110:], 1.0, classes=classes)
+    shared = replace(settings(37, clip=1.0), loss="cross_entropy", metric=Metric("val_accuracy"))
+    momentum = OptimizerSettings(momentum=0.9)
+    specs = [spec(0), spec(1, 4, optimizer=momentum), spec(2, 4, Schedule("step", 0.02))]
+    assert_same_courses(own(make), {0: specs}, shared, data, kernels=["native"])
+
+
+@pytest.mark.skipif("native" not in KERNELS, reason="needs a C compiler")
+@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("loss", [name for name, loss in LOSSES.items() if loss.c_row])
+def test_native_losses(loss: str, outputs: int) -> None:
+    data, entry = make_data(), LOSSES[loss]
+    if entry.is_of_classes:
+        classes = outputs + 1
+        if classes > entry.most_classes:
+            pytest.skip("a loss of two classes")
+        each = [(y * classes).long() % classes for y in (data.y_train, data.y_validation)]
+        each = each if entry.whole_targets else [y.float() for y in each]
+        outputs = entry.outputs(classes)
+    else:
+        classes = 0
+        each = [data.y_train, data.y_validation]
+        if outputs > 1:
+            each = [torch.stack([y, 2 * y.sin()], 1) for y in each]
+    data = replace(data, y_train=each[0], y_validation=each[1], classes=classes)
+    model = lambda: nn.Sequential(nn.Linear(FEATURES, 20), nn.ReLU(), nn.Linear(20, outputs))  # noqa: E731
+    shared = replace(settings(50), loss=loss)
+    assert_same_courses(own(model), {0: [spec(0), spec(1, 4)]}, shared, data, kernels=["native"])
+
+
 @pytest.mark.skipif("native" not in KERNELS, reason="needs a C compiler")
 @pytest.mark.parametrize("name", CHAINS)
 def test_native_chains(name: str) -> None:
@@ -111,7 +199,7 @@ def test_other_vector_lengths(flags: tuple[str, ...], monkeypatch: pytest.Monkey
 
 
 def test_a_sequence_that_only_looks_like_a_chain_is_trained_by_torch() -> None:
-    for make in (ZOO["tied"], ZOO["residual"], ZOO["conv1d"]):
+    for make in (ZOO["tied"], ZOO["residual"], ZOO["conv1d"]):  # its rows have one axis at first
         assert VectorizedEngine(make_data(), own(make), settings()).kernel == "eager"
         with pytest.raises(TrainingError, match="no plain chain of layers"):
             VectorizedEngine(make_data(), own(make), settings(), kernel="native")
@@ -142,10 +230,11 @@ def test_without_a_working_compiler(
 def test_a_program_that_computes_something_else_is_not_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    source = program_source([chain.Linear(FEATURES, 1, 0, FEATURES)], FEATURES)
-    wrong = source.replace("* residual / rows", "* residual / rows * 1.01f")
+    layers = [chain.Linear(FEATURES, 1, 0, FEATURES)]
+    source = program_source(layers, (FEATURES,), LOSSES["mse"])
+    wrong = source.replace("d[o] = 2 * e;", "d[o] = 2.02f * e;")
     assert wrong != source
-    monkeypatch.setattr(trainer, "program_source", lambda layers, features: wrong)
+    monkeypatch.setattr(trainer, "program_source", lambda *given: wrong)
     engine = VectorizedEngine(make_data(), builder(CONFIGS["linear"]), settings())
     assert engine.kernel == "eager"
     assert "results differ" in engine.notes[0]

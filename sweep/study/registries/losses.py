@@ -31,6 +31,9 @@ class Loss:
         outputs: How many outputs a model has for so many classes; 1 is no axis of its own.
         most_classes: How many classes there may be.
         whole_targets: Whether targets are whole numbers (int64), and not float32.
+        c_row: The same of one row in C, which begins with a float `loss` of 0: statements that add
+            to it, and set the derivatives `d[o]`, of predictions `p[o]`, o < OUTPUTS, and targets
+            `t`, of which there are as many, or the number of the class. Empty if there is none.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Loss:
     outputs: Callable[[int], int] = lambda classes: 1
     most_classes: int = 100
     whole_targets: bool = False
+    c_row: str = ""
 
     @property
     def is_own(self) -> bool:
@@ -52,6 +56,24 @@ class Loss:
         return self.class_scores is not None
 
 
+def _each_output(loss: str, slope: str) -> str:
+    """Of a loss of each number by itself: in C, of the numbers p and t."""
+    return f"""\
+for (int o = 0; o < OUTPUTS; o++) {{
+    const float e = p[o] - t[o];
+    loss += {loss};
+    d[o] = {slope};
+}}"""
+
+
+_CROSS_ENTROPY = """\
+float most = p[0], sum = 0;
+for (int o = 1; o < OUTPUTS; o++) most = p[o] > most || p[o] != p[o] ? p[o] : most;
+for (int o = 0; o < OUTPUTS; o++) sum += d[o] = expf(p[o] - most);
+for (int o = 0; o < OUTPUTS; o++) d[o] = d[o] / sum - (o == (int)t[0]);
+loss += logf(sum) + most - p[(int)t[0]];"""
+
+
 def _beside_zero(predictions: Tensor) -> Tensor:
     """The logit of the second of two classes as scores of both."""
     import torch
@@ -60,23 +82,36 @@ def _beside_zero(predictions: Tensor) -> Tensor:
 
 
 LOSSES = by_name(
-    Loss("mse", "mse_loss", power=2),
-    Loss("mae", "l1_loss", power=1),
+    Loss("mse", "mse_loss", power=2, c_row=_each_output("e * e", "2 * e")),
+    Loss("mae", "l1_loss", power=1, c_row=_each_output("fabsf(e)", "(e > 0) - (e < 0)")),
     # torch's delta is 1: of the standardised target. With d, that many units of the target,
     # huber(error / d, delta=1) * d**2 is huber(error, delta=d)
-    Loss("huber", "huber_loss", power=2),
+    Loss(
+        "huber",
+        "huber_loss",
+        power=2,
+        c_row=_each_output(
+            "fabsf(e) < 1 ? 0.5f * e * e : fabsf(e) - 0.5f",
+            "fabsf(e) < 1 ? e : (e > 0) - (e < 0)",
+        ),
+    ),
     Loss(
         "cross_entropy",
         "cross_entropy",
         class_scores=lambda predictions: predictions,
         outputs=lambda classes: classes,
         whole_targets=True,
+        c_row=_CROSS_ENTROPY,
     ),
     Loss(
         "binary_cross_entropy",
         "binary_cross_entropy_with_logits",
         class_scores=_beside_zero,
         most_classes=2,
+        c_row=_each_output(
+            "(p[o] > 0 ? p[o] : 0) - p[o] * t[o] + log1pf(expf(-fabsf(p[o])))",
+            "1 / (1 + expf(-p[o])) - t[o]",
+        ),
     ),
 )
 
@@ -99,7 +134,7 @@ def loss_of(reference: str, of_classes: bool = False) -> Loss:
     if not of_classes:
         return Loss(called(reference), reference)
     alike = LOSSES["cross_entropy"]
-    return replace(alike, name=called(reference), function=reference)
+    return replace(alike, name=called(reference), function=reference, c_row="")
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from sweep.training.criterion import Criterion, Told
 from sweep.training.lanes.compiled import CompilingTrainer
 from sweep.training.lanes.kernel_choice import Kernel, choose_trainer
 from sweep.training.lanes.lane_count import default_lanes, measured_lanes
+from sweep.training.lanes.native.trainer import NativeTrainer
 from sweep.training.lanes.stack import (
     EpochPlan,
     Lane,
@@ -100,7 +101,8 @@ class VectorizedEngine:
         )
         if not lanes and measured and self.kernel == "captured" and data.x_train.is_cuda:
             lanes = measured_lanes(data, settings, build_model, self._stacked, known)
-        self.lanes = lanes or default_lanes(data, settings, known, self.kernel)
+        products = self._trainer.products if isinstance(self._trainer, NativeTrainer) else 0
+        self.lanes = lanes or default_lanes(data, settings, known, self.kernel, products)
         self.description = f"vectorized: many trials at once, {_KERNELS[self.kernel]}"
         self._stack: LaneStack | None = None
         self._lanes: dict[int, Lane] = {}

@@ -22,7 +22,7 @@ from sweep.training.criterion import Criterion
 from sweep.training.lanes.captured import CapturedTrainer, CudaGraphs, run_again
 from sweep.training.lanes.compiled import CompilingTrainer
 from sweep.training.lanes.eager import EagerTrainer, LaneTrainer
-from sweep.training.lanes.native.chain import Layer, Linear, chain_of
+from sweep.training.lanes.native.chain import Convolution, Layer, Linear, chain_of
 from sweep.training.lanes.native.trainer import GREATEST_WIDTH, NativeTrainer
 from sweep.training.lanes.stack import Lane, LaneRates, LaneStack, plan_epoch
 from sweep.training.lanes.stacked_model import StackedModel
@@ -68,17 +68,19 @@ def choose_trainer(
     if kernel == "compiled":
         return compiled, "compiled"
     layers = None
-    x = data.x_train
-    plain = Criterion.of(settings, data).is_mse_alone and not settings.augment
-    plain = plain and settings.precision != "bf16" and x.dim() == 2 and x.is_floating_point()
-    if device.type == "cpu" and plain:
-        layers = chain_of(build_model(0), x.shape[1])
+    x, criterion = data.x_train, stacked.criterion
+    plain = bool(criterion.loss.c_row) and not settings.augment and x.dtype == torch.float32
+    plain = plain and settings.precision != "bf16"
+    if device.type == "cpu" and plain and _is_of_rows(data, criterion):
+        layers = chain_of(build_model(0), x.shape[1:], criterion.count)
         if max(_widths(layers), default=0) > GREATEST_WIDTH:
             layers = None
     try:
         if layers is None:
-            raise TrainingError("the model is no plain chain of layers, with the MSE, on a CPU")
-        native = NativeTrainer(data, settings, layers)
+            raise TrainingError(
+                "the model is no plain chain of layers, with a known loss, on a CPU"
+            )
+        native = NativeTrainer(data, settings, layers, criterion)
         with native.first_use():
             _check_native(data, settings, build_model, stacked, layers, known)
     except TrainingError as error:
@@ -92,8 +94,13 @@ def choose_trainer(
     return native, "native"
 
 
+def _is_of_rows(data: TrainingData, criterion: Criterion) -> bool:
+    """Whether a row has one prediction, or one axis of them."""
+    return data.y_train.dim() <= (1 if criterion.loss.is_of_classes else 2)
+
+
 def _widths(layers: list[Layer] | None) -> list[int]:
-    return [layer.outputs for layer in layers or [] if isinstance(layer, Linear)]
+    return [each.outputs for each in layers or [] if isinstance(each, Linear | Convolution)]
 
 
 def _check_native(
@@ -116,13 +123,14 @@ def _check_native(
         data.x_validation[:rows],
         data.y_validation[:rows],
         1.0,
+        classes=data.classes,
     )
     rows = len(few.x_train)
     short = replace(settings, epochs=1, batch_size=2 * rows // 3 or 1)
     spec = TrialSpec(0, 0, Schedule("constant", 1e-3), OptimizerSettings())
     outcomes = []
     for trainer in (
-        NativeTrainer(few, short, layers),
+        NativeTrainer(few, short, layers, stacked.criterion),
         EagerTrainer(few, short, stacked, known.floats_per_row),
     ):
         stack = LaneStack(stacked, "sgd", 1, few.x_train.device)

@@ -53,7 +53,7 @@ _MOST_LANES = {"eager": 64, "compiled": 64, "native": 16, "captured": 64}
 
 
 def default_lanes(
-    data: TrainingData, settings: TrainingSettings, known: Survey, kernel: Kernel
+    data: TrainingData, settings: TrainingSettings, known: Survey, kernel: Kernel, products: int = 0
 ) -> int:
     """How many trials an engine trains best at once.
 
@@ -61,12 +61,19 @@ def default_lanes(
     measured (`measured_lanes`) or, where it must not depend on timing, a fixed number. A native
     program gains nothing; it takes as many lanes as make a call worth its messages, since every
     trial in flight is one that the sampler has not learnt from.
+
+    Args:
+        data: The rows.
+        settings: What all trials share.
+        known: What a survey of the model has shown.
+        kernel: What does the work.
+        products: Of a native program: multiplications of weights in a row's forward pass.
     """
     rows = len(data.x_train)
     if kernel == "captured":
         return _MOST_LANES[kernel]
     if kernel == "native":
-        secs = 3 * known.weights * rows / _MACS_PER_SEC  # of an epoch
+        secs = 3 * products * rows / _MACS_PER_SEC  # of an epoch
         call_secs = secs * max(settings.epochs * _CALL_SHARE, 1)
         return min(max(math.ceil(_CALL_SECS / call_secs), 1), _MOST_LANES[kernel])
     batch_size = min(settings.batch_size or rows, rows)

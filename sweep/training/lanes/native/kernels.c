@@ -28,8 +28,6 @@
 #define LANES 4
 #define WIDE 3
 #endif
-#define BLOCK 64 /* rows that go through all layers together */
-
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef int ints __attribute__((vector_size(4 * LANES)));
 typedef unsigned bits __attribute__((vector_size(4 * LANES)));
@@ -188,14 +186,17 @@ INLINE void relu_backward(int rows, int features, const float *y, float *dy) {
         store(dy + i, choose(load(y + i) <= zero(), zero(), load(dy + i)));
 }
 
-/* randomness.dropout_mask: rows of this block begin at row `first` of the batch. */
-INLINE void dropout(int rows, int features, int first, unsigned key, unsigned least, float scale,
-                    float *x, float *mask) {
+/* randomness.dropout_mask: rows of this block begin at row `first` of the batch. Of images, whose
+ * places come before their channels here, the mask has the order that torch has. */
+INLINE void dropout(int rows, int places, int features, int first, unsigned key, unsigned least,
+                    float scale, float *x, float *mask) {
     bits column;
     for (int i = 0; i < LANES; i++) column[i] = i;
-    for (int r = 0; r < rows; r++)
+    for (int r = 0; r < rows * places; r++)
         for (int o = 0; o < PAD(features); o += LANES) {
-            bits h = (column + (unsigned)((first + r) * features + o)) * 0x9E3779B1u + key;
+            unsigned channels = (unsigned)((first + r / places) * features + o);
+            bits h = ((column + channels) * (unsigned)places + (unsigned)(r % places)) *
+                         0x9E3779B1u + key;
             h ^= h >> 16;
             h *= 0x7FEB352Du;
             h ^= h >> 15;
@@ -329,10 +330,12 @@ INLINE void unpack(int rows, int columns, const float *padded, float *flat) {
         memcpy(flat + r * columns, padded + r * PAD(columns), columns * sizeof(float));
 }
 
-/* The program defines: FEATURES, WEIGHTS (padded numbers of weights), TRANSPOSED (numbers of
- * transposed weights), ACTIVATIONS (numbers of all activations of a block), INPUT and OUTPUT
- * (where activations begin), STATES (the most that an optimizer has), and the functions pack_all,
- * unpack_all, transpose_all, forward, backward, states_of, step_with. */
+/* The program defines: BLOCK (rows that go through all layers together), FEATURES, OUTPUTS and
+ * TARGETS (numbers of a row), WEIGHTS (padded numbers of weights), TRANSPOSED (numbers of transposed
+ * weights), ACTIVATIONS (numbers of all activations of a block), INPUT and OUTPUT (where activations
+ * begin), STATES (the most that an optimizer has), and the functions pack_all, unpack_all,
+ * transpose_all, forward, backward, states_of, step_with, and loss_of: a row's loss, of its
+ * predictions p and its targets t, and its derivatives d. */
 typedef struct {
     float w[WEIGHTS], g[WEIGHTS], s[STATES][WEIGHTS], average[WEIGHTS];
     float wt[TRANSPOSED];
@@ -352,23 +355,23 @@ static void gather(Lane *l, int rows, const float *x, const long long *order) {
         memcpy(l->a + INPUT + r * PAD(FEATURES), x + order[r] * FEATURES, FEATURES * sizeof(float));
 }
 
-/* Gradients of one batch into l->g; the sum of its squared errors. */
+/* Gradients of the mean loss of one batch into l->g; the sum of its rows' losses. */
 static float gradients(Lane *l, int rows, const float *x, const float *y, const long long *order,
                        const int *keys) {
-    float error = 0;
+    float loss = 0;
     memset(l->g, 0, sizeof l->g);
     for (int first = 0; first < rows; first += BLOCK) {
         int some = rows - first < BLOCK ? rows - first : BLOCK;
         gather(l, some, x, order + first);
         forward(l, some, first, keys, 1);
         for (int r = 0; r < some; r++) {
-            float residual = l->a[OUTPUT + r * 16] - y[order[first + r]];
-            error += residual * residual;
-            l->d[OUTPUT + r * 16] = 2 * residual / rows;
+            float *p = l->a + OUTPUT + r * PAD(OUTPUTS), *d = l->d + OUTPUT + r * PAD(OUTPUTS);
+            loss += loss_of(p, y + order[first + r] * TARGETS, d) / TARGETS;
+            for (int o = 0; o < OUTPUTS; o++) d[o] /= rows * TARGETS;
         }
         backward(l, some);
     }
-    return error;
+    return loss;
 }
 
 /* An epoch of each lane. Arrays as in EpochPlan; weights, averages and each of the states are
@@ -377,7 +380,7 @@ int train(long long lanes, long long rows, long long batch, long long calls, lon
           int optimizer, float clip, const float *x, const float *y, const long long *course,
           const long long *orders, const int *keys, float *weights, float *averages,
           float *const *states, long long width, long long fields, const float *numbers,
-          float *errors, float *norms) {
+          float *losses, float *norms) {
     Lane *l = aligned_alloc(64, (sizeof(Lane) + 63) / 64 * 64);
     if (!l) return 1;
     for (long long lane = 0; lane < lanes; lane++) {
@@ -388,11 +391,11 @@ int train(long long lanes, long long rows, long long batch, long long calls, lon
         for (int s = 0; s < states_of(optimizer); s++)
             pack_all(states[s] + lane * width, l->s[s]);
         transpose_all(l);
-        errors[lane] = norms[lane] = 0;
+        losses[lane] = norms[lane] = 0;
         for (long long first = 0, step = 0; first < rows; first += batch, step++) {
             int some = rows - first < batch ? rows - first : batch;
             const int *key = keys + (step * courses + course[lane]) * calls;
-            errors[lane] += gradients(l, some, x, y, order + first, key);
+            losses[lane] += gradients(l, some, x, y, order + first, key);
             float length = norm(l->g), share = clip > 0 ? clip / (length + 1e-6f) : 1;
             norms[lane] += length;
             share = share > 1 ? 1 : share;
@@ -408,26 +411,22 @@ int train(long long lanes, long long rows, long long batch, long long calls, lon
     return 0;
 }
 
-/* The sums of squared errors of each lane over all rows, without dropout. */
-int validate(long long lanes, long long rows, const float *x, const float *y, const float *weights,
-             long long width, double *errors) {
+/* The predictions of each lane, (lanes, rows, OUTPUTS), without dropout. */
+int predict(long long lanes, long long rows, const float *x, const float *weights, long long width,
+            float *predictions) {
     Lane *l = aligned_alloc(64, (sizeof(Lane) + 63) / 64 * 64);
     if (!l) return 1;
     for (long long lane = 0; lane < lanes; lane++) {
         memset(l, 0, sizeof *l);
         pack_all(weights + lane * width, l->w);
         transpose_all(l);
-        errors[lane] = 0;
         for (long long first = 0; first < rows; first += BLOCK) {
             int some = rows - first < BLOCK ? rows - first : BLOCK;
             for (int r = 0; r < some; r++)
                 memcpy(l->a + INPUT + r * PAD(FEATURES), x + (first + r) * FEATURES,
                        FEATURES * sizeof(float));
             forward(l, some, 0, 0, 0);
-            for (int r = 0; r < some; r++) {
-                float residual = l->a[OUTPUT + r * 16] - y[first + r];
-                errors[lane] += residual * residual;
-            }
+            unpack(some, OUTPUTS, l->a + OUTPUT, predictions + (lane * rows + first) * OUTPUTS);
         }
     }
     free(l);

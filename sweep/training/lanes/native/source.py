@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from importlib import resources
 from textwrap import indent
 
+from sweep.study.registries.losses import Loss
 from sweep.study.registries.optimizers import OPTIMIZERS, Optimizer
-from sweep.training.lanes.native.chain import Activation, Dropout, Layer, LayerNorm, Linear
+from sweep.training.lanes.native.chain import (
+    Activation,
+    Convolution,
+    Dropout,
+    Flatten,
+    Layer,
+    LayerNorm,
+    Linear,
+    Pool,
+    Window,
+)
 
-_BLOCK = 64  # as in kernels.c
+_BLOCKS = (64, 32, 16)
+"""Rows that may go through all layers together: the most whose activations stay in a cache."""
+
+_CACHE_FLOATS = 2**18
 
 
 def padded(size: int) -> int:
@@ -20,7 +35,7 @@ def padded(size: int) -> int:
 class _Program:
     """The C source of a chain's passes, written down layer by layer."""
 
-    def __init__(self, layers: Sequence[Layer], features: int) -> None:
+    def __init__(self, layers: Sequence[Layer], shape: Sequence[int], loss: Loss) -> None:
         self._pack: list[str] = []
         self._unpack: list[str] = []
         self._transpose: list[str] = []
@@ -30,22 +45,37 @@ class _Program:
         self._transposed = 0
         self._activations = 0
         self._calls = 0
-        self._features = features
-        self._width = features
-        self._at = self._buffer(padded(features))
+        self._loss = loss
+        self._features = self._width = math.prod(shape)
+        self._places = 1  # of an image, whose channels are the width
+        self._at = self._buffer(padded(self._features))
         self._trained = False
+        self._has_images = len(shape) > 1
+        if self._has_images and not isinstance(layers[0], Flatten):
+            self._places = math.prod(shape[1:])
+            self._width = shape[0]
+            x, self._at = self._at, self._buffer(self._places * padded(self._width))
+            self._forward.append(
+                f"to_images(rows, {self._places}, {self._width}, l->a + {x}, l->a + {self._at});"
+            )
         for layer in layers:
             self._add(layer)
 
     def source(self) -> str:
         """The whole program, the kernels included."""
+        block = next(
+            (b for b in _BLOCKS if 2 * b * self._activations <= _CACHE_FLOATS), _BLOCKS[-1]
+        )
         sizes = {
+            "BLOCK": block,
             "FEATURES": self._features,
+            "OUTPUTS": self._width,
+            "TARGETS": 1 if self._loss.whole_targets else self._width,
             "WEIGHTS": self._weights,
             "TRANSPOSED": max(self._transposed, 1),
-            "ACTIVATIONS": self._activations,
+            "ACTIVATIONS": f"({self._activations} * BLOCK)",
             "INPUT": 0,
-            "OUTPUT": self._at,
+            "OUTPUT": f"({self._at})",
             "STATES": max(len(optimizer.states) for optimizer in OPTIMIZERS.values()),
         }
         defines = "".join(f"#define {name} {size}\n" for name, size in sizes.items())
@@ -56,75 +86,142 @@ class _Program:
             "forward(Lane *l, int rows, int first, const int *keys, int training)": self._forward,
             "backward(Lane *l, int rows)": self._backward[::-1],
         }
-        program = "".join(
+        program = _kernels("images.c") if self._has_images else ""
+        program += "".join(
             f"static void {head} {{\n    " + "\n    ".join(body) + "\n}\n"
             for head, body in functions.items()
         )
         program += optimizers_source()
-        kernels = resources.files(__package__).joinpath("kernels.c").read_text(encoding="utf-8")
-        return defines + kernels.replace('#include "program.h"\n', program)
+        program += (
+            "INLINE float loss_of(const float *p, const float *t, float *d) {\n"
+            f"    float loss = 0;\n{indent(self._loss.c_row, ' ' * 4)}\n    return loss;\n}}\n"
+        )
+        return defines + _kernels("kernels.c").replace('#include "program.h"\n', program)
 
-    def _buffer(self, columns: int) -> int:
+    def _buffer(self, columns: int) -> str:
+        """Room for so many numbers of each row of a block; its address, less the arena."""
         begin = self._activations
-        self._activations += columns * _BLOCK
-        return begin
+        self._activations += columns
+        return f"{begin} * BLOCK"
 
-    def _weight(self, rows: int, columns: int, flat: int | None, space: int) -> str:
-        """Room for a weight; its address, less the arena, or an empty string."""
+    def _weight(self, shape: tuple[int, ...], flat: int | None, space: int) -> str:
+        """Room for a weight; its address, less the arena, or an empty string.
+
+        Args:
+            shape: (rows, columns), or (outputs, channels, taps) of a convolution.
+            flat: Where it begins in a flat row; None if there is none.
+            space: Numbers.
+        """
         if flat is None:
             return ""
         begin = self._weights
         self._weights += space
-        self._pack.append(f"pack({rows}, {columns}, flat + {flat}, padded + {begin});")
-        self._unpack.append(f"unpack({rows}, {columns}, padded + {begin}, flat + {flat});")
+        kind = "pack" if len(shape) == 2 else "pack_taps"
+        sizes = ", ".join(map(str, shape))
+        self._pack.append(f"{kind}({sizes}, flat + {flat}, padded + {begin});")
+        self._unpack.append(f"un{kind}({sizes}, padded + {begin}, flat + {flat});")
         return f" + {begin}"
+
+    def _new(self) -> str:
+        """Room for what is of the same shape as now."""
+        return self._buffer(self._places * padded(self._width))
 
     def _add(self, layer: Layer) -> None:
         at, width = self._at, self._width
+        every = f"rows * {self._places}, {width}" if self._places > 1 else f"rows, {width}"
         if isinstance(layer, Linear):
-            self._add_linear(layer)
+            self._add_product(layer.inputs, layer.outputs, (), layer.weight, layer.bias)
+        elif isinstance(layer, Convolution):
+            self._add_convolution(layer)
+        elif isinstance(layer, Pool):
+            self._add_pool(layer)
+        elif isinstance(layer, Flatten):
+            self._add_flatten()
         elif isinstance(layer, LayerNorm):
             self._add_layer_norm(layer)
         elif isinstance(layer, Dropout):
-            mask = self._buffer(padded(width))
+            mask = self._new()
             least, scale = int(layer.p * (1 << 31)), 1.0 / (1.0 - layer.p)
             self._forward.append(
-                f"if (training) dropout(rows, {width}, first, keys[{self._calls}], {least}u, "
-                f"{scale!r}f, l->a + {at}, l->a + {mask});"
+                f"if (training) dropout(rows, {self._places}, {width}, first, keys[{self._calls}], "
+                f"{least}u, {scale!r}f, l->a + {at}, l->a + {mask});"
             )
             if self._trained:
-                self._backward.append(f"scale_by(rows, {width}, l->a + {mask}, l->d + {at});")
+                self._backward.append(f"scale_by({every}, l->a + {mask}, l->d + {at});")
             self._calls += 1
         elif isinstance(layer, Activation):
-            y, slope = self._buffer(padded(width)), self._buffer(padded(width))
+            y, slope = self._new(), self._new()
             self._forward.append(
-                f"{layer.name}(rows, {width}, {layer.number!r}f, l->a + {at}, l->a + {y}, "
+                f"{layer.name}({every}, {layer.number!r}f, l->a + {at}, l->a + {y}, "
                 f"l->a + {slope});"
             )
             if self._trained:
                 self._backward.append(
-                    f"scale_into(rows, {width}, l->a + {slope}, l->d + {y}, l->d + {at});"
+                    f"scale_into({every}, l->a + {slope}, l->d + {y}, l->d + {at});"
                 )
             self._at = y
         else:
-            self._forward.append(f"relu(rows, {width}, l->a + {at});")
+            self._forward.append(f"relu({every}, l->a + {at});")
             if self._trained:
-                self._backward.append(f"relu_backward(rows, {width}, l->a + {at}, l->d + {at});")
+                self._backward.append(f"relu_backward({every}, l->a + {at}, l->d + {at});")
 
-    def _add_linear(self, layer: Linear) -> None:
-        x, inputs, outputs = self._at, layer.inputs, layer.outputs
+    def _add_convolution(self, layer: Convolution) -> None:
+        window = layer.window
+        taps = math.prod(window.kernel)
+        depth, x = taps * window.channels, self._at
+        self._places = math.prod(window.places)
+        self._at = self._buffer(self._places * padded(depth))
+        given = f"rows, {_c_window(window)}"
+        self._forward.append(f"unfold({given}, l->a + {x}, l->a + {self._at});")
+        if self._trained:
+            self._backward.append(f"fold({given}, l->d + {self._at}, l->d + {x});")
+        self._add_product(depth, layer.outputs, (window.channels, taps), layer.weight, layer.bias)
+
+    def _add_pool(self, layer: Pool) -> None:
+        x, given = self._at, f"rows, {_c_window(layer.window)}"
+        self._places = math.prod(layer.window.places)
+        y, which = self._new(), self._new()
+        self._forward.append(f"{layer.name}({given}, l->a + {x}, l->a + {y}, l->a + {which});")
+        if self._trained:
+            self._backward.append(
+                f"{layer.name}_backward({given}, l->a + {which}, l->d + {y}, l->d + {x});"
+            )
+        self._at = y
+
+    def _add_flatten(self) -> None:
+        if self._places > 1:
+            x, sizes = self._at, f"rows, {self._places}, {self._width}"
+            y = self._buffer(padded(self._places * self._width))
+            self._forward.append(f"from_images({sizes}, l->a + {x}, l->a + {y});")
+            if self._trained:
+                self._backward.append(f"to_images({sizes}, l->d + {y}, l->d + {x});")
+            self._at = y
+        self._width, self._places = self._width * self._places, 1
+
+    def _add_product(
+        self,
+        inputs: int,
+        outputs: int,
+        channels_and_taps: tuple[int, ...],
+        weight: int,
+        bias: int | None,
+    ) -> None:
+        """A linear layer, at each place of an image."""
+        x = self._at
         rows = padded(outputs) if outputs > 1 else 1
-        w = self._weight(outputs, inputs, layer.weight, rows * padded(inputs))
-        b = self._weight(1, outputs, layer.bias, padded(outputs))
+        shape = (outputs, *(channels_and_taps or (inputs,)))
+        w = self._weight(shape, weight, rows * padded(inputs))
+        b = self._weight((1, outputs), bias, padded(outputs))
         wt = self._transposed
         self._transposed += padded(inputs) * padded(outputs) if outputs > 1 else 0
-        y = self._buffer(padded(outputs))
-        sizes = f"rows, {inputs}, {outputs}"
-        bias, dbias = (f"l->w{b}", f"l->g{b}") if b else ("0", "0")
+        y = self._buffer(self._places * padded(outputs))
+        count = f"rows * {self._places}" if self._places > 1 else "rows"
+        sizes = f"{count}, {inputs}, {outputs}"
+        made, dbias = (f"l->w{b}", f"l->g{b}") if b else ("0", "0")
         dx = f"l->d + {x}" if self._trained else "0"
         self._transpose.append(f"transpose({inputs}, {outputs}, l->w{w}, l->wt + {wt});")
         self._forward.append(
-            f"linear({sizes}, l->a + {x}, l->w{w}, l->wt + {wt}, {bias}, l->a + {y});"
+            f"linear({sizes}, l->a + {x}, l->w{w}, l->wt + {wt}, {made}, l->a + {y});"
         )
         self._backward.append(
             f"linear_backward({sizes}, l->a + {x}, l->w{w}, l->d + {y}, {dx}, l->g{w}, {dbias});"
@@ -133,8 +230,8 @@ class _Program:
 
     def _add_layer_norm(self, layer: LayerNorm) -> None:
         x, features = self._at, layer.features
-        w = self._weight(1, features, layer.weight, padded(features))
-        b = self._weight(1, features, layer.bias, padded(features))
+        w = self._weight((1, features), layer.weight, padded(features))
+        b = self._weight((1, features), layer.bias, padded(features))
         y, normal = self._buffer(padded(features)), self._buffer(padded(features))
         inverse = self._buffer(1)
         weight, dweight = (f"l->w{w}", f"l->g{w}") if w else ("0", "0")
@@ -153,9 +250,25 @@ class _Program:
         self._at = y
 
 
-def program_source(layers: Sequence[Layer], features: int) -> str:
-    """The C program that trains a chain of layers."""
-    return _Program(layers, features).source()
+def program_source(layers: Sequence[Layer], shape: Sequence[int], loss: Loss) -> str:
+    """The C program that trains a chain of layers.
+
+    Args:
+        layers: They end in predictions of one row each.
+        shape: Of a row of inputs.
+        loss: One that can be written in C.
+    """
+    return _Program(layers, shape, loss).source()
+
+
+def _kernels(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _c_window(window: Window) -> str:
+    pairs = (window.size, window.kernel, window.stride, window.padding, window.places)
+    numbers = [window.channels, *(number for pair in pairs for number in pair)]
+    return f"(Window){{{', '.join(map(str, numbers))}}}"
 
 
 def optimizers_source() -> str:

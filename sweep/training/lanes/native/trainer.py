@@ -17,7 +17,8 @@ from torch import Tensor
 
 from sweep.study.registries.optimizers import OPTIMIZERS
 from sweep.training.contract import TrainingData, TrainingSettings
-from sweep.training.lanes.native.chain import Layer
+from sweep.training.criterion import Criterion
+from sweep.training.lanes.native.chain import Layer, products
 from sweep.training.lanes.native.compiler import library
 from sweep.training.lanes.native.program_cache import first_use
 from sweep.training.lanes.native.source import program_source
@@ -45,21 +46,30 @@ class NativeTrainer:
         data: The rows, on the CPU.
         settings: What all trials share.
         layers: The model.
+        criterion: What it is trained by, whose loss can be written in C.
+
+    Attributes:
+        products: Multiplications of weights in the forward pass of a row.
 
     Raises:
         TrainingError: The program cannot be compiled.
     """
 
     def __init__(
-        self, data: TrainingData, settings: TrainingSettings, layers: Sequence[Layer]
+        self,
+        data: TrainingData,
+        settings: TrainingSettings,
+        layers: Sequence[Layer],
+        criterion: Criterion,
     ) -> None:
-        features = data.x_train.shape[1]
-        self._x_train, self._y_train = data.x_train.contiguous(), data.y_train.contiguous()
+        self._x_train, self._y_train = data.x_train.contiguous(), data.y_train.float().contiguous()
         self._x_validation = data.x_validation.contiguous()
-        self._y_validation = data.y_validation.contiguous()
+        self._y_validation = data.y_validation
+        self._criterion = criterion
+        self.products = products(layers)
         self._batch_size = min(settings.batch_size or len(data.x_train), len(data.x_train))
         self._clip = settings.clip or 0.0
-        self._program = library(program_source(layers, features))
+        self._program = library(program_source(layers, data.x_train.shape[1:], criterion.loss))
         self._library = self._program.functions
 
     @property
@@ -80,7 +90,7 @@ class NativeTrainer:
         """Train lanes for an epoch."""
         lanes = stack.tensors.rows(plan.lanes)
         weights, states = lanes.parameters, lanes.states
-        errors, norms = torch.empty(2, len(weights))
+        losses, norms = torch.empty(2, len(weights))
         numbers = _numbers(stack.optimizer, plan.numbers, plan.gains)
         integers = [
             *self._x_train.shape[:1],
@@ -98,30 +108,33 @@ class NativeTrainer:
             (ctypes.c_void_p * len(states))(*[state.data_ptr() for state in states]),
             ctypes.c_longlong(weights.shape[1]),
             ctypes.c_longlong(numbers.shape[2]),
-            *_pointers(numbers, errors, norms),
+            *_pointers(numbers, losses, norms),
         )
         if failed:
             raise MemoryError
-        return errors, norms
+        return losses, norms
 
     def forget(self) -> None:
         """Nothing is kept."""
 
+    @torch.no_grad()
     def validate(self, stack: LaneStack, lanes: slice, averaged: bool) -> Tensor:
-        """The sums of the squared errors over the validation rows, (1, lanes)."""
+        """The sums over the validation rows that the criterion wants, (sums, lanes)."""
         tensors = stack.tensors.rows(lanes)
         weights = tensors.averages if averaged else tensors.parameters
-        errors = torch.empty(len(weights), dtype=torch.float64)
-        failed = self._library.validate(
+        rows, row = len(self._x_validation), self._criterion.outputs or ()
+        predictions = torch.empty(len(weights), rows, *row)
+        failed = self._library.predict(
             ctypes.c_longlong(len(weights)),
-            ctypes.c_longlong(len(self._x_validation)),
-            *_pointers(self._x_validation, self._y_validation, weights),
+            ctypes.c_longlong(rows),
+            *_pointers(self._x_validation, weights),
             ctypes.c_longlong(weights.shape[1]),
-            *_pointers(errors),
+            *_pointers(predictions),
         )
         if failed:
             raise MemoryError
-        return errors.unsqueeze(0)
+        each = [torch.stack(self._criterion.sums(own, self._y_validation)) for own in predictions]
+        return torch.stack(each, dim=1)
 
 
 def _pointers(*arrays: Tensor | NDArray[np.generic]) -> list[ctypes.c_void_p]:
