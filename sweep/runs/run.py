@@ -117,7 +117,8 @@ def run_sweep(
                     f"interrupted; finished trials are in {location.folder}. "
                     "The same command goes on with the rest."
                 )
-        write_report(context.study, config, location.folder, listener.on_unwritten)
+        with patient(context.study, listener.on_note, threading.Event()):
+            write_report(context.study, config, location.folder, listener.on_unwritten)
     return context.study
 
 

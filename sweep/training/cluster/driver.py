@@ -76,6 +76,7 @@ class _Worker:
 
     actor: Any
     host: str | None = None
+    process_has_died: bool = False
 
 
 class _Driver:
@@ -146,7 +147,11 @@ class _Driver:
         if worker is None:
             return
         if isinstance(told, Replace):
-            self._ask(told.index, worker, worker.actor.begin.remote())
+            # else the actor was lost, and the one in its place has been told to begin: two calls
+            # at once would read from one pipe
+            if worker.process_has_died:
+                worker.process_has_died = False
+                self._ask(told.index, worker, worker.actor.begin.remote())
         else:
             self._ask(told.index, worker, worker.actor.obey.remote(told.orders, told.files))
 
@@ -294,6 +299,7 @@ class _Driver:
         if problem is None:
             self._failures = 0
             reply: Reply = future.result()
+            worker.process_has_died = isinstance(reply.message, Died)
             self._say(ReplyFrom(index, reply.message, reply.files))
             return
         errors = self._ray.exceptions

@@ -113,9 +113,7 @@ class RayPool(Pool):
 
     def replace(self, index: int) -> None:
         """Start another process there, if its machine is left; else where there is room."""
-        self.idle.discard(index)
-        self.lanes.pop(index, None)
-        self._tell(Replace(index))
+        self._tell(Replace(index))  # another may have begun there by now: it is not forgotten
 
     def wait(self, timeout: float) -> list[tuple[int, Answer | Died]]:
         """What workers have to say within `timeout` seconds; empty if nothing.
@@ -164,8 +162,10 @@ class RayPool(Pool):
             self.lanes[index] = message.lanes
             self.engine = message.engine
             self.idle.add(index)
-        elif message.compiling:
-            self.prepares = False
+        else:
+            self.idle.discard(index)
+            self.lanes.pop(index, None)
+            self.prepares &= not message.compiling
         return [(index, message)]
 
     def _last_words(self) -> str:
