@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from scipy.special import betaincinv
 
-from sweep.base.csv_cells import frame_to_csv
+from sweep.base.csv_cells import frame_from_csv, frame_to_csv
 from sweep.base.errors import InputError
 from sweep.base.files import write_whole
 from sweep.base.wording import counted, percent
@@ -22,6 +23,7 @@ from sweep.search.context import RunContext
 from sweep.search.trials import Ending, Trial, completed, epochs_saved, standing_for_themselves
 from sweep.study.metric import Metric
 from sweep.study.results_folder import AUDIT
+from sweep.study.settings import StudyConfig
 from sweep.study.space import Suggestion
 from sweep.training.contract import TrialSpec
 from sweep.training.record import TrialRecord
@@ -198,14 +200,13 @@ def audit(
         InputError: Nothing was pruned, or nothing has completed.
     """
     config = context.config
-    pruned = pruned_trials(context)
+    pruned = pruned_trials(context.trials)
     metric = config.measure
     done = completed(context.trials, metric)
     if not pruned or not done:
         what = "no trial was pruned" if done else "no trial has completed"
         raise InputError(f"study {context.location.name!r}: {what}, so there is nothing to audit")
-    drawn = random.Random(config.seed).sample(pruned, min(sample, len(pruned)))
-    trials = {trial.number: trial for trial in drawn}
+    trials = {trial.number: trial for trial in _sample(pruned, sample, config)}
     values: dict[int, float] = {}
 
     def keep(spec: TrialSpec, record: TrialRecord) -> None:
@@ -228,32 +229,59 @@ def audit(
     ).run(pool, specs)
     if stop.is_set():
         return None
-    audited = [
-        Audited(
-            number,
-            trials[number].suggestion,
-            trials[number].epochs,
-            value,
-            trials[number].failed_audition,
-        )
-        for number, value in values.items()
-    ]
-    found = Audit(
-        audited=tuple(sorted(audited, key=lambda one: metric.rank(one.value, one.trial))),
-        pruned=len(pruned),
-        best_value=done[0].result,
-        epochs_trained=sum(trial.epochs_spent for trial in context.trials),
-        epochs_saved=epochs_saved(context.trials, (Ending.PRUNED,), config.epochs),
-        metric=metric,
-    )
+    found = _audit(values, context.trials, config)
     write_whole(context.location.folder / AUDIT, frame_to_csv(_frame(found)))
     return found
 
 
-def pruned_trials(context: RunContext) -> list[Trial]:
+def read_audit(trials: Sequence[Trial], config: StudyConfig, folder: Path) -> Audit | None:
+    """What `audit.csv` holds; None if there is none, or if trials have come or gone since.
+
+    The sample is drawn by the study's seed, so it is that of these trials, or of others.
+
+    Args:
+        trials: All trials of the study.
+        config: Its settings.
+        folder: Its results.
+    """
+    metric = config.measure
+    try:
+        frame = frame_from_csv(folder / AUDIT)
+        reached = frame[metric.name].astype(float).fillna(metric.worst)
+        values = dict(zip(frame["trial"].astype(int), reached, strict=True))
+    except (OSError, ValueError, KeyError):
+        return None
+    sample = _sample(pruned_trials(trials), len(values), config)
+    is_of_these = {trial.number for trial in sample} == set(values)
+    return _audit(values, trials, config) if is_of_these and completed(trials, metric) else None
+
+
+def pruned_trials(trials: Sequence[Trial]) -> list[Trial]:
     """The trials that the pruner stopped for good; not those that diverged."""
-    trials = standing_for_themselves(context.trials)
-    return [trial for trial in trials if trial.ending == Ending.PRUNED]
+    alone = standing_for_themselves(trials)
+    return [trial for trial in alone if trial.ending == Ending.PRUNED]
+
+
+def _sample(pruned: Sequence[Trial], count: int, config: StudyConfig) -> list[Trial]:
+    return random.Random(config.seed).sample(pruned, min(count, len(pruned)))
+
+
+def _audit(values: Mapping[int, float], trials: Sequence[Trial], config: StudyConfig) -> Audit:
+    """An audit by what its trials came to."""
+    metric, numbered = config.measure, {trial.number: trial for trial in trials}
+    audited = [
+        Audited(number, trial.suggestion, trial.epochs, value, trial.failed_audition)
+        for number, value in values.items()
+        for trial in [numbered[number]]
+    ]
+    return Audit(
+        audited=tuple(sorted(audited, key=lambda one: metric.rank(one.value, one.trial))),
+        pruned=len(pruned_trials(trials)),
+        best_value=completed(trials, metric)[0].result,
+        epochs_trained=sum(trial.epochs_spent for trial in trials),
+        epochs_saved=epochs_saved(trials, (Ending.PRUNED,), config.epochs),
+        metric=metric,
+    )
 
 
 def _frame(found: Audit) -> pd.DataFrame:

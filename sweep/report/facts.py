@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.base.wording import counted, listed, number, percent, verb
+from sweep.confirm.audit import Audit
 from sweep.confirm.best_schedule import HeldOutScore
 from sweep.confirm.verdict import CONSTANT, Confirmation
 from sweep.report.compared.baselines import BaselineFacts
@@ -186,6 +187,7 @@ class Summary:
         baselines: The schedules to compare with.
         by_question: The best trials of the search at their best epoch, and after their last one.
         without_model: Predictions that need no model, against the winner.
+        audit: What `sweep audit` found of these trials; None if it has not been asked.
         account: What the study has cost.
     """
 
@@ -216,6 +218,7 @@ class Summary:
     baselines: tuple[BaselineFacts, ...] = ()
     by_question: WinnersByQuestion | None = None
     without_model: tuple[WithoutModel, ...] = ()
+    audit: Audit | None = None
     account: Account = field(kw_only=True)
 
     @property
@@ -374,4 +377,5 @@ class Summary:
             for name in ("constant", "runner_up"):
                 named[f"search_{name}"] = named.pop(name)
         carried = self.carried_over.to_dict() if self.carried_over else None
-        return named | {"confirmation": confirmation, "carried_over": carried}
+        audit = self.audit.to_dict() if self.audit else None
+        return named | {"confirmation": confirmation, "carried_over": carried, "audit": audit}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import optuna
 
+from sweep.confirm.audit import read_audit
 from sweep.confirm.best_schedule import BestSchedule, HeldOutScore
 from sweep.confirm.verdict import CONSTANT, Confirmation
 from sweep.report.compared.baselines import compared_baselines
@@ -121,6 +122,7 @@ def summarise(
         changed_code=changed_code(study),
         baselines=compared_baselines(trials, winner, confirmation, metric),
         by_question=winners_by_question(ranked, config.objective, metric, confirmation),
+        audit=read_audit(trained, config, folder),
         without_model=_without_model(study, config, best, confirmation, written),
         account=account,
     )

@@ -132,6 +132,8 @@ def _facts(summary: Summary) -> list[str]:
         lines.append(f"Trained on: {summary.trained_on}")
     if summary.shares:
         lines.append(f"Shares: {summary.shares}")
+    if summary.audit:
+        lines.append(f"Audit: {'; '.join(summary.audit.sentences)}")
     if summary.failure:
         lines.append(f"Failed with: {summary.failure}")
     return lines

@@ -266,6 +266,9 @@ def test_an_audit_trains_pruned_trials_to_their_end(confirmed: Any) -> None:
     table = pd.read_csv(folder / "audit.csv")
     assert list(table["trial"]) == [one.trial for one in found.audited]
     assert table["would_have_won"].sum() == len(better)
+    assert summarise(study, config, folder).audit == found
+    (folder / "audit.csv").write_text(table[:-1].to_csv(index=False), encoding="utf-8")
+    assert summarise(study, config, folder).audit is None  # of other trials than these
 
 
 def test_a_sample_says_how_little_it_shows(confirmed: Any) -> None:

@@ -96,6 +96,8 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
         rows.append(("trained on", summary.trained_on))
     if summary.shares:
         rows.append(("shares", summary.shares))
+    if summary.audit:
+        rows.append(("audit", "; ".join(summary.audit.sentences)))
     if summary.failure:
         rows.append(("failed with", summary.failure))
     if best is None:
