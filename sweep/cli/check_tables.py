@@ -75,6 +75,7 @@ def _data_rows(data: DataFacts, metric: str) -> list[tuple[str, str]]:
         ("target", target),
         *_to_beat(data, metric),
         *(("note" if i == 0 else "", note) for i, note in enumerate(data.notes)),
+        *(("warning", warning) for warning in data.warnings),
     ]
 
 

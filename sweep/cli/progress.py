@@ -90,6 +90,8 @@ class Progress(Listener):
             self._console.print(Text(line), soft_wrap=False)
         for note in data.notes if data else ():
             self.on_note(note)
+        for warning in data.warnings if data else ():
+            self._console.print(Text.assemble("  ", ("warning:", "yellow"), " ", warning))
 
     def on_note(self, text: str) -> None:
         """Say it."""

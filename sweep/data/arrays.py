@@ -12,6 +12,7 @@ import numpy.typing as npt
 from sweep.base.errors import DataError
 from sweep.base.wording import counted, listed, percent, verb
 from sweep.data.dataset import Dataset, fingerprint
+from sweep.data.examine.doubts import few_rows
 from sweep.data.splitting import AT_RANDOM, split_rows
 
 if TYPE_CHECKING:
@@ -199,6 +200,7 @@ def dataset_of(arrays: Arrays, config: DataConfig, seed: int, loss: Loss) -> Dat
         target=target,
         unit=target,
         notes=tuple(notes),
+        warnings=tuple(few_rows(len(y[1]))),
         classes=classes,
         fingerprint=fingerprint(*x, *y),
     )

@@ -33,6 +33,7 @@ class Dataset:
         target: The target's column.
         unit: What an error is measured in once scaled back: the target, or `log(1 + target)`.
         notes: What happened to the table on the way, a sentence each.
+        warnings: What a person would warn of who looked at it, likewise.
         fingerprint: Changes when any value in the arrays does.
         missing: How many values are missing in a column of the table, where any are.
         constant: The columns that were left out for having one value in all training rows.
@@ -60,6 +61,7 @@ class Dataset:
     classes: tuple[str, ...] = ()
     split: str = "at random"
     last: float | None = None
+    warnings: tuple[str, ...] = ()
 
     def to_target_units(self, y: Targets) -> npt.NDArray[np.float64]:
         """Standardised targets, or predictions of them, in units of `unit`; of the same shape."""

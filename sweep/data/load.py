@@ -16,11 +16,14 @@ from sweep.data.arrays import Arrays, dataset_of
 from sweep.data.classes import class_names, known_rows, target_labels
 from sweep.data.columns import is_number
 from sweep.data.dataset import Array, Dataset, Targets, fingerprint
+from sweep.data.examine.doubts import doubts_of_table
+from sweep.data.examine.examined import Examined
 from sweep.data.magnitude import out_of_range
 from sweep.data.preparation import Preparation, log1p, target_name, target_values
 from sweep.data.sources import Table, read_source
 from sweep.data.splitting import Rows, Split, split_rows
 from sweep.study.registries.losses import Loss, loss_of
+from sweep.study.registries.sources import SOURCES
 
 if TYPE_CHECKING:
     from sweep.study.sections import DataConfig
@@ -65,7 +68,7 @@ def _of_table(table: Table, config: DataConfig, seed: int, loss: str) -> Dataset
     column = table.frame[by] if by else None
     split = split_rows(table.place, len(y), config, seed, column)
     train, validation, test = split.train, split.validation, split.test
-    table, told = _without_split(table, config, split)
+    source, (table, told) = table.frame, _without_split(table, config, split)
     preparation = Preparation(table, target, config)
     logs = _logs(config, target, preparation.numbers)
     preparation.take_logs(name for name in logs if name != target)
@@ -85,6 +88,17 @@ def _of_table(table: Table, config: DataConfig, seed: int, loss: str) -> Dataset
         mean, scale, targets = _standardised(y, train, config, table.place)
         last = None if split.last is None else float(targets[split.last].mean(dtype=np.float64))
     prepared = preparation.fit(train)
+    examined = Examined(
+        source=source,
+        frame=preparation.frame[[*preparation.numbers, *preparation.categories]],
+        target=target,
+        y=np.asarray(targets if kind.is_of_classes else y, dtype=np.float64),
+        split=replace(split, validation=validation, test=test),
+        is_of_classes=kind.is_of_classes,
+        loss=loss,
+        has_log=target in logs,
+        is_built_in=config.source in SOURCES,
+    )
     inputs = _as_float32(prepared, preparation.names, table.place)
     return Dataset(
         x_train=inputs[train],
@@ -98,6 +112,7 @@ def _of_table(table: Table, config: DataConfig, seed: int, loss: str) -> Dataset
         features=preparation.names,
         split=told,
         last=last,
+        warnings=tuple(doubts_of_table(examined)),
         target=target,
         unit=f"log(1 + {target})" if target in logs else target,
         notes=(*notes, *preparation.notes),

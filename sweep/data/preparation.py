@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from sweep.base.errors import DataError
-from sweep.base.wording import listed, toml_list
+from sweep.base.wording import listed, percent, toml_list
 from sweep.data.columns import MISSING, Unusable, alike, as_numbers, is_date, is_number, read_column
 from sweep.data.magnitude import out_of_range
 from sweep.data.sources import Table, no_such_column, raise_together
@@ -28,8 +28,6 @@ Rows = npt.NDArray[np.int64]
 MAX_CATEGORIES = 20
 MIN_CATEGORY_SHARE = 0.01
 RARE = "(rare)"
-TOLD_RARE_SHARE = 0.2
-"""The share of the rows from which on it is told that their categories are one."""
 
 
 class UnusableColumns(DataError):
@@ -334,25 +332,27 @@ class Preparation:
             self.notes.append(f"missing values filled with the training median: {listed(counts)}")
 
     def _note_categories(self, train: Rows, encoded: int) -> None:
-        self.notes.append(
-            f"texts encoded as {encoded} columns of 0 and 1: {_quoted(self.categories)}"
-        )
+        told = listed(f"{name!r} ({self._levels(name, train)})" for name in self.categories)
+        self.notes.append(f"texts encoded as {encoded} columns of 0 and 1: {told}")
         for name in self.categories:
-            texts = self.frame[name]
-            if same := alike(texts):
+            if same := alike(self.frame[name]):
                 self.notes.append(
                     f"column {name!r} has categories that differ by blanks or case alone: {same}"
                 )
-            counts = texts.iloc[train].value_counts()
-            apart = counts[counts >= MIN_CATEGORY_SHARE * len(train)]
-            if len(counts) > MAX_CATEGORIES or len(apart) < len(counts):
-                apart = apart[: MAX_CATEGORIES - 1]
-            rare = 1 - apart.sum() / len(train)
-            if rare >= TOLD_RARE_SHARE:
-                self.notes.append(
-                    f"column {name!r}: {len(counts) - len(apart)} of its {len(counts)} categories, "
-                    f"in {rare:.0%} of the training rows, are too rare and become one, {RARE}"
-                )
+
+    def _levels(self, name: str, train: Rows) -> str:
+        """How many categories of a column have a column of their own, and how many share one."""
+        counts = self.frame[name].iloc[train].value_counts()
+        apart = counts[counts >= MIN_CATEGORY_SHARE * len(train)]
+        if len(counts) > MAX_CATEGORIES or len(apart) < len(counts):
+            apart = apart[: MAX_CATEGORIES - 1]
+        if len(apart) == len(counts):
+            return f"{len(counts)} categories"
+        rare = float(1 - apart.sum() / len(train))
+        return (
+            f"{len(apart)} of {len(counts)} categories, the others, in {percent(rare)} of the "
+            f"training rows, as {RARE}"
+        )
 
 
 def log1p(values: pd.Series[Any], place: str) -> pd.Series[Any]:

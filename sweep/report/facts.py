@@ -188,6 +188,7 @@ class Summary:
         by_question: The best trials of the search at their best epoch, and after their last one.
         without_model: Predictions that need no model, against the winner.
         audit: What `sweep audit` found of these trials; None if it has not been asked.
+        warnings: What a person would warn of who looked at its rows, a sentence each.
         account: What the study has cost.
     """
 
@@ -219,6 +220,7 @@ class Summary:
     by_question: WinnersByQuestion | None = None
     without_model: tuple[WithoutModel, ...] = ()
     audit: Audit | None = None
+    warnings: tuple[str, ...] = ()
     account: Account = field(kw_only=True)
 
     @property
@@ -335,7 +337,7 @@ class Summary:
         leader = self.best.number if self.best else None
         rivals = [r for r in (self.constant, self.runner_up) if r and r.trial.number != leader]
         beaten = next((each.caution for each in self.without_model if each.caution), "")
-        first = (beaten, self.left_out, self.not_confirmed, *self.advice)
+        first = (beaten, *self.warnings, self.left_out, self.not_confirmed, *self.advice)
         notes = [note for note in first if note]
         if self.changed_code:
             notes.append(

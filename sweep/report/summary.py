@@ -30,7 +30,7 @@ from sweep.report.facts import (
 )
 from sweep.report.importance import importance
 from sweep.search.budget import Account, Spent, search_epochs_left
-from sweep.search.continuation import changed_code, naive_of
+from sweep.search.continuation import changed_code, naive_of, warnings_of
 from sweep.search.strategies.samplers import reachable_trials
 from sweep.search.tables import beside_metric
 from sweep.search.trials import (
@@ -124,6 +124,7 @@ def summarise(
         by_question=winners_by_question(ranked, config.objective, metric, confirmation),
         audit=read_audit(trained, config, folder),
         without_model=_without_model(study, config, best, confirmation, written),
+        warnings=warnings_of(study),
         account=account,
     )
 

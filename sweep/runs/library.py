@@ -243,7 +243,7 @@ class _Notes(Listener):
 
     def on_start(self, location: Location, config: StudyConfig, data: Any) -> None:
         """Keep what became of the table."""
-        self.notes += data.notes if data else ()
+        self.notes += (*data.notes, *data.warnings) if data else ()
         self._listener.on_start(location, config, data)
 
     def on_note(self, text: str) -> None:

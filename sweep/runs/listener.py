@@ -85,6 +85,7 @@ class InNotebook(Listener):
     def on_start(self, location: Location, config: StudyConfig, data: Dataset | None) -> None:
         """Begin to show it."""
         self._metric = config.measure.title
+        self._notes += data.warnings if data else ()
         self._show(at_once=True)
 
     def on_note(self, text: str) -> None:

@@ -20,12 +20,11 @@ from sweep.base.user_code import look_in, script_of
 from sweep.base.wording import listed, verb
 from sweep.confirm.trial_folders import discard_folders
 from sweep.data.dataset import Dataset
-from sweep.data.examine.naive import naive_predictions
 from sweep.data.load import load_dataset
 from sweep.runs.account import check_accounted, has_results, thrown_away
 from sweep.runs.warm_start import WarmStart, best_of_other
 from sweep.search.context import RunContext
-from sweep.search.continuation import NAIVE, begin, comparable, continues, describe, note_code
+from sweep.search.continuation import begin, comparable, continues, describe, note_code, of_rows
 from sweep.search.origins import enqueue_baseline
 from sweep.search.storage.journal import repair_journal
 from sweep.search.storage.opening import (
@@ -269,12 +268,8 @@ def _try_training(setup: WorkerSetup) -> None:
 
 
 def _known(config: StudyConfig, data: Dataset) -> dict[str, Any]:
-    """What the rows say of all trials: how many steps an epoch has, or else how many rows.
-
-    And what predictions that need no model come to.
-    """
-    naive = [each.to_dict() for each in naive_predictions(data, config.training.loss)]
-    known: dict[str, Any] = {"unit": data.unit, NAIVE: naive}
+    """What the rows say of all trials: how many steps an epoch has, or else how many rows."""
+    known = of_rows(data, config.training.loss)
     steps = steps_of_batch_sizes(config, data)
     if len(steps) > 1:
         return {**known, "training_rows": len(data.x_train)}

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 
 from sweep.base.errors import StudyChangedError
 from sweep.data.dataset import Dataset
-from sweep.data.examine.naive import NaivePrediction
+from sweep.data.examine.naive import NaivePrediction, naive_predictions
 from sweep.search.attributes import table, texts
 from sweep.search.storage.opening import ROWS, SETTINGS
 from sweep.study.file import load_study
@@ -118,11 +118,26 @@ NAIVE = "naive"
 """Of a study: what predictions that need no model come to on its rows."""
 
 
+WARNINGS = "warnings"
+"""Of a study: what a person would warn of who looked at its rows."""
+
+
+def warnings_of(study: optuna.Study) -> tuple[str, ...]:
+    """What a person would warn of who looked at the study's rows, a sentence each."""
+    return texts(study.user_attrs, WARNINGS)
+
+
 def naive_of(study: optuna.Study) -> tuple[NaivePrediction, ...]:
     """Predictions that need no model; none of a study whose rows its own code has."""
     kept = study.user_attrs.get(NAIVE)
     read = map(NaivePrediction.read, kept if isinstance(kept, list) else ())
     return tuple(filter(None, read))
+
+
+def of_rows(data: Dataset, loss: str) -> dict[str, Any]:
+    """What is kept of a study's rows for its reports: `unit`, NAIVE and WARNINGS."""
+    naive = [each.to_dict() for each in naive_predictions(data, loss)]
+    return {"unit": data.unit, NAIVE: naive, WARNINGS: [*data.warnings]}
 
 
 def describe(study: optuna.Study, metric: Metric, known: Mapping[str, Any]) -> None:
@@ -131,7 +146,7 @@ def describe(study: optuna.Study, metric: Metric, known: Mapping[str, Any]) -> N
     Args:
         study: The study.
         metric: What its values are.
-        known: `unit`, NAIVE, and `steps_per_epoch` or `training_rows`, where the rows say so.
+        known: What `of_rows` says, and `steps_per_epoch` or `training_rows`.
     """
     if not study.metric_names:
         with warnings.catch_warnings():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -208,13 +209,16 @@ class TestCategories:
         assert data.notes[0].startswith("column 'shop' left out: each of its ")
         assert data.notes[0].endswith(" different texts is in less than 1% of the training rows")
 
-    def test_many_rare_rows_are_told(self, tmp_path: Path) -> None:
+    def test_of_each_column_it_is_told_how_many_are_kept_and_how_many_are_one(
+        self, tmp_path: Path
+    ) -> None:
         towns = ["here"] * 80 + [f"town {place % 60}" for place in range(120)]
-        notes = load(tmp_path, frame(town=towns)).notes
-        assert any("are too rare and become one, (rare)" in note for note in notes)
-        towns = cycle("here", "there")
-        towns[3] = "once"
-        assert len(load(tmp_path, frame(town=towns)).notes) == 1
+        (note,) = load(tmp_path, frame(town=towns, kind=cycle("a", "b", "c"))).notes
+        told = re.search(r"'town' \((\d+) of (\d+) categories, the others, in (\d+) %", note)
+        assert told
+        kept, of, share = map(int, told.groups())
+        assert kept == 19 and of > 50 and 20 < share < 60
+        assert "of the training rows, as (rare)), 'kind' (3 categories)" in note
 
     def test_those_that_differ_by_blanks_or_case(self, tmp_path: Path) -> None:
         data = load(tmp_path, frame(town=cycle("Bonn", "bonn ", "Köln", "Bonn")))

@@ -260,7 +260,8 @@ class TestPreparation:
             "town=there",
             "town=(rare)",
         )
-        assert data.notes == ("texts encoded as 4 columns of 0 and 1: 'town'",)
+        (note,) = data.notes
+        assert note.startswith("texts encoded as 4 columns of 0 and 1: 'town' (3 of ")
         assert (data.x_validation[:, 2:].sum(axis=1) == 1).all()
 
     def test_texts_never_become_more_than_twenty_columns(self, tmp_path: Path) -> None:

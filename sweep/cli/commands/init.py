@@ -75,6 +75,7 @@ def init(
         drop or (),
         lambda text: say(f"note: {text}"),
         dict(map(read_setting, setting or ())) | ({"training.loss": loss} if loss else {}),
+        lambda text: say(f"warning: {text}"),
     )
     if probe:
         from sweep.runs.before.lr_range import probe_study_file

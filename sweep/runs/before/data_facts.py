@@ -28,6 +28,7 @@ class DataFacts:
         sd: Of the training target, in that unit; likewise.
         naive: Predictions that need no model.
         notes: What happened to the table on the way.
+        warnings: What a person would warn of.
     """
 
     source: str
@@ -42,6 +43,7 @@ class DataFacts:
     sd: float | None
     naive: tuple[NaivePrediction, ...]
     notes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
     @classmethod
     def of(cls, data: Dataset, config: StudyConfig) -> DataFacts:
@@ -60,6 +62,7 @@ class DataFacts:
             sd=None if data.classes else float(y_train.std()),
             naive=naive_predictions(data, config.training.loss),
             notes=data.notes,
+            warnings=data.warnings,
         )
 
     def to_dict(self) -> dict[str, Any]:

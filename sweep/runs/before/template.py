@@ -77,6 +77,7 @@ def write_study_file(
     drop: Sequence[str] = (),
     note: Callable[[str], None] = lambda text: None,
     settings: Mapping[str, Any] | None = None,
+    warn: Callable[[str], None] = lambda text: None,
 ) -> Path:
     """Write a study file for a table after a look at it.
 
@@ -91,6 +92,7 @@ def write_study_file(
         note: Told what became of the table, a sentence at a time.
         settings: Other settings by dotted key, such as `data.encoding`: they are heeded when the
             table is read, and stand in the study file.
+        warn: Told what a person would warn of who looked at the table, likewise.
 
     Returns:
         The study file's path.
@@ -123,13 +125,16 @@ def write_study_file(
         note(f"column {name!r} left out: it {reason}")
     for text in data.notes:
         note(text)
+    for text in data.warnings:
+        warn(text)
+    told = (*data.notes, *(f"warning: {text}" for text in data.warnings))
     rows = sum(len(y) for y in (data.y_train, data.y_validation, data.y_test))
     content = _TEMPLATE.format(
         rows=rows,
         columns=_one_line(", ".join((*data.features, data.target))),
         source=_commented(f"source = {_toml(_source(table, path))}", "relative to this file"),
         target=_toml(data.target),
-        notes="".join(f"# {_one_line(text, 400)}\n" for text in data.notes),
+        notes="".join(f"# {_one_line(text, 400)}\n" for text in told),
         drop=_drop_lines(left_out),
         model=_commented(
             'name = "mlp"', f'or {_quoted(MODELS, "mlp")}, "module:Class" for your own nn.Module'

@@ -1,0 +1,36 @@
+"""What a person would warn of who looked at the rows before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from sweep.base.wording import counted
+from sweep.data.examine.duplicates import duplicates
+from sweep.data.examine.examined import Examined
+from sweep.data.examine.leaks import leaks
+from sweep.data.examine.targets import like_classes, skew
+from sweep.data.examine.time_order import time_order
+
+FEW_ROWS = 50
+"""Of validation, below which schedules can hardly be told apart."""
+
+
+def doubts_of_table(table: Examined) -> Iterator[str]:
+    """Each in a sentence that says what to do."""
+    time, told = time_order(table)
+    # Between its neighbours in time, a row's target is known of itself: that is no leak.
+    timeless = replace(table, frame=table.frame.drop(columns=time, errors="ignore"))
+    found = (leaks(timeless), duplicates(table), told, skew(table), like_classes(table))
+    yield from filter(None, found)
+    yield from few_rows(len(table.split.validation))
+
+
+def few_rows(validation: int) -> Iterator[str]:
+    """That there are few validation rows, if so."""
+    if validation < FEW_ROWS:
+        yield (
+            f"only {counted(validation, 'validation row')} to choose schedules by, fewer than "
+            f"{FEW_ROWS}: a difference between them may be chance; give more rows, or a larger "
+            "data.validation"
+        )
