@@ -14,6 +14,7 @@ import pytest
 import typer.main
 
 from sweep.cli import app
+from sweep.study.registries.trackers import TRACKERS
 
 PACKAGE = Path(__file__).parent.parent / "sweep"
 
@@ -45,6 +46,9 @@ ONLY_IN = {
     "jinja2": {"report"},
     "matplotlib": {"report"},
     "optuna_dashboard": {"report"},
+    "tensorboard": {"report"},
+    "mlflow": {"report"},
+    "wandb": {"report"},
     **{framework: {"integrations"} for framework in FRAMEWORKS},
 }
 """The only packages that import something."""
@@ -154,8 +158,12 @@ def test_settings_and_schedules_are_read_without_torch_and_optuna(package: str) 
 
 
 @pytest.mark.slow
-def test_a_coordinator_starts_without_torch() -> None:
-    code = "import sys, sweep.runs.run, sweep.cli.progress; sys.exit('torch' in sys.modules)"
+def test_a_coordinator_starts_without_torch_and_trackers() -> None:
+    heavy = {"torch", *(tracker.package for tracker in TRACKERS.values())}
+    code = (
+        "import sys, sweep.runs.run, sweep.cli.progress, sweep.cli.commands.export\n"
+        f"sys.exit(bool({heavy} & {{*sys.modules}}))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

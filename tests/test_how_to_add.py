@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 HOW_TO = re.compile(r"^### (?P<kind>.*?)$(?P<text>.*?)^```python\n(?P<code>.*?)^```$", re.M | re.S)
 KINDS = [
     *("A scheduler", "An optimizer", "A loss", "A sampler", "A pruner", "A data source"),
-    *("A model", "A figure"),
+    *("A model", "A figure", "A tracker"),
 ]
 CONFORMANCE = {
     "quadratic": ("schedules/test_schedule.py", "schedules/test_schedule_values.py"),
@@ -94,7 +94,8 @@ def test_a_study_that_names_all_that_is_new_is_run(copy: Copy, tmp_path: Path) -
     }
     given = [word for pair in names.items() for word in pair]
     small = ("--trials", "2", "--epochs", "2", "--workers", "1", "--no-confirm", "--out", "new")
-    copy.python("sweep", "run", *given, *small, cwd=tmp_path)
+    tracked = ("--track", "jsonfiles=tracked")
+    copy.python("sweep", "run", *given, *small, *tracked, cwd=tmp_path)
     results = tmp_path / "new"
     table = pd.read_csv(results / "results.csv")
     assert {*table["scheduler"]} == {"quadratic"} and table["val_smooth_l1"].notna().any()
@@ -103,6 +104,9 @@ def test_a_study_that_names_all_that_is_new_is_run(copy: Copy, tmp_path: Path) -
     page = (results / "report.html").read_text(encoding="utf-8")
     assert '<figure class="picture" id="durations">' in page
     assert "quadratic" in copy.python("sweep", "schedules", cwd=tmp_path)
+    runs = [json.loads(path.read_text()) for path in tmp_path.glob("tracked/*/trial-*.json")]
+    assert [run["scheduler"] for run in runs] == ["quadratic"] * len(table)
+    assert len([*tmp_path.glob("tracked/*/report.md")]) == 1
 
 
 def test_help_and_schema_have_them(copy: Copy) -> None:
@@ -112,6 +116,7 @@ def test_help_and_schema_have_them(copy: Copy) -> None:
         assert re.search(rf"\b{name}\b", help), name
         assert f'"{name}"' in schema, name
     assert '"quadratic"' in schema
+    assert "jsonfiles=DIR" in help and '"jsonfiles"' in schema
 
 
 def test_the_tests_of_all_entries_pass_for_them(copy: Copy) -> None:

@@ -10,6 +10,7 @@ SweepError              something a user can act on; the command line shows its 
 │   └── UnaccountedError   there are results whose trials the storage has lost
 ├── StorageError        the storage cannot be opened, read or written
 │   └── StudyBusyError  another `sweep run` is at work on this study
+├── TrackerError        a tracker is away, or does not take what is sent
 ├── TrainingError       workers cannot train: they die, or every trial fails
 └── InterruptedSweep    Ctrl-C or SIGTERM: everything is saved, exit code 130
 """
@@ -66,6 +67,10 @@ class StorageError(SweepError):
 
 class StudyBusyError(StorageError):
     """Another `sweep run` is at work on this study."""
+
+
+class TrackerError(SweepError):
+    """A tracker is away, or does not take what is sent."""
 
 
 class TrainingError(SweepError):

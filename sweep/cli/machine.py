@@ -17,12 +17,14 @@ from typing import Any
 from sweep import __version__
 from sweep.base.errors import TrainingError
 from sweep.base.wording import counted
+from sweep.study.registries.trackers import TRACKERS
 
 _PROBE = "int sweep_doctor(void) { return 42; }\n"
 _EXTRAS = (
     ("Excel files", "openpyxl", "pip install 'sweep-lr[excel]'"),
     ("PostgreSQL", "psycopg", "pip install 'sweep-lr[postgresql]'"),
     ("Ray clusters", "ray", "pip install 'sweep-lr[ray]'"),
+    *((each.title, each.distribution, each.install) for each in TRACKERS.values()),
 )
 _FRAMEWORKS = ("accelerate", "lightning", "pytorch-ignite", "skorch", "timm", "transformers")
 _LIBRARIES = ("optuna", "optuna-dashboard", "numpy", "pandas", "scikit-learn", "typer")

@@ -19,6 +19,7 @@ from sweep.study.registries.optimizers import OPTIMIZERS
 from sweep.study.registries.pruners import PRUNERS
 from sweep.study.registries.samplers import SAMPLERS
 from sweep.study.registries.sources import SOURCES
+from sweep.study.registries.trackers import TRACKERS
 
 _MODELS = ", ".join(
     f"{model.name} (for {model.suits})" if model.suits else model.name for model in MODELS.values()
@@ -313,6 +314,14 @@ class StudyOptions:
             metavar="NAME",
             help="auto, cpu, cuda (all GPUs) or some: cuda:0,2.",
             rich_help_panel="Training",
+        ),
+    ] = None
+    track: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TRACKER=PLACE",
+            help="Send each trial to a tracker as it ends: "
+            f"{alternatives(f'{each.name}={each.place}' for each in TRACKERS.values())}.",
         ),
     ] = None
     setting: Annotated[

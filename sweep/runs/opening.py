@@ -35,7 +35,7 @@ from sweep.search.storage.opening import (
     peek_study,
 )
 from sweep.search.storage.owners import owner_of
-from sweep.search.storage.urls import is_shared, storage_url, without_password
+from sweep.search.storage.urls import is_shared, storage_url, to_pass_on
 from sweep.search.strategies.pruners import build_pruner
 from sweep.search.strategies.samplers import (
     build_sampler,
@@ -317,13 +317,13 @@ def _own_draws(location: Location) -> int:
 
 
 def _save_settings(location: Location, config: StudyConfig, url: str) -> None:
-    storage = None if config.storage is None else without_password(url)
+    storage = None if config.storage is None else url
     update: dict[str, Any] = {"name": location.name, "storage": storage}
     if config.command:
         update["working_folder"] = str(working_folder(config, location))
     if config.own_code is None:
         update["data"] = _found_from(location, config)
-    saved = config.model_copy(update=update)
+    saved = to_pass_on(config.model_copy(update=update))
     write_whole(location.folder / SAVED_STUDY, saved.to_toml())
 
 

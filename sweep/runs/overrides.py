@@ -14,6 +14,8 @@ from sweep.base.errors import InputError
 from sweep.search.strategies.problems import search_problems
 from sweep.study.file import read_study
 from sweep.study.locations import Location, locate_study
+from sweep.study.registries.entry import alternatives
+from sweep.study.registries.trackers import TRACKERS
 from sweep.study.sections import SplitConfig
 from sweep.study.settings import StudyConfig
 from sweep.study.space import SHARED
@@ -99,6 +101,10 @@ def checked(given: Mapping[str, Any]) -> tuple[Location, StudyConfig, InputError
         name, values = read_param(text)
         overrides[f"space.params.{name}"] = values
         flags[f"space.params.{name}"] = f"--param {name}"
+    for text in given.get("track") or []:
+        name, place = read_track(text)
+        overrides[f"track.{name}"] = place
+        flags[f"track.{name}"] = f"--track {name}"
     for text in given["setting"] or []:
         key, value = read_setting(text)
         overrides[key] = value
@@ -191,6 +197,19 @@ def read_split(text: str) -> dict[str, str]:
             "train, validation and test)"
         )
     return {how: column}
+
+
+def read_track(text: str) -> tuple[str, str]:
+    """Read `TRACKER=PLACE`.
+
+    Raises:
+        InputError: It has another form.
+    """
+    name, equals, place = (part.strip() for part in text.partition("="))
+    if not equals or not name or not place:
+        places = alternatives(f"{each.name}={each.place}" for each in TRACKERS.values())
+        raise InputError(f"--track {text}: expected TRACKER=PLACE: {places}")
+    return name, place
 
 
 def _by_name(text: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from sweep.confirm.trial_folders import remove_folders, remove_hopeless
 from sweep.confirm.winner import save_order, write_winner
 from sweep.report.all_files import write_report
 from sweep.report.dashboard.running_note import RunningNote
+from sweep.report.trackers.following import Following, following
 from sweep.runs.listener import Listener
 from sweep.runs.opening import as_run, enqueue_first, open_sweep, prepare, worker_pool, worker_setup
 from sweep.search import completion
@@ -102,23 +103,25 @@ def run_sweep(
                 f"no metric is named: what the script reports is taken for {config.metric}, of "
                 "which less is better; --metric and --direction say what it is"
             )
-        with (
-            worker_pool(context) as pool,
-            stopping_on_signals() as stop,
-            patient(context.study, listener.on_note, stop),
-        ):
-            total = in_turn(context.study, lambda: enqueue_first(context, carried))
-            search = _Search(context, total, listener, pool, stop, limit)
-            search.run(_deadline(started, config.search_timeout))
-            if not stop.is_set():
-                _conclude(context, listener, pool, stop, limit)
-            if stop.is_set():
-                raise InterruptedSweep(
-                    f"interrupted; finished trials are in {location.folder}. "
-                    "The same command goes on with the rest."
-                )
-        with patient(context.study, listener.on_note, threading.Event()):
-            write_report(context.study, config, location.folder, listener.on_unwritten)
+        places = config.track.places
+        with following(context.reader, location.folder, places, listener.on_note) as trackers:
+            with (
+                worker_pool(context) as pool,
+                stopping_on_signals() as stop,
+                patient(context.study, listener.on_note, stop),
+            ):
+                total = in_turn(context.study, lambda: enqueue_first(context, carried))
+                search = _Search(context, total, listener, pool, stop, limit, trackers)
+                search.run(_deadline(started, config.search_timeout))
+                if not stop.is_set():
+                    _conclude(context, listener, pool, stop, limit)
+                if stop.is_set():
+                    raise InterruptedSweep(
+                        f"interrupted; finished trials are in {location.folder}. "
+                        "The same command goes on with the rest."
+                    )
+            with patient(context.study, listener.on_note, threading.Event()):
+                write_report(context.study, config, location.folder, listener.on_unwritten)
     return context.study
 
 
@@ -137,6 +140,7 @@ class _Search:
         pool: Pool,
         stop: threading.Event,
         limit: TimeLimit,
+        trackers: Following,
     ) -> None:
         self._context = context
         self._total = total
@@ -144,6 +148,7 @@ class _Search:
         self._pool = pool
         self._stop = stop
         self._limit = limit
+        self._trackers = trackers
         self._owner = owner_of(context.location.folder)
         self._tables = _TableWriter(context)
         self._note = RunningNote(context.reader, total)
@@ -210,6 +215,7 @@ class _Search:
         if self._context.config.own_code and trial.ending == Ending.COMPLETED:
             remove_hopeless(self._context)
         self._has_news = True
+        self._trackers.trial_finished(trial)
         self._listener.on_finished(trial, status)
 
     def _on_tick(self, status: Status) -> None:

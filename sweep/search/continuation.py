@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import optuna
@@ -12,7 +13,7 @@ from optuna.trial import TrialState
 from sweep.base.errors import StudyChangedError
 from sweep.data.dataset import Dataset
 from sweep.data.examine.naive import NaivePrediction, naive_predictions
-from sweep.search.attributes import table, texts
+from sweep.search.attributes import table, text, texts
 from sweep.search.storage.opening import ROWS, SETTINGS
 from sweep.study.file import load_study
 from sweep.study.locations import SAVED_STUDY, Location
@@ -36,6 +37,8 @@ def check_folder(location: Location) -> None:
 
 CODE = "code"
 """Of a study: the files of the user's own code, as its first trials had them."""
+_BEGUN = "begun"
+"""Of a study: when it was."""
 
 
 def comparable(config: StudyConfig, data: Dataset | None) -> dict[str, Any]:
@@ -82,6 +85,15 @@ def begin(study: optuna.Study, settings: dict[str, Any]) -> None:
     """Write down what all trials of a study must have in common: what `comparable` gives."""
     if SETTINGS not in study.user_attrs:
         study.set_user_attr(SETTINGS, settings)
+        study.set_user_attr(_BEGUN, datetime.now().isoformat(timespec="milliseconds"))
+
+
+def begun(study: optuna.Study) -> str:
+    """When a study was begun, in ISO's form, local time; empty if that was not written down.
+
+    It tells a study from one of its name, and from the one that `--fresh` has thrown away.
+    """
+    return text(study.user_attrs, _BEGUN)
 
 
 def note_code(study: optuna.Study, files: Mapping[str, str], has_trials: bool) -> tuple[str, ...]:

@@ -66,7 +66,7 @@ class Problem:
         flag = flags[nearest]
         if nearest != self.key:
             return f"{flag}: {self.in_file}"
-        between = "=" if flag.startswith(("--set ", "--param ")) else " "
+        between = "=" if flag.startswith(("--set ", "--param ", "--track ")) else " "
         return f"{flag}{between if self._value else ''}{self._value}: {self.text}"
 
 

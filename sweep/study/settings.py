@@ -31,6 +31,7 @@ from sweep.study.sections import (
     SpaceConfig,
 )
 from sweep.study.space import Space
+from sweep.study.tracking import TrackConfig
 from sweep.study.training.cluster import ClusterConfig
 from sweep.study.training.optimizer import OptimizerConfig
 from sweep.study.training.settings import TrainingConfig, defaults_in, metric_of_table
@@ -41,7 +42,7 @@ _MANY_TRIALS = 200
 _FREE = {
     *("name", "trials", "budget", "timeout", "workers", "engine", "lanes", "device", "storage"),
     *("sampler", "pruner", "confirm", "threads", "warm_start", "deterministic"),
-    *("working_folder", "gpus_per_trial", "keep", "baseline", "cluster"),
+    *("working_folder", "gpus_per_trial", "keep", "baseline", "cluster", "track"),
 }
 """Settings of a study that may change between two runs of it."""
 
@@ -122,6 +123,7 @@ class StudyConfig(Section):
         confirm: How the best schedules are trained again on fresh seeds; false for not at all.
         custom: Schedules of your own, by their names.
         cluster: Where workers are, if not on this machine alone; an address, or a table.
+        track: Trackers that are sent each trial as it ends.
         baseline: Schedules to compare with, such as your present one: `[[baseline]]` tables, or one
             or several texts, as `--baseline` takes them.
     """
@@ -169,6 +171,7 @@ class StudyConfig(Section):
     confirm: ConfirmConfig = ConfirmConfig()
     custom: dict[str, CustomConfig] = Field({})
     cluster: ClusterConfig = ClusterConfig()
+    track: TrackConfig = TrackConfig()
     baseline: Annotated[list[BaselineConfig], BeforeValidator(several)] = Field([])
 
     @model_validator(mode="before")
@@ -362,8 +365,9 @@ class StudyConfig(Section):
         if rates := values["space"].pop("rates"):
             values["space"]["lr"] = rates
         values["space"] |= {"params": params} if (params := values["space"].pop("params")) else {}
-        if not self.baseline:
-            del values["baseline"]
+        for name in ("baseline", "track"):
+            if not values[name]:
+                del values[name]
         if self.budget is not None:
             del values["trials"]
         return tomlkit.dumps(values)

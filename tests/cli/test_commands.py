@@ -104,7 +104,41 @@ class TestExport:
     def test_refuses_another_form(self, sweep: Called, tiny_study: Path) -> None:
         ended = sweep("export", tiny_study, "--to", "yaml")
         assert (ended.returncode, ended.stdout) == (2, "")
-        assert ended.stderr == "error: --to yaml: expected python, json, csv\n"
+        assert ended.stderr == (
+            "error: --to yaml: expected python, json, csv, tensorboard, mlflow or wandb\n"
+        )
+
+    def test_to_a_tracker(self, sweep: Called, tiny_study: Path, tmp_path: Path) -> None:
+        for given in (("logs", "--to", "tensorboard"), ("--to", "tensorboard=logs")):
+            ended = sweep("export", tiny_study, *given)
+            assert (ended.returncode, ended.stderr) == (0, "")
+            assert "3 trials of" in ended.stdout and "tensorboard --logdir logs" in ended.stdout
+            runs = sorted(path.name for path in (tmp_path / "logs/diabetes").iterdir())
+            assert runs == ["study", "trial-0000", "trial-0001", "trial-0002"]
+
+    @pytest.mark.parametrize(
+        ("given", "text"),
+        [
+            (("--to", "mlflow"), "--to mlflow: say where to: --to mlflow=URI"),
+            (("--to", "tensorbord=x"), "did you mean 'tensorboard'?"),
+            (("--to", "wandb=x", "--out", "y"), "--out: means nothing with --to wandb=x"),
+            (("x", "--to", "json"), "x: means nothing with --to json"),
+        ],
+    )
+    def test_refuses_what_says_no_place(
+        self, sweep: Called, tiny_study: Path, given: tuple[str, ...], text: str
+    ) -> None:
+        ended = sweep("export", tiny_study, *given)
+        assert (ended.returncode, ended.stdout) == (2, "") and text in ended.stderr
+
+    def test_without_its_library(
+        self, sweep: Called, tiny_study: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sweep.study.registries.trackers.find_spec", lambda name: None)
+        told = "is not installed: pip install 'sweep-lr[mlflow]'"
+        for given in (("export", tiny_study, "--to"), ("run", "diabetes", "--track")):
+            ended = sweep(*given, "mlflow=sqlite:///m.db")
+            assert ended.returncode == 2 and told in ended.stderr
 
 
 @pytest.mark.slow

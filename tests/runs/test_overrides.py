@@ -25,7 +25,7 @@ def parameters(command: str) -> set[str]:
 
 class TestParameters:
     def test_every_flag_of_run_reaches_the_settings(self) -> None:
-        others = {"study", "out", "setting", "param", "fresh", "yes", "quiet", "as_json"}
+        others = {"study", "out", "setting", "param", "track", "fresh", "yes", "quiet", "as_json"}
         assert parameters("run") - others == set(KEYS)
 
     @pytest.mark.parametrize(("command", "lacks"), [("check", set()), ("lr-range", {"fresh"})])

@@ -37,6 +37,7 @@ EVERYTHING: dict[str, Any] = {
     "device": "cuda:1",
     "storage": "trials.db",
     "cluster": {"address": "auto", "cpus_per_worker": 2.0},
+    "track": {"mlflow": "http://host:5000"},
     "training": {"loss": "mae"},
     "data": {
         "source": "shop logs/öl.csv",

@@ -26,7 +26,7 @@ from sweep.report.findings import MOST_POINTS, Findings, gather
 from sweep.report.palette import GOOD_TO_BAD
 from sweep.report.terminal.gallery import torch_call
 from sweep.report.writers import to_markdown
-from sweep.search.storage.urls import without_password
+from sweep.search.storage.urls import to_pass_on
 from sweep.search.trials import Trial
 from sweep.study.results_folder import REPORT
 from sweep.study.settings import StudyConfig
@@ -145,9 +145,7 @@ def _code(findings: Findings) -> str:
 
 def _settings(config: StudyConfig) -> str:
     """The study file, as far as it may be passed on."""
-    if config.storage is not None:
-        config = config.model_copy(update={"storage": without_password(config.storage)})
-    return config.to_toml()
+    return to_pass_on(config).to_toml()
 
 
 def _when(trials: Sequence[Trial]) -> str:

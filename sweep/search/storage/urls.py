@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from optuna.exceptions import StorageInternalError
 
 from sweep.base.errors import StorageError
+from sweep.study.settings import StudyConfig
 
 JOURNAL = "study.journal"
 
@@ -47,6 +48,15 @@ def without_password(shown: str) -> str:
     shown = re.sub(r"(://(?!\[)[^:/?#@\s]*):(?!\d*(?:\W|$))[^/?#@\s]*", r"\1", shown)
     parameter = r"(?i)([?&])(?:\w*password|passwd|pwd)=[^&\s]*(&?)"
     return re.sub(parameter, lambda found: found[1] if found[2] else "", shown)
+
+
+def to_pass_on(config: StudyConfig) -> StudyConfig:
+    """The settings as they may be saved and passed on: no URL has a password."""
+    places = {name: without_password(place) for name, place in config.track.places.items()}
+    storage = config.storage and without_password(config.storage)
+    return config.model_copy(
+        update={"storage": storage, "track": config.track.model_copy(update=places)}
+    )
 
 
 def cannot_be_opened(problem: Exception, url: str) -> StorageError:

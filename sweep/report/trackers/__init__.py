@@ -1,0 +1,1 @@
+"""A study in the trackers that people have: TensorBoard, MLflow, Weights & Biases."""

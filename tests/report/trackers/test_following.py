@@ -1,0 +1,111 @@
+"""A study that runs, and trackers that are there, away, slow or silent."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from made_studies import CONFIG, PRUNED, add, mixed_study, new_study, params
+from tracked import LINES, SILENT, lines_of
+
+from sweep.base.errors import TrackerError
+from sweep.report.trackers import following as module
+from sweep.report.trackers.following import export, following
+from sweep.search.trials import StudyReader
+from sweep.study.registries.trackers import TRACKERS
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def trackers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for tracker in (LINES, SILENT):
+        monkeypatch.setitem(TRACKERS, tracker.name, tracker)
+    yield
+
+
+def finish(study: optuna.Study, reader: StudyReader) -> list[int]:
+    """Let a trial of a study end; all numbers."""
+    add(study, params("cosine", 0.1), [3, 2], PRUNED)
+    return [trial.number for trial in reader.trials]
+
+
+def test_trials_are_sent_as_they_end_and_those_before_them(tmp_path: Path) -> None:
+    study, notes, place = mixed_study(), list[str](), tmp_path / "lines"
+    reader = StudyReader(study, CONFIG)
+    place.touch()
+    with following(reader, tmp_path, {"lines": str(place)}, notes.append) as followed:
+        finish(study, reader)
+        followed.trial_finished(reader.trials[-1])
+    assert lines_of(place)[:-1] == [[t.number, str(t.ending)] for t in reader.trials]
+    assert lines_of(place)[-1] == ["study", 1] and notes == []
+
+
+def test_one_that_is_away_is_told_of_once_and_stops_nothing(tmp_path: Path) -> None:
+    study, notes, place = new_study(), list[str](), tmp_path / "away"
+    reader = StudyReader(study, CONFIG)
+    with following(reader, tmp_path, {"lines": str(place)}, notes.append) as followed:
+        for _ in range(3):
+            finish(study, reader)
+            followed.trial_finished(reader.trials[-1])
+    (note,) = notes
+    assert f"{place}: No such file or directory; the study goes on without it" in note
+    assert f"`sweep export {tmp_path} --to lines={place}`" in note
+    place.touch()
+    assert export(reader, tmp_path, "lines", str(place)) == 3
+    assert len(lines_of(place)) == 4
+
+
+def test_one_that_comes_back_is_sent_what_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_FIRST_PAUSE_SECS", 0.05)
+    study, notes, place = mixed_study(), list[str](), tmp_path / "away"
+    reader = StudyReader(study, CONFIG)
+    with following(reader, tmp_path, {"lines": str(place)}, notes.append) as followed:
+        while not notes:
+            finish(study, reader)
+            followed.trial_finished(reader.trials[-1])
+            time.sleep(0.05)
+        place.touch()
+    assert [number for number, _ in lines_of(place)] == [*range(len(reader.trials)), "study"]
+    assert len(notes) == 1
+
+
+def test_one_that_never_answers_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, notes, place = mixed_study(), list[str](), tmp_path / "lines"
+    place.touch()
+    reader = StudyReader(study, CONFIG)
+    with following(reader, tmp_path, {"silent": str(place)}, notes.append) as followed:
+        while not lines_of(place):
+            time.sleep(0.05)
+        began = time.monotonic()
+        followed.trial_finished(reader.trials[-1])
+        assert time.monotonic() - began < 5  # of 600 that it sleeps
+        monkeypatch.setattr(module, "LAST_SECS", 0.2)
+    (note,) = notes
+    assert re.search(r"^silent .*: \d runs are not sent yet", note) and "sweep export" in note
+    assert time.monotonic() - began < 60
+
+
+def test_what_fails_in_a_run_is_told_and_not_what_its_trackers_lack(tmp_path: Path) -> None:
+    notes, place = list[str](), tmp_path / "lines"
+    place.touch()
+    reader = StudyReader(mixed_study(), CONFIG)
+    with (
+        pytest.raises(KeyError, match="of the run"),
+        following(reader, tmp_path, {"lines": str(place)}, notes.append),
+    ):
+        raise KeyError("of the run")
+    assert len(lines_of(place)) == 9
+
+
+def test_an_export_says_how_far_it_came(tmp_path: Path) -> None:
+    with pytest.raises(TrackerError, match=r"lines .*: .*No such file.*; the same command goes on"):
+        export(StudyReader(mixed_study(), CONFIG), tmp_path, "lines", str(tmp_path / "away"))
