@@ -71,7 +71,14 @@ def test_each_has_its_own_axis(found: Findings) -> None:
         assert right == pytest.approx(np.log10(high), abs=0.2)
     assert "the winner has" in drawn["range-lr-adamw"].description
     assert "the best of them has" in drawn["range-lr-sgd"].description
-    assert image(drawn["map-cosine-sgd"], "png")
+
+
+def test_every_figure_is_a_file_too(found: Findings) -> None:
+    """Words are on the horizontal axis of one."""
+    for picture in pictures(found).values():
+        assert image(picture, "svg")
+    drawn = image(pictures(found)["range-optimizer"], "svg").decode()
+    assert ">sgd<" in drawn and ">adamw<" in drawn
 
 
 def test_a_momentum_that_is_not_used_is_not_drawn(found: Findings) -> None:

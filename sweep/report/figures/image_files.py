@@ -113,7 +113,7 @@ def rendered(picture: Picture, format: Literal["svg", "png"]) -> bytes:
 
 def _draw(axes: Axes, picture: Picture) -> None:
     layout, traces = picture.figure.layout, picture.figure.data
-    places = _categories(traces)
+    places, columns = (_categories(traces, which, layout) for which in ("y", "x"))
     axes.grid(True, color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -124,7 +124,7 @@ def _draw(axes: Axes, picture: Picture) -> None:
         elif trace.type == "heatmap":
             _heatmap(axes, trace)
         else:
-            _scatter(axes, trace, places)
+            _scatter(axes, trace, columns, places)
     for shape in layout.shapes:
         axes.axvline(shape.x0, color=NEUTRAL, linewidth=1.2, linestyle=_DASHES["dash"])
     _scale(axes, "x", layout.xaxis)
@@ -133,13 +133,17 @@ def _draw(axes: Axes, picture: Picture) -> None:
         axes.set_yticks(list(places.values()), [_text(name) for name in places])
         if layout.yaxis.autorange == "reversed":
             axes.set_ylim(len(places) - 0.4, -0.6)
+    if columns:
+        axes.set_xticks(list(columns.values()), [_text(name) for name in columns])
+        axes.set_xlim(-0.6, len(columns) - 0.4)
     if layout.showlegend:
         _legend(axes, str(layout.legend.traceorder or ""))
 
 
-def _categories(traces: Sequence[Any]) -> dict[str, int]:
-    """The places of the words on the vertical axis, in their order; none on a numeric one."""
-    words = [y for trace in traces for y in (() if trace.y is None else trace.y)]
+def _categories(traces: Sequence[Any], which: str, layout: Any) -> dict[str, int]:
+    """The places of the words on the axis `x` or `y`, in their order; none on a numeric one."""
+    drawn = [word for trace in traces for word in (() if trace[which] is None else trace[which])]
+    words = [*(layout[f"{which}axis"].categoryarray or ()), *drawn]
     return {w: i for i, w in enumerate(dict.fromkeys(w for w in words if isinstance(w, str)))}
 
 
@@ -150,8 +154,8 @@ def _numbers(values: Any, places: Mapping[str, int]) -> Any:
     )
 
 
-def _scatter(axes: Axes, trace: Any, places: Mapping[str, int]) -> None:
-    x, y = _numbers(trace.x, places), _numbers(trace.y, places)
+def _scatter(axes: Axes, trace: Any, columns: Mapping[str, int], places: Mapping[str, int]) -> None:
+    x, y = _numbers(trace.x, columns), _numbers(trace.y, places)
     mode, label = trace.mode or "lines", _label(trace)
     if "lines" in mode:
         steps = "steps-post" if trace.line.shape == "hv" else "default"
