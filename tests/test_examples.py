@@ -37,7 +37,7 @@ def test_digits_as_a_study_file_alone(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     results = pd.read_csv(tmp_path / "out/results.csv")
     assert results["val_accuracy"].max() > 0.85
-    assert len(pd.read_csv(tmp_path / "out/predictions.csv").columns) == 2 + 10
+    assert len(pd.read_csv(tmp_path / "out/predictions.csv").columns) == 3 + 10
 
 
 class TestPlain:

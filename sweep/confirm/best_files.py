@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from sweep.base.csv_cells import frame_to_csv
@@ -16,13 +15,13 @@ from sweep.base.files import write_whole
 from sweep.confirm.best_schedule import BestSchedule, HeldOutScore
 from sweep.confirm.verdict import CONSTANT, Confirmation
 from sweep.data.dataset import Dataset
+from sweep.data.fitted.answers import TargetForm, columns_of, to_seven_digits
+from sweep.data.fitted.columns import unique_name
 from sweep.search.context import RunContext
 from sweep.search.trials import Trial, completed
 from sweep.study.results_folder import BEST_CODE, BEST_SCHEDULE, PREDICTIONS
 from sweep.study.settings import StudyConfig
 from sweep.training.workers.messages import Prediction
-
-Values = npt.NDArray[Any]
 
 
 def write_predictions(folder: Path, data: Dataset, prediction: Prediction) -> HeldOutScore:
@@ -34,48 +33,33 @@ def write_predictions(folder: Path, data: Dataset, prediction: Prediction) -> He
         prediction: For the test rows.
 
     Returns:
-        The score in the unit of the validation MSE; the file has the target's own unit, also
-        where the study takes its logarithm. Of classes the loss and the accuracy; the file has the
-        likeliest class and, where a row has one target, the probability of each. Predictions of
-        another shape than the target's, by a loss of the user's own, stay as the model has them.
+        The score in the unit of the validation MSE, of classes the loss and the accuracy. The file
+        has targets as the user has them, and predictions in their unit, also where the study takes
+        its logarithm.
     """
+    form = TargetForm(
+        data.target_mean,
+        data.target_scale,
+        data.unit != data.target,
+        data.classes,
+        data.y_test.shape[1:],
+    )
+    found = {name: to_seven_digits(v) for name, v in form.columns(prediction.values).items()}
+    rows = data.held_out
+    assert rows is not None
+    truth = columns_of("y", rows.targets)
+    label = unique_name(rows.label, [*truth, *found])
+    frame = pd.DataFrame({label: rows.names, **truth, **found})
+    write_whole(folder / PREDICTIONS, frame_to_csv(frame))
     if data.classes:
-        names = np.array(data.classes, dtype=object)
-        columns = _columns("y", names[data.y_test.astype(np.int64)])
-        columns |= _columns("prediction", names[prediction.values.argmax(-1)])
-        single = data.y_test.ndim == 1
-        shares = {
-            f"p({name})": prediction.values[:, i] for i, name in enumerate(data.classes) if single
-        }
-        text = frame_to_csv(pd.DataFrame(columns | shares), float_format="%.7g")
-        write_whole(folder / PREDICTIONS, text)
-        return HeldOutScore(len(data.y_test), None, None, dict(prediction.scores))
+        return HeldOutScore(len(frame), None, None, dict(prediction.scores))
     others = {name: value for name, value in prediction.scores.items() if name != "mse"}
-    truth: Values = data.to_target_units(data.y_test)
-    predicted: Values = prediction.values
-    if truth.shape != predicted.shape:
-        _write_numbers(folder, truth, predicted)
-        return HeldOutScore(len(truth), None, None, others)
-    predicted = data.to_target_units(predicted)
-    mse = float(np.mean((truth - predicted) ** 2))
-    variance = float(np.var(truth))
-    if data.unit != data.target:
-        truth, predicted = np.expm1(truth), np.expm1(predicted)
-    _write_numbers(folder, truth, predicted)
-    return HeldOutScore(len(truth), mse, 1.0 - mse / variance if variance else None, others)
-
-
-def _write_numbers(folder: Path, truth: Values, predicted: Values) -> None:
-    frame = pd.DataFrame(_columns("y", truth) | _columns("prediction", predicted))
-    write_whole(folder / PREDICTIONS, frame.to_csv(index=False, float_format="%.7g"))
-
-
-def _columns(name: str, values: Values) -> dict[str, Values]:
-    """The columns of values, (rows, ...): `y`, or `y0`, `y1` ... of several in a row."""
-    if values.ndim == 1:
-        return {name: values}
-    places = np.ndindex(values.shape[1:])
-    return {f"{name}{'_'.join(map(str, at))}": values[(slice(None), *at)] for at in places}
+    if data.y_test.shape != prediction.values.shape:
+        return HeldOutScore(len(frame), None, None, others)
+    targets, predicted = map(data.to_target_units, (data.y_test, prediction.values))
+    mse = float(np.mean((targets - predicted) ** 2))
+    variance = float(np.var(targets))
+    return HeldOutScore(len(frame), mse, 1.0 - mse / variance if variance else None, others)
 
 
 def write_best(

@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from sweep.base.errors import DataError
 from sweep.base.wording import counted, listed, percent, verb
-from sweep.data.dataset import Dataset, fingerprint
+from sweep.data.dataset import Dataset, HeldOutRows, fingerprint
 from sweep.data.examine.doubts import few_rows
+from sweep.data.fitted.arrays import ArrayPreparation
 from sweep.data.splitting import AT_RANDOM, split_rows
 
 if TYPE_CHECKING:
@@ -140,8 +141,8 @@ def dataset_of(arrays: Arrays, config: DataConfig, seed: int, loss: Loss) -> Dat
         DataError: A value is not finite, or no target of the loss.
     """
     place, notes, target = arrays.place, list[str](), config.target or "y"
-    x = [_inputs(part, place) for part in arrays.x]
-    y = [part.reshape(len(part)) if part.shape[1:] == (1,) else part for part in arrays.y]
+    x = [array_inputs(part, place) for part in arrays.x]
+    y = given = [part.reshape(len(part)) if part.shape[1:] == (1,) else part for part in arrays.y]
     classes: tuple[str, ...] = ()
     if loss.is_of_classes or (loss.is_own and y[0].dtype.kind in "iub"):
         y, classes = _classes(y, place, loss)
@@ -154,10 +155,12 @@ def dataset_of(arrays: Arrays, config: DataConfig, seed: int, loss: Loss) -> Dat
             )
         y = [_single(part, "y", place) for part in y]
     told = AT_RANDOM if len(x) == 1 else f"as {place} returned them"
+    truth, rows = given[-1], np.arange(len(x[2]) if len(x) > 2 else 0)
     if len(x) == 1:
         split = split_rows(place, len(x[0]), config, seed)
         parts = split.train, split.validation, split.test
         x, y = [x[0][rows] for rows in parts], [y[0][rows] for rows in parts]
+        rows = parts[2]
     x += [part[:0] for part in x[:1] * (3 - len(x))]
     y += [part[:0] for part in y[:1] * (3 - len(y))]
     if min(len(y[0]), len(y[1])) < 2:
@@ -173,9 +176,9 @@ def dataset_of(arrays: Arrays, config: DataConfig, seed: int, loss: Loss) -> Dat
         )
     mean, scale = 0.0, 1.0
     is_real = x[0].dtype.kind == "f"
+    learnt = ArrayPreparation.of(x[0], bool(config.scale))
+    x = [learnt.scaled(part) for part in x]
     if config.scale:
-        if is_real:
-            x = _standardised(x, x[0].mean(0, dtype=np.float64), x[0].std(0, dtype=np.float64))
         if not classes:
             mean, scale = (float(f(y[0], dtype=np.float64)) for f in (np.mean, np.std))
             y = _standardised(y, mean, scale)
@@ -203,10 +206,12 @@ def dataset_of(arrays: Arrays, config: DataConfig, seed: int, loss: Loss) -> Dat
         warnings=tuple(few_rows(len(y[1]))),
         classes=classes,
         fingerprint=fingerprint(*x, *y),
+        held_out=HeldOutRows("row", rows + 1, _as_named(y[2], classes) if classes else truth[rows]),
+        preparation=learnt,
     )
 
 
-def _inputs(values: Values, place: str) -> Values:
+def array_inputs(values: Values, place: str) -> Values:
     """Inputs as torch takes them: float32, or whole numbers and booleans as they are."""
     if values.dtype.kind == "f":
         return _single(values, "x", place)
@@ -304,6 +309,12 @@ def _shares(y: Values, classes: tuple[str, ...], target: str) -> str:
         return f"{text}, {int((counts > 0).sum())} of them in the training rows"
     told = (f"{n} ({percent(c / y.size)})" for n, c in zip(classes, counts, strict=True))
     return f"{text}, with their shares of the training rows: {listed(told, _TOLD_CLASSES)}"
+
+
+def _as_named(y: Values, classes: tuple[str, ...]) -> Values:
+    """Classes by their names."""
+    named: Values = np.array(classes, dtype=object)[y.astype(np.int64)]
+    return named
 
 
 def _unseen(y: list[Values], classes: tuple[str, ...], target: str) -> list[str]:

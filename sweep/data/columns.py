@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from sweep.data.dates import Dates, date_numbers, of_timestamps, of_whole_numbers, read_dates
+from sweep.data.dates import (
+    Dates,
+    Order,
+    Part,
+    date_numbers,
+    of_timestamps,
+    of_whole_numbers,
+    read_dates,
+)
 
 if TYPE_CHECKING:
     from sweep.study.sections import DataConfig
@@ -43,10 +52,14 @@ class Read:
         columns: What takes its place, by name: float64 or texts, a date's parts; none if it is
             left out.
         notes: What was decided, a sentence each.
+        parts: Of dates: which number of them each column holds.
+        order: How its dates were read, where they need it.
     """
 
     columns: dict[str, pd.Series[Any]]
     notes: tuple[str, ...] = ()
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    order: Order | None = None
 
 
 def is_date(column: pd.Series[Any]) -> bool:
@@ -209,7 +222,8 @@ def _dates(column: pd.Series[Any], dates: Dates | None, config: DataConfig) -> R
     if others := _others(column, dates.hours):
         told += f"; taken as missing {others}"
     parts = date_numbers(dates)
-    return Read({f"{name}.{part}": values for part, values in parts.items()}, (told,))
+    columns = {f"{name}.{part}": values for part, values in parts.items()}
+    return Read(columns, (told,), {f"{name}.{part}": part for part in parts}, dates.order)
 
 
 def _is_id(values: pd.Series[Any]) -> bool:

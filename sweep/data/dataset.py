@@ -11,10 +11,31 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.base.wording import counted
+from sweep.data.fitted.arrays import ArrayPreparation
+from sweep.data.fitted.columns import TablePreparation
 
 Array = npt.NDArray[np.float32]
 Inputs = npt.NDArray[Any]
 Targets = npt.NDArray[Any]
+
+
+Preparation = TablePreparation | ArrayPreparation
+
+
+@dataclass(frozen=True)
+class HeldOutRows:
+    """Which rows the test rows are, and what they are in truth.
+
+    Args:
+        label: What tells rows apart: `row`, their numbers in the table or the arrays, from 1; of an
+            event log, the column that its rows are of.
+        names: That of each row, (rows,).
+        targets: As the user has them, or the names of classes, (rows, ...).
+    """
+
+    label: str
+    names: npt.NDArray[Any]
+    targets: npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -41,6 +62,8 @@ class Dataset:
         split: How the rows were split.
         last: The mean target, standardised, of the training rows of the last moment, where rows
             are split by time and the target is a number; else None.
+        held_out: Which rows the test rows are.
+        preparation: What makes inputs of new rows; None of data that were made otherwise.
     """
 
     x_train: Inputs
@@ -62,6 +85,8 @@ class Dataset:
     split: str = "at random"
     last: float | None = None
     warnings: tuple[str, ...] = ()
+    held_out: HeldOutRows | None = None
+    preparation: Preparation | None = None
 
     def to_target_units(self, y: Targets) -> npt.NDArray[np.float64]:
         """Standardised targets, or predictions of them, in units of `unit`; of the same shape."""

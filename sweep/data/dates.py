@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     Texts = pd.Series[str]
 
 Order = Literal["day-first", "month-first"]
+Part = Literal["year", "month", "weekday", "hour"]
+"""The numbers of a date."""
 
 _CLOCK = (
     r"^(?P<day>.*?)(?:(?:^|[T,]\s*|\s+)(?P<hour>\d{1,2}):(?P<minute>[0-5]\d)"
@@ -166,12 +168,18 @@ def of_whole_numbers(numbers: pd.Series[Any]) -> Dates | None:
     known = numbers.dropna()
     if not known.between(19000101, 20991231).all() or (known % 1 != 0).any():
         return None
-    texts = known.astype("int64").astype(str)
-    days = pd.to_datetime(texts, format="%Y%m%d", errors="coerce")
-    if days.isna().any() or days.nunique() < 2:
+    dates = as_whole_numbers(numbers)
+    if dates.days[known.index].isna().any() or dates.days.nunique() < 2:
         return None
-    days = days.reindex(numbers.index)
-    return Dates(days, days.dt.hour.astype(float), days)
+    return dates
+
+
+def as_whole_numbers(numbers: pd.Series[Any]) -> Dates:
+    """Numbers as days such as 20200131; missing where one is none."""
+    days = numbers.where(numbers.between(19000101, 20991231) & (numbers % 1 == 0)).dropna()
+    stamps = pd.to_datetime(days.astype("int64").astype(str), format="%Y%m%d", errors="coerce")
+    stamps = stamps.reindex(numbers.index)
+    return Dates(stamps, stamps.dt.hour.astype(float), stamps)
 
 
 def of_timestamps(column: pd.Series[Any]) -> Dates | None:
@@ -195,10 +203,10 @@ def _without_zone(stamp: Any) -> Any:
     return stamp.replace(tzinfo=None) if getattr(stamp, "tzinfo", None) else stamp
 
 
-def date_numbers(dates: Dates) -> dict[str, pd.Series[Any]]:
+def date_numbers(dates: Dates) -> dict[Part, pd.Series[Any]]:
     """Year, month, weekday (Monday is 0) and hour as float64; NaN where it is missing."""
     days = dates.days.dt
-    parts = {
+    parts: dict[Part, Any] = {
         "year": days.year,
         "month": days.month,
         "weekday": days.day_of_week,

@@ -15,7 +15,7 @@ from sweep.base.wording import listed, percent
 from sweep.data.arrays import Arrays, dataset_of
 from sweep.data.classes import class_names, known_rows, target_labels
 from sweep.data.columns import is_number
-from sweep.data.dataset import Array, Dataset, Targets, fingerprint
+from sweep.data.dataset import Array, Dataset, HeldOutRows, Targets, fingerprint
 from sweep.data.examine.doubts import doubts_of_table
 from sweep.data.examine.examined import Examined
 from sweep.data.magnitude import out_of_range
@@ -87,7 +87,7 @@ def _of_table(table: Table, config: DataConfig, seed: int, loss: str) -> Dataset
         y = log1p(y, table.place) if target in logs else y
         mean, scale, targets = _standardised(y, train, config, table.place)
         last = None if split.last is None else float(targets[split.last].mean(dtype=np.float64))
-    prepared = preparation.fit(train)
+    learnt = preparation.fit(train)
     examined = Examined(
         source=source,
         frame=preparation.frame[[*preparation.numbers, *preparation.categories]],
@@ -99,7 +99,7 @@ def _of_table(table: Table, config: DataConfig, seed: int, loss: str) -> Dataset
         has_log=target in logs,
         is_built_in=config.source in SOURCES,
     )
-    inputs = _as_float32(prepared, preparation.names, table.place)
+    inputs = as_float32(learnt.matrix(preparation.frame), learnt.names, table.place)
     return Dataset(
         x_train=inputs[train],
         x_validation=inputs[validation],
@@ -109,7 +109,7 @@ def _of_table(table: Table, config: DataConfig, seed: int, loss: str) -> Dataset
         y_test=targets[test],
         target_mean=mean,
         target_scale=scale,
-        features=preparation.names,
+        features=learnt.names,
         split=told,
         last=last,
         warnings=tuple(doubts_of_table(examined)),
@@ -122,7 +122,21 @@ def _of_table(table: Table, config: DataConfig, seed: int, loss: str) -> Dataset
         fingerprint=fingerprint(
             *(array[rows] for array in (inputs, targets) for rows in (train, validation, test))
         ),
+        held_out=_held_out(table, target, read.loc[table.frame.index], test),
+        preparation=learnt,
     )
+
+
+def _held_out(table: Table, target: str, read: pd.Series[Any], test: Rows) -> HeldOutRows:
+    """The test rows, by their names in the table, with their targets as they stand there."""
+    given = table.frame[target]
+    is_exact = is_number(given) and pd.api.types.infer_dtype(given, skipna=True) != "boolean"
+    is_class = read.dtype != np.float64
+    targets = (read if is_class or not is_exact else given).iloc[test].to_numpy()
+    rows = table.frame.index[test]
+    if table.keys is None:
+        return HeldOutRows("row", rows.to_numpy() + 1, targets)
+    return HeldOutRows(str(table.keys.name), table.keys.loc[rows].to_numpy(), targets)
 
 
 def _kind(loss: str, column: pd.Series[Any]) -> Loss:
@@ -163,7 +177,7 @@ def _standardised(
     mean = float(y.iloc[train].mean()) if scaled else 0.0
     scale = float(y.iloc[train].std(ddof=0)) if scaled else 1.0
     values = ((y.to_numpy() - mean) / scale)[:, None]  # (rows, 1)
-    return mean, scale, _as_float32(values, (str(y.name),), place)[:, 0]
+    return mean, scale, as_float32(values, (str(y.name),), place)[:, 0]
 
 
 def _known_rows(
@@ -209,7 +223,7 @@ def _refuse_constant(y: pd.Series[Any], place: str) -> None:
         )
 
 
-def _as_float32(values: npt.NDArray[np.float64], names: tuple[str, ...], place: str) -> Array:
+def as_float32(values: npt.NDArray[np.float64], names: tuple[str, ...], place: str) -> Array:
     """The columns as float32, which holds values up to 3.4e38."""
     with np.errstate(over="ignore"):
         narrow = values.astype(np.float32)

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from sweep.base.errors import DataError
 from sweep.base.wording import listed, percent, toml_list
 from sweep.data.columns import MISSING, Unusable, alike, as_numbers, is_date, is_number, read_column
+from sweep.data.fitted.columns import RARE, TablePreparation, unique_name
+from sweep.data.fitted.fitting import MAX_CATEGORIES, MIN_CATEGORY_SHARE, Source, fitted
 from sweep.data.magnitude import out_of_range
 from sweep.data.sources import Table, no_such_column, raise_together
 
 if TYPE_CHECKING:
     from sweep.study.sections import DataConfig
 
-Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
-
-MAX_CATEGORIES = 20
-MIN_CATEGORY_SHARE = 0.01
-RARE = "(rare)"
 
 
 class UnusableColumns(DataError):
@@ -144,7 +137,6 @@ class Preparation:
 
     Attributes:
         notes: What was left out, filled in and encoded, a sentence each.
-        names: The prepared columns' names, each once, when `fit` has run.
         missing: How many values each column lacks, where it lacks any, once `fit` has run.
         constant: The columns left out for having one value in the training rows, once `fit` has
             run.
@@ -155,12 +147,16 @@ class Preparation:
 
     def __init__(self, table: Table, target: str, config: DataConfig) -> None:
         self.notes: list[str] = []
-        self.names: tuple[str, ...] = ()
         self.missing: dict[str, int] = {}
         self.constant: tuple[str, ...] = ()
         self._place = table.place
         self._config = config
+        by = [config.split.name] if config.split else []
+        self._columns = list(dict.fromkeys([*table.frame.columns, *by]))
+        self._sources: dict[str, Source] = {}
         self._date_parts: set[str] = set()
+        self._logs: set[str] = set()
+        self._fixed: set[str] = set()
         chosen = config.features
         if chosen is None:
             chosen = [c for c in table.frame.columns if c != target and c not in config.drop]
@@ -180,6 +176,7 @@ class Preparation:
             for part, values in read.columns.items():
                 own = part if part == name else unique_name(part, (*columns, *taken))
                 columns[own] = values.rename(own)
+                self._sources[own] = Source(name, read.parts.get(part, ""), read.order)
                 if part != name:
                     self._date_parts.add(own)
         self._refuse(unusable)
@@ -235,49 +232,36 @@ class Preparation:
                 what = "it is not a number" if name in self.categories else "it is not a feature"
                 raise DataError(f"{self._place}: data.log1p = {name!r}: {what}")
             self.frame[name] = log1p(self.frame[name], self._place)
+            self._logs.add(name)
 
-    def fit(self, train: Rows) -> Floats:
-        """Learn medians, scales and categories from the training rows, and prepare all rows.
+    def fit(self, train: Rows) -> TablePreparation:
+        """Learn medians, scales and categories from the training rows.
 
         Args:
             train: Positions of the training rows.
 
         Returns:
-            All rows, shape (rows, prepared columns).
+            What makes a model's input of `frame`, and of new rows.
 
         Raises:
             DataError: No column is left.
         """
-        scale = self._config.scale is not False
         self._treat_constant(train)
         self._leave_out_rare(train)
         self._note_missing()
-        steps = [
-            SimpleImputer(strategy="median", keep_empty_features=True),
-            *([StandardScaler()] if scale else []),
-        ]
-        encoder = OneHotEncoder(
-            handle_unknown="infrequent_if_exist",
-            min_frequency=MIN_CATEGORY_SHARE,
-            max_categories=MAX_CATEGORIES,
-            sparse_output=False,
-            feature_name_combiner=_category_name,
+        learnt = fitted(
+            self.frame.iloc[train],
+            self.numbers,
+            self.categories,
+            self._sources,
+            scale=self._config.scale is not False,
+            logs=self._logs,
+            fixed=self._fixed,
+            columns=self._columns,
         )
-        transformer = ColumnTransformer(
-            [("numbers", make_pipeline(*steps), self.numbers), ("texts", encoder, self.categories)]
-        )
-        transformer.fit(self.frame.iloc[train])
-        encoded = []
         if self.categories:
-            encoder = transformer.named_transformers_["texts"]
-            encoded = list(map(str, encoder.get_feature_names_out(self.categories)))
-        names = list(self.numbers)
-        for name in encoded:
-            names.append(unique_name(name, names))
-        self.names = tuple(names)
-        if self.categories:
-            self._note_categories(train, len(encoded))
-        return np.asarray(transformer.transform(self.frame), dtype=np.float64)
+            self._note_categories(train, sum(len(each.prepared) for each in learnt.categories))
+        return learnt
 
     def _treat_constant(self, train: Rows) -> None:
         """Leave out the columns with one value in all training rows, or keep them as it."""
@@ -290,6 +274,7 @@ class Preparation:
                 # What varies in other rows alone cannot be learnt from.
                 known = self.frame[name].iloc[train].dropna()
                 self.frame[name] = known.iloc[0] if len(known) else np.nan
+                self._fixed.add(name)
             left_out = [name for name in constant if name in self._date_parts]
             if told:
                 self.notes.append(f"{columns} kept: one value in all training rows")
@@ -369,18 +354,6 @@ def log1p(values: pd.Series[Any], place: str) -> pd.Series[Any]:
             "log(1 + value) needs values of at least 0"
         )
     return pd.Series(np.log1p(values.to_numpy()), index=values.index, name=values.name)
-
-
-def unique_name(name: str, taken: Collection[str]) -> str:
-    """A name, with a number behind it if there is one like it."""
-    number, unique = 2, name
-    while unique in taken:
-        number, unique = number + 1, f"{name} ({number})"
-    return unique
-
-
-def _category_name(feature: str, category: object) -> str:
-    return f"{feature}={RARE if category == 'infrequent_sklearn' else category}"
 
 
 def _quoted(names: Sequence[str]) -> str:

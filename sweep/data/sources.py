@@ -38,6 +38,7 @@ class Table:
         target: The column that is learnt unless the settings name another.
         notes: What happened on the way, a sentence each.
         hint: What to consider when a column seems to be missing.
+        keys: Of an event log: what each row counts the events of, such as a user.
     """
 
     frame: pd.DataFrame
@@ -45,6 +46,7 @@ class Table:
     target: str | None = None
     notes: tuple[str, ...] = ()
     hint: str = ""
+    keys: pd.Series[Any] | None = None
 
 
 GIVEN = "__main__:dataframe"
@@ -88,15 +90,20 @@ def read_source(config: DataConfig, folders: tuple[Path, ...] = ()) -> Table | A
         )
     _refuse_duplicates(table)
     if config.pivot is not None:
-        table = _pivot(table, config.pivot, config.split)
+        table = pivoted(table, config.pivot, config.split)
     if len(table.frame) == 0:
         raise DataError(f"{table.place}: has no rows")
     return table
 
 
-def _pivot(table: Table, pivot: PivotConfig, split: SplitConfig | None) -> Table:
-    """The table of counts of a table of events, with the column that its rows are split by."""
-    keys = pivot.index, pivot.columns
+def pivoted(table: Table, pivot: PivotConfig, split: SplitConfig | None = None) -> Table:
+    """The table of counts of a table of events, with the column that its rows are split by.
+
+    Raises:
+        DataError: A column of the pivot is not there, or has too many codes, or the rows cannot be
+            split so.
+    """
+    columns = pivot.index, pivot.columns
     named = {"pivot.index": pivot.index, "pivot.columns": pivot.columns}
     if split:
         named["split"] = split.name
@@ -107,10 +114,12 @@ def _pivot(table: Table, pivot: PivotConfig, split: SplitConfig | None) -> Table
     ]
     raise_together(table.place, problems)
     try:
-        counts, notes = pivot_counts(table.frame, *keys, *([split.name] if split else []))
+        counts, notes = pivot_counts(table.frame, *columns, *([split.name] if split else []))
     except DataError as error:
         raise DataError(f"{table.place}: {error}") from None
-    return Table(counts, table.place, table.target, (*table.notes, *notes))
+    keys = counts.index.to_series(name=pivot.index).reset_index(drop=True)
+    counts = counts.reset_index(drop=True)
+    return Table(counts, table.place, table.target, (*table.notes, *notes), keys=keys)
 
 
 def pivot_counts(
@@ -125,9 +134,9 @@ def pivot_counts(
         along: A column that is to stand beside the counts, such as what rows are split by.
 
     Returns:
-        The counts, with a row per value of `index` and a column per code, in sorted order and
-        named by the code's text (4 and 4.0 become "4"); and notes on events left out because
-        either value is missing, and on values that are probably the same.
+        The counts, with a row per value of `index`, which they are indexed by, and a column per
+        code, in sorted order and named by the code's text (4 and 4.0 become "4"); and notes on
+        events left out because either value is missing, and on values that are probably the same.
 
     Raises:
         DataError: There are more codes than a table can sensibly have columns, or the events of
@@ -154,7 +163,7 @@ def pivot_counts(
     table = _with_text_names(counts)
     if along is not None:
         table[along] = _one_of_each(events.loc[known.index, along], keys[0], along)
-    return table.reset_index(drop=True), tuple(notes)
+    return table, tuple(notes)
 
 
 def _one_of_each(values: pd.Series[Any], index: pd.Series[Any], name: str) -> pd.Series[Any]:

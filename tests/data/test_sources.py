@@ -219,7 +219,9 @@ class TestPivot:
         events = pd.DataFrame([line.split(",") for line in LOG.split()], columns=LOG_COLUMNS)
         counts, notes = pivot_counts(events, "user", "behaviour")
         expected = pd.DataFrame(
-            [[1, 0, 0, 2], [0, 0, 1, 1], [2, 1, 0, 1]], columns=["buy", "cart", "fav", "pv"]
+            [[1, 0, 0, 2], [0, 0, 1, 1], [2, 1, 0, 1]],
+            index=pd.Index(["ann", "bob", "cid"], name="user"),
+            columns=["buy", "cart", "fav", "pv"],
         )
         pd.testing.assert_frame_equal(counts, expected)
         assert notes == ()

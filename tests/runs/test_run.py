@@ -190,7 +190,7 @@ def test_the_best_model_is_what_was_measured(tmp_path: Path, objective: str) -> 
 
     described = json.loads((location.folder / "best_schedule.json").read_text())
     table = pd.read_csv(location.folder / "predictions.csv")
-    assert list(table.columns) == ["y", "prediction"]
+    assert list(table.columns) == ["row", "y", "prediction"]
     test_mse = ((table["y"] - table["prediction"]) ** 2).mean()
     assert described["test"]["mse"] == pytest.approx(test_mse, rel=1e-6)
     assert described["test"]["rows"] == len(table)

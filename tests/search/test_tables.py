@@ -161,8 +161,8 @@ class TestPredictions:
         score = write_predictions(tmp_path, data, Prediction(0, 0.0, data.y_test + off))
         frame = pd.read_csv(tmp_path / "predictions.csv")
         assert len(frame) == score.rows == len(data.y_test) == 4
-        assert frame["y"].round(3).isin(table["y"]).all()
-        values = frame.to_numpy()
+        assert list(frame["y"]) == list(table["y"].iloc[frame["row"] - 1])
+        values = frame[["y", "prediction"]].to_numpy()
         truth, prediction = (np.log1p(values) if log1p else values).T
         error = prediction - truth
         assert error == pytest.approx(np.full(4, off * data.target_scale), rel=1e-4)

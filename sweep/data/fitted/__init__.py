@@ -1,0 +1,1 @@
+"""What has been learnt from the training rows of a table, for all other rows, new ones too."""
