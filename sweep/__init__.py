@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sweep.data.behaviour_log import behaviour_log
     from sweep.runs.library import StudyResult, load_study, run_study
     from sweep.runs.listener import Listener
+    from sweep.runs.predictor import Predictor, load_predictor
     from sweep.schedules.schedule import Schedule
     from sweep.training.examine.gradient_graph import gradient_graph, tree_lines
     from sweep.training.own_command.current_trial import CurrentTrial, current_trial
@@ -22,6 +23,7 @@ __all__ = [
     "CurrentTrial",
     "InterruptedSweep",
     "Listener",
+    "Predictor",
     "Progress",
     "Schedule",
     "StudyResult",
@@ -30,6 +32,7 @@ __all__ = [
     "behaviour_log",
     "current_trial",
     "gradient_graph",
+    "load_predictor",
     "load_study",
     "run_study",
     "tree_lines",
@@ -40,6 +43,7 @@ _HOMES = {
     "CurrentTrial": "training.own_command.current_trial",
     "InterruptedSweep": "base.errors",
     "Listener": "runs.listener",
+    "Predictor": "runs.predictor",
     "Progress": "cli.progress",
     "Schedule": "schedules.schedule",
     "StudyResult": "runs.library",
@@ -47,6 +51,7 @@ _HOMES = {
     "behaviour_log": "data.behaviour_log",
     "current_trial": "training.own_command.current_trial",
     "gradient_graph": "training.examine.gradient_graph",
+    "load_predictor": "runs.predictor",
     "load_study": "runs.library",
     "run_study": "runs.library",
     "tree_lines": "training.examine.gradient_graph",

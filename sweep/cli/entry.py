@@ -21,6 +21,7 @@ from sweep.cli.commands.doctor import doctor
 from sweep.cli.commands.export import export
 from sweep.cli.commands.init import init
 from sweep.cli.commands.lr_range import lr_range
+from sweep.cli.commands.predict import predict
 from sweep.cli.commands.report import report
 from sweep.cli.commands.run import run
 from sweep.cli.commands.schedules import schedules
@@ -62,6 +63,7 @@ for _command in (
     check,
     lr_range,
     report,
+    predict,
     audit,
     export,
     init,

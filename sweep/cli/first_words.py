@@ -36,12 +36,15 @@ def first_words() -> RenderableType:
 def commands_here() -> Iterator[tuple[str, list[str | Path]]]:
     """What is likely wanted in the working folder: the purpose and the words behind `sweep`."""
     from sweep.study.locations import DEFAULT_STUDY, locate_results
+    from sweep.study.results_folder import PREDICTIONS
 
     last = None
     with suppress(InputError):
         last = locate_results(None)
         yield f"what {last.name} found", ["report", last]
         yield "go on with it", ["run", last]
+        if (last / PREDICTIONS).exists():
+            yield "predict new rows with it", ["predict", last, "new.csv"]
     files = [
         path for path in sorted(Path("studies").glob("*.toml")) if path.with_suffix("") != last
     ]
@@ -72,7 +75,13 @@ def _tables_here() -> list[Path]:
 
     endings = {*TEXT, *LINES, *BINARY} - {".txt"}
     studied = {path.stem for path in Path("studies").glob("*.toml")}
-    return [path for path in found if path.suffix.lower() in endings and path.stem not in studied]
+    return [
+        path
+        for path in found
+        if path.suffix.lower() in endings
+        and path.stem not in studied
+        and not path.stem.endswith(".predictions")
+    ]
 
 
 def _last_column(table: Path) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 from sweep.base.errors import TrainingError
 from sweep.confirm.best_files import write_best, write_predictions
@@ -15,6 +14,7 @@ from sweep.search.trials import Trial, standing
 from sweep.study.results_folder import BEST_MODEL, PREDICTIONS
 from sweep.training.contract import TrialSpec
 from sweep.training.record import TrialRecord
+from sweep.training.saved.contents import ModelContents
 from sweep.training.specs import trial_spec
 from sweep.training.workers.messages import Prediction, Save
 from sweep.training.workers.pool import Pool
@@ -26,16 +26,8 @@ def save_order(context: RunContext, trial: Trial) -> Save:
     """The order to write a trial's weights to `best_model.pt`."""
     data = context.data
     assert data is not None
-    about: dict[str, Any] = {
-        "trial": trial.number,
-        context.config.measure.name: trial.value,
-        "model": context.config.model.model_dump(mode="json"),
-        "features": list(data.features),
-        **({} if data.features else {"inputs": list(data.x_train.shape[1:])}),
-        "target_mean": data.target_mean,
-        "target_scale": data.target_scale,
-        **({"classes": [*data.classes]} if data.classes else {}),
-    }
+    contents = ModelContents.of(trial.number, context.config, data)
+    about = {**contents.model_dump(), context.config.measure.name: trial.value}
     path = context.location.folder / BEST_MODEL
     return Save(trial.number, path.absolute(), about)
 

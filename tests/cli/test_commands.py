@@ -14,6 +14,8 @@ from called import Called
 from support import sweep as sweep_process
 
 from sweep.schedules.schedule import SHAPES
+from sweep.study.registries.sources import SOURCES
+from sweep.study.sections import DataConfig
 
 
 def houses(folder: Path) -> None:
@@ -226,6 +228,27 @@ class TestReport:
             for name in ([], ["diabetes"], ["studies/diabetes"], [str(tiny_study)])
         }
         assert len({json.dumps(find(json.loads(text), "val_mse")) for text in reports}) == 1
+
+
+@pytest.mark.slow
+def test_predict_gives_the_test_rows_their_numbers_again(
+    sweep: Called, tiny_study: Path, tmp_path: Path
+) -> None:
+    """With weights that were trained; the table is the built-in one, in a file."""
+    rows = SOURCES["diabetes"].table(DataConfig())
+    rows.to_csv(tmp_path / "new.csv", index=False)
+    told = sweep("report", tiny_study).stdout
+    assert f"sweep predict {tiny_study} new.csv" in told
+    ended = sweep("predict", tiny_study, "new.csv")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    found, written = (
+        pd.read_csv(path)
+        for path in (tmp_path / "new.predictions.csv", tiny_study / "predictions.csv")
+    )
+    again = found.iloc[written["row"] - 1]
+    assert list(again["progression"]) == list(written["y"])
+    assert again["prediction"].to_numpy() == pytest.approx(written["prediction"], rel=2e-6)
+    assert written["prediction"].nunique() > 20
 
 
 @pytest.mark.slow

@@ -48,6 +48,8 @@ def test_a_study_that_has_been_run(sweep: Called) -> None:
     folder.mkdir(parents=True)
     (folder / "study.toml").write_text("")
     assert commands(sweep().stdout)[:2] == [["report", str(folder)], ["run", str(folder)]]
+    (folder / "predictions.csv").touch()
+    assert commands(sweep().stdout)[2] == ["predict", str(folder), "new.csv"]
 
 
 def test_what_schedules_say_is_next(sweep: Called) -> None:

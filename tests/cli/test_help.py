@@ -28,6 +28,7 @@ COMMANDS = [
     "check",
     "lr-range",
     "report",
+    "predict",
     "audit",
     "export",
     "init",

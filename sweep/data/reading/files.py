@@ -82,13 +82,13 @@ def find_table(name: str, folders: tuple[Path, ...]) -> Path:
         raise DataError(f"{name}: no such file (looked in {looked}){near}")
     if found.is_dir():
         raise DataError(f"{name}: is a folder; expected a file ending in {known_endings()}")
-    ending, compression = _endings(found)
+    ending, compression = endings(found)
     if ending not in ENDINGS or (compression and ending in BINARY):
         raise DataError(f"{name}: unsupported ending; expected {known_endings()}")
     return found
 
 
-def _endings(path: Path) -> tuple[str, str]:
+def endings(path: Path) -> tuple[str, str]:
     """What a file's name says of its kind and of its compression: `(".csv", ".gz")`.
 
     A ZIP file names its kind inside: `houses.zip` is as good as `houses.csv.zip`.
@@ -102,6 +102,14 @@ def _endings(path: Path) -> tuple[str, str]:
     return kind, suffixes[-1]
 
 
+def of_other_files(path: Path) -> tuple[str, ...]:
+    """Settings that a file of this ending has no use for."""
+    ending, _ = endings(path)
+    if ending in (".parquet", ".feather"):
+        return (*_OF_TEXT, *_OF_NUMBERS)
+    return () if ending in TEXT else _OF_TEXT
+
+
 def read_file(path: Path, config: DataConfig) -> ReadTable:
     """Read a file that holds a table.
 
@@ -112,11 +120,8 @@ def read_file(path: Path, config: DataConfig) -> ReadTable:
     Raises:
         DataError: It cannot be read as what its ending says, or a setting does not fit it.
     """
-    ending, compression = _endings(path)
-    unfit: tuple[str, ...] = () if ending in TEXT else _OF_TEXT
-    if ending in (".parquet", ".feather"):
-        unfit += _OF_NUMBERS
-    for key in unfit:
+    ending, compression = endings(path)
+    for key in of_other_files(path):
         if getattr(config, key) is not None:
             raise DataError(
                 f"data.{key} is for a text file; one ending in {ending} says that itself"
@@ -162,8 +167,9 @@ def _from_lines(data: bytes, config: DataConfig) -> ReadTable:
             f"columns with objects or lists: {listed(map(repr, nested))}; write numbers "
             "and texts only"
         )
-    frame, notes = frame_of_texts(_with_text_names(frame), config)
-    return ReadTable(frame, notes)
+    given = _with_text_names(frame)
+    frame, notes = frame_of_texts(given, config)
+    return ReadTable(frame, notes, as_given=lambda: given)
 
 
 def _from_excel(path: Path, config: DataConfig) -> ReadTable:
@@ -177,10 +183,11 @@ def _from_excel(path: Path, config: DataConfig) -> ReadTable:
     with book:
         sheets = [str(name) for name in book.sheet_names]
         frame = pd.read_excel(book, sheet_name=sheets[0])
-    frame, notes = frame_of_texts(_with_text_names(frame), config)
+    given = _with_text_names(frame)
+    frame, notes = frame_of_texts(given, config)
     if len(sheets) > 1:
         notes = (f"sheet {sheets[0]!r} read, the first of {len(sheets)}", *notes)
-    return ReadTable(frame, notes)
+    return ReadTable(frame, notes, as_given=lambda: given)
 
 
 def _with_text_names(frame: pd.DataFrame) -> pd.DataFrame:

@@ -45,7 +45,7 @@ MISSING = frozenset(
 )
 """What is missing in every column; pandas' own list."""
 
-_MARKS = {text.lower() for text in MISSING} | set(
+MARKS = {text.lower() for text in MISSING} | set(
     "\\n ? - -- --- \u2013 \u2014 . .. ... * n.a. n.a k.a. nil missing unknown "
     "#div/0! #value! #ref! #num! #name? #null! #nv #wert! #bezug! #zahl!".split()
 )
@@ -145,7 +145,7 @@ def _look_at(name: str, texts: Texts, config: DataConfig) -> _Column:
     numbers = _cast(cells, pa.float64())
     if numbers is not None:
         return _Column(name, cells, numbers)
-    marks = _MARKS if config.missing is None else {text.lower() for text in missing}
+    marks = MARKS if config.missing is None else {text.lower() for text in missing}
     if _most_are_numbers(_bodies(sample(cells), marks)):
         return _bodies(cells, marks, name)
     return _Column(name, cells, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class TextForm:
+    """How a table is written as text.
+
+    Args:
+        encoding: A name that Python knows.
+        separator: Between cells.
+        decimal: The mark before decimals.
+    """
+
+    encoding: str = PLAIN
+    separator: str = ","
+    decimal: str = "."
+
+
+@dataclass(frozen=True)
 class ReadTable:
     """A table as its file has it.
 
@@ -38,11 +53,21 @@ class ReadTable:
         frame: Its rows; the file's own names, also where one occurs twice.
         notes: What is not plain about it, a sentence each.
         is_text: Whether it was a text file, which may lack a header.
+        form: How it was written, if it was.
+        as_given: Makes its rows as they stand in the file, texts where it is one; None where that
+            is `frame`.
     """
 
     frame: pd.DataFrame
     notes: tuple[str, ...]
     is_text: bool = False
+    form: TextForm | None = None
+    as_given: Callable[[], pd.DataFrame] | None = None
+
+    @property
+    def given(self) -> pd.DataFrame:
+        """Its rows as they stand in the file: nothing is made a number that was written as text."""
+        return self.frame if self.as_given is None else self.as_given()
 
 
 def read_text_table(data: bytes, config: DataConfig, plain_separator: str) -> ReadTable:
@@ -76,7 +101,16 @@ def read_text_table(data: bytes, config: DataConfig, plain_separator: str) -> Re
             "row; if the file has no header, name its columns with data.columns"
         )
     told = _told(encoding, layout.separator, plain_separator, convention)
-    return ReadTable(frame, (*told, *layout.notes, *notes, *more), is_text=True)
+    separator = "," if layout.separator == BLANKS else layout.separator
+    return ReadTable(
+        frame,
+        (*told, *layout.notes, *notes, *more),
+        is_text=True,
+        form=TextForm(encoding, separator, convention.decimal),
+        as_given=lambda: pd.concat(
+            [pd.Series(cells.to_pandas(), dtype=object) for cells in columns], axis="columns"
+        ).set_axis(list(names), axis="columns"),
+    )
 
 
 def _told(encoding: str, separator: str, plain: str, convention: Convention) -> list[str]:

@@ -11,7 +11,6 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from sweep.base.commands import command_line
 from sweep.base.wording import aligned, counted, duration, number, percent
 from sweep.confirm.audit import Audit, Audited
 from sweep.confirm.candidate import Candidate
@@ -21,15 +20,15 @@ from sweep.report.facts import Best, Summary, TrialFacts
 from sweep.report.terminal.curves import draw, draw_rate_curve, draw_rates
 from sweep.report.terminal.fitting import Column, FittingTable
 from sweep.report.terminal.gallery import torch_call
+from sweep.report.terminal.next_steps import next_steps
 from sweep.search.trials import Ending
 from sweep.study.metric import Metric
-from sweep.study.results_folder import AUDIT, BEST_CODE, CONFIRM, REPORT, RESULTS
+from sweep.study.results_folder import AUDIT, CONFIRM, RESULTS
 from sweep.study.sections import other
 from sweep.study.space import Value, named_values, rate_in_words
 
 _WIDEST_CHART = 100
 _BAR = 24
-_GAP = 2
 _NOMINAL_STEPS = 1000
 
 
@@ -362,38 +361,3 @@ def edge_list(best: Best) -> RenderableType:
     for sentence in best.edges:
         lines.add_row("-", Text(sentence))
     return Group(Text("The best trial lies at the end of a range", style="bold"), lines)
-
-
-def next_steps(
-    summary: Summary, folder: Path, width: int = 80, *, reported: bool = False
-) -> RenderableType:
-    """The commands that a user is likely to want now.
-
-    Args:
-        summary: What the study found.
-        folder: Its results.
-        width: Of the terminal; a command that does not fit has a line of its own.
-        reported: Whether the whole report is what the user is reading.
-    """
-    counts = summary.counts
-    steps = []
-    if counts.endings.ended < counts.asked:
-        left = counted(counts.asked - counts.endings.ended, "more trial")
-        steps.append((left, command_line("sweep", "run", folder)))
-    if summary.best:
-        if not reported:
-            steps.append(("the whole report", command_line("sweep", "report", folder)))
-        if (folder / REPORT).exists():
-            steps.append(("the report as a page", command_line(folder / REPORT)))
-        steps.append(("every trial in a browser", command_line("sweep", "dashboard", folder)))
-        if (folder / BEST_CODE).exists():
-            steps.append(("the schedule as torch code", command_line(folder / BEST_CODE)))
-    if not steps:
-        return Text()
-    margin = max((len(purpose) for purpose, _ in steps)) + _GAP
-    fits = margin + max((len(command) for _, command in steps)) <= width
-    lines = [
-        Text.assemble((f"{purpose:<{margin}}" if fits else f"{purpose}\n", "dim"), command)
-        for purpose, command in steps
-    ]
-    return Group(Text("Next", style="bold"), *lines)

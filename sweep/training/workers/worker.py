@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -23,11 +23,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.base.errors import ScheduleError, SweepError, TrainingError
-from sweep.base.files import write_whole
 from sweep.base.library_warnings import hidden_library_warnings, show_library_warnings
 from sweep.base.user_code import as_a_script, look_in
 from sweep.base.wording import counted
-from sweep.training.contract import VALIDATION_CHUNK, TrialError, TrialNews
+from sweep.training.contract import TrialError, TrialNews
 
 if TYPE_CHECKING:  # the coordinator's side starts without torch
     from sweep.schedules.schedule import Schedule
@@ -130,12 +129,14 @@ def _answer(connection: Connection, setup: WorkerSetup, engine: Engine, log: Pat
             orders = connection.recv()
         except (EOFError, OSError):
             return
-        prediction = None if orders.predict is None else _predict_test(orders.predict, setup)
+        prediction = None if orders.predict is None else predict_test(orders.predict, setup)
         answer = Answer(engine.lanes, _carry_out(orders, engine), [], prediction)
 
 
 def _carry_out(orders: Orders, engine: Engine) -> list[TrialNews]:
     engine.expect(orders.expect)
+    if orders.save:
+        from sweep.training.saved.model import save_weights
     for save in orders.save:
         try:
             save_weights(save.path, engine.weights(save.number), save.about)
@@ -157,43 +158,28 @@ def _carry_out(orders: Orders, engine: Engine) -> list[TrialNews]:
     return results
 
 
-def _predict_test(path: Path, setup: WorkerSetup) -> Prediction | None:
+def predict_test(path: Path, setup: WorkerSetup) -> Prediction | None:
+    """What a saved model says of the test rows; None if the file cannot be used."""
     import torch
 
     from sweep.training.build import training_data
     from sweep.training.criterion import Criterion
-    from sweep.training.models import build_model, predict
+    from sweep.training.saved.model import ModelFile
 
     assert setup.data is not None
     criterion = Criterion.of(setup.settings, training_data(setup.data, torch.device("cpu")))
-    x, y = torch.from_numpy(setup.data.x_test), torch.from_numpy(setup.data.y_test)
-    values, scores = torch.zeros(0), dict[str, float]()
+    x, y = setup.data.x_test, torch.from_numpy(setup.data.y_test)
+    values, scores = torch.zeros(0).numpy(), dict[str, float]()
     try:
-        saved = torch.load(path, weights_only=True)
+        file = ModelFile.read(path)
         if len(x):
-            row = tuple(x.shape[1:])
-            model = build_model(setup.model, row, 0, setup.folders, criterion.count)
-            model.load_state_dict(saved["state_dict"])
-            model.eval()
-            with torch.no_grad():
-                chunks = torch.split(x, VALIDATION_CHUNK)
-                outputs = torch.cat([predict(model, part, criterion.outputs) for part in chunks])
-            values, scores = criterion.predicted(outputs), criterion.means(outputs, y)
-        return Prediction(
-            saved["trial"], saved[setup.settings.measure.name], values.numpy(), scores
-        )
+            model = file.load(setup.folders)
+            outputs = model.outputs(x)
+            values, scores = model.predicted(outputs), criterion.means(outputs, y)
+        metric = setup.settings.measure.name
+        return Prediction(file.contents.trial, file.saved[metric], values, scores)
     except Exception:  # half a file, or another model's: it is written again
         return None
-
-
-def save_weights(path: Path, weights: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-    """Write `{"state_dict": weights, **about}` for `torch.load(path, weights_only=True)`."""
-    import torch
-
-    buffer = io.BytesIO()
-    on_cpu = {name: value.cpu() for name, value in weights.items()}
-    torch.save({"state_dict": on_cpu, **about}, buffer)
-    write_whole(path, buffer.getvalue())
 
 
 @contextmanager

@@ -1,0 +1,52 @@
+"""What a user is likely to want next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from sweep.base.commands import command_line
+from sweep.base.wording import counted
+from sweep.report.facts import Summary
+from sweep.study.results_folder import BEST_CODE, BEST_MODEL, REPORT
+
+_GAP = 2
+
+
+def next_steps(
+    summary: Summary, folder: Path, width: int = 80, *, reported: bool = False
+) -> RenderableType:
+    """The commands that a user is likely to want now.
+
+    Args:
+        summary: What the study found.
+        folder: Its results.
+        width: Of the terminal; a command that does not fit has a line of its own.
+        reported: Whether the whole report is what the user is reading.
+    """
+    counts = summary.counts
+    steps = []
+    if counts.endings.ended < counts.asked:
+        left = counted(counts.asked - counts.endings.ended, "more trial")
+        steps.append((left, command_line("sweep", "run", folder)))
+    if summary.best:
+        if not reported:
+            steps.append(("the whole report", command_line("sweep", "report", folder)))
+        if (folder / REPORT).exists():
+            steps.append(("the report as a page", command_line(folder / REPORT)))
+        steps.append(("every trial in a browser", command_line("sweep", "dashboard", folder)))
+        if summary.unit and (folder / BEST_MODEL).exists():
+            steps.append(("predict new rows", command_line("sweep", "predict", folder, "new.csv")))
+        if (folder / BEST_CODE).exists():
+            steps.append(("the schedule as torch code", command_line(folder / BEST_CODE)))
+    if not steps:
+        return Text()
+    margin = max((len(purpose) for purpose, _ in steps)) + _GAP
+    fits = margin + max((len(command) for _, command in steps)) <= width
+    lines = [
+        Text.assemble((f"{purpose:<{margin}}" if fits else f"{purpose}\n", "dim"), command)
+        for purpose, command in steps
+    ]
+    return Group(Text("Next", style="bold"), *lines)

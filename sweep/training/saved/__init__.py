@@ -1,0 +1,1 @@
+"""A trained model in a file, with all that it takes to predict with it."""

@@ -1,0 +1,189 @@
+"""`sweep predict`: the file that it writes, what it says, and what it refuses."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from called import called
+from made_models import model_of, table
+from support import ROOT
+
+import sweep
+from sweep.base.csv_cells import frame_from_csv
+
+PREDICT = ROOT / "docs" / "predict.md"
+BLOCKS = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the model of a table, `best_model.pt`, and a study `houses` that has it."""
+    folder = tmp_path_factory.mktemp("houses")
+    rows = table()[["area", "rooms", "city", "price"]]
+    rows.to_csv(folder / "houses.csv", index=False)
+    model_of(folder, data__source="houses.csv", data__target="price", model__name="mlp")
+    study = folder / "studies" / "houses"
+    study.mkdir(parents=True)
+    (study / "study.toml").write_text('[data]\nsource = "houses.csv"\ntarget = "price"\n')
+    (folder / "best_model.pt").rename(study / "best_model.pt")
+    (folder / "predictions.csv").rename(study / "predictions.csv")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def tidy(folder: Path) -> Any:
+    yield
+    for path in folder.glob("new*"):
+        path.unlink()
+
+
+def test_predictions_stand_beside_the_cells_as_they_were(folder: Path) -> None:
+    lines = ["area;rooms;city;note", '101,50;3;Bern;="007"', ";04;Basel;-5", '"90";5;Chur;"a;b"']
+    (folder / "new.csv").write_bytes("\n".join(lines).encode("utf-16"))
+    done = called("predict", "houses", "new.csv", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    said = " ".join(done.stdout.split())
+    assert "wrote new.predictions.csv: price predicted for 3 rows by the model of trial 7" in said
+    assert 'note: read with encoding = "utf-16", separator = ";", decimal = ","' in said
+    assert "note: column 'note' not used" in said
+    assert "- 'city' has categories of no training row in 1 of 3 rows: 'Basel' (1)" in said
+    text = (folder / "new.predictions.csv").read_bytes().decode("utf-16")
+    header, *rows = text.splitlines()
+    assert header == "area;rooms;city;note;prediction;unseen"
+    assert rows[0].startswith('101,50;3;Bern;"=""007""";') and rows[0].endswith(";")
+    assert re.fullmatch(r';04;Basel;-5;\d+,\d+;"area is missing; city = Basel"', rows[1])
+    found = pd.read_csv(io.StringIO(text), sep=";", decimal=",")
+    frame = pd.DataFrame(
+        {"area": [101.5, np.nan, 90], "rooms": [3, 4, 5], "city": ["Bern", "Basel", "Chur"]}
+    )
+    expected = sweep.load_predictor(folder / "studies" / "houses").predict(frame)
+    assert found["prediction"].to_numpy() == pytest.approx(expected["prediction"], rel=2e-6)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "feather", "xlsx", "jsonl", "tsv"])
+def test_the_ending_says_what_is_written(folder: Path, ending: str) -> None:
+    rows = table()[["area", "rooms", "city"]].assign(prediction="mine").head(9)
+    rows.to_excel(folder / "new.xlsx", index=False)
+    out = folder / f"new_out.{ending}"
+    done = called("predict", "houses", "new.xlsx", "--out", out, "--json", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    said = json.loads(done.stdout)
+    assert (said["path"], said["rows"], said["target"]) == (str(out), 9, "price")
+    assert said["columns"] == ["prediction (2)", "unseen"]
+    read: dict[str, Any] = {
+        "parquet": pd.read_parquet,
+        "feather": pd.read_feather,
+        "xlsx": pd.read_excel,
+        "jsonl": lambda path: pd.read_json(path, lines=True),
+        "tsv": lambda path: pd.read_csv(path, sep="\t"),
+    }
+    found = read[ending](out)
+    assert list(found) == [*rows, "prediction (2)", "unseen"]
+    assert found["area"].to_numpy() == pytest.approx(rows["area"].to_numpy(), nan_ok=True)
+    expected = sweep.load_predictor(folder / "studies" / "houses").predict(rows)
+    assert found["prediction (2)"].to_numpy() == pytest.approx(expected["prediction"], rel=2e-6)
+
+
+def test_test_rows_have_the_numbers_of_predictions_csv(folder: Path) -> None:
+    (folder / "new.csv").write_bytes((folder / "houses.csv").read_bytes())
+    alone = folder / "studies" / "houses" / "best_model.pt"
+    assert called("predict", alone, "new.csv", cwd=folder).returncode == 0
+    found = pd.read_csv(folder / "new.predictions.csv")
+    written = frame_from_csv(folder / "studies" / "houses" / "predictions.csv")
+    again = found.iloc[written["row"] - 1]
+    assert list(again["price"]) == list(written["y"])
+    assert again["prediction"].to_numpy() == pytest.approx(written["prediction"], rel=2e-6)
+
+
+class TestRefused:
+    def test_nothing_is_written_over_unasked(self, folder: Path) -> None:
+        table().to_csv(folder / "new.csv", index=False)
+        (folder / "new.predictions.csv").write_text("mine")
+        refused = called("predict", "houses", "new.csv", cwd=folder)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert refused.stderr == (
+            "error: new.predictions.csv: there already; write over it with --force, or name "
+            "another --out\n"
+        )
+        assert (folder / "new.predictions.csv").read_text() == "mine"
+        own = called("predict", "houses", "new.csv", "--out", "new.csv", "--force", cwd=folder)
+        assert "new.csv: is the file that is read; name another one" in own.stderr
+        assert called("predict", "houses", "new.csv", "--force", cwd=folder).returncode == 0
+
+    def test_a_wrong_table_leaves_no_file(self, folder: Path) -> None:
+        table().drop(columns="rooms").to_csv(folder / "new.csv", index=False)
+        refused = called("predict", "houses", "new.csv", cwd=folder)
+        assert refused.returncode == 2
+        assert refused.stderr.startswith(
+            "error: new.csv: no column 'rooms', which the model learnt"
+        )
+        assert not (folder / "new.predictions.csv").exists()
+
+    @pytest.mark.parametrize(
+        ("arguments", "text"),
+        [
+            (("nowhere.csv",), "nowhere.csv: no such file"),
+            (("houses.csv", "--out", "new.txt.gz"), "--out new.txt.gz: unsupported ending"),
+            (("houses.csv", "--set", "data.target=x"), "only how the file is read can be set here"),
+            (("houses.csv", "--set", 'data.columns=["a"]'), "for this file alone: --set"),
+        ],
+    )
+    def test_what_cannot_be_done(self, folder: Path, arguments: Any, text: str) -> None:
+        refused = called("predict", "houses", *arguments, cwd=folder)
+        assert refused.returncode == 2
+        assert text in refused.stderr
+
+
+def test_arrays_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "shapes.py").write_text(
+        "import torch\n"
+        "def data():\n"
+        "    return torch.rand(40, 2, 3, generator=torch.Generator().manual_seed(0)), "
+        "torch.arange(40) / 7\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.last = torch.nn.Linear(6, 1)\n"
+        "    def forward(self, x):\n"
+        "        return self.last(x.flatten(1))\n"
+    )
+    path = model_of(tmp_path, data__source="shapes.py:data", model__name="shapes.py:Net")
+    x = torch.rand(40, 2, 3, generator=torch.Generator().manual_seed(0)).numpy()
+    np.save(tmp_path / "x.npy", x)
+    done = called("predict", path, "x.npy", "--trust", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = pd.read_csv(tmp_path / "x.predictions.csv")
+    written = pd.read_csv(tmp_path / "predictions.csv")
+    assert list(found) == ["row", "prediction", "unseen"]
+    again = found.set_index("row").loc[written["row"]]
+    assert again["prediction"].to_numpy() == pytest.approx(written["prediction"], rel=2e-6)
+
+
+def test_the_page_predicts_the_same_without_sweep(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    table().drop(columns="price").to_csv("new.csv", index=False)
+    with_sweep, without = BLOCKS.findall(PREDICT.read_text(encoding="utf-8"))
+    names: dict[str, Any] = {}
+    for block in (with_sweep, without):
+        exec(compile(block, str(PREDICT), "exec"), names)
+    answers = names["answers"]["prediction"].to_numpy()
+    assert names["price"].numpy() == pytest.approx(answers, rel=1e-5)
+    assert "[\"columns 'id'" in capsys.readouterr().out
+
+
+def test_the_page_names_all_that_the_file_holds(folder: Path) -> None:
+    saved = torch.load(folder / "studies/houses/best_model.pt", weights_only=True)
+    page = PREDICT.read_text(encoding="utf-8")
+    preparation = saved["preparation"]
+    fields = {*saved, *preparation["numbers"][0], *preparation["categories"][0]}
+    assert {name for name in fields if f"`{name}`" not in page} == set()
