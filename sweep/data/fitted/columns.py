@@ -120,6 +120,12 @@ class TablePreparation(FilePart):
         }
         return kinds | {each.column: "category" for each in self.categories if not each.fixed}
 
+    @property
+    def columns(self) -> set[str]:
+        """All columns of the training table that are known, needed or not."""
+        learnt = {number.column for number in self.numbers}
+        return {*learnt, *(each.column for each in self.categories), *self.others}
+
     def matrix(self, frame: pd.DataFrame) -> Floats:
         """What a model gets, before it is 32-bit: (rows, prepared columns).
 

@@ -127,8 +127,7 @@ def _with_all_columns(
                 for name in lacking
             ],
         )
-    known = {*needed, *learnt.others, target}
-    strange = [name for name in there if name not in known]
+    strange = [name for name in there if name not in learnt.columns and name != target]
     if strange:
         what = "event" if table.key else "column"
         notes.append(
