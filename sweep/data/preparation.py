@@ -152,6 +152,8 @@ class Preparation:
         self._place = table.place
         self._config = config
         by = [config.split.name] if config.split else []
+        self._given = table.frame
+        self._constants: dict[str, str] = {}
         self._columns = list(dict.fromkeys([*table.frame.columns, *by]))
         self._sources: dict[str, Source] = {}
         self._date_parts: set[str] = set()
@@ -258,6 +260,7 @@ class Preparation:
             logs=self._logs,
             fixed=self._fixed,
             columns=self._columns,
+            constants=self._constants,
         )
         if self.categories:
             self._note_categories(train, sum(len(each.prepared) for each in learnt.categories))
@@ -268,6 +271,10 @@ class Preparation:
         varied = self.frame.iloc[train].nunique() > 1
         constant = [name for name in self.frame.columns if not varied[name]]
         told = [name for name in constant if name not in self._date_parts]
+        for name in told:
+            known = self._given[self._sources[name].column].iloc[train].dropna()
+            if len(known):
+                self._constants[name] = str(known.iloc[0])
         columns = f"column{'s' if len(told) > 1 else ''} {_quoted(told)}"
         if self._config.constant == "keep":
             for name in told:

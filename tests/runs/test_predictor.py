@@ -277,6 +277,16 @@ class TestUnseen:
         assert "'city' has categories of no training row in 1 of 4 rows: 'Basel' (1)" in notes
         assert "'city' is missing in 1 of 4 rows, and in none of the training rows" in notes
 
+    def test_another_value_than_the_only_one_is_told(self, predictor: Predictor) -> None:
+        rows = table().fillna({"city": "Bern"}).head(5)
+        rows["always"] = [3, 3.0, 4, np.nan, 3]
+        found = predictor.predict(rows)
+        assert list(found["unseen"]) == ["", "", "always = 4.0", "", ""]
+        assert found.attrs["notes"] == [
+            "'always' is '3' in all training rows, and something else in 1 of 5 rows: '4.0'; the "
+            "model cannot tell"
+        ]
+
     def test_nothing_is_told_of_rows_like_those_of_the_training(self, predictor: Predictor) -> None:
         rows = table().fillna({"city": "Bern"})
         found = predictor.predict(rows)

@@ -94,12 +94,14 @@ class TablePreparation(FilePart):
         numbers: The columns of numbers.
         categories: The columns of categories.
         others: Columns of the training table that nothing is learnt from.
+        constants: Of those that had one value in all training rows, that value as a text.
     """
 
     kind: Literal["table"] = "table"
     numbers: list[NumberColumn]
     categories: list[CategoryColumn]
     others: list[str]
+    constants: dict[str, str]
 
     @property
     def names(self) -> tuple[str, ...]:

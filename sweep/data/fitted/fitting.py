@@ -44,6 +44,7 @@ def fitted(
     logs: Collection[str] = (),
     fixed: Collection[str] = (),
     columns: Sequence[str] = (),
+    constants: Mapping[str, str] | None = None,
 ) -> TablePreparation:
     """Learn what the preparation of columns needs.
 
@@ -56,6 +57,7 @@ def fitted(
         logs: Those that are logarithms.
         fixed: Those with the same value in all rows.
         columns: The table's columns.
+        constants: The one value of columns that did not vary.
     """
     of_numbers = []
     if numbers:
@@ -105,4 +107,6 @@ def fitted(
             )
     learnt_from = {*(number.column for number in of_numbers), *categories}
     others = [name for name in columns if name not in learnt_from]
-    return TablePreparation(numbers=of_numbers, categories=of_texts, others=others)
+    return TablePreparation(
+        numbers=of_numbers, categories=of_texts, others=others, constants={**(constants or {})}
+    )

@@ -15,7 +15,13 @@ from sweep.data.columns import MISSING, MOST, as_numbers, is_date, is_number, nu
 from sweep.data.dates import as_whole_numbers, date_numbers, of_timestamps, read_dates
 from sweep.data.fitted.columns import CategoryColumn, Kind, NumberColumn, TablePreparation
 from sweep.data.fitted.new_table import NewTable
-from sweep.data.fitted.unseen import Unseen, far_outside, more_missing, new_categories
+from sweep.data.fitted.unseen import (
+    Unseen,
+    far_outside,
+    more_missing,
+    new_categories,
+    not_constant,
+)
 from sweep.data.reading.number_columns import MARKS
 from sweep.data.reading.number_columns import MISSING as MISSING_TEXTS
 
@@ -82,6 +88,11 @@ def new_rows(table: NewTable, learnt: TablePreparation, target: str) -> NewRows:
             columns[number.name] = np.log1p(values) if number.log1p else values
             unseen.append(far_outside(number, columns[number.name]))
         unseen.append(more_missing(numbers[0], columns.get(numbers[0].name, frame[name]).isna()))
+    unseen += [
+        not_constant(frame[name], value, _is_constant(frame[name], table.given[name], value))
+        for name, value in learnt.constants.items()
+        if name in frame and name in table.given
+    ]
     _raise(table.place, problems)
     return NewRows(
         pd.DataFrame(columns, index=frame.index), tuple(filter(None, unseen)), tuple(notes)
@@ -220,6 +231,18 @@ def _categories(given: pd.Series[Any], category: CategoryColumn, table: NewTable
 
     texts = given.astype(object).where(given.notna(), MISSING)
     return texts.map({value: text_of(value) for value in texts.unique()}).astype(str)
+
+
+def _is_constant(column: pd.Series[Any], given: pd.Series[Any], value: str) -> pd.Series[Any]:
+    """Which rows have the value that all training rows had, or none."""
+    wanted = {*_spellings(value)}
+    same = column.isna()
+    for values in (column, given):
+        values = values.astype(object)
+        same |= values.map(
+            {v: bool(wanted & {*_spellings(v)}) for v in values.dropna().unique()}
+        ).eq(True)
+    return same
 
 
 def _spellings(value: Any) -> Iterable[str]:

@@ -107,5 +107,25 @@ def more_missing(learnt: NumberColumn | CategoryColumn, rows: pd.Series[Any]) ->
     )
 
 
+def not_constant(column: pd.Series[Any], value: str, same: pd.Series[Any]) -> Unseen | None:
+    """Other values than the one that all training rows had.
+
+    Args:
+        column: The new rows' values.
+        value: The training rows'.
+        same: Which of the new rows have it.
+    """
+    rows, name = ~same, str(column.name)
+    if not rows.any():
+        return None
+    others = listed((repr(str(other)) for other in column[rows].unique()), 5)
+    return Unseen(
+        f"{name!r} is {value!r} in all training rows, and something else in {_of_all(rows)}: "
+        f"{others}; the model cannot tell",
+        rows,
+        column[rows].map(lambda other: f"{name} = {other}"),
+    )
+
+
 def _of_all(rows: pd.Series[Any]) -> str:
     return f"{int(rows.sum())} of {counted(len(rows), 'row')}"
