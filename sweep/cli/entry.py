@@ -17,6 +17,7 @@ from sweep.base.library_warnings import hidden_library_warnings, show_library_wa
 from sweep.cli.commands.audit import audit
 from sweep.cli.commands.check import check
 from sweep.cli.commands.dashboard import dashboard
+from sweep.cli.commands.discard import discard
 from sweep.cli.commands.doctor import doctor
 from sweep.cli.commands.export import export
 from sweep.cli.commands.init import init
@@ -65,6 +66,7 @@ for _command in (
     report,
     predict,
     audit,
+    discard,
     export,
     init,
     schema,

@@ -19,8 +19,9 @@ from sweep.base.files import write_whole
 from sweep.base.wording import counted, percent
 from sweep.confirm.intervals import LEVEL
 from sweep.schedules.schedule import Schedule
+from sweep.search.budget import epochs_saved
 from sweep.search.context import RunContext
-from sweep.search.trials import Ending, Trial, completed, epochs_saved, standing_for_themselves
+from sweep.search.trials import Ending, Trial, completed, standing_for_themselves
 from sweep.study.metric import Metric
 from sweep.study.results_folder import AUDIT
 from sweep.study.settings import StudyConfig

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sweep.base.commands import command_line
 from sweep.base.csv_cells import frame_to_csv
 from sweep.base.errors import InputError, did_you_mean
 from sweep.base.files import write_whole
@@ -19,7 +20,7 @@ from sweep.data.fitted.answers import TargetForm, columns_of, to_seven_digits
 from sweep.data.fitted.columns import unique_name
 from sweep.search.context import RunContext
 from sweep.search.trials import Trial, completed
-from sweep.study.results_folder import BEST_CODE, BEST_SCHEDULE, PREDICTIONS
+from sweep.study.results_folder import BEST_SCHEDULE, PREDICTIONS
 from sweep.study.settings import StudyConfig
 from sweep.training.workers.messages import Prediction
 
@@ -103,12 +104,10 @@ def write_best(
         "not_confirmed": missing,
         "test": None if test is None else test.to_dict(),
     }
-    folder = context.location.folder
     written = BestSchedule.from_dict(
         {name: None if _is_infinite(value) else value for name, value in described.items()}
     )
-    write_whole(folder / BEST_SCHEDULE, written.to_json())
-    write_whole(folder / BEST_CODE, written.to_code())
+    written.write(context.location.folder)
 
 
 def _is_infinite(value: object) -> bool:
@@ -127,6 +126,15 @@ def _optimizer(config: StudyConfig, best: Trial) -> dict[str, Any]:
     described: dict[str, Any] = own.model_dump(mode="json", exclude_none=True)
     used = {name: getattr(best.suggestion, name) for name in ("momentum", "weight_decay")}
     return described | {name: value for name, value in used.items() if value is not None}
+
+
+def doubt_about(folder: Path) -> str:
+    """That the winner's files of a results folder are of a discarded trial, and the remedy.
+
+    One sentence with the command; empty if they are not, or cannot be read.
+    """
+    found, _ = BestSchedule.if_valid(folder)
+    return f"{found.doubt}: {command_line('sweep', 'run', folder)}" if found and found.doubt else ""
 
 
 def export_best(folder: Path, to: str, trust: bool = False) -> str:

@@ -26,12 +26,13 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from sweep.base.errors import InputError, ScheduleError
+from sweep.base.files import write_whole
 from sweep.base.text import comment, one_line
 from sweep.base.wording import counted, number
 from sweep.confirm.verdict import Confirmation
 from sweep.schedules.schedule import Schedule
 from sweep.study.metric import MSE, NAME, Metric
-from sweep.study.results_folder import BEST_SCHEDULE
+from sweep.study.results_folder import BEST_CODE, BEST_SCHEDULE
 from sweep.study.sections import Objective, Question
 from sweep.study.space import described
 from sweep.study.training.optimizer import OptimizerConfig
@@ -200,6 +201,7 @@ class BestSchedule(_Part):
         best_of_search: The number of the trial that was best before the confirmation.
         test: How the winner's weights do on the test rows.
         not_confirmed: What there was no time to confirm, in a sentence; empty if for all.
+        discarded: Whether its trial has been discarded since, so that it is no winner any more.
         metric_name: What is compared, `val_mse` or a loop's own metric. It stands in the file's
             keys, in the place of `value` and in `best_constant_<metric>`.
     """
@@ -225,6 +227,7 @@ class BestSchedule(_Part):
     confirmation: _Confirmation | None = None
     test: _Score | None = None
     not_confirmed: str = ""
+    discarded: bool = False
     metric_name: str = Field(MSE.name, alias=_METRIC)
     _fields: dict[str, Any] = PrivateAttr(default_factory=dict)
 
@@ -263,6 +266,26 @@ class BestSchedule(_Part):
             raise InputError(f"{path}: cannot be read: {problem}") from None
         except InputError as problem:
             raise InputError(f"{path}: {problem}") from None
+
+    def write(self, folder: Path) -> None:
+        """Write `best_schedule.json`, and `best_schedule.py` beside it."""
+        write_whole(folder / BEST_SCHEDULE, self.to_json())
+        write_whole(folder / BEST_CODE, self.to_code())
+
+    def marked(self, discarded: bool) -> BestSchedule:
+        """The same, said to be of a trial that is discarded, or that counts."""
+        fields = {name: value for name, value in self._fields.items() if name != "discarded"}
+        return self.from_dict(fields | ({"discarded": True} if discarded else {}))
+
+    @property
+    def doubt(self) -> str:
+        """That it is no winner any more, in a sentence; empty if it is."""
+        if not self.discarded:
+            return ""
+        return (
+            f"trial {self.trial}, which the winner's files are of, has been discarded; running the "
+            "study again confirms anew and replaces them"
+        )
 
     @classmethod
     def if_valid(cls, folder: Path) -> tuple[BestSchedule | None, str]:
@@ -318,7 +341,8 @@ class BestSchedule(_Part):
         ending += [f"params = {self.params!r}"] if self.params else []
         epochs = counted(self.epochs or 0, "epoch")
         lines += [f"{reached}{weights} with {trainer} over {epochs}{per_epoch}"]
-        return "".join(f"{comment(line)}\n" for line in (*lines, *ending)) + (
+        doubt = [f"Mind: {self.doubt}"] if self.doubt else []
+        return "".join(f"{comment(line)}\n" for line in (*doubt, *lines, *ending)) + (
             f"\n{self.schedule.to_code()}"
         )
 

@@ -27,7 +27,7 @@ def affordable_runs(context: RunContext) -> int:
     Where there is a budget, as many as there are epochs left.
     """
     if context.config.budget is not None:
-        spent = Spent.by(context.study, context.trials)
+        spent = Spent.by(context.reader)
         return max(0, math.floor(epochs_left(context.config, spent) / context.config.epochs))
     ended = [trial for trial in drawn(context.trials) if trial.ending]
     return round(context.config.confirm.share * len(ended))
@@ -84,7 +84,7 @@ def to_complete(context: RunContext) -> list[Trial]:
     Those that wait for it already, or are in training, are left out, and those that their own code
     has stopped once more. Where there is a budget, there are as many as the search may still train.
     """
-    spent = Spent.by(context.study, context.trials)
+    spent = Spent.by(context.reader)
     fitting = search_epochs_left(context.config, spent) / context.config.epochs
     begun = {trial.completes for trial in context.trials}
     lacking = [

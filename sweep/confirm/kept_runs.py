@@ -139,10 +139,10 @@ class KeptRuns:
     @property
     def affordable(self) -> float:
         """Runs that the budget has epochs for; infinite where there is none."""
-        config, study = self._context.config, self._context.study
+        config = self._context.config
         if config.budget is None:
             return math.inf
-        left = epochs_left(config, Spent.by(study, self._context.trials))
+        left = epochs_left(config, Spent.by(self._context.reader))
         return max(0, (left - self.cost.promised_elsewhere) // config.epochs)
 
     def _promise(self, runs: int) -> bool:

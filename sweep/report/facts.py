@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,13 @@ from sweep.report.compared.carried_over import CarriedOver
 from sweep.report.compared.without_model import WithoutModel
 from sweep.report.importance import Importance
 from sweep.report.jsonable import jsonable
-from sweep.schedules.schedule import Schedule
+from sweep.report.trials.facts import Best, Rival, TrialFacts
+from sweep.report.trials.set_aside import SetAside
 from sweep.search.budget import Account
 from sweep.search.completion import sentence
 from sweep.search.trials import EndingCounts
 from sweep.study.metric import Metric
 from sweep.study.sections import Objective
-from sweep.study.space import Value, described
 
 _TOO_CLOSE = 0.01
 """A distance below this share may well turn with another seed."""
@@ -49,90 +48,6 @@ class Counts:
     endings: EndingCounts
     unfinished: int
     trained_on: int = 0
-
-
-@dataclass(frozen=True)
-class TrialFacts:
-    """One completed trial.
-
-    Args:
-        number: Its number in the study.
-        schedule: What it was trained with.
-        value: What it came to.
-        r2: On the validation rows.
-        best_epoch: The epoch, from 1, whose validation MSE counts.
-        params: The parameters of the user's own that it was trained with.
-        beside: What else its model on a table came to in that epoch, by name: `val_accuracy`.
-    """
-
-    number: int
-    schedule: Schedule
-    value: float
-    r2: float | None
-    best_epoch: int | None
-    params: Mapping[str, Value] = field(default_factory=dict, kw_only=True)
-    beside: Mapping[str, float] = field(default_factory=dict, kw_only=True)
-
-    @property
-    def description(self) -> str:
-        """What it was trained with, in one line."""
-        return described(self.schedule, self.params)
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A trial's course: a number for each epoch, as `EpochResult` has it; NaN where it has none.
-
-    Args:
-        lr_first: The rate of the epoch's first step.
-        lr_last: That of its last one.
-        training: The metric on the training rows.
-        value: On the validation rows.
-        averaged: The same of the averaged weights.
-    """
-
-    lr_first: list[float]
-    lr_last: list[float]
-    training: list[float]
-    value: list[float]
-    averaged: list[float]
-
-
-@dataclass(frozen=True)
-class Best(TrialFacts):
-    """The best trial.
-
-    Args:
-        epochs: How many it was trained for.
-        of_epochs: How many its schedule is over.
-        completed: Whether that was to its end.
-        torch: Its torch class and arguments; None while the horizon is unknown.
-        total_steps: The horizon in optimizer steps; None while it is unknown.
-        curve: Its course.
-        edges: What to widen, a sentence for each range that it lies at the end of.
-    """
-
-    epochs: int
-    of_epochs: int
-    completed: bool
-    torch: dict[str, Any] | None
-    total_steps: int | None
-    curve: Curve
-    edges: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Rival:
-    """A trial that the best one is measured against.
-
-    Args:
-        trial: The trial.
-        behind: How much better the best one's value is, as a share of its own; None where
-            that says nothing.
-    """
-
-    trial: TrialFacts
-    behind: float | None
 
 
 @dataclass(frozen=True)
@@ -190,6 +105,7 @@ class Summary:
         audit: What `sweep audit` found of these trials; None if it has not been asked.
         warnings: What a person would warn of who looked at its rows, a sentence each.
         account: What the study has cost.
+        set_aside: The trials that count for nothing here, and what that means.
     """
 
     study: str
@@ -222,6 +138,7 @@ class Summary:
     audit: Audit | None = None
     warnings: tuple[str, ...] = ()
     account: Account = field(kw_only=True)
+    set_aside: SetAside = field(kw_only=True)
 
     @property
     def mse_unit(self) -> str:
@@ -338,7 +255,7 @@ class Summary:
         rivals = [r for r in (self.constant, self.runner_up) if r and r.trial.number != leader]
         beaten = next((each.caution for each in self.without_model if each.caution), "")
         first = (beaten, *self.warnings, self.left_out, self.not_confirmed, *self.advice)
-        notes = [note for note in first if note]
+        notes = [*self.set_aside.sentences, *(note for note in first if note)]
         if self.changed_code:
             notes.append(
                 f"{listed(self.changed_code)} changed between the first trials and later ones, "
@@ -380,4 +297,5 @@ class Summary:
                 named[f"search_{name}"] = named.pop(name)
         carried = self.carried_over.to_dict() if self.carried_over else None
         audit = self.audit.to_dict() if self.audit else None
-        return named | {"confirmation": confirmation, "carried_over": carried, "audit": audit}
+        parts = {"confirmation": confirmation, "carried_over": carried, "audit": audit}
+        return named | parts | {"set_aside": self.set_aside.to_dict()}

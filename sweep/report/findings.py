@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from sweep.base.csv_cells import frame_from_csv
 from sweep.base.errors import ScheduleError
 from sweep.base.wording import counted, number, percent
-from sweep.report.facts import Summary, TrialFacts
+from sweep.report.facts import Summary
 from sweep.report.palette import Look, looks
 from sweep.report.summary import summarise
+from sweep.report.trials.facts import TrialFacts
 from sweep.schedules.schedule import Schedule
 from sweep.search.in_memory import in_memory
 from sweep.search.trials import Ending, StudyReader, Trial, standing_for_themselves

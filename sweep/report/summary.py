@@ -6,7 +6,7 @@ import math
 import re
 import statistics
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import optuna
@@ -19,17 +19,11 @@ from sweep.report.compared.by_question import winners_by_question
 from sweep.report.compared.carried_over import carried_over
 from sweep.report.compared.without_model import WithoutModel, without_model
 from sweep.report.edges import edge_advice
-from sweep.report.facts import (
-    Best,
-    Counts,
-    Curve,
-    Rival,
-    SchedulerFacts,
-    Summary,
-    TrialFacts,
-)
+from sweep.report.facts import Counts, SchedulerFacts, Summary
 from sweep.report.importance import importance
-from sweep.search.budget import Account, Spent, search_epochs_left
+from sweep.report.trials.facts import Best, Curve, Rival, TrialFacts
+from sweep.report.trials.set_aside import SetAside
+from sweep.search.budget import Account, Spent, epochs_saved, search_epochs_left
 from sweep.search.continuation import changed_code, naive_of, warnings_of
 from sweep.search.strategies.samplers import reachable_trials
 from sweep.search.tables import beside_metric
@@ -40,7 +34,6 @@ from sweep.search.trials import (
     Trial,
     completed,
     drawn,
-    epochs_saved,
     standing,
     standing_for_themselves,
 )
@@ -74,13 +67,14 @@ def summarise(
         reader: Reads the study, where there is one already.
     """
     reader = reader or StudyReader(study, config)
-    trained = reader.trials
+    trained, every = reader.trials, reader.every_trial
     trials = standing_for_themselves(trained)
     metric = config.measure
     ranked = [trial for trial in completed(trials, metric) if trial.is_finite]
     facts = [_trial_facts(trial, config) for trial in ranked]
     written, invalid = BestSchedule.if_valid(folder)
-    confirmation = _confirmation(written, ranked, trials, metric)
+    set_aside = SetAside.of(reader, written, folder)
+    confirmation = _confirmation(written, ranked, trials, metric, set_aside)
     winner = ranked[0] if ranked else None
     if confirmation:  # it may have been stopped early in the search
         winner = _numbered(confirmation.winner.trial, trials, metric)
@@ -89,7 +83,7 @@ def summarise(
     other = next((f for f in facts if best and _differs(f, best)), None)
     ended = [trial for trial in trials if trial.ending]
     saved = max(epochs_saved(trained, (Ending.PRUNED, Ending.DIVERGED), config.epochs), 0)
-    account = Account(Spent.by(study, trained), config.epochs, config.budget)
+    account = Account(Spent.by(reader), config.epochs, config.budget)
     return Summary(
         study=reader.name,
         folder=folder,
@@ -102,9 +96,9 @@ def summarise(
             unfinished=sum(trial.ending is None and not trial.is_waiting for trial in trials),
             trained_on=sum(trial.completes is not None for trial in trials),
         ),
-        epochs_trained=sum(trial.epochs_spent for trial in trained),
+        epochs_trained=sum(trial.epochs_spent for trial in every),
         epochs_saved=saved / (len(ended) * config.epochs) if ended else 0.0,
-        worker_secs=sum(_seconds(trial) for trial in trained),
+        worker_secs=sum(_seconds(trial) for trial in every),
         best=best,
         constant=_rival(constant, best, metric),
         runner_up=_rival(other, best, metric),
@@ -116,7 +110,7 @@ def summarise(
         confirmation=confirmation,
         metric=metric,
         carried_over=carried_over(reader),
-        not_confirmed=_not_confirmed(written, ranked),
+        not_confirmed=_not_confirmed(written, ranked, set_aside),
         left_out=f"{invalid}; it is left out" if invalid else "",
         advice=distinct(sentence for trial in ended for sentence in trial.advice),
         changed_code=changed_code(study),
@@ -126,6 +120,7 @@ def summarise(
         without_model=_without_model(study, config, best, confirmation, written),
         warnings=warnings_of(study),
         account=account,
+        set_aside=set_aside,
     )
 
 
@@ -168,21 +163,34 @@ def _confirmation(
     ranked: Sequence[Trial],
     trials: Sequence[Trial],
     metric: Metric,
+    set_aside: SetAside,
 ) -> Confirmation | None:
-    """What was written of a confirmation, if the search has found nothing better since."""
-    if written is None or not _is_about(written, ranked):
+    """What was written of a confirmation, if the search has found nothing better since.
+
+    Candidates that are set aside are left out; where the winner is, nothing is left of it.
+    """
+    if written is None or not _is_about(written, ranked, set_aside):
         return None
     found = written.confirmed(metric)
-    return found if found and _numbered(found.winner.trial, trials, metric) else None
+    if found is None or not _numbered(found.winner.trial, trials, metric):
+        return None
+    counting = [c for c in found.candidates if c.trial not in set_aside.numbers]
+    return replace(found, candidates=tuple(counting))
 
 
-def _is_about(written: BestSchedule, ranked: Sequence[Trial]) -> bool:
+def _is_about(written: BestSchedule, ranked: Sequence[Trial], set_aside: SetAside) -> bool:
     """Whether what was written is of this search, or it has found a better trial since."""
-    return bool(ranked) and written.best_of_search == ranked[0].number
+    if not ranked:
+        return False
+    if written.best_of_search in set_aside.numbers and written.confirmation:
+        return ranked[0].number in [c.trial for c in written.confirmation.candidates]
+    return written.best_of_search == ranked[0].number
 
 
-def _not_confirmed(written: BestSchedule | None, ranked: Sequence[Trial]) -> str:
-    return written.not_confirmed if written and _is_about(written, ranked) else ""
+def _not_confirmed(
+    written: BestSchedule | None, ranked: Sequence[Trial], set_aside: SetAside
+) -> str:
+    return written.not_confirmed if written and _is_about(written, ranked, set_aside) else ""
 
 
 def _trial_facts(trial: Trial, config: StudyConfig) -> TrialFacts:

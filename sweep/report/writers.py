@@ -13,7 +13,8 @@ from sweep.base.csv_cells import cells
 from sweep.base.text import without_controls
 from sweep.base.wording import counted, duration, number, percent
 from sweep.confirm.verdict import Confirmation
-from sweep.report.facts import Summary, TrialFacts
+from sweep.report.facts import Summary
+from sweep.report.trials.facts import TrialFacts
 from sweep.search.trials import Ending
 from sweep.study.space import named_values, rate_in_words
 

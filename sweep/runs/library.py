@@ -65,10 +65,8 @@ class StudyResult:
             InputError: No trial has completed; or the schedule has a factory, and the study is not
                 trusted or its settings name another one.
         """
-        written = BestSchedule.read(self.folder)
-        if written:
-            return self._allowed(written.schedule)
-        return self._allowed(self._best_of_search.schedule)
+        written = self._winner
+        return self._allowed(written.schedule if written else self._best_of_search.schedule)
 
     @property
     def params(self) -> dict[str, Any]:
@@ -77,18 +75,18 @@ class StudyResult:
         Raises:
             InputError: No trial has completed.
         """
-        found = BestSchedule.read(self.folder)
+        found = self._winner
         return dict(found.params if found else self._best_of_search.suggestion.params)
 
     @cached_property
     def results(self) -> pd.DataFrame:
         """A row for each trial that has ended: `results.csv`."""
-        return results_frame(self._trials, self.config)
+        return results_frame(self._reader.every_trial, self.config)
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
         """A row for each epoch of each of them: `epochs.csv`."""
-        return epochs_frame(self._trials, self.config)
+        return epochs_frame(self._reader.every_trial, self.config)
 
     @cached_property
     def confirm(self) -> pd.DataFrame:
@@ -122,15 +120,22 @@ class StudyResult:
         return schedule
 
     @property
+    def _winner(self) -> BestSchedule | None:
+        """What was written of it, unless its trial does not count any more."""
+        written = BestSchedule.read(self.folder)
+        hidden = {trial.number for trial in self._reader.hidden}
+        return None if written is None or written.trial in hidden else written
+
+    @property
     def _best_of_search(self) -> Trial:
-        done = completed(self._trials, self.config.measure)
+        done = completed(self._reader.trials, self.config.measure)
         if not done:
             raise InputError(f"{self.folder}: no trial has completed, so there is no best schedule")
         return done[0]
 
-    @property
-    def _trials(self) -> list[Trial]:
-        return StudyReader(self.study, self.config).trials
+    @cached_property
+    def _reader(self) -> StudyReader:
+        return StudyReader(self.study, self.config)
 
 
 def run_study(

@@ -150,7 +150,7 @@ class Earlier:
     """What a study has before a run.
 
     Args:
-        trials: Its trials that stay, by number.
+        trials: Its trials that stay, whether they count or not, by number.
         is_there: Whether the storage has a study of this name.
         stays: Whether new trials are added to what there is; else that is thrown away first.
     """
@@ -181,7 +181,7 @@ def earlier(
     with closing_study(peek(location, url, maximize, fresh)) as study:
         if fresh:
             return Earlier([], study is not None, stays=False)
-        trials = StudyReader(study, config).trials if study else []
+        trials = StudyReader(study, config).every_trial if study else []
         check_accounted(location.folder, trials, url)
         if study is None:
             return Earlier([], is_there=False, stays=True)

@@ -242,7 +242,7 @@ def _nothing_left(context: RunContext, total: int) -> str:
     config = context.config
     there = sum(not trial.is_waiting for trial in drawn(context.trials))
     if config.budget is not None and config.sampling.name != "grid":
-        spent = Spent.by(context.study, context.trials)
+        spent = Spent.by(context.reader)
         left, kept = epochs_left(config, spent), ""
         if left >= config.epochs and left > search_epochs_left(config, spent):
             kept = f", and {trainings(left / config.epochs)} are kept for the confirmation"
@@ -318,7 +318,7 @@ class _TableWriter:
 
 def _write_tables(context: RunContext) -> None:
     flush(context.study)  # a machine that stops must not have lost trials that the tables have
-    write_tables(context.location.folder, context.trials, context.config)
+    write_tables(context.location.folder, context.reader.every_trial, context.config)
 
 
 def _why_nothing_completed(context: RunContext, limit: TimeLimit) -> str:

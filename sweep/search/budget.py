@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
 
 import optuna
 
 from sweep.base.wording import counted
 from sweep.search.storage.optuna_private import set_study_attribute, study_attributes
-from sweep.search.trials import Ending, Trial
+from sweep.search.trials import Ending, StudyReader, Trial, standing_for_themselves
 from sweep.study.settings import StudyConfig
 
 _CONFIRMATION = "sweep:confirmation:"
@@ -46,10 +46,10 @@ class Spent:
         return cls(auditions, stopped=trial.epochs)
 
     @classmethod
-    def by(cls, study: optuna.Study, trials: Iterable[Trial]) -> Spent:
-        """By a study: on its trials, and on fresh seeds."""
-        spent = cls(confirmation=confirmation_epochs(study))
-        return sum(map(cls.on, trials), spent)
+    def by(cls, reader: StudyReader) -> Spent:
+        """By a study: on its trials, those that count for nothing included, and on fresh seeds."""
+        spent = cls(confirmation=confirmation_epochs(reader.study))
+        return sum(map(cls.on, reader.every_trial), spent)
 
     def __add__(self, other: Spent) -> Spent:
         return Spent(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
@@ -61,6 +61,20 @@ class Spent:
     def total(self) -> int:
         """On everything."""
         return self.auditions + self.stopped + self.completed + self.confirmation
+
+
+def epochs_saved(trials: Iterable[Trial], endings: Collection[Ending], epochs: int) -> int:
+    """What stopping trials has saved, less what auditions and training anew have cost.
+
+    Args:
+        trials: All of a study; those that have not ended count for nothing.
+        endings: Of those that count as stopped.
+        epochs: Of a whole trial.
+    """
+    ended = [trial for trial in trials if trial.ending]
+    once = standing_for_themselves(ended)
+    unstopped = sum(epochs if trial.ending in endings else trial.epochs for trial in once)
+    return unstopped - sum(trial.epochs_spent for trial in ended)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def in_memory(
         found = optuna.create_study()
     finally:
         optuna.logging.set_verbosity(verbosity)
-    frozen = study.get_trials(deepcopy=False)
+    frozen = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
     for trial in (frozen[trial.number] for trial in trials):
         kept = [name for name in trial.params if names is None or name in names]
         drawn = {name: _as_used(trial, name, space) for name in kept}

@@ -31,7 +31,7 @@ def results_frame(trials: Sequence[Trial], config: StudyConfig) -> pd.DataFrame:
     """A row for each trial that has ended.
 
     Args:
-        trials: Of the study.
+        trials: Of the study, those included that count for nothing.
         config: Its settings.
 
     Returns:
@@ -40,9 +40,10 @@ def results_frame(trials: Sequence[Trial], config: StudyConfig) -> pd.DataFrame:
         val_r2, best_epoch, final_val_mse, train_mse, epochs_run, without those of its audition,
         audition_val_mse, what that came to, reason, lr_final, seed, started, finished, duration
         (seconds), completes, the number of the pruned trial that it trains to its end, baseline,
-        what the user calls it if it is a schedule to compare with, and torch, the torch class and
-        its arguments as JSON. Where the metric is not val_mse, its name stands in these names. At
-        the end what a model on a table came to beside it, such as val_accuracy.
+        what the user calls it if it is a schedule to compare with, discarded, whether it counts for
+        nothing, and torch, the torch class and its arguments as JSON. Where the metric is not
+        val_mse, its name stands in these names. At the end what a model on a table came to beside
+        it, such as val_accuracy.
     """
     space = config.search_space
     beside = {trial.number: beside_metric(trial.record, config) for trial in trials}
@@ -57,13 +58,14 @@ def results_frame(trials: Sequence[Trial], config: StudyConfig) -> pd.DataFrame:
         *("value", *(["val_r2"] if config.has_r2 else [])),
         *("best_epoch", "final_value", "training", "epochs_run"),
         *("audition_value", "reason", "lr_final", "seed", "started", "finished", "duration"),
-        *("completes", "baseline", "torch"),
+        *("completes", "baseline", "discarded", "torch"),
         *dict.fromkeys(name for told in beside.values() for name in told),
     ]
     frame = pd.DataFrame(rows, columns=columns)
     integers = ["best_epoch", "completes"]
     integers += [name for name, dimension in own.items() if dimension.integer]
-    return frame.astype({name: "Int64" for name in integers}).rename(columns=config.measure.named)
+    types = {"discarded": "bool"} | dict.fromkeys(integers, "Int64")
+    return frame.astype(types).rename(columns=config.measure.named)
 
 
 def _row(trial: Trial, ending: Ending) -> dict[str, Any]:
@@ -94,6 +96,7 @@ def _row(trial: Trial, ending: Ending) -> dict[str, Any]:
         "duration": trial.duration_secs,
         "completes": trial.completes,
         "baseline": trial.baseline,
+        "discarded": trial.is_hidden,
         "torch": json.dumps(schedule.torch_spec(trial.horizon)) if trial.horizon else None,
     }
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -35,6 +35,7 @@ from sweep.search.origins import (
     given_suggestion,
 )
 from sweep.search.storage.opening import ROWS, SETTINGS
+from sweep.search.storage.optuna_private import hidden_trials
 from sweep.study.metric import Metric
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Suggestion, Value
@@ -106,6 +107,7 @@ class Trial:
         advice: What is wrong with its steps and rates, where the user's own code has trained it, a
             sentence each.
         traceback: Of what it raised; empty if it has not.
+        is_hidden: Whether it counts for nothing: the user has discarded it, or left it out.
     """
 
     number: int
@@ -132,6 +134,7 @@ class Trial:
     baseline: str = ""
     advice: tuple[str, ...] = ()
     traceback: str = ""
+    is_hidden: bool = False
 
     @property
     def result(self) -> float:
@@ -237,8 +240,18 @@ class StudyReader:
 
     @property
     def trials(self) -> list[Trial]:
-        """All of them, by number."""
+        """All of them that count, by number."""
         return [self.trial(frozen) for frozen in self.study.get_trials(deepcopy=False)]
+
+    @property
+    def hidden(self) -> list[Trial]:
+        """Those that have ended and count for nothing but what they have cost, by number."""
+        return [replace(self.trial(t), is_hidden=True) for t in hidden_trials(self.study)]
+
+    @property
+    def every_trial(self) -> list[Trial]:
+        """All, whether they count or not, by number."""
+        return sorted([*self.trials, *self.hidden], key=lambda trial: trial.number)
 
     @property
     def steps_per_epoch(self) -> int | None:
@@ -338,20 +351,6 @@ def _ending(frozen: FrozenTrial) -> Ending | None:
         return Ending.DIVERGED if has_diverged(frozen) else Ending.PRUNED
     endings = {TrialState.COMPLETE: Ending.COMPLETED, TrialState.FAIL: Ending.FAILED}
     return endings.get(frozen.state)
-
-
-def epochs_saved(trials: Iterable[Trial], endings: Collection[Ending], epochs: int) -> int:
-    """What stopping trials has saved, less what auditions and training anew have cost.
-
-    Args:
-        trials: All of a study; those that have not ended count for nothing.
-        endings: Of those that count as stopped.
-        epochs: Of a whole trial.
-    """
-    ended = [trial for trial in trials if trial.ending]
-    once = standing_for_themselves(ended)
-    unstopped = sum(epochs if trial.ending in endings else trial.epochs for trial in once)
-    return unstopped - sum(trial.epochs_spent for trial in ended)
 
 
 def drawn(trials: Iterable[Trial]) -> list[Trial]:

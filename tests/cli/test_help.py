@@ -30,6 +30,7 @@ COMMANDS = [
     "report",
     "predict",
     "audit",
+    "discard",
     "export",
     "init",
     "schema",

@@ -56,7 +56,7 @@ def run(folder: Path, listener: Notes | None = None, **settings: Any) -> Spent:
     given = {"confirm__enabled": True, **given}
     with no_page():
         study, config, location = sweep(folder, listener, **given)
-    spent = Spent.by(study, StudyReader(study, config).trials)
+    spent = Spent.by(StudyReader(study, config))
     epochs = pd.read_csv(location.folder / "epochs.csv")
     path = location.folder / "confirm.csv"
     confirmed = pd.read_csv(path)["epochs_run"].sum() if path.is_file() else 0
@@ -151,7 +151,7 @@ def test_a_larger_budget_goes_on_and_no_other(tmp_path: Path) -> None:
                 budget=budget,
                 confirm__enabled=True,
             )
-        assert Spent.by(study, StudyReader(study, config).trials) == before
+        assert Spent.by(StudyReader(study, config)) == before
         told = next(note for note in notes.notes if "no trial is trained" in note)
         assert f"of {budget} whole trainings" in told and "a larger budget, such as" in told
     after = run(tmp_path, budget=8)

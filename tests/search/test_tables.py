@@ -35,7 +35,7 @@ COLUMNS = [
     "step.drops", "cyclic.cycles", "cyclic.mode", "momentum",
     "val_mse", "val_r2", "best_epoch", "final_val_mse", "train_mse", "epochs_run",
     "audition_val_mse", "reason", "lr_final", "seed", "started", "finished", "duration",
-    "completes", "baseline", "torch",
+    "completes", "baseline", "discarded", "torch",
 ]  # fmt: skip
 
 
@@ -94,12 +94,13 @@ class TestResultsCsv:
         text = {"state", "scheduler", "cyclic.mode", "reason", "baseline", "torch"}
         whole = {"number", "step.drops", "cyclic.cycles", "best_epoch", "epochs_run", "seed"}
         whole |= {"completes"}
-        times = {"started", "finished"}
+        times, truth = {"started", "finished"}, {"discarded"}
         assert {name for name, kind in kinds.items() if kind in "iu"} == whole
         assert {name for name, kind in kinds.items() if kind == "M"} == times
+        assert {name for name, kind in kinds.items() if kind == "b"} == truth
         assert {name for name, kind in kinds.items() if kind == "O"} <= text
         assert {name for name in COLUMNS if kinds[name] == "f"} == (
-            set(COLUMNS) - text - whole - times
+            set(COLUMNS) - text - whole - times - truth
         )
         pd.testing.assert_frame_equal(read, written, check_dtype=False)
 

@@ -96,7 +96,7 @@ def _send(study: str | None, name: str, place: str | None, storage: str | None) 
 def _write(study: str | None, to: str, out: Path | None, trust: bool) -> None:
     from sweep.base.files import write_whole
     from sweep.base.user_code import look_in
-    from sweep.confirm.best_files import export_best
+    from sweep.confirm.best_files import doubt_about, export_best
     from sweep.study.locations import locate_results
 
     folder = locate_results(study)
@@ -109,3 +109,5 @@ def _write(study: str | None, to: str, out: Path | None, trust: bool) -> None:
         raise InputError(f"{out}: there is no folder {out.parent}")
     else:
         write_whole(out, content)
+    if doubt := doubt_about(folder):
+        say(doubt, err=True)

@@ -17,6 +17,8 @@ from sweep.cli.terminal import say, show
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from sweep.runs.library import StudyResult
+
 _TOP = 10
 
 Shown = TypeVar("Shown")
@@ -52,6 +54,13 @@ def report(
         Path | None,
         typer.Option(metavar="FOLDER", help="Write the figures as files: svg, or --format png."),
     ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TRIALS",
+            help="Leave trials out of this report alone: 17, or 17,20-25. For good: sweep discard.",
+        ),
+    ] = None,
     storage: StorageOption = None,
 ) -> None:
     """Show what a study found: the best schedule, how it compares, and what mattered.
@@ -68,31 +77,43 @@ def report(
 
       sweep report diabetes --figures pictures --format png
 
+      sweep report diabetes --without 17
+
       sweep report diabetes with_adam with_dropout
     """
     if studies and len(studies) > 1:
         of_one = {"--html": as_html, "--open": open_page, "--figures": bool(figures)}
-        of_one |= {"--storage": bool(storage), "--top": top != _TOP}
+        of_one |= {"--storage": bool(storage), "--top": top != _TOP, "--without": bool(without)}
         _compare(studies, format or "text", [flag for flag, given in of_one.items() if given])
         return
     study = studies[0] if studies else None
     if as_html or open_page or figures:
-        _write_figures(study, storage, format, as_html or open_page, open_page, figures)
+        page = as_html or open_page
+        _write_figures(study, storage, without, format, page, open_page, figures)
     else:
-        _summarise(study, storage, format or "text", top)
+        _summarise(study, storage, without, format or "text", top)
 
 
-def _summarise(study: str | None, storage: str | None, format: str, top: int) -> None:
+def _loaded(study: str | None, storage: str | None, left_out: list[str] | None) -> StudyResult:
+    from sweep.base.number_ranges import numbers_in
+    from sweep.runs.discard import without
+    from sweep.runs.library import load_study
+
+    return without(load_study(study, storage), numbers_in(left_out or (), "--without"))
+
+
+def _summarise(
+    study: str | None, storage: str | None, without: list[str] | None, format: str, top: int
+) -> None:
     from sweep.report import writers
     from sweep.report.summary import summarise
     from sweep.report.terminal import tables
-    from sweep.runs.library import load_study
 
     formats = {"json": writers.to_json, "csv": writers.to_csv, "md": writers.to_markdown}
     if format != "text" and format not in formats:
         needs = f"; {format} needs --figures FOLDER" if format in ("svg", "png") else ""
         raise InputError(f"--format {format}: expected text, json, csv or md{needs}")
-    ran = load_study(study, storage)
+    ran = _loaded(study, storage, without)
     summary = summarise(ran.study, ran.config, ran.folder, top)
     _print(summary, format, formats, tables.full_report)
 
@@ -127,18 +148,17 @@ def _print(
 def _write_figures(
     study: str | None,
     storage: str | None,
+    without: list[str] | None,
     format: str | None,
     page: bool,
     open_page: bool,
     folder: Path | None,
 ) -> None:
-    from sweep.runs.library import load_study
-
     if format and folder is None:
         raise InputError(f"--format {format}: --html has one format; leave --format out")
     if format not in (None, "svg", "png"):
         raise InputError(f"--format {format}: with --figures, expected svg or png")
-    ran = load_study(study, storage)
+    ran = _loaded(study, storage, without)
     if page:
         from sweep.report.page.html import write_html
 

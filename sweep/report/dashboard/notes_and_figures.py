@@ -17,10 +17,10 @@ from plotly import graph_objects as go
 from sweep.base.errors import SweepError
 from sweep.base.wording import counted, number
 from sweep.report.dashboard.note import write_note
-from sweep.report.facts import TrialFacts
 from sweep.report.figures.picture import Picture
 from sweep.report.findings import Findings
 from sweep.report.terminal.gallery import torch_call
+from sweep.report.trials.facts import TrialFacts
 from sweep.report.writers import escaped, to_markdown
 from sweep.search.storage.opening import flush
 from sweep.search.storage.optuna_private import (

@@ -16,11 +16,12 @@ from sweep.confirm.audit import Audit, Audited
 from sweep.confirm.candidate import Candidate
 from sweep.confirm.intervals import Interval
 from sweep.confirm.verdict import Confirmation
-from sweep.report.facts import Best, Summary, TrialFacts
+from sweep.report.facts import Summary
 from sweep.report.terminal.curves import draw, draw_rate_curve, draw_rates
 from sweep.report.terminal.fitting import Column, FittingTable
 from sweep.report.terminal.gallery import torch_call
 from sweep.report.terminal.next_steps import next_steps
+from sweep.report.trials.facts import Best, TrialFacts
 from sweep.search.trials import Ending
 from sweep.study.metric import Metric
 from sweep.study.results_folder import AUDIT, CONFIRM, RESULTS

@@ -18,7 +18,7 @@ class Allowance:
 
     Args:
         reader: Reads the study.
-        trials: Those that it has.
+        trials: Those that it has, and that count.
         in_flight: This coordinator's.
         ownership: Knows of those of others.
 
@@ -40,7 +40,7 @@ class Allowance:
         self._in_flight = in_flight
         self._ownership = ownership
         self._on: dict[int, Spent] = {}
-        self.count(trials)
+        self.count([*trials, *reader.hidden])
 
     @property
     def left(self) -> float:

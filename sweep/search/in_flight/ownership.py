@@ -26,6 +26,7 @@ from sweep.search.storage.owners import (
     others_running,
     others_trials,
 )
+from sweep.search.storage.trial_list import numbered
 
 _LOOK_SECS = 0.5
 
@@ -125,7 +126,8 @@ class Ownership:
         if was_gone and len(self._in_flight):
             trials = self._study.get_trials(deepcopy=False)
             for running in self._in_flight:
-                if not is_claimed(trials[running.trial.number], self._owner):
+                now = numbered(trials, running.trial.number)
+                if now is None or not is_claimed(now, self._owner):
                     self.lose(running)
         self._signs.look()
         if self._signs.silent():

@@ -247,7 +247,9 @@ def _storage_that_is_there(url: str, folder: Path) -> BaseStorage | None:
             is_begun = _has_studies(connection, url)
     finally:
         engine.dispose()
-    return PatientStorage(url, skip_table_creation=True) if is_begun else None
+    if not is_begun:
+        return None
+    return ListedDatabase(PatientStorage(url, skip_table_creation=True))
 
 
 def _has_studies(connection: Connection, url: str) -> bool:

@@ -6,7 +6,7 @@ tests/search/test_optuna_private.py says which versions it holds for.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from typing import Any, cast
 
 import optuna
@@ -33,10 +33,34 @@ CAN_WAIT = frozenset(
 trial's parameters, reports and attributes. What creates or ends a trial or a study never waits."""
 
 
+DISCARDED = "sweep:discarded"
+"""The attribute of a study with the numbers of the trials that are to count for nothing.
+
+Optuna lets nobody write to a trial that has ended.
+"""
+
+_NO: frozenset[int] = frozenset()
+
+
+def discarded_in(attributes: Mapping[str, Any]) -> frozenset[int]:
+    """The numbers of the discarded trials, of a study's attributes."""
+    numbers = attributes.get(DISCARDED)
+    return frozenset(n for n in numbers if isinstance(n, int)) if isinstance(numbers, list) else _NO
+
+
+def discarded_numbers(study: optuna.Study) -> frozenset[int]:
+    """The numbers of the trials that a study has discarded."""
+    return discarded_in(study_attributes(study))
+
+
 class ListedJournal(JournalStorage):
-    """Optuna's storage in a journal; to ask for all trials costs little however many there are."""
+    """Optuna's storage in a journal; to ask for all trials costs little however many there are.
+
+    Nobody who asks for trials is shown those that are discarded, or left out by this process.
+    """
 
     def __init__(self, backend: BaseJournalBackend) -> None:
+        self.left_out: dict[int, frozenset[int]] = {}  # by study
         self._lists: dict[int, TrialList] = {}  # by study
         self._changed: set[int] = set()  # trials in the storage's own counting
         super().__init__(backend)
@@ -61,29 +85,48 @@ class ListedJournal(JournalStorage):
         deepcopy: bool = True,
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        """A study's trials by number, as Optuna's storage has them."""
+        """A study's trials by number, as Optuna's storage has them, without hidden ones."""
         with self._thread_lock:
-            self._sync_with_backend()
-            replayed = self._replay_result
-            replayed.get_study(study_id)  # which raises if there is none
-            for changed in self._changed & replayed._trials.keys():
-                listed = self._lists.get(replayed._trial_id_to_study_id[changed])
-                if listed is not None and replayed._trials[changed].number < len(listed):
-                    listed.put(replayed._trials[changed])
-            self._changed.clear()
-            trials = self._lists.setdefault(study_id, TrialList())
-            new = replayed._study_id_to_trial_ids[study_id][len(trials) :]
-            for trial_id in new:
-                trials.put(replayed._trials[trial_id])
-            found = trials.of(states)
+            trials = self._listed(study_id)
+            found = trials.of(states, self._hidden(study_id))
         return copy.deepcopy(found) if deepcopy else found
+
+    def hidden_trials(self, study_id: int) -> list[FrozenTrial]:
+        """The others, by number."""
+        with self._thread_lock:
+            return self._listed(study_id).numbered(self._hidden(study_id))
+
+    def _hidden(self, study_id: int) -> frozenset[int]:
+        attributes = self._replay_result.get_study(study_id).system_attrs
+        return discarded_in(attributes) | self.left_out.get(study_id, _NO)
+
+    def _listed(self, study_id: int) -> TrialList:
+        """All trials of a study as they are now; call it under the lock."""
+        self._sync_with_backend()
+        replayed = self._replay_result
+        replayed.get_study(study_id)  # which raises if there is none
+        for changed in self._changed & replayed._trials.keys():
+            listed = self._lists.get(replayed._trial_id_to_study_id[changed])
+            if listed is not None and replayed._trials[changed].number < len(listed):
+                listed.put(replayed._trials[changed])
+        self._changed.clear()
+        trials = self._lists.setdefault(study_id, TrialList())
+        for trial_id in replayed._study_id_to_trial_ids[study_id][len(trials) :]:
+            trials.put(replayed._trials[trial_id])
+        return trials
 
 
 class ListedDatabase(_CachedStorage):
-    """Optuna's cache of a database, which likewise sorts no trials that have not changed."""
+    """Optuna's cache of a database, which likewise sorts no trials that have not changed.
+
+    What is discarded is known anew whenever a study's attributes are read, as every coordinator
+    does now and then: a look for it each time would be one more question to the server.
+    """
 
     def __init__(self, backend: RDBStorage) -> None:
         super().__init__(backend)
+        self.left_out: dict[int, frozenset[int]] = {}  # by study
+        self._discarded: dict[int, frozenset[int]] = {}  # by study
         self._lists: dict[int, TrialList] = {}  # by study
         self._changed: dict[int, set[int]] = {}  # numbers of trials, by study
 
@@ -95,6 +138,17 @@ class ListedDatabase(_CachedStorage):
             self._study_id_and_number_to_trial_id.clear()
             self._lists.clear()
             self._changed.clear()
+            self._discarded.clear()
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        """A study's attributes beside those that a user sets."""
+        attributes = super().get_study_system_attrs(study_id)
+        self._discarded[study_id] = discarded_in(attributes)
+        return attributes
+
+    def get_best_trial(self, study_id: int) -> FrozenTrial:
+        """The best of those that `get_all_trials` shows."""
+        return BaseStorage.get_best_trial(self, study_id)
 
     def _add_trials_to_cache(self, study_id: int, trials: list[FrozenTrial]) -> None:
         super()._add_trials_to_cache(study_id, trials)
@@ -106,15 +160,47 @@ class ListedDatabase(_CachedStorage):
         deepcopy: bool = True,
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        """A study's trials by number, as Optuna's storage has them."""
+        """A study's trials by number, as Optuna's storage has them, without hidden ones."""
         self._read_trials_from_remote_storage(study_id)
+        hidden = self._hidden(study_id)
         with self._lock:
-            trials = self._studies[study_id].trials
-            listed = self._lists.setdefault(study_id, TrialList())
-            for number in sorted(self._changed.pop(study_id, ())):
-                listed.put(trials[number])
-            found = listed.of(states)
+            found = self._listed(study_id).of(states, hidden)
         return copy.deepcopy(found) if deepcopy else found
+
+    def hidden_trials(self, study_id: int) -> list[FrozenTrial]:
+        """The others, by number."""
+        self._read_trials_from_remote_storage(study_id)
+        hidden = self._hidden(study_id)
+        with self._lock:
+            return self._listed(study_id).numbered(hidden)
+
+    def _hidden(self, study_id: int) -> frozenset[int]:
+        if study_id not in self._discarded:
+            self.get_study_system_attrs(study_id)
+        return self._discarded[study_id] | self.left_out.get(study_id, _NO)
+
+    def _listed(self, study_id: int) -> TrialList:
+        trials = self._studies[study_id].trials
+        listed = self._lists.setdefault(study_id, TrialList())
+        for number in sorted(self._changed.pop(study_id, ())):
+            listed.put(trials[number])
+        return listed
+
+
+def hidden_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials that a study does not show, by number."""
+    storage = study._storage
+    if isinstance(storage, ListedJournal | ListedDatabase):
+        return storage.hidden_trials(study._study_id)
+    return []
+
+
+def leave_out(study: optuna.Study, numbers: Collection[int]) -> None:
+    """Hide trials from everybody who asks this study for them, as if they were discarded."""
+    storage = study._storage
+    if not isinstance(storage, ListedJournal | ListedDatabase):
+        raise TypeError(f"{type(storage).__name__} hides no trials")
+    storage.left_out[study._study_id] = frozenset(numbers)
 
 
 def storage_of(study: optuna.Study) -> BaseStorage:
@@ -154,8 +240,9 @@ def trial_id(trial: optuna.Trial | FrozenTrial) -> int:
 
 
 def trial_ids(study: optuna.Study) -> dict[int, int]:
-    """Every trial of a study in the storage's own counting, by number."""
-    return {trial.number: trial._trial_id for trial in study.get_trials(deepcopy=False)}
+    """Every trial of a study in the storage's own counting, by number; hidden ones, too."""
+    every = (*study.get_trials(deepcopy=False), *hidden_trials(study))
+    return {trial.number: trial._trial_id for trial in every}
 
 
 def every_trial(study: optuna.Study) -> list[FrozenTrial]:

@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Container
+from collections.abc import Collection, Container, Iterable, Sequence
 
 from optuna.trial import FrozenTrial, TrialState
+
+
+def numbered(trials: Sequence[FrozenTrial], number: int) -> FrozenTrial | None:
+    """The trial of this number among trials by number; None if it is not there.
+
+    Some may be lacking: those that count for nothing, and those that others have just begun.
+    """
+    place = _place(trials, number)
+    found = trials[place] if place < len(trials) else None
+    return found if found is not None and found.number == number else None
+
+
+def _place(trials: Sequence[FrozenTrial], number: int) -> int:
+    """Where a trial stands or belongs."""
+    if number < len(trials) and trials[number].number == number:
+        return number
+    return bisect_left(trials, number, key=lambda trial: trial.number)
 
 
 class TrialList:
@@ -24,24 +41,31 @@ class TrialList:
 
     def put(self, trial: FrozenTrial) -> None:
         """Take in a new one, or one that has changed."""
-        place = self._place(trial.number)
+        place = _place(self._trials, trial.number)
         is_known = place < len(self._trials) and self._trials[place].number == trial.number
         self._trials[place : place + is_known] = [trial]
         self._open[trial.number] = trial
         if trial.state.is_finished():
             del self._open[trial.number]
 
-    def _place(self, number: int) -> int:
-        """Where a trial stands or belongs; some may be lacking that others have begun."""
-        at_its_number = self._trials[number : number + 1]
-        if at_its_number and at_its_number[0].number == number:
-            return number
-        return bisect_left(self._trials, number, key=lambda trial: trial.number)
+    def of(
+        self, states: Container[TrialState] | None, without: Collection[int] = ()
+    ) -> list[FrozenTrial]:
+        """Those in one of these states, all of them if None; by number, in a list of its own.
 
-    def of(self, states: Container[TrialState] | None) -> list[FrozenTrial]:
-        """Those in one of these states, all of them if None; by number, in a list of its own."""
+        Args:
+            states: Those that are asked for.
+            without: Numbers of trials that are left out.
+        """
         if states is None:
-            return self._trials.copy()
-        has_ended = any(state in states for state in TrialState if state.is_finished())
-        among = self._trials if has_ended else [self._open[n] for n in sorted(self._open)]
-        return [trial for trial in among if trial.state in states]
+            found = self._trials.copy()
+        else:
+            has_ended = any(state in states for state in TrialState if state.is_finished())
+            among = self._trials if has_ended else [self._open[n] for n in sorted(self._open)]
+            found = [trial for trial in among if trial.state in states]
+        return [trial for trial in found if trial.number not in without] if without else found
+
+    def numbered(self, numbers: Iterable[int]) -> list[FrozenTrial]:
+        """Those of these numbers that there are, by number."""
+        found = (numbered(self._trials, number) for number in sorted(numbers))
+        return [trial for trial in found if trial is not None]

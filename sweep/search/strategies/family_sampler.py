@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sweep.search.attributes import completes, has_diverged
 from sweep.search.origins import is_outside
 from sweep.search.storage.optuna_private import every_trial
+from sweep.search.storage.trial_list import numbered
 from sweep.search.strategies.axis import Axis
 from sweep.search.strategies.lessons import Lessons, Others
 from sweep.search.strategies.parzen import Floats, ParzenEstimator, recommended
@@ -199,8 +200,12 @@ class FamilySampler(BaseSampler):
         trials = every_trial(study)
         known = self._lessons
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
-        for open_one in known.open_ones(len(trials)):  # others stay the same
-            trial = trials[open_one]
+        count = trials[-1].number + 1 if trials else 0
+        for open_one in known.open_ones(count):  # others stay the same
+            trial = numbered(trials, open_one)
+            if trial is None:
+                known.leave_out(open_one)
+                continue
             if not known.is_news(open_one, trial):
                 continue
             known.learn(open_one, self._lesson_of(trial, _rank(trial, sign)))

@@ -14,6 +14,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from sweep.search.attributes import audition_horizon, completes
+from sweep.search.storage.trial_list import numbered
 
 
 class HalvingPruner(BasePruner):
@@ -108,11 +109,12 @@ class _Reported:
     ) -> tuple[int, int]:
         """How many trials but this one are better at an epoch, and how many have a value there."""
         trials = study.get_trials(deepcopy=False)
-        self._open |= dict.fromkeys(range(self._looked_at, len(trials)))
-        self._looked_at = len(trials)
+        count = trials[-1].number + 1 if trials else 0
+        self._open |= dict.fromkeys(range(self._looked_at, count))
+        self._looked_at = count
         for number, before in list(self._open.items()):
-            trial = trials[number]
-            if trial is not before:  # a change makes another object of it
+            trial = numbered(trials, number)
+            if trial is not None and trial is not before:  # a change makes another object of it
                 self._open[number] = trial
                 self._take(trial, trials)
         losses = self._losses[epoch, audition_horizon(judged) == epoch]
@@ -137,8 +139,8 @@ class _Reported:
 def _own_epochs(trial: FrozenTrial, trials: list[FrozenTrial]) -> set[int]:
     """The epochs that a trial has reported, without those of a pruned one that it completes."""
     completed = completes(trial)
-    before = () if completed is None else trials[completed].intermediate_values
-    return trial.intermediate_values.keys() - before
+    pruned = None if completed is None else numbered(trials, completed)
+    return trial.intermediate_values.keys() - (pruned.intermediate_values if pruned else ())
 
 
 def _sign(study: optuna.Study) -> int:

@@ -64,9 +64,10 @@ class Lessons:
             self._seen.pop(number, None)
 
     def leave_out(self, number: int) -> None:
-        """Learn nothing from a trial: another one stands for it."""
+        """Learn nothing from a trial: another one stands for it, or it counts for nothing."""
+        is_news = self._all[number]["family"] != -1
         self._all[number]["family"] = -1
-        if number < self._early:
+        if is_news and number < self._early:
             self._early = 0  # to be found anew
 
     def beside(self, number: int) -> Others:

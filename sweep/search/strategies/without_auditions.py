@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import optuna
 
+from sweep.search.storage.optuna_private import trial_ids
 from sweep.search.strategies.pruners import build_pruner
 from sweep.search.strategies.samplers import build_sampler, family_plan
 from sweep.study.settings import StudyConfig
@@ -48,7 +49,7 @@ def go_on_without_auditions(study: optuna.Study, config: StudyConfig) -> StudyCo
         Its settings from now on.
     """
     config = without_auditions(config)
-    trials_before = len(study.get_trials(deepcopy=False))
+    trials_before = len(trial_ids(study))
     study.sampler = build_sampler(config.sampling, config.seed, trials_before, family_plan(config))
     study.pruner = build_pruner(config.pruning, config.epochs)
     return config

@@ -1,0 +1,125 @@
+"""Trials that count for nothing in a report, and what that means for the winner's files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sweep.base.commands import command_line
+from sweep.base.number_ranges import as_ranges
+from sweep.base.wording import listed, verb
+from sweep.confirm.best_schedule import BestSchedule
+from sweep.search.storage.optuna_private import discarded_numbers
+from sweep.search.trials import StudyReader
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """Trials that count for nothing.
+
+    Args:
+        discarded: The numbers of those that their study has discarded.
+        left_out: The numbers of those that are left out of this report alone.
+        epochs: What all of them have cost.
+        folder: The study's results.
+        winner: The number of the trial that the winner's files are of, if it is one of these.
+        confirmed: The numbers of the other ones that were candidates of the confirmation, or
+            the best of the search before it.
+    """
+
+    discarded: tuple[int, ...]
+    left_out: tuple[int, ...]
+    epochs: int
+    folder: Path
+    winner: int | None
+    confirmed: tuple[int, ...]
+
+    @classmethod
+    def of(cls, reader: StudyReader, written: BestSchedule | None, folder: Path) -> SetAside:
+        """Of a study.
+
+        Args:
+            reader: Reads it.
+            written: What its folder has of a winner.
+            folder: Its results.
+        """
+        hidden = {trial.number: trial.epochs_spent for trial in reader.hidden}
+        marked = discarded_numbers(reader.study)
+        discarded = tuple(number for number in hidden if number in marked)
+        winner = written.trial if written and written.trial in hidden else None
+        confirmation = written.confirmation if written else None
+        had = [candidate.trial for candidate in confirmation.candidates] if confirmation else []
+        if written and written.best_of_search is not None:
+            had.append(written.best_of_search)
+        return cls(
+            discarded=discarded,
+            left_out=tuple(number for number in hidden if number not in discarded),
+            epochs=sum(hidden.values()),
+            folder=folder,
+            winner=winner,
+            confirmed=tuple(n for n in hidden if n in had and n != winner),
+        )
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Of all of them."""
+        return tuple(sorted((*self.discarded, *self.left_out)))
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Which they are, and what to do about it."""
+        told = []
+        if self.discarded:
+            undo = command_line(
+                "sweep", "discard", self.folder, *as_ranges(self.discarded), "--undo"
+            )
+            told.append(
+                f"{_trials(self.discarded)} {verb(len(self.discarded), 'is', 'are')} discarded and "
+                f"{verb(len(self.discarded), 'counts', 'count')} for nothing but what "
+                f"{verb(len(self.discarded), 'it has', 'they have')} cost; undone by: {undo}"
+            )
+        if self.left_out:
+            told.append(
+                f"{_trials(self.left_out)} {verb(len(self.left_out), 'is', 'are')} left out of "
+                "this report alone"
+            )
+        if self.winner is not None:
+            state = "discarded" if self.winner in self.discarded else "left out here"
+            told.append(
+                f"the winner's files and the confirmation are of trial {self.winner}, which is "
+                f"{state}: nothing is confirmed without it. {self._remedy}"
+            )
+        elif self.confirmed:
+            had = verb(len(self.confirmed), "was a candidate", "were candidates")
+            told.append(
+                f"{_trials(self.confirmed)} {had} of the confirmation in the place of others. "
+                f"{self._remedy}"
+            )
+        return tuple(told)
+
+    @property
+    def _remedy(self) -> str:
+        """How to confirm without them."""
+        run = command_line("sweep", "run", self.folder)
+        if not self.left_out:
+            return f"Running the study again confirms those that count: {run}"
+        discard = command_line("sweep", "discard", self.folder, *as_ranges(self.left_out))
+        return f"To confirm those that are left: {discard}, then {run}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "discarded": list(self.discarded),
+            "left_out": list(self.left_out),
+            "epochs": self.epochs,
+            "winner": self.winner,
+            "confirmed": list(self.confirmed),
+            "sentences": list(self.sentences),
+        }
+
+
+def _trials(numbers: Sequence[int]) -> str:
+    """`trial 17`, `trials 3, 4 and 17`."""
+    return f"{'trial' if len(numbers) == 1 else 'trials'} {listed(as_ranges(numbers))}"

@@ -1,0 +1,121 @@
+"""Trials that are to count for nothing, and to count again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from sweep.base.errors import InputError
+from sweep.base.number_ranges import as_ranges
+from sweep.base.wording import listed
+from sweep.confirm.best_schedule import BestSchedule
+from sweep.report.all_files import write_report
+from sweep.runs.library import StudyResult, load_study
+from sweep.runs.listener import Listener
+from sweep.search.storage.locks import hold
+from sweep.search.storage.opening import closing_study, explained
+from sweep.search.storage.optuna_private import (
+    DISCARDED,
+    discarded_numbers,
+    leave_out,
+    set_study_attribute,
+)
+from sweep.search.storage.owners import in_turn
+from sweep.search.storage.urls import storage_url
+from sweep.search.tables import write_tables
+from sweep.search.trials import StudyReader
+from sweep.study.file import load_study as load_settings
+from sweep.study.locations import SAVED_STUDY, locate_results
+
+
+def discard(
+    study: str | Path,
+    numbers: Collection[int],
+    storage: str | None = None,
+    *,
+    undo: bool = False,
+    listener: Listener | None = None,
+) -> list[int]:
+    """Have trials of a study count for nothing from now on, or count again.
+
+    They stay in the storage. What is written of the study in its results folder follows, but for
+    the winner's files, which are marked if they are of such a trial: another run replaces them.
+
+    Args:
+        study: Its name or results folder.
+        numbers: Of the trials.
+        storage: Where they are kept, if not where its `study.toml` says.
+        undo: Whether they are to count again.
+        listener: Hears what could not be written.
+
+    Returns:
+        The numbers of those that were so before.
+
+    Raises:
+        InputError: There are no results there, or there is no such trial, or it has not ended, or
+            another one stands for it.
+        StudyBusyError: The study is being run from this folder, or its journal is in use.
+        StorageError: The storage cannot be read or written.
+    """
+    heard = listener or Listener()
+    folder = locate_results(str(study))
+    url = storage_url(storage or load_settings(folder / SAVED_STUDY).storage, folder)
+    with hold(folder, url), explained(url), ExitStack() as at_the_end:
+        ran = load_study(folder, storage)
+        at_the_end.enter_context(closing_study(ran.study))
+        reader = StudyReader(ran.study, ran.config)
+
+        def mark() -> list[int]:
+            before = discarded_numbers(ran.study)
+            check_ended(reader, numbers)
+            after = before - {*numbers} if undo else before | {*numbers}
+            if after != before:
+                set_study_attribute(ran.study, DISCARDED, sorted(after))
+            return sorted({*numbers} - before if undo else before & {*numbers})
+
+        as_before = in_turn(ran.study, mark)
+        discarded = discarded_numbers(ran.study)
+        write_tables(folder, reader.every_trial, ran.config)
+        written, _ = BestSchedule.if_valid(folder)
+        if written and written.discarded != (written.trial in discarded):
+            written.marked(written.trial in discarded).write(folder)
+        write_report(ran.study, ran.config, folder, heard.on_unwritten)
+    return as_before
+
+
+def without(ran: StudyResult, numbers: Sequence[int]) -> StudyResult:
+    """The study with some trials left out, as if they were discarded; nothing is written.
+
+    Raises:
+        InputError: As `discard`.
+    """
+    if numbers:
+        check_ended(StudyReader(ran.study, ran.config), numbers)
+        leave_out(ran.study, numbers)
+    return ran
+
+
+def check_ended(reader: StudyReader, numbers: Collection[int]) -> None:
+    """See that there are such trials, and that they can be discarded.
+
+    Raises:
+        InputError: One cannot.
+    """
+    trials = {trial.number: trial for trial in reader.every_trial}
+    if unknown := sorted({*numbers} - trials.keys()):
+        there = f"its trials are {listed(as_ranges(trials))}" if trials else "it has no trials"
+        raise InputError(f"study {reader.name}: no trial {listed(as_ranges(unknown))}; {there}")
+    if open_ := [number for number in sorted(numbers) if trials[number].ending is None]:
+        raise InputError(
+            f"study {reader.name}: trial {listed(as_ranges(open_))} has not ended, and only a "
+            "trial that has can be set aside"
+        )
+    stands = {t.completes: t for t in reader.trials if t.completes is not None}
+    for number in sorted(numbers):
+        other = stands.get(number)
+        if other is not None and other.number not in numbers and not trials[number].is_hidden:
+            raise InputError(
+                f"study {reader.name}: trial {number} was pruned, and trial {other.number}, which "
+                f"trains it to its end, stands for it; set aside {other.number}, or both"
+            )

@@ -1,0 +1,268 @@
+"""`sweep discard` and `sweep report --without`: what follows, what is refused, how it is undone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import made_studies as made
+import optuna
+import pandas as pd
+import pytest
+from called import called
+from made_studies import CONFIG, PRUNED, params
+from small_runs import sweep as small_sweep
+from support import PostgreSQL, no_page
+
+from sweep.base.errors import InputError, StudyBusyError
+from sweep.confirm.best_files import doubt_about
+from sweep.report.findings import gather
+from sweep.report.summary import Summary, summarise
+from sweep.runs.discard import discard, without
+from sweep.runs.library import load_study
+from sweep.runs.warm_start import best_of_other
+from sweep.search.attributes import COMPLETES
+from sweep.search.storage.locks import hold
+from sweep.search.storage.opening import closing_study, open_study
+from sweep.study.locations import Location
+
+BOGUS = 1
+
+
+@pytest.fixture(autouse=True)
+def _draw_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes longer than all else."""
+    monkeypatch.setattr("sweep.runs.discard.write_report", lambda *_: None)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """The results of a study in a journal: one trial of five is bogus, and one is in training."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "study.toml").write_text(CONFIG.to_toml())
+    sampler = optuna.samplers.RandomSampler(seed=0)
+    url = str(folder / "study.journal")
+    study = open_study("mine", url, sampler, optuna.pruners.NopPruner())
+    made.add(study, params("constant", 0.1), [30, 20, 18, 16])
+    made.add(study, params("cosine", 0.2), [0, 0, 0, 0])
+    made.add(study, params("step", 0.1), [30, 25, 21, 14])
+    made.add(study, params("step", 0.3), [60], PRUNED, "pruned at epoch 1 by auto")
+    study.ask()
+    yield folder
+
+
+def candidate(trial: int, scheduler: str, value: float) -> dict[str, Any]:
+    interval = {"mean": value, "low": value - 1, "high": value + 1, "count": 3}
+    return {
+        "trial": trial,
+        "schedule": {"scheduler": scheduler, "lr": 0.1, "decay": 1.0, "warmup": 0.0, "params": {}},
+        "val_mse": [value, value + 0.5, value - 0.5],
+        "mean": interval,
+        "mean_rank": 1.0,
+        "dropped_out": False,
+        "lead_of_winner": None,
+    }
+
+
+def confirm(folder: Path, *candidates: tuple[int, str, float]) -> None:
+    """Write a confirmation of these trials, the first one its winner."""
+    found = [candidate(*about) for about in candidates]
+    sentences = ("verdict", "against_constant", "against_runner_up")
+    described = {
+        "schedule": found[0]["schedule"],
+        "trial": candidates[0][0],
+        "best_constant_val_mse": None,
+        "best_of_search": BOGUS,
+        "confirmation": {
+            "seeds": [1, 2, 3],
+            "raced": True,
+            **dict.fromkeys(sentences, ""),
+            "candidates": found,
+        },
+    }
+    (folder / "best_schedule.json").write_text(json.dumps(described))
+
+
+def summary(folder: Path, *left_out: int) -> Summary:
+    ran = without(load_study(folder), left_out)
+    return summarise(ran.study, ran.config, ran.folder)
+
+
+def test_it_is_no_longer_the_best_and_all_is_undone(folder: Path) -> None:
+    before = summary(folder)
+    assert before.best is not None and before.best.number == BOGUS
+    assert discard(folder, [BOGUS]) == []
+    found = summary(folder)
+    assert found.best is not None and found.best.number == 2
+    assert [facts.number for facts in found.top] == [2, 0]
+    assert "cosine" not in [row.name for row in found.schedulers if row.trials]
+    assert found.counts.endings.completed == 2
+    assert (found.epochs_trained, found.account) == (before.epochs_trained, before.account)
+    assert found.set_aside.discarded == (BOGUS,)
+    assert any("trial 1 is discarded" in caution for caution in found.cautions)
+    assert discard(folder, [BOGUS], undo=True) == []
+    assert summary(folder).to_dict() == before.to_dict()
+
+
+def test_figures_are_without_it(folder: Path) -> None:
+    discard(folder, [BOGUS])
+    ran = load_study(folder)
+    findings = gather(ran.study, ran.config, ran.folder)
+    assert [trial.number for trial in findings.trials] == [0, 2, 3]
+    assert len(findings.in_memory.trials) == 4  # one is in training
+
+
+def test_the_tables_have_it_marked(folder: Path) -> None:
+    discard(folder, [BOGUS, 3])
+    frame = pd.read_csv(folder / "results.csv")
+    assert list(frame["number"][frame["discarded"]]) == [BOGUS, 3]
+    assert list(frame["number"]) == [0, 1, 2, 3]
+    assert list(load_study(folder).results["discarded"]) == [False, True, False, True]
+    assert load_study(folder).best.scheduler == "step"
+
+
+def test_twice_is_told_and_does_nothing(folder: Path) -> None:
+    discard(folder, [BOGUS])
+    assert discard(folder, [BOGUS, 2]) == [BOGUS]
+    assert discard(folder, [0, BOGUS], undo=True) == [0]
+    assert summary(folder).set_aside.discarded == (2,)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ([0, 5, 7, 8, 9], "no trial 5, 7-9; its trials are 0-4"),
+        ([0, 4], "trial 4 has not ended"),
+    ],
+)
+@pytest.mark.parametrize("act", [discard, lambda f, n: without(load_study(f), n)])
+def test_what_cannot_be_set_aside(
+    folder: Path, act: Callable[..., Any], numbers: list[int], text: str
+) -> None:
+    with pytest.raises(InputError, match=text):
+        act(folder, numbers)
+    assert summary(folder).set_aside.numbers == ()
+
+
+def test_one_that_another_stands_for(folder: Path) -> None:
+    ran = load_study(folder)
+    ran.study.enqueue_trial(dict(params("step", 0.3)), user_attrs={COMPLETES: 3})
+    trial = ran.study.ask()
+    CONFIG.search_space.suggest(trial)
+    ran.study.tell(trial, 11.0)
+    with pytest.raises(InputError, match="set aside 5, or both"):
+        discard(folder, [3])
+    discard(folder, [5])
+    assert summary(folder).counts.endings.pruned == 1  # it stands for itself again
+    discard(folder, [3])
+    assert summary(folder).counts.endings.pruned == 0
+
+
+def test_not_while_the_study_is_run(folder: Path) -> None:
+    with hold(folder, str(folder / "study.journal")):
+        with pytest.raises(StudyBusyError, match="run by another process"):
+            discard(folder, [BOGUS])
+    assert summary(folder).set_aside.numbers == ()
+
+
+def test_without_is_for_one_report(folder: Path) -> None:
+    found = summary(folder, BOGUS)
+    assert found.best is not None and found.best.number == 2
+    assert found.set_aside.left_out == (BOGUS,) and not found.set_aside.discarded
+    assert any("trial 1 is left out of this report alone" in text for text in found.cautions)
+    assert summary(folder).best != found.best
+
+
+class TestTheWinnersFiles:
+    def test_of_a_discarded_winner_are_told(self, folder: Path) -> None:
+        confirm(folder, (BOGUS, "cosine", 13), (2, "step", 14), (0, "constant", 16))
+        assert summary(folder).confirmation is not None
+        discard(folder, [BOGUS])
+        found = summary(folder)
+        assert found.confirmation is None
+        text = next(text for text in found.cautions if "winner's files" in text)
+        assert "trial 1, which is discarded" in text and f"sweep run {folder}" in text
+        assert json.loads((folder / "best_schedule.json").read_text())["discarded"] is True
+        assert (folder / "best_schedule.py").read_text().startswith("# Mind: trial 1")
+        assert f"sweep run {folder}" in doubt_about(folder)
+        exported = called("export", folder, cwd=folder)
+        assert "has been discarded" in exported.stderr and "# Mind: trial 1" in exported.stdout
+        assert load_study(folder).best.scheduler == "step"
+        discard(folder, [BOGUS], undo=True)
+        assert summary(folder).confirmation is not None
+        assert doubt_about(folder) == "" and not called("export", folder, cwd=folder).stderr
+
+    def test_without_a_candidate_the_others_stay(self, folder: Path) -> None:
+        confirm(folder, (2, "step", 13), (BOGUS, "cosine", 14), (0, "constant", 16))
+        discard(folder, [BOGUS])
+        found = summary(folder)
+        assert found.confirmation is not None
+        assert [c.trial for c in found.confirmation.candidates] == [2, 0]
+        assert found.best is not None and found.best.number == 2
+        assert doubt_about(folder) == ""
+        text = next(text for text in found.cautions if "a candidate" in text)
+        assert "trial 1 was a candidate" in text and f"sweep run {folder}" in text
+
+    def test_a_better_trial_since_has_no_confirmation(self, folder: Path) -> None:
+        confirm(folder, (BOGUS, "cosine", 13), (0, "constant", 16))
+        discard(folder, [BOGUS])
+        assert summary(folder).confirmation is None  # trial 2 is better than what was confirmed
+
+
+def test_a_warm_start_is_without_it(folder: Path, tmp_path: Path) -> None:
+    discard(folder, [BOGUS])
+    changed = CONFIG.model_copy(update={"warm_start": str(folder)})
+    carried = best_of_other(Location("next", None, tmp_path / "next"), changed)
+    assert [trial.trial for trial in carried.trials] == [2, 0]
+
+
+def test_the_commands(folder: Path) -> None:
+    done = called("discard", folder, str(BOGUS), "2-3", cwd=folder)
+    assert done.returncode == 0 and "trials 1-3: discarded" in done.stdout
+    again = called("discard", folder, "3", cwd=folder)
+    assert again.returncode == 0 and "trial 3: discarded already" in again.stdout
+    undone = called("discard", folder, "0", "2", "3", "--undo", cwd=folder)
+    assert "trials 2, 3: no longer discarded" in undone.stdout
+    assert "trial 0: not discarded anyway" in undone.stdout
+    wrong = called("discard", folder, "77", cwd=folder)
+    assert wrong.returncode == 2 and "no trial 77" in wrong.stderr
+    report = called("report", folder, "--without", "2", "--without", "3", cwd=folder)
+    assert "trials 2, 3 are left out of this report alone" in report.stdout
+    assert "trial 1 is discarded" in report.stdout
+    told = json.loads(called("report", folder, "--without", "2,3", "-f", "json", cwd=folder).stdout)
+    assert told["set_aside"]["left_out"] == [2, 3] and told["set_aside"]["discarded"] == [1]
+    several = called("report", folder, folder, "--without", "2", cwd=folder)
+    assert "--without is for one study" in several.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["journal", "postgresql"])
+def test_the_next_run_trains_another_and_confirms_anew(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"workers": 1, "pruner__name": "none", "confirm__enabled": True}
+    url = None
+    if kind == "postgresql":
+        server: PostgreSQL = request.getfixturevalue("postgresql")
+        url = settings["storage"] = server.new_database("discard")  # the file has no password
+    with no_page():
+        study, config, location = small_sweep(tmp_path, **settings)
+        folder = location.folder
+        with closing_study(study):
+            winner = json.loads((folder / "best_schedule.json").read_text())["trial"]
+        assert discard(folder, [winner], url) == []
+        assert doubt_about(folder)
+        study, config, location = small_sweep(tmp_path, **settings)
+    with closing_study(study):
+        found = summarise(study, config, folder)
+    assert found.set_aside.discarded == (winner,)
+    assert found.counts.endings.ended == 4 and winner not in [t.number for t in found.top]
+    written = json.loads((folder / "best_schedule.json").read_text())
+    confirmed = [candidate["trial"] for candidate in written["confirmation"]["candidates"]]
+    assert winner != written["trial"] and winner not in confirmed and "discarded" not in written
+    assert found.confirmation is not None and not doubt_about(folder)
+    frame = pd.read_csv(folder / "results.csv").set_index("number")
+    assert len(frame) == 5 and list(frame.index[frame["discarded"]]) == [winner]
