@@ -214,11 +214,11 @@ def _importance(summary: Summary) -> str:
     return f"{table(['parameter', 'importance'], rows)}\n\n{escaped(found.note)}"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """All but words stand to the right."""
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], are_words: bool = False) -> str:
+    """All but words stand to the right: those of some columns, or of all."""
     words = {"scheduler", "schedule", "parameters", "parameter", "the winner has"}
     words |= {"study", "from", "metric", "in"}
-    ruler = ["---" if name in words else "---:" for name in header]
+    ruler = ["---" if are_words or name in words else "---:" for name in header]
     titles, *below = ([escaped(cell) for cell in row] for row in (header, *rows))
     lines = [titles, ruler, *below]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -121,6 +121,12 @@ def note_code(study: optuna.Study, files: Mapping[str, str], has_trials: bool) -
     return tuple(changed)
 
 
+def first_code(study: optuna.Study) -> dict[str, str]:
+    """A hash of each file of the user's own code as the first trials had it, by name."""
+    first = table(table(study.user_attrs, CODE), "first")
+    return {name: text(first, name) for name in first}
+
+
 def changed_code(study: optuna.Study) -> tuple[str, ...]:
     """The files of the user's own code that were other ones for the first trials than for later."""
     return texts(table(study.user_attrs, CODE), "changed")

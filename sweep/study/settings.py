@@ -359,7 +359,17 @@ class StudyConfig(Section):
 
     def to_toml(self) -> str:
         """The settings as a study file."""
-        values = self.model_dump(mode="json", exclude_none=True, exclude=self._of_no_use)
+        return tomlkit.dumps(self._written())
+
+    def to_flat(self) -> dict[str, Any]:
+        """The settings that a study file of them has, by dotted key."""
+        return dict(_flatten(self._written()))
+
+    def _written(self) -> dict[str, Any]:
+        """The tables of a study file."""
+        values: dict[str, Any] = self.model_dump(
+            mode="json", exclude_none=True, exclude=self._of_no_use
+        )
         for table in (values["space"], *values["baseline"]):
             table |= table.pop("own")
         if rates := values["space"].pop("rates"):
@@ -370,7 +380,7 @@ class StudyConfig(Section):
                 del values[name]
         if self.budget is not None:
             del values["trials"]
-        return tomlkit.dumps(values)
+        return values
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -119,7 +119,7 @@ def _summarise(
 
 
 def _compare(studies: list[str], format: str, of_one: list[str]) -> None:
-    from sweep.report.comparison import compare
+    from sweep.report.comparison.studies import compare
     from sweep.report.terminal import comparison_views as views
     from sweep.runs.library import load_study
 

@@ -14,10 +14,11 @@ from rich.text import Text
 
 from sweep.base.csv_cells import cells
 from sweep.base.wording import aligned, counted, duration, number
-from sweep.report.comparison import Comparison, Entry
-from sweep.report.facts import Best
+from sweep.report.comparison.entry import Entry
+from sweep.report.comparison.studies import Comparison
 from sweep.report.terminal.curves import draw
 from sweep.report.terminal.fitting import Column, FittingTable
+from sweep.report.trials.facts import Best
 from sweep.report.writers import escaped, table
 from sweep.study.space import rate_in_words
 
@@ -27,13 +28,15 @@ _MOST_CURVES = 4
 
 
 def comparison_report(found: Comparison, width: int = 80) -> Group:
-    """The table, the winners' learning curves over each other, and what differs beyond noise.
+    """Which settings differ, the winners in a table, and what differs beyond noise between them.
+
+    The winners' learning curves are drawn over each other.
 
     Args:
         found: The studies.
         width: Of the terminal, in characters.
     """
-    parts: list[RenderableType] = [study_table(found), Text()]
+    parts: list[RenderableType] = [settings_table(found), Text(), study_table(found), Text()]
     for chart in learning_curves(found, min(width, _WIDEST_CHART)):
         parts += [chart, Text()]
     parts.append(_listed("Differences", found.sentences))
@@ -47,6 +50,25 @@ def _listed(title: str, sentences: Sequence[str]) -> Group:
     for sentence in sentences:
         lines.add_row("-", Text(sentence))
     return Group(Text(title, style="bold"), lines)
+
+
+def settings_table(found: Comparison) -> RenderableType:
+    """A row for each setting that is not the same in all studies; a sentence where none is."""
+    if not found.settings:
+        return Text(f"{found.same_settings[0].upper()}{found.same_settings[1:]}.")
+    return FittingTable("Settings that differ", _settings(found), "", highlight_first=False)
+
+
+def _settings(found: Comparison) -> tuple[Column, ...]:
+    """None has a rank: a study that is left out would seem not to differ."""
+    values = zip(*(setting.texts for setting in found.settings), strict=True)
+    return (
+        Column("setting", [setting.title for setting in found.settings], justify="left"),
+        *(
+            Column(entry.name, list(texts), justify="left")
+            for entry, texts in zip(found.entries, values, strict=True)
+        ),
+    )
 
 
 def study_table(found: Comparison) -> FittingTable:
@@ -135,8 +157,15 @@ def to_json(found: Comparison) -> str:
 
 
 def to_csv(found: Comparison) -> str:
-    """A row a study, in full precision, in the order they were asked for."""
-    rows = [entry.row() for entry in found.entries]
+    """A row a study, in full precision, in the order they were asked for.
+
+    Behind the columns that are always there, one for each setting that is not the same in all:
+    `settings.space.lr`.
+    """
+    rows = [
+        entry.row() | {f"settings.{s.key}": s.cells[place] for s in found.settings}
+        for place, entry in enumerate(found.entries)
+    ]
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), restval="", lineterminator="\n")
     writer.writeheader()
@@ -148,8 +177,11 @@ def to_markdown(found: Comparison) -> str:
     """The table and the sentences in GitHub's Markdown."""
     columns = [column for column in _columns(found) if column.rank == 0 or not column.empty]
     rows = list(zip(*(column.cells for column in columns), strict=True))
+    settings = f"{found.same_settings}." if found.same_settings else _settings_rows(found)
     parts = [
         f"# {escaped(', '.join(entry.name for entry in found.entries))}",
+        f"## Settings that differ\n\n{settings}",
+        "## Studies",
         table([column.header for column in columns], rows),
         "## Differences",
         "\n".join(f"- {escaped(sentence)}" for sentence in found.sentences),
@@ -157,3 +189,9 @@ def to_markdown(found: Comparison) -> str:
     if found.notes:
         parts += ["## To mind", "\n".join(f"- {escaped(note)}" for note in found.notes)]
     return "\n\n".join(parts) + "\n"
+
+
+def _settings_rows(found: Comparison) -> str:
+    columns = _settings(found)
+    rows = list(zip(*(column.cells for column in columns), strict=True))
+    return table([column.header for column in columns], rows, are_words=True)
