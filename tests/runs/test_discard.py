@@ -18,6 +18,7 @@ from support import PostgreSQL, no_page
 
 from sweep.base.errors import InputError, StudyBusyError
 from sweep.confirm.best_files import doubt_about
+from sweep.report.dashboard.notes_and_figures import show
 from sweep.report.findings import gather
 from sweep.report.summary import Summary, summarise
 from sweep.runs.discard import discard, without
@@ -26,6 +27,7 @@ from sweep.runs.warm_start import best_of_other
 from sweep.search.attributes import COMPLETES
 from sweep.search.storage.locks import hold
 from sweep.search.storage.opening import closing_study, open_study
+from sweep.search.storage.optuna_private import study_attributes, trial_ids
 from sweep.study.locations import Location
 
 BOGUS = 1
@@ -122,6 +124,22 @@ def test_the_tables_have_it_marked(folder: Path) -> None:
     assert list(frame["number"]) == [0, 1, 2, 3]
     assert list(load_study(folder).results["discarded"]) == [False, True, False, True]
     assert load_study(folder).best.scheduler == "step"
+
+
+def test_optunas_own_dashboard_has_it_marked(folder: Path) -> None:
+    def note(trial: int) -> str:
+        ran = load_study(folder)
+        show(gather(ran.study, ran.config, ran.folder), {})
+        attributes = study_attributes(load_study(folder).study)
+        return str(attributes[f"dashboard:{trial_ids(ran.study)[trial]}:note_str:0"])
+
+    winner = note(BOGUS)
+    assert winner.startswith("# cosine")
+    discard(folder, [BOGUS])
+    assert note(BOGUS).startswith("Discarded: it counts for nothing.")
+    assert note(2).startswith("# step")
+    discard(folder, [BOGUS], undo=True)
+    assert note(BOGUS) == winner
 
 
 def test_twice_is_told_and_does_nothing(folder: Path) -> None:
