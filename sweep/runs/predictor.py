@@ -14,6 +14,7 @@ import pandas as pd
 from sweep.base.errors import DataError, InputError
 from sweep.base.user_code import is_reference
 from sweep.base.wording import number
+from sweep.confirm.best_files import doubt_about
 from sweep.data.arrays import array_inputs, as_array
 from sweep.data.fitted.answers import TargetForm
 from sweep.data.fitted.arrays import ArrayPreparation
@@ -186,6 +187,8 @@ class Predictor:
         wrong = ~np.isfinite(found.reshape(len(found), -1)).all(axis=1)
         if wrong.any():
             notes = (*notes, f"{int(wrong.sum())} of {len(x)} predictions are not finite")
+        if doubt := doubt_about(self.file.path.parent):
+            notes = (*notes, doubt)
         return Answer(frame, tuple(each.sentence for each in unseen), notes)
 
     @cached_property

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from called import called
 from made_studies import CONFIG, PRUNED, params
+from sklearn.datasets import load_diabetes
 from small_runs import sweep as small_sweep
 from support import PostgreSQL, no_page
 
@@ -23,6 +24,7 @@ from sweep.report.findings import gather
 from sweep.report.summary import Summary, summarise
 from sweep.runs.discard import discard, without
 from sweep.runs.library import load_study
+from sweep.runs.predictor import load_predictor
 from sweep.runs.warm_start import best_of_other
 from sweep.search.attributes import COMPLETES
 from sweep.search.storage.locks import hold
@@ -272,7 +274,10 @@ def test_the_next_run_trains_another_and_confirms_anew(
         with closing_study(study):
             winner = json.loads((folder / "best_schedule.json").read_text())["trial"]
         assert discard(folder, [winner], url) == []
-        assert doubt_about(folder)
+        doubt = doubt_about(folder)
+        assert doubt
+        predicted = load_predictor(folder).predict(load_diabetes(as_frame=True).frame)
+        assert doubt in predicted.attrs["notes"]
         study, config, location = small_sweep(tmp_path, **settings)
     with closing_study(study):
         found = summarise(study, config, folder)
