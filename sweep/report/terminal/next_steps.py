@@ -10,6 +10,8 @@ from rich.text import Text
 from sweep.base.commands import command_line
 from sweep.base.wording import counted
 from sweep.report.facts import Summary
+from sweep.study.file import load_study
+from sweep.study.locations import SAVED_STUDY
 from sweep.study.results_folder import BEST_CODE, BEST_MODEL, REPORT
 
 _GAP = 2
@@ -38,7 +40,9 @@ def next_steps(
             steps.append(("the report as a page", command_line(folder / REPORT)))
         steps.append(("every trial in a browser", command_line("sweep", "dashboard", folder)))
         if summary.unit and (folder / BEST_MODEL).exists():
-            steps.append(("predict new rows", command_line("sweep", "predict", folder, "new.csv")))
+            trust = ["--trust"] if _has_own_model(folder) else []
+            predict = command_line("sweep", "predict", folder, "new.csv", *trust)
+            steps.append(("predict new rows", predict))
         if (folder / BEST_CODE).exists():
             steps.append(("the schedule as torch code", command_line(folder / BEST_CODE)))
     if not steps:
@@ -50,3 +54,9 @@ def next_steps(
         for purpose, command in steps
     ]
     return Group(Text("Next", style="bold"), *lines)
+
+
+def _has_own_model(folder: Path) -> bool:
+    """Whether a model of the user's own is to be run for predictions."""
+    settings = folder / SAVED_STUDY
+    return settings.exists() and ":" in load_study(settings).model.name
