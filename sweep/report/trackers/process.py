@@ -153,6 +153,8 @@ def in_short(problem: Exception, place: str) -> str:
 
 def _main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the sweep, which ends this process
+    if hasattr(os, "nice"):
+        os.nice(5)  # where cores are few, training goes first
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever libraries print
     _serve(sys.stdin.buffer, replies)
