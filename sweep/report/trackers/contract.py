@@ -93,6 +93,7 @@ class StudyRun:
         winner: The winner's number; None as long as there is none.
         winner_files: Its own.
         files: Of the whole study.
+        discarded: The numbers of the trials that count for nothing.
     """
 
     at: float
@@ -104,6 +105,7 @@ class StudyRun:
     winner: int | None
     winner_files: tuple[Path, ...] = field(default=())
     files: tuple[Path, ...] = field(default=())
+    discarded: tuple[int, ...] = ()
 
 
 class Connection(Protocol):

@@ -77,7 +77,7 @@ class Following:
 
     def _give_all(self) -> None:
         """Also trials that another run, or another machine, has trained."""
-        for trial in self._reader.trials if self._lines else ():
+        for trial in self._reader.every_trial if self._lines else ():
             self._give(trial)
 
     def _give(self, trial: Trial) -> None:
@@ -209,7 +209,7 @@ def export(reader: StudyReader, folder: Path, name: str, place: str) -> int:
     """
     study: Study = tracked_study(reader)
     sender = Sender(name, place, study)
-    ended = [trial for trial in reader.trials if trial.ending and trial.drawn]
+    ended = [trial for trial in reader.every_trial if trial.ending and trial.drawn]
     try:
         for count, trial in enumerate(ended):
             try:

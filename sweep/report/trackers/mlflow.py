@@ -13,8 +13,8 @@ from mlflow.entities import Metric, Param, RunTag
 from sweep.report.trackers.contract import Epoch, Study, StudyRun, TrialRun
 
 _PARENT, _NOTE = "mlflow.parentRunId", "mlflow.note.content"
-_STUDY, _ID, _TRIAL, _SENT, _WINNER = (
-    f"sweep.{word}" for word in ("study", "study_id", "trial", "sent", "winner")
+_STUDY, _ID, _TRIAL, _SENT, _WINNER, _DISCARDED = (
+    f"sweep.{word}" for word in ("study", "study_id", "trial", "sent", "winner", "discarded")
 )
 """Tags: whose run it is, and whether all of it is there."""
 
@@ -78,17 +78,23 @@ class MLflow:
         for path in study.files:
             client.log_artifact(parent, str(path))
         winner = self._ids.get(str(study.winner))
-        for run in self._ours(f"tags.`{_WINNER}` = 'true'"):
-            if run.info.run_id != winner:
-                client.delete_tag(run.info.run_id, _WINNER)
+        self._mark(_WINNER, {winner} - {None})
+        self._mark(_DISCARDED, {self._ids.get(str(number)) for number in study.discarded} - {None})
         if winner:
-            client.set_tag(winner, _WINNER, "true")
             for path in study.winner_files:
                 client.log_artifact(winner, str(path))
         client.set_terminated(parent, "FINISHED", _millis(study.at))
 
     def close(self) -> None:
         """All is sent."""
+
+    def _mark(self, tag: str, marked: set[str | None]) -> None:
+        """Give the tag to these runs alone."""
+        for run in self._ours(f"tags.`{tag}` = 'true'"):
+            if run.info.run_id not in marked:
+                self._client.delete_tag(run.info.run_id, tag)
+        for run_id in filter(None, marked):
+            self._client.set_tag(run_id, tag, "true")
 
     def _ours(self, further: str = "") -> Iterator[Any]:
         """The study's runs, whatever page of the answer they are on."""

@@ -80,6 +80,7 @@ def trial_run(trial: Trial, config: StudyConfig) -> TrialRun:
         "completes_trial": "" if trial.completes is None else str(trial.completes),
         "objective": config.objective,
         "metric": config.measure.name,
+        "discarded": "true" if trial.is_hidden else "",
         "direction": "maximize" if config.measure.maximize else "minimize",
     }
     if source := trial.carried_from:
@@ -109,6 +110,7 @@ def study_run(study: optuna.Study, reader: StudyReader, folder: Path) -> StudyRu
     summary = summarise(study, config, folder, reader=reader)
     written, _ = BestSchedule.if_valid(folder)
     best = summary.best
+    discarded = tuple(trial.number for trial in reader.hidden)
     return StudyRun(
         at=time.time(),
         results=_finite(_found(summary)),
@@ -116,6 +118,7 @@ def study_run(study: optuna.Study, reader: StudyReader, folder: Path) -> StudyRu
             "trials": str(summary.counts.endings.ended),
             "headline": summary.headline,
             **({"winner": str(best.number), "schedule": best.description} if best else {}),
+            "discarded": ", ".join(map(str, discarded)) or "none",
         },
         course=tuple(_course(reader.trials, config)),
         report=to_markdown(summary),
@@ -123,6 +126,7 @@ def study_run(study: optuna.Study, reader: StudyReader, folder: Path) -> StudyRu
         winner=best.number if best else None,
         winner_files=_there(folder, _WINNER_FILES) if _is_of(written, best) else (),
         files=_there(folder, _STUDY_FILES),
+        discarded=discarded,
     )
 
 

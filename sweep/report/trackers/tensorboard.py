@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from tensorboard.compat.proto.event_pb2 import Event
@@ -58,8 +59,7 @@ class TensorBoard:
             ]
         for name, value in trial.results.items():
             events.append(_event(_scalar(f"hparam/{name}", value), trial.finished))
-        lines = [f"- {name}: {escaped(text)}" for name, text in trial.tags.items()]
-        about = "\n".join([f"**{escaped(trial.description)}**", "", *lines])
+        about = f"**{escaped(trial.description)}**\n\n{_listed(trial.tags)}"
         events.append(_event(_text("trial", about), trial.finished))
         events.append(_event(_session_end(trial), trial.finished))
         self._write(folder, events, trial.started)
@@ -76,7 +76,7 @@ class TensorBoard:
             _event(_scalar(f"result/{name}", value), study.at, step)
             for name, value in study.results.items()
         ]
-        texts = {"report": study.report}
+        texts = {"study": _listed(study.tags), "report": study.report}
         if study.code:
             texts["best_schedule.py"] = f"```python\n{study.code.rstrip()}\n```"
         events += [_event(_text(name, text), study.at, step) for name, text in texts.items()]
@@ -104,6 +104,10 @@ class TensorBoard:
 def _files(study: Study) -> str:
     """The event files of a study's run, as a pattern."""
     return f"events.out.tfevents.*.sweep-{study.id}"
+
+
+def _listed(tags: Mapping[str, str]) -> str:
+    return "\n".join(f"- {name}: {escaped(text)}" for name, text in tags.items())
 
 
 def _event(summary: Summary, at: float, step: int = 0) -> Event:

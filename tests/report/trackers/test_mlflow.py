@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,9 +113,17 @@ def test_to_send_it_again_completes_what_is_there(database: Database) -> None:
     assert "sweep.winner" not in after["trial-0000"].data.tags
 
 
-def test_names_that_mlflow_does_not_allow(database: Database) -> None:
-    from dataclasses import replace
+def test_a_discarded_trial_is_marked_for_as_long_as_it_is(database: Database) -> None:
+    from sweep.report.trackers.mlflow import MLflow
 
+    found = study_run(READER.study, READER, database.folder)
+    for discarded in ((3,), ()):
+        MLflow(database.uri, STUDY).send_study(replace(found, discarded=discarded))
+        tags = database.runs["trial-0003"].data.tags
+        assert ("sweep.discarded" in tags) is bool(discarded)
+
+
+def test_names_that_mlflow_does_not_allow(database: Database) -> None:
     from sweep.report.trackers.mlflow import MLflow
 
     first = trial_run(READER.trials[0], CONFIG)
