@@ -54,7 +54,8 @@ def init(
 ) -> None:
     """Write a commented study file for a table.
 
-    Columns that cannot be learnt from are left out by it, and it says why.
+    Columns that cannot be learnt from are left out by it, and it says why. An event log becomes
+    counts per user, where the target is one of its codes.
 
     Examples:
 

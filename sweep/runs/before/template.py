@@ -10,12 +10,15 @@ from typing import Any
 
 import tomlkit
 
-from sweep.base.errors import InputError
+from sweep.base.errors import DataError, InputError
 from sweep.base.files import write_whole
 from sweep.base.text import one_line
-from sweep.base.wording import toml_list
+from sweep.base.wording import listed, toml_list
+from sweep.data.arrays import Arrays
+from sweep.data.examine.event_log import EventLog, event_log_in
 from sweep.data.load import load_dataset
 from sweep.data.preparation import UnusableColumns
+from sweep.data.sources import read_source
 from sweep.search.strategies.problems import search_problems
 from sweep.study.file import load_study
 from sweep.study.registries.entry import alternatives, owners
@@ -23,6 +26,7 @@ from sweep.study.registries.models import MODELS
 from sweep.study.registries.optimizers import OPTIMIZERS
 from sweep.study.registries.pruners import PRUNERS
 from sweep.study.registries.samplers import SAMPLERS
+from sweep.study.sections import DataConfig
 
 _COMMENT_AT = 30
 """The column in which comments begin."""
@@ -81,7 +85,8 @@ def write_study_file(
 ) -> Path:
     """Write a study file for a table after a look at it.
 
-    Columns that cannot be learnt from are in its `drop`, each with the reason beside it.
+    Columns that cannot be learnt from are in its `drop`, each with the reason beside it. Of an
+    event log whose target is one of its codes, it has the pivot and, without a header, the columns.
 
     Args:
         table: A CSV or Parquet file.
@@ -120,6 +125,14 @@ def write_study_file(
         reasons = unusable.reasons
         config = config.model_copy(update={"drop": [*drop, *reasons]})
         data = load_dataset(config, study.seed, (Path.cwd(),), study.training.loss)
+    except DataError as problem:
+        log = _event_log(config, problem)
+        if log is None:
+            raise
+        note(log.told)
+        return write_study_file(
+            table, target, out, force, drop, note, {**settings, **log.settings}, warn
+        )
     left_out = dict.fromkeys(drop, "") | reasons
     for name, reason in reasons.items():
         note(f"column {name!r} left out: it {reason}")
@@ -153,6 +166,24 @@ def write_study_file(
     return path
 
 
+def _event_log(config: DataConfig, problem: DataError) -> EventLog | None:
+    """The event log that a table is, where its target is one of the log's codes; None if it is not.
+
+    Raises:
+        DataError: It is one, and no code is its target; the text lists them.
+    """
+    if config.pivot is not None or config.columns is not None:
+        return None
+    read = read_source(config, (Path.cwd(),))
+    log = None if isinstance(read, Arrays) else event_log_in(read.frame)
+    if log is None or config.target in log.codes:
+        return log
+    raise DataError(
+        f"{problem}\n  it looks like an event log, of what each {log.index!r} did: to learn how "
+        f"often, give as --target one of its codes ({listed(log.codes)}); pivot is then written"
+    )
+
+
 def _with_settings(content: str, settings: Mapping[str, Any]) -> str:
     """A study file with other values, in their places and with the comments that stand there."""
     document = tomlkit.parse(content)
@@ -163,7 +194,7 @@ def _with_settings(content: str, settings: Mapping[str, Any]) -> str:
             table = table.setdefault(section, tomlkit.table())
         if isinstance(value, str) and isinstance(table.get(last), dict):
             table, last = table[last], "name"  # sampler = "tpe" is its name
-        table[last] = item = tomlkit.item(value)
+        table[last] = item = _item(value)
         if item.trivia.comment:  # that of the value before
             written = f"{last} = {item.as_string()}"
             item.trivia.comment_ws = " " * max(_COMMENT_AT - len(written), 1)
@@ -175,6 +206,15 @@ def _with_settings(content: str, settings: Mapping[str, Any]) -> str:
     if not has_momentum and "optimizer.momentum" not in settings:
         del optimizer["momentum"]  # the template's own
     return tomlkit.dumps(document)
+
+
+def _item(value: Any) -> Any:
+    """A value as TOML has it; a table in the line of its key."""
+    if not isinstance(value, dict):
+        return tomlkit.item(value)
+    inline = tomlkit.inline_table()
+    inline.update(value)
+    return inline
 
 
 def _others(names: Iterable[str], but: str) -> str:
