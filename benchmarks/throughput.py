@@ -2,7 +2,8 @@
 
 `make bench`, or `python benchmarks/throughput.py --quick` for a first look. All sides train in one
 run, in turns, on the same prepared rows, models, search space, random sampler and optimizer,
-without pruning. The table, a picture and all numbers go to `benchmarks/results/`.
+without pruning. The table, a picture and all numbers go to `benchmarks/results/`. The networks for
+images (digit_models.py) are trained on scikit-learn's digits, the others on generated counts.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import math
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,27 +35,34 @@ from optuna.storages.journal import JournalFileBackend
 from torch import nn
 from torch.optim import lr_scheduler as schedulers
 from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.flop_counter import FlopCounterMode
 
 from sweep.data.load import load_dataset
 from sweep.search.tables import read_results
 from sweep.study.results_folder import EPOCHS
 from sweep.study.settings import StudyConfig
+from sweep.training.build import resolve_device, training_data
 from sweep.training.contract import TrainingData
 from sweep.training.models import build_model
 from sweep.training.workers.process_pool import default_workers
 
 EPOCHS_A_TRIAL = 20
-USERS, TRAINING_ROWS, VALIDATION_ROWS = 11_429, 8_000, 2_286
+USERS = 11_429
+HERE = Path(__file__).parent
 WORKERS, TICKS = default_workers(), os.sysconf("SC_CLK_TCK")
 SCHEDULERS = ("constant", "step", "exponential", "linear", "cosine")
 LR, DECAY, DROPS = (1e-3, 0.1), (1e-4, 1.0), (1, 5)
-MODELS = {"order-pre": "{name = 'order-pre'}", "mlp": "{name = 'mlp', hidden = [128, 128]}"}
+MODELS = {
+    "order-pre": "{name = 'order-pre'}",
+    "mlp": "{name = 'mlp', hidden = [128, 128]}",
+    "cnn": "{name = 'digit_models:Cnn'}",
+    "transformer": "{name = 'digit_models:Transformer'}",
+}
 STUDY = f"""
 epochs = {EPOCHS_A_TRIAL}
 sampler = "random"
 pruner = "none"
 confirm = false
-data = {{users = {USERS}, target = "buy"}}
 [space]
 scheduler = {list(SCHEDULERS)}
 lr = "{LR[0]}:{LR[1]}:log"
@@ -61,18 +70,24 @@ decay = "{DECAY[0]}:{DECAY[1]}:log"
 warmup = 0.0
 step.drops = "{DROPS[0]}:{DROPS[1]}"
 """
+TABLE = f'data = {{users = {USERS}, target = "buy"}}'
+DIGITS = """\
+data = {source = "digit_models:images", validation = 0.3, test = 0}
+training = {loss = "cross_entropy"}"""
 WORKLOADS = [*(f"order-pre {size}" for size in (32, 64, 256, "full")), "mlp 64", "mlp 256"]
+WORKLOADS += ["cnn 64", "transformer 64"]
 BASE = "optuna-sqlite"
 TITLES = {BASE: "Optuna, SQLite", "optuna-journal": "Optuna, journal", "ray": "Ray Tune"}
 TITLES |= {"sequential": "sweep, sequential", "sweep": "sweep run"}
 CAPTION = """\
 Trained epochs per second, start-up and compilation included, over a study of {given.trials} trials
-of 20 epochs on 8,000 rows (trials per second: a twentieth), and relative to Optuna on SQLite;
+of 20 epochs (trials per second: a twentieth) on 8,000 rows, or 1,258 images of the CNN and the
+transformer, and relative to Optuna on SQLite; device {given.device},
 {workers} processes of one thread, medians of {given.runs} run(s). `sweep run` ran the whole study;
 the others ran {given.peer_trials} trials, and their time for {given.trials} is the measured time
 around the trials plus {given.trials} times that per trial. Optuna's and Ray's schedules are stepped
-per epoch. "Of `torch.mm`": the arithmetic of `sweep run`'s linear layers beside float32 products of
-512 x 512. "As good as Optuna": when `sweep run` had ended a trial with a validation MSE as low as
+per epoch. "Of `torch.mm`": the arithmetic of `sweep run`'s layers beside float32 products of
+512 x 512. "As good as Optuna": when `sweep run` had ended a trial with a validation loss as low as
 the best of Optuna's {given.peer_trials} trials (and when Optuna had). {ray}"""
 OVERHEAD_CAPTION = """\
 {given.trials} trials of a shipped study with its own sampler and pruner. "Not training": of the
@@ -89,7 +104,7 @@ text { fill: #24292f; font: 13px system-ui, sans-serif } .head { font-weight: 60
 
 @dataclass(frozen=True)
 class Timing:
-    """A command's start and end; when each trial `started`, `finished`, and its best `mse`."""
+    """A command's start and end; when each trial `started`, `finished`, and its best `loss`."""
 
     command: datetime
     ended: datetime
@@ -105,26 +120,33 @@ class Timing:
             wall_secs = around_secs + count * pd.Timedelta(span).total_seconds() / len(self.trials)
         return count * EPOCHS_A_TRIAL / wall_secs
 
-    def reached(self, mse: float) -> float:
+    def reached(self, loss: float) -> float:
         """Seconds from the command to the end of the first trial as good; infinite without."""
-        ends = self.trials["finished"][self.trials["mse"] <= mse]
+        ends = self.trials["finished"][self.trials["loss"] <= loss]
         return (ends.min() - self.command).total_seconds() if len(ends) else math.inf
 
 
-def study_config(workload: str, trials: int) -> StudyConfig:
+def study_config(workload: str, trials: int, device: str) -> StudyConfig:
     """The one description of a workload that all sides train from."""
     model, _, batch = workload.partition(" ")
     batch_size = batch if batch.isdigit() else f"'{batch}'"
-    text = f"trials = {trials}\nmodel = {MODELS[model]}\noptimizer.batch_size = {batch_size}\n"
+    text = f"trials = {trials}\ndevice = {device!r}\nmodel = {MODELS[model]}\n"
+    text += f"optimizer.batch_size = {batch_size}\n"
+    text += DIGITS if "digit_models" in MODELS[model] else TABLE
     return StudyConfig.model_validate(tomllib.loads(text + STUDY))
 
 
 def load_rows(config: StudyConfig) -> TrainingData:
     """What `sweep run` trains on."""
-    data = load_dataset(config.data, config.seed)
-    arrays = (data.x_train, data.y_train, data.x_validation, data.y_validation)
-    x, y, x_validation, y_validation = map(torch.from_numpy, arrays)
-    return TrainingData(x, y, x_validation, y_validation, data.target_scale)
+    data = load_dataset(config.data, config.seed, (HERE,), config.training.loss)
+    return training_data(data, resolve_device(config.device))
+
+
+def new_model(config: StudyConfig, data: TrainingData) -> nn.Module:
+    """The model of a workload, with the initial weights of the study's seed, on the device."""
+    row = tuple(data.x_train.shape[1:])
+    model = build_model(config.model, row, config.seed, (HERE,), data.classes or 1)
+    return model.to(data.x_train.device)
 
 
 def torch_scheduler(optimizer: torch.optim.Optimizer, given: dict[str, Any]) -> LRScheduler:
@@ -144,18 +166,18 @@ def torch_scheduler(optimizer: torch.optim.Optimizer, given: dict[str, Any]) -> 
 def train_plainly(
     config: StudyConfig, data: TrainingData, given: dict[str, Any]
 ) -> Iterator[float]:
-    """A user's own loop over epochs and batches; yields each epoch's validation MSE."""
+    """A user's own loop over epochs and batches; yields each epoch's validation loss."""
     torch.manual_seed(config.seed)
     rows = len(data.x_train)
     (size,) = config.optimizer.batch_sizes
     batch_size = rows if size == "full" else size
-    model = build_model(config.model, data.x_train.shape[1], config.seed)
+    model = new_model(config, data)
     optimizer = torch.optim.SGD(model.parameters(), lr=given["lr"])
     scheduler = torch_scheduler(optimizer, given)
-    loss_function = nn.MSELoss()
+    loss_function: nn.Module = nn.CrossEntropyLoss() if data.classes else nn.MSELoss()
     for _ in range(EPOCHS_A_TRIAL):
         model.train()
-        order = torch.randperm(rows)
+        order = torch.randperm(rows, device=data.x_train.device)
         for begin in range(0, rows, batch_size):
             batch = order[begin : begin + batch_size]
             optimizer.zero_grad()
@@ -165,8 +187,8 @@ def train_plainly(
         scheduler.step()
         model.eval()
         with torch.no_grad():
-            mse = loss_function(model(data.x_validation).squeeze(-1), data.y_validation).item()
-        yield mse * data.target_scale**2
+            loss = loss_function(model(data.x_validation).squeeze(-1), data.y_validation)
+        yield loss.item() * (1 if data.classes else data.target_scale**2)
 
 
 def peer_study(url: str, seed: int) -> optuna.Study:
@@ -193,9 +215,9 @@ def optimize(config: StudyConfig, url: str, trials: int, process: int) -> None:
         if given["scheduler"] == "step":
             given["drops"] = trial.suggest_int("drops", *DROPS)
         best = math.inf
-        for epoch, mse in enumerate(train_plainly(config, data, given), start=1):
-            best = min(best, mse)
-            trial.report(mse, epoch)
+        for epoch, loss in enumerate(train_plainly(config, data, given), start=1):
+            best = min(best, loss)
+            trial.report(loss, epoch)
             if trial.should_prune():
                 raise optuna.TrialPruned
         return best
@@ -210,7 +232,7 @@ def run_optuna(config: StudyConfig, url: str, trials: int) -> Timing:
     with ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn")) as pool:
         same = [config] * WORKERS, [url] * WORKERS, [trials // WORKERS] * WORKERS
         list(pool.map(optimize, *same, range(WORKERS)))
-    columns = {"datetime_start": "started", "datetime_complete": "finished", "value": "mse"}
+    columns = {"datetime_start": "started", "datetime_complete": "finished", "value": "loss"}
     return Timing(started, datetime.now(), study.trials_dataframe().rename(columns=columns))
 
 
@@ -222,9 +244,9 @@ def run_ray(config: StudyConfig, folder: Path, trials: int) -> Timing:
     def train(given: dict[str, Any], data: TrainingData) -> None:
         torch.set_num_threads(1)
         began, best = datetime.now(), math.inf
-        for mse in train_plainly(config, data, given):
-            best = min(best, mse)
-            tune.report({"mse": best, "started": began, "finished": datetime.now()})
+        for loss in train_plainly(config, data, given):
+            best = min(best, loss)
+            tune.report({"loss": best, "started": began, "finished": datetime.now()})
 
     ray.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False)
     space = {"lr": tune.loguniform(*LR), "decay": tune.loguniform(*DECAY)}
@@ -232,13 +254,13 @@ def run_ray(config: StudyConfig, folder: Path, trials: int) -> Timing:
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(train, data=load_rows(config)), {"cpu": 1}),
         param_space=space,
-        tune_config=tune.TuneConfig(metric="mse", mode="min", num_samples=trials),
+        tune_config=tune.TuneConfig(metric="loss", mode="min", num_samples=trials),
         run_config=tune.RunConfig(storage_path=str(folder), verbose=0),
     )
     trial_rows = tuner.fit().get_dataframe()
     ray.shutdown()
     times = trial_rows[["started", "finished"]].apply(pd.to_datetime)
-    return Timing(started, datetime.now(), times.assign(mse=trial_rows["mse"]))
+    return Timing(started, datetime.now(), times.assign(loss=trial_rows["loss"]))
 
 
 def run_sweep(arguments: list[str], folder: Path) -> tuple[Timing, dict[str, float]]:
@@ -260,7 +282,8 @@ def run_sweep(arguments: list[str], folder: Path) -> tuple[Timing, dict[str, flo
     first, last = trials["started"].min(), trials["finished"].max()
     span = (last - first).total_seconds()
     during = [secs for at, secs in used if first <= at <= last]
-    return Timing(started, ended, trials.rename(columns={"val_mse": "mse"})), {
+    losses = {"val_mse": "loss", "val_cross_entropy": "loss"}
+    return Timing(started, ended, trials.rename(columns=losses)), {
         "epochs": len(epochs),
         "span_secs": span,
         "not_training": 1 - float(epochs["seconds"].sum()) / (WORKERS * span),
@@ -296,10 +319,12 @@ def product_gflops(count: int) -> float:
 
 
 def gflop_per_epoch(config: StudyConfig) -> float:
-    """Of the linear layers: three products a training row, one a validation row."""
-    layers = build_model(config.model, 3, config.seed).modules()
-    weights = sum(layer.weight.numel() for layer in layers if isinstance(layer, nn.Linear))
-    return 2 * weights * (3 * TRAINING_ROWS + VALIDATION_ROWS) / 1e9
+    """Of products and convolutions: three passes over a training row, one over a validation row."""
+    data = load_rows(config)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        new_model(config, data)(data.x_train[:64])
+    passes = 3 * len(data.x_train) + len(data.x_validation)
+    return float(counter.get_total_flops()) / 64 * passes / 1e9
 
 
 def measure(side: str, config: StudyConfig, peer_trials: int) -> Timing:
@@ -312,25 +337,27 @@ def measure(side: str, config: StudyConfig, peer_trials: int) -> Timing:
             url = f"sqlite:///{folder}/s.db" if side == BASE else f"{folder}/s.journal"
             return run_optuna(config, url, peer_trials)
         (folder / "study.toml").write_text(config.to_toml())
+        shutil.copy(HERE / "digit_models.py", folder)
         slow = ["--engine", "sequential", "--trials", str(peer_trials)]
         return run_sweep(["study.toml", *(slow if side == "sequential" else [])], folder)[0]
 
 
 def measure_workload(workload: str, given: argparse.Namespace, turn: int) -> dict[str, Any]:
     """Every side once, a different one first in each turn; a row of numbers."""
-    config = study_config(workload, given.trials)
+    config = study_config(workload, given.trials, given.device)
     with ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn")) as pool:
         gflops = sum(pool.map(product_gflops, [500] * WORKERS))
     sides = [s for s in TITLES if s != "ray" or importlib.util.find_spec("ray")]
+    sides = [s for s in sides if s in (given.sides or sides) or s in (BASE, "sweep")]
     timings, row = dict[str, Timing](), dict[str, Any](workload=workload)
     for side in sides[turn:] + sides[:turn]:
         timings[side] = measure(side, config, given.peer_trials)
         row[side] = timings[side].epochs_per_second(given.trials)
         print(f"{workload}, {TITLES[side]}: {row[side]:.1f} epochs/s", flush=True)
-    target, found = (timings[s].trials["mse"].min() for s in (BASE, "sweep"))
+    target, found = (timings[s].trials["loss"].min() for s in (BASE, "sweep"))
     row["product_gflops"] = gflops
     row["share_of_product"] = row["sweep"] * gflop_per_epoch(config) / gflops
-    row["best_mse_of_optuna"], row["best_mse"] = target, found
+    row["best_loss_of_optuna"], row["best_loss"] = target, found
     row["optuna_secs"], row["sweep_secs"] = (timings[s].reached(target) for s in (BASE, "sweep"))
     return row
 
@@ -345,7 +372,7 @@ def tables(speeds: pd.DataFrame, overheads: pd.DataFrame, given: argparse.Namesp
         cells.append(f"{row['share_of_product']:.0%}")
         cells.append(f"{row['sweep_secs']:.0f} s (Optuna: {row['optuna_secs']:.0f} s)")
         lines.append(f"| {workload} | {' | '.join(cells)} |")
-    ray = "" if "ray" in sides else "Ray Tune is not installed and was left out."
+    ray = "" if importlib.util.find_spec("ray") else "Ray Tune is not installed and was left out."
     lines += ["", CAPTION.format(given=given, workers=WORKERS, ray=ray), ""]
     lines += [
         "| Study | epochs | not training | coordinator per trial | Optuna alone per trial |",
@@ -394,6 +421,8 @@ def main() -> None:
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=[])
     parser.add_argument("--trials", type=int, default=300, help="of a study")
     parser.add_argument("--peer-trials", type=int, default=4 * WORKERS, help="of the slow sides")
+    parser.add_argument("--device", default="cpu", help="that the workloads are trained on")
+    parser.add_argument("--sides", nargs="+", choices=TITLES, help="all if not given")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--quick", action="store_true", help="one short run at batch size 64")
     given = parser.parse_args()
@@ -405,7 +434,7 @@ def main() -> None:
         rows += [
             measure_workload(workload, given, turn) for workload in given.workloads or WORKLOADS
         ]
-        for study in ("order_pre_minibatch", "diabetes"):
+        for study in ("order_pre_minibatch", "diabetes") if not given.sides else ():
             with tempfile.TemporaryDirectory() as folder:
                 _, overhead = run_sweep(
                     [study, "--trials", str(given.trials), "--no-confirm"], Path(folder)
@@ -414,7 +443,11 @@ def main() -> None:
             alone_ms = optuna_alone_ms(epochs_a_trial, given.trials)
             shipped.append({"study": study, **overhead, "optuna_alone_ms": alone_ms})
     speeds = pd.DataFrame(rows).groupby("workload", sort=False).median()
-    overheads = pd.DataFrame(shipped).groupby("study", sort=False).median()
+    overheads = (
+        pd.DataFrame(shipped, columns=None if shipped else ["study"])
+        .groupby("study", sort=False)
+        .median()
+    )
     numbers: dict[str, Any] = {"options": {k: str(v) for k, v in vars(given).items()}}
     for name, records in (("runs", rows), ("shipped", shipped)):
         numbers[name] = json.loads(pd.DataFrame(records).to_json(orient="records"))
