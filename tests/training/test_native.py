@@ -27,11 +27,9 @@ from twins import (
 
 from sweep.base.errors import TrainingError
 from sweep.schedules.schedule import Schedule
-from sweep.study.metric import Metric
 from sweep.study.registries.losses import LOSSES
-from sweep.training.contract import OptimizerSettings, TrainingData
 from sweep.training.lanes.engine import VectorizedEngine
-from sweep.training.lanes.native import chain, compiler, trainer
+from sweep.training.lanes.native import compiler, layers, trainer
 from sweep.training.lanes.native.compiler import library
 from sweep.training.lanes.native.source import program_source
 
@@ -88,67 +86,6 @@ CHAINS: dict[str, Callable[[], nn.Module]] = {
         *(nn.LeakyReLU(0.2), nn.ELU(0.7)),
     )
 }
-
-
-class Functional(nn.Module):
-    """Images by functions, whose windows overlap, leave edges out, and are padded."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(3, 5, (3, 2), stride=(2, 1), padding=(1, 0), bias=False)
-        self.second = nn.Conv2d(5, 18, 2)
-        self.out = nn.Linear(18, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = functional.max_pool2d(functional.relu(self.first(x)), 3, stride=1, padding=1)
-        x = functional.avg_pool2d(torch.tanh(self.second(x)), (2, 3), stride=(1, 2))
-        y: Tensor = self.out(functional.adaptive_avg_pool2d(x, 1).flatten(1))
-        return y
-
-
-IMAGES: dict[str, tuple[tuple[int, ...], int, Callable[[], nn.Module]]] = {
-    "functions": ((3, 7, 9), 4, Functional),
-    "digits": (
-        *((1, 8, 8), 3),
-        lambda: nn.Sequential(
-            *[nn.Conv2d(1, 16, 3, padding="same"), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.2)],
-            *[nn.Conv2d(16, 33, 3, padding=1), nn.GELU(), nn.AvgPool2d(3, 2, 1), nn.Flatten()],
-            *[nn.Linear(132, 16), nn.LayerNorm(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 3)],
-        ),
-    ),
-    "a series": (
-        *((2, 11), 2),
-        lambda: nn.Sequential(
-            *[nn.Conv1d(2, 6, 5, stride=2, padding=1), nn.SiLU(), nn.MaxPool1d(2, 1)],
-            *[nn.AdaptiveAvgPool1d(2), nn.Flatten(), nn.Linear(12, 2)],
-        ),
-    ),
-    "flat at once": (
-        *((1, 3, 3), 3),
-        lambda: nn.Sequential(nn.Flatten(), nn.Linear(9, 8), nn.Tanh(), nn.Linear(8, 3)),
-    ),
-    "dropped images": (
-        *((2, 4, 4), 2),
-        lambda: nn.Sequential(
-            *[nn.Dropout(0.3), nn.MaxPool2d(2), nn.Conv2d(2, 4, 2), nn.Dropout(0.1)],
-            *[nn.Flatten(), nn.Linear(4, 2)],
-        ),
-    ),
-}
-
-
-@pytest.mark.skipif("native" not in KERNELS, reason="needs a C compiler")
-@pytest.mark.parametrize("name", IMAGES)
-def test_native_images(name: str) -> None:
-    shape, classes, make = IMAGES[name]
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(150, *shape, generator=generator)
-    y = (x.flatten(1)[:, :classes]).argmax(1)
-    data = TrainingData(x[:110], y[:110], x[110:], y[110:], 1.0, classes=classes)
-    shared = replace(settings(37, clip=1.0), loss="cross_entropy", metric=Metric("val_accuracy"))
-    momentum = OptimizerSettings(momentum=0.9)
-    specs = [spec(0), spec(1, 4, optimizer=momentum), spec(2, 4, Schedule("step", 0.02))]
-    assert_same_courses(own(make), {0: specs}, shared, data, kernels=["native"])
 
 
 @pytest.mark.skipif("native" not in KERNELS, reason="needs a C compiler")
@@ -230,8 +167,8 @@ def test_without_a_working_compiler(
 def test_a_program_that_computes_something_else_is_not_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    layers = [chain.Linear(FEATURES, 1, 0, FEATURES)]
-    source = program_source(layers, (FEATURES,), LOSSES["mse"])
+    chain = [layers.Linear(FEATURES, 1, 0, FEATURES)]
+    source = program_source(chain, (FEATURES,), LOSSES["mse"])
     wrong = source.replace("d[o] = 2 * e;", "d[o] = 2.02f * e;")
     assert wrong != source
     monkeypatch.setattr(trainer, "program_source", lambda *given: wrong)

@@ -22,8 +22,10 @@ from sweep.training.criterion import Criterion
 from sweep.training.lanes.captured import CapturedTrainer, CudaGraphs, run_again
 from sweep.training.lanes.compiled import CompilingTrainer
 from sweep.training.lanes.eager import EagerTrainer, LaneTrainer
-from sweep.training.lanes.native.chain import Convolution, Layer, Linear, chain_of
-from sweep.training.lanes.native.trainer import GREATEST_WIDTH, NativeTrainer
+from sweep.training.lanes.native.chain import chain_of
+from sweep.training.lanes.native.layers import Convolution, Layer, Linear, flattened
+from sweep.training.lanes.native.source import floats_per_row
+from sweep.training.lanes.native.trainer import GREATEST_WIDTH, MOST_FLOATS, NativeTrainer
 from sweep.training.lanes.stack import Lane, LaneRates, LaneStack, plan_epoch
 from sweep.training.lanes.stacked_model import StackedModel
 from sweep.training.lanes.survey import Survey
@@ -73,7 +75,7 @@ def choose_trainer(
     plain = plain and settings.precision != "bf16"
     if device.type == "cpu" and plain and _is_of_rows(data, criterion):
         layers = chain_of(build_model(0), x.shape[1:], criterion.count)
-        if max(_widths(layers), default=0) > GREATEST_WIDTH:
+        if layers is not None and not _is_small(layers, x.shape[1:], criterion):
             layers = None
     try:
         if layers is None:
@@ -99,8 +101,11 @@ def _is_of_rows(data: TrainingData, criterion: Criterion) -> bool:
     return data.y_train.dim() <= (1 if criterion.loss.is_of_classes else 2)
 
 
-def _widths(layers: list[Layer] | None) -> list[int]:
-    return [each.outputs for each in layers or [] if isinstance(each, Linear | Convolution)]
+def _is_small(layers: list[Layer], shape: torch.Size, criterion: Criterion) -> bool:
+    """Whether a program is faster than torch's products, which gain from large ones."""
+    products = [each for each in flattened(layers) if isinstance(each, Linear | Convolution)]
+    is_narrow = max(each.outputs for each in products) <= GREATEST_WIDTH
+    return is_narrow and floats_per_row(layers, shape, criterion.loss) <= MOST_FLOATS
 
 
 def _check_native(

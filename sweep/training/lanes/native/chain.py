@@ -2,126 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+import operator
+from collections.abc import Sequence
 
 import torch
 from torch import fx, nn
 from torch.nn import functional
 
-
-@dataclass(frozen=True)
-class Linear:
-    """A weight (outputs, inputs) and perhaps a bias, by their places in a flat row."""
-
-    inputs: int
-    outputs: int
-    weight: int
-    bias: int | None
-
-
-@dataclass(frozen=True)
-class Relu:
-    """Elementwise."""
-
-
-@dataclass(frozen=True)
-class Activation:
-    """Elementwise; `name` is a function in kernels.c, `number` what it is called with."""
-
-    name: str
-    number: float = 0.0
-
-
-@dataclass(frozen=True)
-class Dropout:
-    """Elementwise; `p` is the share to drop."""
-
-    p: float
-
-
-@dataclass(frozen=True)
-class LayerNorm:
-    """Over all features, perhaps with a weight and a bias, by their places in a flat row."""
-
-    features: int
-    eps: float
-    weight: int | None
-    bias: int | None
-
-
-@dataclass(frozen=True)
-class Window:
-    """What goes over images of (channels, height, width), as torch's layers have it."""
-
-    channels: int
-    size: tuple[int, int]
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-
-    @property
-    def places(self) -> tuple[int, int]:
-        """How often it is put down, from top to bottom and from left to right."""
-        each = zip(self.size, self.kernel, self.stride, self.padding, strict=True)
-        down, right = ((size + 2 * pad - wide) // step + 1 for size, wide, step, pad in each)
-        return down, right
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """A weight (outputs, channels, *kernel) and perhaps a bias, by their places in a flat row."""
-
-    window: Window
-    outputs: int
-    weight: int
-    bias: int | None
-
-
-@dataclass(frozen=True)
-class Pool:
-    """`name` is a function in images.c."""
-
-    name: str
-    window: Window
-
-
-@dataclass(frozen=True)
-class Flatten:
-    """Images of (channels, height, width) to (channels * height * width)."""
-
-
-Layer = Linear | Relu | Activation | Dropout | LayerNorm | Convolution | Pool | Flatten
-
-
-def products(layers: Sequence[Layer]) -> int:
-    """Multiplications of weights in the forward pass of a row."""
-    count = 0
-    for layer in layers:
-        if isinstance(layer, Linear):
-            count += layer.inputs * layer.outputs
-        elif isinstance(layer, Convolution):
-            taps = math.prod(layer.window.kernel) * math.prod(layer.window.places)
-            count += layer.window.channels * layer.outputs * taps
-    return count
-
-
-@dataclass(frozen=True)
-class _Called:
-    """A function that does what a module without weights does, called with the same arguments."""
-
-    kind: Callable[..., nn.Module]
-    args: tuple[Any, ...]
-    settings: tuple[tuple[str, Any], ...]
-
-    def module(self) -> nn.Module:
-        """That module."""
-        return self.kind(*self.args, **dict(self.settings))
-
-
-_Step = nn.Module | Layer | _Called
+from sweep.training.lanes.native.layers import Activation, Layer, Linear, Relu
+from sweep.training.lanes.native.reading import (
+    Called,
+    Named,
+    NoChainError,
+    Parameter,
+    Reading,
+    Step,
+)
 
 _FUNCTIONS: dict[object, Layer] = {
     **dict.fromkeys((functional.relu, torch.relu, "relu"), Relu()),
@@ -166,28 +62,18 @@ def chain_of(model: nn.Module, shape: Sequence[int], outputs: int = 1) -> list[L
         return None
     places = _places(model)
     used = [id(p) for step in steps if isinstance(step, nn.Module) for p in step.parameters()]
+    used += [step.identity for step in steps if isinstance(step, Parameter)]
     if sorted(used) != sorted(places):  # one is used twice, or outside of its module
         return None
-    layers: list[Layer] = []
-    now = tuple(shape)
-    for step in steps:
-        layer = _layer(step, now, places)
-        if layer is None:
-            return None
-        layers.append(layer)
-        now = _shape_after(layer, now)
-    return layers if layers and now == (outputs,) and isinstance(layers[-1], Linear) else None
-
-
-def _shape_after(layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:
-    if isinstance(layer, Linear):
-        return (layer.outputs,)
-    if isinstance(layer, Flatten):
-        return (math.prod(shape),)
-    if isinstance(layer, Convolution | Pool):
-        channels = layer.outputs if isinstance(layer, Convolution) else shape[0]
-        return (channels, *layer.window.places[-(len(shape) - 1) :])
-    return shape
+    try:
+        reading = Reading(tuple(shape), places)
+        for step in steps:
+            reading.add(step)
+    except NoChainError:
+        return None
+    layers = reading.layers
+    is_whole = reading.shape == (outputs,) and layers and isinstance(layers[-1], Linear)
+    return layers if is_whole else None
 
 
 def _all_trainable(model: nn.Module) -> bool:
@@ -204,17 +90,19 @@ def _places(model: nn.Module) -> dict[int, int]:
     return places
 
 
-def _steps(model: nn.Module) -> list[_Step] | None:
+def _steps(model: nn.Module) -> list[Step] | None:
     """What the input goes through, one after the other."""
     whole = nn.Sequential(model)  # lets the model itself be a layer
     try:
         graph = fx.symbolic_trace(whole).graph
     except Exception:  # anything may go wrong in a forward pass that cannot be traced
         return None
-    steps: list[_Step] = []
+    steps: list[Step] = []
     previous: fx.Node | None = None
     for node in graph.nodes:
         inplace_only = set(node.kwargs) <= {"inplace"}
+        if node.op == "get_attr":
+            continue
         if node.op == "placeholder":
             if previous is not None:
                 return None
@@ -225,7 +113,11 @@ def _steps(model: nn.Module) -> list[_Step] | None:
             steps.append(_FUNCTIONS[node.target])
         elif node.target in _CALLED and node.args[:1] == (previous,):
             settings = tuple(sorted(node.kwargs.items()))
-            steps.append(_Called(_CALLED[node.target], node.args[1:], settings))
+            steps.append(Called(_CALLED[node.target], node.args[1:], settings))
+        elif (named := _named(node, previous)) is not None:
+            steps.append(named)
+        elif (added := _added(node, previous, whole)) is not None:
+            steps.append(added)
         elif not _is_end(node, previous):
             return None
         previous = node
@@ -245,112 +137,24 @@ def _is_end(node: fx.Node, previous: fx.Node | None) -> bool:
     return squeezes and last and node.args in ((previous, -1), (previous, 1)) and not node.kwargs
 
 
-def _layer(step: _Step, shape: tuple[int, ...], places: dict[int, int]) -> Layer | None:
-    def place(parameter: nn.Parameter | None) -> int | None:
-        return None if parameter is None else places[id(parameter)]
-
-    if isinstance(step, _Called):
-        try:
-            module = step.module()
-        except TypeError:  # the function has arguments that the module has not
-            return None
-    elif isinstance(step, nn.Module):
-        module = step
-    else:
-        return step
-    if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks:
+def _named(node: fx.Node, previous: fx.Node | None) -> Named | None:
+    name = getattr(node.target, "__name__", node.target)
+    arguments = (*node.args, *node.kwargs.values())
+    if node.args[:1] != (previous,) or _is_end(node, previous):
         return None
-    if type(module) is nn.Linear and (module.in_features,) == shape:
-        weight = places[id(module.weight)]
-        return Linear(module.in_features, module.out_features, weight, place(module.bias))
-    if type(module) is nn.LayerNorm and module.normalized_shape == shape and len(shape) == 1:
-        return LayerNorm(shape[0], module.eps, place(module.weight), place(module.bias))
-    if type(module) is nn.Dropout and module.p < 1:
-        return Dropout(module.p)
-    if type(module) is nn.Flatten and (module.start_dim, module.end_dim) in (
-        (1, -1),
-        (1, len(shape)),
-    ):
-        return Flatten()
-    if isinstance(module, nn.Conv1d | nn.Conv2d) and type(module) in (nn.Conv1d, nn.Conv2d):
-        window = _window(module, shape, 1 if type(module) is nn.Conv1d else 2)
-        plain = module.groups == 1 and module.padding_mode == "zeros"
-        if window is None or not plain or module.in_channels != shape[0]:
-            return None
-        return Convolution(
-            window, module.out_channels, places[id(module.weight)], place(module.bias)
-        )
-    if type(module) in _POOLS:
-        name, axes = _POOLS[type(module)]
-        window = _window(module, shape, axes)
-        return None if window is None else Pool(name, window)
-    return _activation(module)
+    if name == "mean" and arguments == (previous, 1):
+        return "mean"
+    if name == "squeeze" and arguments == (previous, 1):
+        return "squeeze"
+    swaps = name == "transpose" and arguments in ((previous, 1, 2), (previous, 2, 1))
+    return "swap" if swaps or (name == "permute" and arguments == (previous, 0, 2, 1)) else None
 
 
-_POOLS: dict[type[nn.Module], tuple[str, int]] = {
-    nn.MaxPool1d: ("max_pool", 1),
-    nn.MaxPool2d: ("max_pool", 2),
-    nn.AvgPool1d: ("avg_pool", 1),
-    nn.AvgPool2d: ("avg_pool", 2),
-    nn.AdaptiveAvgPool1d: ("avg_pool", 1),
-    nn.AdaptiveAvgPool2d: ("avg_pool", 2),
-}
-"""The functions of pools, and along how many axes they are."""
-
-_USUAL = {
-    "dilation": 1,
-    "ceil_mode": False,
-    "count_include_pad": True,
-    "divisor_override": None,
-    "return_indices": False,
-}
-"""What a convolution or a pool is to have, if it has it."""
-
-
-def _window(module: Any, shape: tuple[int, ...], axes: int) -> Window | None:
-    """The window of a convolution or a pool; None if it is no plain one, or not of such images."""
-
-    def pair(value: Any) -> tuple[int, ...]:
-        """Along height and width; of one axis it is the width."""
-        each = (value,) * axes if isinstance(value, int) else tuple(value)
-        return (1, *each) if axes == 1 else each
-
-    if len(shape) != axes + 1:
+def _added(node: fx.Node, previous: fx.Node | None, whole: nn.Module) -> Parameter | None:
+    if node.target not in (operator.add, operator.iadd, torch.add) or node.kwargs:
         return None
-    for name, usual in _USUAL.items():
-        value = getattr(module, name, usual)
-        if value != usual and value != (usual,) * axes:
-            return None
-    size = tuple(pair(shape[1:]))
-    if hasattr(module, "output_size"):
-        parts = pair(module.output_size) if module.output_size is not None else (0,)
-        if not all(parts) or any(s % part for s, part in zip(size, parts, strict=True)):
-            return None
-        kernel = stride = tuple(s // part for s, part in zip(size, parts, strict=True))
-        padding: tuple[int, ...] = (0, 0)
-    else:
-        kernel, stride, pad = pair(module.kernel_size), pair(module.stride), module.padding
-        if pad == "same" and all(wide % 2 for wide in kernel):
-            padding = tuple(wide // 2 for wide in kernel)
-        elif isinstance(pad, str):
-            padding = (0, 0)
-            if pad != "valid":
-                return None
-        else:
-            padding = pair(pad) if axes == 2 else (0, *pair(pad)[1:])
-    window: Any = Window(shape[0], size, kernel, stride, padding)  # type: ignore[arg-type]
-    return window if min(window.places) > 0 else None
-
-
-def _activation(module: nn.Module) -> Layer | None:
-    kind = type(module)
-    if kind is nn.ReLU:
-        return Relu()
-    if isinstance(module, nn.GELU) and kind is nn.GELU:
-        return Activation("gelu" if module.approximate == "none" else "gelu_tanh")
-    if isinstance(module, nn.LeakyReLU) and kind is nn.LeakyReLU:
-        return Activation("leaky_relu", module.negative_slope)
-    if isinstance(module, nn.ELU) and kind is nn.ELU:
-        return Activation("elu", module.alpha)
-    names = {nn.Tanh: "tanh_", nn.Sigmoid: "sigmoid", nn.SiLU: "silu"}
-    return Activation(names[kind]) if kind in names else None
+    others = [each for each in node.args if each is not previous]
+    if len(others) != 1 or not isinstance(others[0], fx.Node) or others[0].op != "get_attr":
+        return None
+    parameter = dict(whole.named_parameters()).get(str(others[0].target))
+    return None if parameter is None else Parameter(id(parameter), tuple(parameter.shape))

@@ -37,12 +37,14 @@ INLINE void store(float *p, vec v) { memcpy(p, &v, sizeof v); }
 INLINE vec choose(ints mask, vec a, vec b) { return (vec)((mask & (ints)a) | (~mask & (ints)b)); }
 INLINE vec zero(void) { return (vec){0}; }
 
+typedef float four __attribute__((vector_size(16)));
+
 INLINE float sum(vec v) {
-    float part[LANES];
-    memcpy(part, &v, sizeof v);
-    UNROLL for (int half = LANES / 2; half; half /= 2)
-        UNROLL for (int i = 0; i < half; i++) part[i] += part[i + half];
-    return part[0];
+    four parts[LANES / 4];
+    memcpy(parts, &v, sizeof v);
+    UNROLL for (int half = LANES / 8; half; half /= 2)
+        UNROLL for (int i = 0; i < half; i++) parts[i] += parts[i + half];
+    return (parts[0][0] + parts[0][2]) + (parts[0][1] + parts[0][3]);
 }
 
 /* c[m][n] = start[n] or c[m][n], + sum over k of a[m * am + k * ak] * b[k][n]; a block of columns.
@@ -186,17 +188,18 @@ INLINE void relu_backward(int rows, int features, const float *y, float *dy) {
         store(dy + i, choose(load(y + i) <= zero(), zero(), load(dy + i)));
 }
 
-/* randomness.dropout_mask: rows of this block begin at row `first` of the batch. Of images, whose
- * places come before their channels here, the mask has the order that torch has. */
-INLINE void dropout(int rows, int places, int features, int first, unsigned key, unsigned least,
-                    float scale, float *x, float *mask) {
+/* randomness.dropout_mask: rows of this block begin at row `first` of the batch. A mask has torch's
+ * order of elements, in which the channels of images come before their places. */
+INLINE void dropout(int rows, int places, int features, int of_images, int first, unsigned key,
+                    unsigned least, float scale, float *x, float *mask) {
     bits column;
     for (int i = 0; i < LANES; i++) column[i] = i;
+    const unsigned apart = of_images ? places : 1;
     for (int r = 0; r < rows * places; r++)
         for (int o = 0; o < PAD(features); o += LANES) {
-            unsigned channels = (unsigned)((first + r / places) * features + o);
-            bits h = ((column + channels) * (unsigned)places + (unsigned)(r % places)) *
-                         0x9E3779B1u + key;
+            int begin = of_images ? ((first + r / places) * features + o) * places + r % places
+                                  : (first * places + r) * features + o;
+            bits h = (column * apart + (unsigned)begin) * 0x9E3779B1u + key;
             h ^= h >> 16;
             h *= 0x7FEB352Du;
             h ^= h >> 15;
@@ -278,19 +281,30 @@ INLINE void scale_into(int rows, int features, const float *slope, const float *
         store(dx + i, load(dy + i) * load(slope + i));
 }
 
+/* Those of a vector at column i that are no padding. */
+INLINE ints before(int end, int i) {
+    ints column;
+    for (int j = 0; j < LANES; j++) column[j] = i + j;
+    return column < end;
+}
+
 INLINE void layer_norm(int rows, int features, float eps, const float *x, const float *weight,
                        const float *bias, float *normal, float *inverse, float *y) {
     for (int r = 0; r < rows; r++) {
-        const float *row = x + r * PAD(features);
-        float mean = 0, variance = 0;
-        for (int i = 0; i < features; i++) mean += row[i];
-        mean /= features;
-        for (int i = 0; i < features; i++) variance += (row[i] - mean) * (row[i] - mean);
-        inverse[r] = 1 / sqrtf(variance / features + eps);
-        for (int i = 0; i < features; i++) {
-            float n = (row[i] - mean) * inverse[r];
-            normal[r * PAD(features) + i] = n;
-            y[r * PAD(features) + i] = (weight ? n * weight[i] : n) + (bias ? bias[i] : 0);
+        const int at = r * PAD(features);
+        vec sums = zero(), squares = zero();
+        for (int i = 0; i < PAD(features); i += LANES) sums += load(x + at + i);
+        const float mean = sum(sums) / features;
+        for (int i = 0; i < PAD(features); i += LANES) {
+            vec off = choose(before(features, i), load(x + at + i) - mean, zero());
+            squares += off * off;
+        }
+        inverse[r] = 1 / sqrtf(sum(squares) / features + eps);
+        for (int i = 0; i < PAD(features); i += LANES) {
+            vec n = choose(before(features, i), (load(x + at + i) - mean) * inverse[r], zero());
+            store(normal + at + i, n);
+            if (weight) n *= load(weight + i);
+            store(y + at + i, bias ? n + load(bias + i) : n);
         }
     }
 }
@@ -298,24 +312,31 @@ INLINE void layer_norm(int rows, int features, float eps, const float *x, const 
 INLINE void layer_norm_backward(int rows, int features, const float *weight, const float *normal,
                                 const float *inverse, const float *dy, float *dx, float *dweight,
                                 float *dbias) {
-    for (int r = 0; r < rows; r++) {
-        const float *n = normal + r * PAD(features), *d = dy + r * PAD(features);
-        for (int i = 0; i < features; i++) {
-            if (dweight) dweight[i] += d[i] * n[i];
-            if (dbias) dbias[i] += d[i];
+    for (int i = 0; i < PAD(features); i += LANES) {
+        vec weights = zero(), biases = zero();
+        for (int r = 0; r < rows; r++) {
+            vec d = load(dy + r * PAD(features) + i);
+            weights += d * load(normal + r * PAD(features) + i);
+            biases += d;
         }
-        if (!dx) continue;
-        float mean = 0, product = 0;
-        for (int i = 0; i < features; i++) {
-            float g = weight ? d[i] * weight[i] : d[i];
-            mean += g;
-            product += g * n[i];
+        if (dweight) store(dweight + i, load(dweight + i) + weights);
+        if (dbias) store(dbias + i, load(dbias + i) + biases);
+    }
+    for (int r = 0; dx && r < rows; r++) {
+        const int at = r * PAD(features);
+        vec sums = zero(), along = zero();
+        for (int i = 0; i < PAD(features); i += LANES) {
+            vec g = load(dy + at + i);
+            if (weight) g *= load(weight + i);
+            sums += g;
+            along += g * load(normal + at + i);
         }
-        mean /= features;
-        product /= features;
-        for (int i = 0; i < features; i++) {
-            float g = weight ? d[i] * weight[i] : d[i];
-            dx[r * PAD(features) + i] = (g - mean - n[i] * product) * inverse[r];
+        const float mean = sum(sums) / features, product = sum(along) / features;
+        for (int i = 0; i < PAD(features); i += LANES) {
+            vec g = load(dy + at + i);
+            if (weight) g *= load(weight + i);
+            vec d = (g - mean - load(normal + at + i) * product) * inverse[r];
+            store(dx + at + i, choose(before(features, i), d, zero()));
         }
     }
 }

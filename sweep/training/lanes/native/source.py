@@ -9,8 +9,10 @@ from textwrap import indent
 
 from sweep.study.registries.losses import Loss
 from sweep.study.registries.optimizers import OPTIMIZERS, Optimizer
-from sweep.training.lanes.native.chain import (
+from sweep.training.lanes.native.layers import (
     Activation,
+    Added,
+    Attention,
     Convolution,
     Dropout,
     Flatten,
@@ -18,6 +20,8 @@ from sweep.training.lanes.native.chain import (
     LayerNorm,
     Linear,
     Pool,
+    Residual,
+    Spread,
     Window,
 )
 
@@ -33,7 +37,11 @@ def padded(size: int) -> int:
 
 
 class _Program:
-    """The C source of a chain's passes, written down layer by layer."""
+    """The C source of a chain's passes, written down layer by layer.
+
+    Attributes:
+        activations: Numbers that a row has on its way.
+    """
 
     def __init__(self, layers: Sequence[Layer], shape: Sequence[int], loss: Loss) -> None:
         self._pack: list[str] = []
@@ -43,29 +51,20 @@ class _Program:
         self._backward: list[str] = []
         self._weights = 0
         self._transposed = 0
-        self._activations = 0
+        self.activations = 0
         self._calls = 0
         self._loss = loss
         self._features = self._width = math.prod(shape)
-        self._places = 1  # of an image, whose channels are the width
+        self._places = 1  # of an image, or tokens; of each there is the width
         self._at = self._buffer(padded(self._features))
         self._trained = False
-        self._has_images = len(shape) > 1
-        if self._has_images and not isinstance(layers[0], Flatten):
-            self._places = math.prod(shape[1:])
-            self._width = shape[0]
-            x, self._at = self._at, self._buffer(self._places * padded(self._width))
-            self._forward.append(
-                f"to_images(rows, {self._places}, {self._width}, l->a + {x}, l->a + {self._at});"
-            )
+        self._files = ["tokens.c", "images.c"] if len(shape) > 1 else []
         for layer in layers:
             self._add(layer)
 
     def source(self) -> str:
         """The whole program, the kernels included."""
-        block = next(
-            (b for b in _BLOCKS if 2 * b * self._activations <= _CACHE_FLOATS), _BLOCKS[-1]
-        )
+        block = next((b for b in _BLOCKS if 2 * b * self.activations <= _CACHE_FLOATS), _BLOCKS[-1])
         sizes = {
             "BLOCK": block,
             "FEATURES": self._features,
@@ -73,7 +72,7 @@ class _Program:
             "TARGETS": 1 if self._loss.whole_targets else self._width,
             "WEIGHTS": self._weights,
             "TRANSPOSED": max(self._transposed, 1),
-            "ACTIVATIONS": f"({self._activations} * BLOCK)",
+            "ACTIVATIONS": f"({self.activations} * BLOCK)",
             "INPUT": 0,
             "OUTPUT": f"({self._at})",
             "STATES": max(len(optimizer.states) for optimizer in OPTIMIZERS.values()),
@@ -86,7 +85,7 @@ class _Program:
             "forward(Lane *l, int rows, int first, const int *keys, int training)": self._forward,
             "backward(Lane *l, int rows)": self._backward[::-1],
         }
-        program = _kernels("images.c") if self._has_images else ""
+        program = "".join(map(_kernels, self._files))
         program += "".join(
             f"static void {head} {{\n    " + "\n    ".join(body) + "\n}\n"
             for head, body in functions.items()
@@ -100,8 +99,8 @@ class _Program:
 
     def _buffer(self, columns: int) -> str:
         """Room for so many numbers of each row of a block; its address, less the arena."""
-        begin = self._activations
-        self._activations += columns
+        begin = self.activations
+        self.activations += columns
         return f"{begin} * BLOCK"
 
     def _weight(self, shape: tuple[int, ...], flat: int | None, space: int) -> str:
@@ -135,20 +134,20 @@ class _Program:
             self._add_convolution(layer)
         elif isinstance(layer, Pool):
             self._add_pool(layer)
+        elif isinstance(layer, Spread):
+            self._add_spread(layer)
         elif isinstance(layer, Flatten):
-            self._add_flatten()
+            self._add_flatten(layer)
+        elif isinstance(layer, Attention):
+            self._add_attention(layer)
+        elif isinstance(layer, Added):
+            self._add_weight(layer)
+        elif isinstance(layer, Residual):
+            self._add_residual(layer)
         elif isinstance(layer, LayerNorm):
             self._add_layer_norm(layer)
         elif isinstance(layer, Dropout):
-            mask = self._new()
-            least, scale = int(layer.p * (1 << 31)), 1.0 / (1.0 - layer.p)
-            self._forward.append(
-                f"if (training) dropout(rows, {self._places}, {width}, first, keys[{self._calls}], "
-                f"{least}u, {scale!r}f, l->a + {at}, l->a + {mask});"
-            )
-            if self._trained:
-                self._backward.append(f"scale_by({every}, l->a + {mask}, l->d + {at});")
-            self._calls += 1
+            self._add_dropout(layer.p, at, width, self._places, layer.of_images)
         elif isinstance(layer, Activation):
             y, slope = self._new(), self._new()
             self._forward.append(
@@ -188,15 +187,84 @@ class _Program:
             )
         self._at = y
 
-    def _add_flatten(self) -> None:
+    def _add_dropout(self, p: float, at: str, width: int, places: int, of_images: bool) -> None:
+        mask = self._buffer(places * padded(width))
+        least, scale = int(p * (1 << 31)), 1.0 / (1.0 - p)
+        self._forward.append(
+            f"if (training) dropout(rows, {places}, {width}, {of_images:d}, first, "
+            f"keys[{self._calls}], {least}u, {scale!r}f, l->a + {at}, l->a + {mask});"
+        )
+        if self._trained:
+            self._backward.append(
+                f"scale_by(rows * {places}, {width}, l->a + {mask}, l->d + {at});"
+            )
+        self._calls += 1
+
+    def _add_spread(self, layer: Spread) -> None:
+        self._places, self._width = layer.places, layer.width
+        self._move("images" if layer.of_images else "tokens", "to", "from", self._new())
+
+    def _add_flatten(self, layer: Flatten) -> None:
         if self._places > 1:
-            x, sizes = self._at, f"rows, {self._places}, {self._width}"
             y = self._buffer(padded(self._places * self._width))
-            self._forward.append(f"from_images({sizes}, l->a + {x}, l->a + {y});")
-            if self._trained:
-                self._backward.append(f"to_images({sizes}, l->d + {y}, l->d + {x});")
-            self._at = y
+            self._move("images" if layer.of_images else "tokens", "from", "to", y)
         self._width, self._places = self._width * self._places, 1
+
+    def _move(self, kind: str, forth: str, back: str, y: str) -> None:
+        """Another order of the same numbers, from where they are to y."""
+        x, sizes = self._at, f"rows, {self._places}, {self._width}"
+        self._forward.append(f"{forth}_{kind}({sizes}, l->a + {x}, l->a + {y});")
+        if self._trained:
+            self._backward.append(f"{back}_{kind}({sizes}, l->d + {y}, l->d + {x});")
+        self._at = y
+
+    def _add_attention(self, layer: Attention) -> None:
+        x, tokens, heads = self._at, self._places, layer.heads
+        width = self._width // 3
+        sizes = f"rows, {tokens}, {width}, {heads}"
+        space = heads * tokens * padded(tokens)
+        shares = kept = self._buffer(space)
+        self._forward.append(f"attention_shares({sizes}, l->a + {x}, l->a + {shares});")
+        self._backward.append(
+            f"attention_shares_backward({sizes}, l->a + {x}, l->a + {shares}, l->d + KEPT, "
+            f"l->d + {x});"
+        )
+        at = len(self._backward) - 1
+        if layer.p:
+            kept = self._buffer(space)
+            every = f"rows * {heads * tokens}, {tokens}"
+            self._forward.append(f"copy({every}, l->a + {shares}, l->a + {kept});")
+            self._add_dropout(layer.p, kept, tokens, heads * tokens, False)
+        self._backward[at] = self._backward[at].replace("KEPT", kept)
+        y = self._buffer(tokens * padded(width))
+        self._forward.append(f"attention({sizes}, l->a + {x}, l->a + {kept}, l->a + {y});")
+        self._backward.append(
+            f"attention_backward({sizes}, l->a + {x}, l->a + {kept}, l->d + {y}, l->d + {kept}, "
+            f"l->d + {x});"
+        )
+        self._at, self._width = y, width
+
+    def _add_weight(self, layer: Added) -> None:
+        at, sizes = self._at, f"rows, {self._places}, {self._width}"
+        space = self._places * padded(self._width)
+        w = self._weight((self._places, self._width), layer.weight, space)
+        self._forward.append(f"add_each({sizes}, l->w{w}, l->a + {at});")
+        self._backward.append(f"add_each_backward({sizes}, l->d + {at}, l->g{w});")
+        self._trained = True
+
+    def _add_residual(self, layer: Residual) -> None:
+        x, was_trained = self._at, self._trained
+        every = f"rows * {self._places}, {self._width}"
+        z = self._new()
+        if was_trained:
+            self._backward.append(f"add({every}, l->d + {z}, l->d + {x});")
+        for each in layer.layers:
+            self._add(each)
+        y = self._at
+        self._backward.append(f"copy({every}, l->d + {z}, l->d + {y});")
+        self._forward.append(f"copy({every}, l->a + {y}, l->a + {z});")
+        self._forward.append(f"add({every}, l->a + {x}, l->a + {z});")
+        self._at = z
 
     def _add_product(
         self,
@@ -232,18 +300,19 @@ class _Program:
         x, features = self._at, layer.features
         w = self._weight((1, features), layer.weight, padded(features))
         b = self._weight((1, features), layer.bias, padded(features))
-        y, normal = self._buffer(padded(features)), self._buffer(padded(features))
-        inverse = self._buffer(1)
+        y, normal = self._new(), self._new()
+        inverse = self._buffer(self._places)
         weight, dweight = (f"l->w{w}", f"l->g{w}") if w else ("0", "0")
         bias, dbias = (f"l->w{b}", f"l->g{b}") if b else ("0", "0")
         dx = f"l->d + {x}" if self._trained else "0"
+        every = f"rows * {self._places}, {features}"
         self._forward.append(
-            f"layer_norm(rows, {features}, {layer.eps!r}f, l->a + {x}, {weight}, {bias}, "
+            f"layer_norm({every}, {layer.eps!r}f, l->a + {x}, {weight}, {bias}, "
             f"l->a + {normal}, l->a + {inverse}, l->a + {y});"
         )
         if self._trained or w or b:
             self._backward.append(
-                f"layer_norm_backward(rows, {features}, {weight}, l->a + {normal}, "
+                f"layer_norm_backward({every}, {weight}, l->a + {normal}, "
                 f"l->a + {inverse}, l->d + {y}, {dx}, {dweight}, {dbias});"
             )
             self._trained = True
@@ -259,6 +328,11 @@ def program_source(layers: Sequence[Layer], shape: Sequence[int], loss: Loss) ->
         loss: One that can be written in C.
     """
     return _Program(layers, shape, loss).source()
+
+
+def floats_per_row(layers: Sequence[Layer], shape: Sequence[int], loss: Loss) -> int:
+    """The numbers that a row has on its way through the layers; arguments as for the program."""
+    return _Program(layers, shape, loss).activations
 
 
 def _kernels(name: str) -> str:

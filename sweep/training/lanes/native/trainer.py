@@ -18,8 +18,8 @@ from torch import Tensor
 from sweep.study.registries.optimizers import OPTIMIZERS
 from sweep.training.contract import TrainingData, TrainingSettings
 from sweep.training.criterion import Criterion
-from sweep.training.lanes.native.chain import Layer, products
 from sweep.training.lanes.native.compiler import library
+from sweep.training.lanes.native.layers import Layer, products
 from sweep.training.lanes.native.program_cache import first_use
 from sweep.training.lanes.native.source import program_source
 from sweep.training.lanes.optimizers import StepNumbers
@@ -27,6 +27,9 @@ from sweep.training.lanes.stack import EpochPlan, LaneStack
 
 GREATEST_WIDTH = 256
 """Wider layers are trained as fast by torch's matrix products."""
+
+MOST_FLOATS = 2**18
+"""Numbers that a row may have on its way; with more, a block of rows is in no cache."""
 
 
 def _numbers(
