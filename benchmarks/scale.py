@@ -210,15 +210,16 @@ def settings(given: argparse.Namespace, trials: int, epochs: int) -> StudyConfig
 
 def measure_trials(given: argparse.Namespace) -> None:
     """What a trial costs as the study grows."""
-    marks = [m for m in (1000, 2000, 5000, 10000, 20000, 50000, 100000) if m <= given.trials]
+    usual = (1000, 2000, 5000, 10000, 20000, 50000, 100000)
     with tempfile.TemporaryDirectory() as folder:
         pool = SimulatedPool(1, given.lanes, 0.0)
         course = run(settings(given, given.trials, given.epochs), pool, Path(folder), 1e6)
         journal = Path(folder) / "study.journal"
         size = journal.stat().st_size / 2**20 if journal.exists() else math.nan
     width = 500
-    for mark in marks:
-        ended = course.ended[max(mark - width, 0) : mark]
+    before = given.trials - len(course.ended)  # in a database that has trials already
+    for mark in sorted({*(m for m in usual if before < m < given.trials), given.trials}):
+        ended = course.ended[max(mark - width - before, 0) : mark - before]
         each = 1000 * (ended[-1] - ended[0]) / (len(ended) - 1)
         print(f"at {mark:>6} trials: {each:6.2f} ms of processor time a trial")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

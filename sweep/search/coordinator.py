@@ -15,10 +15,11 @@ from sweep.search.completion import next_enqueued
 from sweep.search.failures import Failures
 from sweep.search.in_flight.allowance import Allowance
 from sweep.search.in_flight.auditions import FEWEST_AUDITIONS, Auditions
+from sweep.search.in_flight.counts import Counts
 from sweep.search.in_flight.in_training import InTraining
 from sweep.search.in_flight.ownership import Ownership
 from sweep.search.in_flight.trials import InFlight
-from sweep.search.status import Lane, Status, Tally
+from sweep.search.status import Lane, Status
 from sweep.search.storage.opening import flush
 from sweep.search.storage.owners import in_turn
 from sweep.search.strategies.pruners import possible_ends
@@ -56,8 +57,7 @@ class Coordinator:
         draws: Whether trials are drawn at all; else only those that complete a pruned one, and
             those that were interrupted, are trained.
         limit: When to be over; trials in training then wait to be trained again.
-        stop: Set from anywhere to hand out nothing more and come back soon; trials in training
-            stay to be resumed.
+        stop: Set from anywhere to come back soon; trials in training stay to be resumed.
     """
 
     kind = "trial"
@@ -101,7 +101,7 @@ class Coordinator:
         self._in_flight = InFlight(config, self._auditions)
         self._ownership = Ownership(study, owner, shared, self._in_flight, on_note)
         self._allowance = Allowance(reader, earlier, self._in_flight, self._ownership)
-        self._tally = Tally.of(earlier, self._metric)
+        self._counts = Counts(reader, earlier)
         self._failures = Failures(len(config.space.scheduler))
         self._deadline = deadline
         self._limit = limit
@@ -125,7 +125,9 @@ class Coordinator:
         self._started = self._ticked = time.monotonic()
         self._ownership.show_life()
         Dispatcher(pool, self, self._stop, self._on_note, self._limit).run()
-        while self._ownership.shared and not self._limit.is_over and self._await_others():
+        while not self._limit.is_over and self._ownership.await_others(
+            self._stop, self._deadline, self.tick
+        ):
             Dispatcher(pool, self, self._stop, self._on_note, self._limit).run()
         if not self._stop.is_set():
             self._give_back()
@@ -140,9 +142,6 @@ class Coordinator:
                 f"the time is up: {counted(len(left), 'trial')} had not ended; the same "
                 "command trains what is left"
             )
-
-    def _await_others(self) -> bool:
-        return self._ownership.await_others(self._stop, self._deadline, self.tick)
 
     def next(self) -> TrialSpec | None:
         """The next trial to train: an interrupted one, else a new one if the study wants more."""
@@ -208,7 +207,7 @@ class Coordinator:
             return Verdict(over=self._has_auditioned(running))
         state, reason = over
         finished = self._end(running, state, reason)
-        best = self._tally.best
+        best = self._counts.tally.best
         is_best = finished is not None and best is not None and best.number == finished.number
         save = self._weights(finished) if finished and self._weights and is_best else None
         return Verdict(over=True, save=save)
@@ -277,7 +276,7 @@ class Coordinator:
         if running is None or self._end(running, TrialState.FAIL, reason, traceback) is None:
             return
         scheduler = running.spec.schedule.scheduler
-        epochs, completed = len(running.curve), self._tally.endings.completed
+        epochs, completed = len(running.curve), self._counts.tally.endings.completed
         first = self._failures.count(reason, scheduler, epochs, completed)
         if first and traceback:
             self._on_note(f"trial {number} raised:\n{traceback.rstrip()}")
@@ -305,8 +304,8 @@ class Coordinator:
         """Trials that have not ended, and those that have not been asked for."""
         to_draw = 0
         if self._draws and self._whole_epochs <= self._allowance.uncommitted:
-            to_draw = max(self._total - self._tally.started, int(self._most > self._total))
-        return to_draw + self._tally.to_complete + len(self._in_flight)
+            to_draw = max(self._total - self._counts.tally.started, int(self._most > self._total))
+        return to_draw + self._counts.tally.to_complete + len(self._in_flight)
 
     def _ask(self, ahead: bool = False) -> bool:
         """Ask for a new trial if the study wants one and none waits; whether it was asked for."""
@@ -317,7 +316,7 @@ class Coordinator:
         def ask() -> InTraining | None:
             if not self._wants_more():
                 return None
-            lacks = self._tally.to_complete > 0  # one that completes a pruned one goes first
+            lacks = self._counts.tally.to_complete > 0  # one that completes a pruned one goes first
             trial = next_enqueued(self._study) if lacks else self._study.ask()
             self._ownership.claim(trial)
             running = self._in_flight.drawn(trial)  # before another may ask: it counts it
@@ -327,18 +326,18 @@ class Coordinator:
         running = in_turn(self._study, ask)
         if running is not None:
             is_drawn = completes(running.trial) is None
-            self._tally.started += is_drawn
-            self._tally.to_complete -= not is_drawn
+            self._counts.tally.started += is_drawn
+            self._counts.tally.to_complete -= not is_drawn
             self._in_flight.wait(running)
         return running is not None
 
     def _wants_more(self) -> bool:
         if self._ownership.shared:  # others ask too
             self._count_all()
-        to_draw = self._draws and self._tally.started < self._most
+        to_draw = self._draws and self._counts.tally.started < self._most
         if to_draw and self._allowance.fits(self._whole_epochs):
             return True
-        return self._tally.to_complete > 0 and self._allowance.fits(self.epochs)
+        return self._counts.tally.to_complete > 0 and self._allowance.fits(self.epochs)
 
     @property
     def _whole_epochs(self) -> int:
@@ -347,9 +346,7 @@ class Coordinator:
 
     def _count_all(self) -> None:
         """Take in what others have done."""
-        trials = self._reader.trials
-        self._tally = Tally.of(trials, self._metric)
-        self._allowance.count(trials)
+        self._allowance.count(self._counts.look())
 
     def _end(
         self, running: InTraining, state: TrialState, reason: str, traceback: str = ""
@@ -366,11 +363,9 @@ class Coordinator:
         ended = self._reader.trial(told)
         self._in_flight.remove([running])
         self._ended += 1
-        if ended.completes is None:
-            self._tally.count(ended)
-        else:  # it takes a pruned one's place
-            self._tally = Tally.of(self._reader.trials, self._metric)
-        self._allowance.count([ended])
+        self._allowance.count(self._counts.look() if self._ownership.shared else [ended])
+        if not self._ownership.shared:
+            self._counts.take_in([ended])
         if self._allowance.is_limited:
             self._decide()  # another one may fit now
         self._on_finished(ended, self.status())
@@ -384,14 +379,14 @@ class Coordinator:
             expected = elapsed / self._epochs * max(self._allowance.left, 0.0)
         return Status(
             total=self._total,
-            endings=self._tally.endings,
+            endings=self._counts.tally.endings,
             running=len(self._in_flight.training),
-            best=self._tally.best,
+            best=self._counts.tally.best,
             epochs=self._epochs,
             elapsed_secs=elapsed,
             remaining_secs=self._limit.cut(expected, self._deadline),
             lanes=self._lanes,
-            course=self._tally.course,
-            families=dict(self._tally.families),
+            course=self._counts.tally.course,
+            families=dict(self._counts.tally.families),
             spent=self._allowance.spent,
         )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -231,7 +232,6 @@ class StudyReader:
         dimensions = self._space.dimensions()
         self._fixed = {n: d.points(1)[0] for n, d in dimensions.items() if d.fixed}
         self._ended: dict[int, Trial] = {}
-        self._steps_per_epoch: int | None = None
 
     @property
     def name(self) -> str:
@@ -256,10 +256,12 @@ class StudyReader:
     @property
     def steps_per_epoch(self) -> int | None:
         """Optimizer steps in one pass over the training rows; None if only a loop knows."""
-        if self._steps_per_epoch is None:
-            steps = whole_number(self.study.user_attrs, "steps_per_epoch")
-            self._steps_per_epoch = steps or None
-        return self._steps_per_epoch
+        return whole_number(self._said_of_rows, "steps_per_epoch") or None
+
+    @cached_property
+    def _said_of_rows(self) -> Mapping[str, object]:
+        """What is written of a study's rows before its first trial: a question to a database."""
+        return self.study.user_attrs
 
     @property
     def unit(self) -> str:
@@ -337,13 +339,12 @@ class StudyReader:
         return self._space.suggestion(values) if needed <= values.keys() else None
 
     def _horizon(self, frozen: FrozenTrial, suggestion: Suggestion | None) -> int | None:
-        rows = whole_number(self.study.user_attrs, "training_rows")
+        rows = whole_number(self._said_of_rows, "training_rows")
         if rows and suggestion:  # of batches of its own
             size = self.config.optimizer.of(suggestion.params).batch_sizes[0]
             return self.config.epochs * (1 if size == "full" else -(-rows // size))
-        if self.steps_per_epoch:
-            return self.steps_per_epoch * self.config.epochs
-        return whole_number(frozen.user_attrs, TOTAL_STEPS) or None
+        steps = (self.steps_per_epoch or 0) * self.config.epochs
+        return steps or whole_number(frozen.user_attrs, TOTAL_STEPS) or None
 
 
 def _ending(frozen: FrozenTrial) -> Ending | None:

@@ -30,7 +30,7 @@ from sweep.runs.run import run_sweep
 from sweep.search.in_flight import ownership
 from sweep.search.status import Status
 from sweep.search.storage import owners, patience
-from sweep.search.storage.opening import load_study
+from sweep.search.storage.opening import flush, load_study
 from sweep.search.storage.owners import SignsOfLife, claim
 from sweep.search.trials import Trial
 from sweep.study.file import load_study as load_settings
@@ -442,6 +442,7 @@ def begun_elsewhere(url: str, settings: Any) -> optuna.Study:
     study.set_user_attr("settings", settings)
     for _ in range(2):
         claim(study.ask(), "elsewhere:/studies/small")
+    flush(study)
     return study
 
 

@@ -22,11 +22,11 @@ from sweep.search.storage.owners import (
     claim,
     give_back,
     in_turn,
-    is_claimed,
+    let_go,
     others_running,
     others_trials,
+    state_now,
 )
-from sweep.search.storage.trial_list import numbered
 
 _LOOK_SECS = 0.5
 
@@ -124,10 +124,8 @@ class Ownership:
         was_gone = self._signs.silent_secs > SILENT_SECS / 2
         self._signs.beat()
         if was_gone and len(self._in_flight):
-            trials = self._study.get_trials(deepcopy=False)
             for running in self._in_flight:
-                now = numbered(trials, running.trial.number)
-                if now is None or not is_claimed(now, self._owner):
+                if not state_now(self._study, running.trial, self._owner)[1]:
                     self.lose(running)
         self._signs.look()
         if self._signs.silent():
@@ -144,6 +142,7 @@ class Ownership:
     def lose(self, running: InTraining) -> None:
         """Another coordinator has taken a trial over, since it heard nothing of this one."""
         self._in_flight.remove([running])
+        let_go(self._study, running.trial)
         self._on_note(
             f"trial {running.trial.number} was taken over by another run while this one was silent"
         )
@@ -154,10 +153,13 @@ class Ownership:
             return tell()
 
         def end() -> FrozenTrial | None:
-            now = stored(running.trial)
-            if not is_claimed(now, self._owner):
+            state, is_ours = state_now(self._study, running.trial, self._owner)
+            if not is_ours:
                 return None
-            return now if now.state.is_finished() else tell()  # an earlier attempt's answer is lost
+            if state.is_finished():  # an earlier attempt's answer is lost
+                let_go(self._study, running.trial)
+                return stored(running.trial)
+            return tell()
 
         ended = in_turn(self._study, end)
         if ended is None:
@@ -174,6 +176,8 @@ class Ownership:
             deadline: When to wait no longer, as `time.monotonic` has it.
             tick: Called every now and then.
         """
+        if not self.shared:
+            return False
         self._signs.look()
         told = False
         while not stop.is_set() and time.monotonic() < deadline:

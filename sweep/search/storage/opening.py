@@ -18,6 +18,8 @@ from sqlalchemy import Connection, create_engine, inspect, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from sweep.base.errors import StorageError, SweepError
+from sweep.search.storage.batched_database import BatchedDatabase
+from sweep.search.storage.batches import BATCHING
 from sweep.search.storage.journal import BatchedJournal, JournalSnapshot, journal_lock
 from sweep.search.storage.optuna_private import (
     ListedDatabase,
@@ -107,7 +109,7 @@ def open_storage(url: str, batched: bool = False) -> BaseStorage:
 
     Args:
         url: As `storage_url` gives it.
-        batched: Whether what is written to a journal may wait for a `flush`.
+        batched: Whether what is written to trials may wait for a `flush`.
 
     Raises:
         StorageError: It cannot be reached or read; no password is in the text.
@@ -117,7 +119,9 @@ def open_storage(url: str, batched: bool = False) -> BaseStorage:
             path = Path(url)
             file = BatchedJournal(path) if batched else JournalFileBackend(url, journal_lock(path))
             return _journal(file, url)
-        return ListedDatabase(PatientStorage(url))
+        database = PatientStorage(url)
+        is_batched = batched and database.engine.dialect.name in BATCHING
+        return (BatchedDatabase if is_batched else ListedDatabase)(database)
 
 
 def open_study(
@@ -290,9 +294,9 @@ def explained(url: str) -> Iterator[None]:
 
 def flush(study: optuna.Study) -> None:
     """Write down what waits in memory."""
-    backend = backend_of(study)
-    if isinstance(backend, BatchedJournal):
-        backend.flush()
+    for kept in (storage_of(study), backend_of(study)):
+        if isinstance(kept, BatchedJournal | ListedDatabase):
+            kept.flush()
 
 
 def load_study(name: str, url: str) -> optuna.Study:

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
-from typing import Any, cast
+from datetime import datetime
+from typing import Any, Literal, cast
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
+from optuna.storages._rdb import models
 from optuna.storages.journal import BaseJournalBackend
 from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Table, select
+from sqlalchemy.orm import Session
 
 from sweep.search.storage.trial_list import TrialList
 
@@ -51,6 +55,53 @@ def discarded_in(attributes: Mapping[str, Any]) -> frozenset[int]:
 def discarded_numbers(study: optuna.Study) -> frozenset[int]:
     """The numbers of the trials that a study has discarded."""
     return discarded_in(study_attributes(study))
+
+
+Kind = Literal["parameter", "report", "user", "system"]
+"""What may be written to a trial that is in training, beside its state."""
+
+_TABLES: dict[Kind, tuple[Any, str]] = {
+    "parameter": (models.TrialParamModel, "param_name"),
+    "report": (models.TrialIntermediateValueModel, "step"),
+    "user": (models.TrialUserAttributeModel, "key"),
+    "system": (models.TrialSystemAttributeModel, "key"),
+}
+
+
+def table_of(kind: Kind) -> tuple[Table, str]:
+    """A database's table of them, and the column that, with the trial's, no two rows share."""
+    model, key = _TABLES[kind]
+    return model.__table__, key
+
+
+def table_of_trials() -> Table:
+    """A database's table of trials."""
+    return cast(Table, models.TrialModel.__table__)
+
+
+def columns_of_report(value: float) -> dict[str, Any]:
+    """A report as a database has it, which knows no infinity."""
+    encoded = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)
+    return dict(zip(("intermediate_value", "intermediate_value_type"), encoded, strict=True))
+
+
+class NumberingDatabase(RDBStorage):
+    """Optuna's storage in a database; to number a new trial costs little however many there are."""
+
+    def _get_prepared_new_trial(
+        self, study_id: int, template_trial: FrozenTrial | None, session: Session
+    ) -> models.TrialModel:
+        """A new trial of a study, which is locked."""
+        if template_trial is not None:
+            return super()._get_prepared_new_trial(study_id, template_trial, session)
+        of_study = select(models.TrialModel.number).where(models.TrialModel.study_id == study_id)
+        last = session.scalar(of_study.order_by(models.TrialModel.trial_id.desc()).limit(1))
+        number = 0 if last is None else last + 1
+        about = {"state": TrialState.RUNNING, "datetime_start": datetime.now()}
+        trial = models.TrialModel(study_id=study_id, number=number, **about)
+        session.add(trial)
+        session.flush()
+        return trial
 
 
 class ListedJournal(JournalStorage):
@@ -130,8 +181,17 @@ class ListedDatabase(_CachedStorage):
         self._lists: dict[int, TrialList] = {}  # by study
         self._changed: dict[int, set[int]] = {}  # numbers of trials, by study
 
-    def forget_trials(self) -> None:
-        """Read all of them anew."""
+    def begin_turn(self) -> None:
+        """Nobody else does anything that counts from now on; it may come to nothing."""
+
+    def end_turn(self) -> None:
+        """It is over."""
+
+    def flush(self) -> None:
+        """Write down what waits: nothing does."""
+
+    def undo_turn(self) -> None:
+        """Read all trials anew."""
         with self._lock:
             self._studies.clear()
             self._trial_id_to_study_id_and_number.clear()
@@ -211,12 +271,6 @@ def storage_of(study: optuna.Study) -> BaseStorage:
 def backend_of(kept: optuna.Study | BaseStorage) -> Any:
     """What stands behind the cache of a storage, or a study's: a database, or a journal's file."""
     return getattr(kept if isinstance(kept, BaseStorage) else kept._storage, "_backend", None)
-
-
-def forget_trials(study: optuna.Study) -> None:
-    """Have the cache of a database forget what it knows of trials."""
-    if isinstance(study._storage, ListedDatabase):
-        study._storage.forget_trials()
 
 
 def study_id(study: optuna.Study) -> int:

@@ -15,14 +15,17 @@ from typing import NamedTuple, TypeVar
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.search.storage.batched_database import BatchedDatabase
 from sweep.search.storage.optuna_private import (
+    ListedDatabase,
     backend_of,
-    forget_trials,
     set_state,
     set_study_attribute,
     set_trial_attribute,
+    storage_of,
     stored,
     study_attributes,
+    trial_id,
     trial_in_training,
 )
 from sweep.search.storage.patience import PatientStorage
@@ -54,15 +57,19 @@ def in_turn(study: optuna.Study, act: Callable[[], T]) -> T:
     Raises:
         StorageError: Another keeps the turn for too long.
     """
-    storage = backend_of(study)
-    if not isinstance(storage, PatientStorage):
+    database, kept = backend_of(study), storage_of(study)
+    if not isinstance(database, PatientStorage) or not isinstance(kept, ListedDatabase):
+        return act()
+    if database.is_in_turn:
         return act()
 
-    def forget() -> None:
-        """What Optuna remembers of trials that have not come to be."""
-        forget_trials(study)
+    def take_turn() -> T:
+        kept.begin_turn()
+        result = act()
+        kept.end_turn()
+        return result
 
-    return storage.in_turn(zlib.crc32(study.study_name.encode()), act, forget)
+    return database.in_turn(zlib.crc32(study.study_name.encode()), take_turn, kept.undo_turn)
 
 
 def owner_of(folder: Path) -> str:
@@ -78,6 +85,23 @@ def claim(trial: optuna.Trial, owner: str) -> None:
 def is_claimed(trial: FrozenTrial, owner: str) -> bool:
     """Whether this owner runs a trial; one that nobody has claimed has lost its own."""
     return bool(trial.system_attrs.get(_OWNER, owner) == owner)
+
+
+def state_now(study: optuna.Study, trial: optuna.Trial, owner: str) -> tuple[TrialState, bool]:
+    """A trial's state and whether it is this owner's, whatever this process remembers of it."""
+    kept = storage_of(study)
+    if isinstance(kept, BatchedDatabase):
+        state, claimed_by = kept.state_and_attribute(trial_id(trial), _OWNER)
+        return state, claimed_by in (None, owner)
+    now = stored(trial)
+    return now.state, is_claimed(now, owner)
+
+
+def let_go(study: optuna.Study, trial: optuna.Trial) -> None:
+    """A trial is another's: what is known of it is read anew, and nothing more is written to it."""
+    kept = storage_of(study)
+    if isinstance(kept, BatchedDatabase):
+        kept.let_go(trial_id(trial))
 
 
 def abandoned_trials(
@@ -111,8 +135,8 @@ def give_back(study: optuna.Study, trials: Iterable[optuna.Trial], owner: str) -
 
     def give() -> None:
         for trial in unfinished:
-            now = stored(trial)
-            if now.state == TrialState.RUNNING and is_claimed(now, owner):
+            state, is_ours = state_now(study, trial, owner)
+            if state == TrialState.RUNNING and is_ours:
                 set_state(trial, TrialState.WAITING)
 
     in_turn(study, give)

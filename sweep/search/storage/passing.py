@@ -10,9 +10,10 @@ from sqlalchemy.exc import (
     PendingRollbackError,
 )
 
-_PASSING = ("08", "57", "40", "53300", "55P03", "25P03")
+_PASSING = ("08", "57", "40", "53300", "55P03", "25P03", "25P02")
 """How the codes of PostgreSQL begin for what another try may mend: the connection, a server that
-stops or starts, a cancelled statement, a deadlock, too many connections, a lock, an idle end."""
+stops or starts, a cancelled statement, a deadlock, too many connections, a lock, an idle end, what
+follows on any."""
 
 
 def may_pass(problem: BaseException | None) -> bool:

@@ -22,7 +22,7 @@ from sqlalchemy.exc import (
 
 from sweep.base.errors import InterruptedSweep, StorageError
 from sweep.base.wording import duration
-from sweep.search.storage.optuna_private import backend_of
+from sweep.search.storage.optuna_private import NumberingDatabase, backend_of
 from sweep.search.storage.passing import may_pass
 from sweep.search.storage.urls import cannot_be_opened, reason_of, without_password
 
@@ -118,7 +118,7 @@ class Patience:
             self.note(f"the storage answers again, after {duration(time.monotonic() - began)}")
 
 
-class PatientStorage(RDBStorage):
+class PatientStorage(NumberingDatabase):
     """Optuna's storage in a database, which survives a server that is away for a while.
 
     Args:
@@ -138,6 +138,11 @@ class PatientStorage(RDBStorage):
         except (AssertionError, RuntimeError) as problem:
             # Optuna's words for tables of another version, and for those that are half made
             raise cannot_be_opened(problem, url) from None
+
+    @property
+    def is_in_turn(self) -> bool:
+        """Whether it is this process's turn now."""
+        return self._is_in_turn
 
     def in_turn(self, key: int, act: Callable[[], T], undone: Callable[[], None]) -> T:
         """Do something while no other coordinator of this key does.
@@ -195,6 +200,7 @@ class PatientStorage(RDBStorage):
                 limit = duration(patience.away_secs)
                 patience.tell(began, "waiting for the storage", f", for up to {limit}: {reason}")
                 if patience.is_over(began, patience.away_secs):
+                    patience.away_secs = 0.0  # what is tried once more on the way out
                     self._end_if_stopped()
                     raise
             else:
@@ -211,11 +217,14 @@ class PatientStorage(RDBStorage):
     def _transaction(self, key: int, act: Callable[[], T], undone: Callable[[], None]) -> T:
         with self.engine.connect() as connection:
             self._lock(connection, key)
+            turn = connection.get_transaction()
             self._bind(connection)
             self._is_in_turn = True
             try:
                 result = act()
                 self.scoped_session.remove()
+                if turn is None or not turn.is_active:  # undone in it, with the lock
+                    raise Held("the turn was lost")
                 connection.commit()
                 return result
             except BaseException as problem:
@@ -236,7 +245,8 @@ class PatientStorage(RDBStorage):
             own = {"bind": self.engine, "join_transaction_mode": "conditional_savepoint"}
             self.scoped_session.configure(**own)
         else:
-            mode = "create_savepoint"
+            # without a savepoint for each, which are two statements more: the turn is whole anyway
+            mode = "rollback_only"
             self.scoped_session.configure(bind=connection, join_transaction_mode=mode)
 
     def _lock(self, connection: Connection, key: int) -> None:

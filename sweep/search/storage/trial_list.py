@@ -48,6 +48,12 @@ class TrialList:
         if trial.state.is_finished():
             del self._open[trial.number]
 
+    def remove(self, number: int) -> None:
+        """Have one no more, if it is there."""
+        if numbered(self._trials, number) is not None:
+            del self._trials[_place(self._trials, number)]
+            self._open.pop(number, None)
+
     def of(
         self, states: Container[TrialState] | None, without: Collection[int] = ()
     ) -> list[FrozenTrial]:

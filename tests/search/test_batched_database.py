@@ -1,0 +1,102 @@
+"""What a coordinator keeps in memory of the trials that it trains, and a database gets in time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import event
+from storages import closed_later, new_study
+from support import PostgreSQL
+
+from sweep.search.storage.batched_database import BatchedDatabase
+from sweep.search.storage.opening import flush, load_study
+from sweep.search.storage.owners import claim, in_turn, let_go, state_now
+
+OURS, THEIRS = "here:/studies/mine", "there:/studies/mine"
+
+
+def batched(study: optuna.Study) -> BatchedDatabase:
+    assert isinstance(study._storage, BatchedDatabase)
+    return study._storage
+
+
+def begun(study: optuna.Study, owner: str = OURS) -> optuna.Trial:
+    """A trial that is in training here."""
+
+    def ask() -> optuna.Trial:
+        trial = study.ask()
+        trial.suggest_float("lr", 0.0, 1.0)
+        claim(trial, owner)
+        return trial
+
+    return in_turn(study, ask)
+
+
+def written(url: str) -> list[FrozenTrial]:
+    with closed_later(load_study("mine", url)) as study:
+        return study.trials
+
+
+def test_it_is_written_together_and_with_the_end_at_the_latest(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/a.db"
+    study, statements = new_study(url), list[str]()
+    trial = begun(study)
+    event.listen(
+        batched(study)._backend.engine, "before_cursor_execute", lambda *a: statements.append(a[2])
+    )
+    for epoch in range(1, 51):
+        trial.report(float("inf") if epoch == 3 else 1 / epoch, epoch)
+        trial.set_user_attr("note", epoch)
+    assert statements == [] and written(url)[0].intermediate_values == {}
+    flush(study)
+    assert len(statements) < 5
+    assert written(url)[0].intermediate_values == study.trials[0].intermediate_values
+    trial.report(0.0, 51)
+    study.tell(trial, 2.0)
+    assert written(url) == study.trials
+    assert study.trials[0].user_attrs == {"note": 50} and len(study.trials[0].params) == 1
+
+
+@pytest.mark.slow
+def test_a_turn_that_comes_to_nothing_leaves_what_was_before(postgresql: PostgreSQL) -> None:
+    url = postgresql.new_database("undone")
+    with closed_later(new_study(url)) as study:
+        first, second = begun(study), begun(study)
+        first.report(1.0, 1)
+        study.get_trials()
+
+        def fail() -> None:
+            study.tell(first, 3.0)
+            begun(study)
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            in_turn(study, fail)
+        assert [trial.state for trial in study.trials] == [TrialState.RUNNING] * 2
+        assert study.trials[0].intermediate_values == {1: 1.0}
+        second.report(2.0, 1)
+        in_turn(study, lambda: study.tell(first, 4.0))
+        third = begun(study)
+        assert third.number == 2 and [trial.value for trial in study.trials[:2]] == [4.0, None]
+        flush(study)
+        assert written(url) == study.trials
+
+
+def test_what_waits_is_not_written_to_a_trial_that_another_has(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/a.db"
+    study, theirs = new_study(url), new_study(url)
+    trial, ended = begun(study), begun(study)
+    for each in (trial, ended):
+        each.report(1.0, 1)
+    taken, done = (optuna.Trial(theirs, t._trial_id) for t in theirs.get_trials())
+    claim(taken, THEIRS)
+    in_turn(theirs, lambda: theirs.tell(done, 5.0))
+    assert state_now(study, trial, OURS) == (TrialState.RUNNING, False)
+    let_go(study, trial)
+    flush(study)
+    assert [t.intermediate_values for t in written(url)] == [{}, {}]
+    with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
+        ended.report(2.0, 2)
