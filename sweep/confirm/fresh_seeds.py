@@ -7,10 +7,11 @@ all of them start with the same weights and see the rows in the same order.
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -18,7 +19,7 @@ from sweep.base.wording import counted, duration
 from sweep.confirm.candidates import affordable_runs, chosen
 from sweep.confirm.kept_runs import KeptRuns
 from sweep.confirm.race import FIRST_SEEDS, race
-from sweep.confirm.verdict import Confirmation, ranked
+from sweep.confirm.verdict import CONSTANT, Confirmation, ranked
 from sweep.search.budget import counted_trainings, enough_to_confirm
 from sweep.search.context import RunContext
 from sweep.search.trials import Trial, completed, standing_for_themselves
@@ -106,6 +107,7 @@ def confirm(
         affordable=affordable,
         first_seeds=first_seeds,
         drop=not config.fair,
+        references=_references(trials),
     )
     if stop.is_set():
         return Outcome()
@@ -139,6 +141,13 @@ def confirm(
     if found.doubt:
         context.note(found.doubt)
     return Outcome(found, missing)
+
+
+def _references(trials: Mapping[int, Trial]) -> list[int]:
+    """What the winner is compared with by name: the user's own schedules, and a constant rate."""
+    own = [number for number, trial in trials.items() if trial.baseline]
+    constant = (n for n, t in trials.items() if t.scheduler == CONSTANT and not t.baseline)
+    return [*own, *itertools.islice(constant, 1)]
 
 
 def _by_number(trials: Iterable[Trial]) -> dict[int, Trial]:

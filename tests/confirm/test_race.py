@@ -51,6 +51,22 @@ def test_those_behind_drop_out_and_the_rest_gets_their_share() -> None:
     assert values[1] == tuple(track.value(1, seed) for seed in range(len(values[1])))
 
 
+def test_references_stay_as_long_as_others_race_unless_they_diverge() -> None:
+    track = Track({1: 1.0, 2: 1.0, 3: 5.0, 4: 9.0, 5: math.inf}, noise=3.0, own=0.2)
+    values = race(
+        list(track.means),
+        track.train,
+        most_seeds=20,
+        affordable=lambda s: 50 - s,
+        references=[4, 5],
+    )
+    assert len(values[3]) == len(values[5]) == FIRST_SEEDS
+    assert len(values[1]) == len(values[2]) == len(values[4]) > 8
+    alone = Track({1: 1.0, 2: 2.0}, noise=5.0)
+    values = race([1, 2], alone.train, most_seeds=20, affordable=lambda s: 99, references=[2])
+    assert [len(v) for v in values.values()] == [FIRST_SEEDS] * 2
+
+
 def test_it_ends_when_one_is_left() -> None:
     track = Track({1: 1.0, 2: 2.0}, noise=5.0)
     values = race([1, 2], track.train, most_seeds=20, affordable=lambda spent: 1000)
