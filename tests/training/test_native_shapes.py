@@ -70,8 +70,11 @@ IMAGES: dict[str, tuple[tuple[int, ...], int, Callable[[], nn.Module]]] = {
 class Tokens(nn.Module):
     """Tokens, with places that are learnt, through torch's layers of a transformer."""
 
-    def __init__(self, tokens: int, width: int, classes: int, **settings: Any) -> None:
+    def __init__(
+        self, tokens: int, width: int, classes: int, relu: bool = False, **settings: Any
+    ) -> None:
         super().__init__()
+        self.first = nn.ReLU() if relu else nn.Identity()
         self.up = nn.Linear(4, width)
         self.place = nn.Parameter(0.1 * torch.randn(1, tokens, width))
         layer = nn.TransformerEncoderLayer(width, batch_first=True, **settings)
@@ -80,7 +83,7 @@ class Tokens(nn.Module):
         self.out = nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.encoder(self.up(x.squeeze(1)) + self.place)
+        x = self.encoder(self.first(self.up(x.squeeze(1))) + self.place)
         y: Tensor = self.out(x.mean(dim=1))
         return y
 
@@ -119,6 +122,11 @@ TOKENS: dict[str, tuple[tuple[int, ...], int, Callable[[], nn.Module]]] = {
         ),
     ),
     "turned": ((7, 3), 2, Turned),
+    "placed after a slope": (
+        (1, 8, 4),
+        3,
+        lambda: Tokens(8, 12, 3, True, nhead=3, dim_feedforward=9),
+    ),
 }
 
 
@@ -136,11 +144,28 @@ def test_native_images_and_tokens(name: str) -> None:
     assert_same_courses(own(make), {0: specs}, shared, data, kernels=["native"])
 
 
-@pytest.mark.parametrize("name", ["masked", "seen twice", "other axis", "grouped"])
+class Whole(nn.Module):
+    """What flattens the rows, too, as a function does that is not told where to begin."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = nn.Linear(32, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.out(torch.flatten(x))
+        return y
+
+
+@pytest.mark.parametrize(
+    "name", ["masked", "seen twice", "layers that are one", "all rows", "other axis", "grouped"]
+)
 def test_what_only_looks_like_a_chain_is_none(name: str) -> None:
-    tokens = Tokens(8, 12, 3, nhead=3)
+    tokens, tied = Tokens(8, 12, 3, nhead=3), Tokens(8, 12, 3, nhead=3)
+    tied.encoder.layers[1] = tied.encoder.layers[0]
     models: dict[str, nn.Module] = {
         "masked": tokens,
+        "layers that are one": tied,
+        "all rows": Whole(),
         "seen twice": nn.Sequential(*[nn.Flatten(), layer := nn.Linear(32, 32), layer]),
         "other axis": nn.Sequential(nn.Conv2d(8, 3, 1), nn.Flatten(), nn.Linear(12, 3)),
         "grouped": nn.Sequential(

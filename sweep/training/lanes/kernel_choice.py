@@ -80,7 +80,8 @@ def choose_trainer(
     try:
         if layers is None:
             raise TrainingError(
-                "the model is no plain chain of layers, with a known loss, on a CPU"
+                "the model is no plain chain of layers of at most "
+                f"{GREATEST_WIDTH} numbers, with a known loss, on a CPU"
             )
         native = NativeTrainer(data, settings, layers, criterion)
         with native.first_use():

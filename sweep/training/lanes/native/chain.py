@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import fx, nn
@@ -30,9 +30,15 @@ _FUNCTIONS: dict[object, Layer] = {
 }
 """What functions and methods do that are called with one tensor."""
 
-_CALLED: dict[object, type[nn.Module]] = {
-    torch.flatten: nn.Flatten,
-    "flatten": nn.Flatten,
+
+def _flatten(start_dim: int = 0, end_dim: int = -1) -> nn.Module:
+    """The module of `torch.flatten`, whose defaults are others."""
+    return nn.Flatten(start_dim, end_dim)
+
+
+_CALLED: dict[object, Callable[..., nn.Module]] = {
+    torch.flatten: _flatten,
+    "flatten": _flatten,
     functional.max_pool1d: nn.MaxPool1d,
     functional.max_pool2d: nn.MaxPool2d,
     functional.avg_pool1d: nn.AvgPool1d,
@@ -61,7 +67,8 @@ def chain_of(model: nn.Module, shape: Sequence[int], outputs: int = 1) -> list[L
     if steps is None or steps != _steps(model.train()):
         return None
     places = _places(model)
-    used = [id(p) for step in steps if isinstance(step, nn.Module) for p in step.parameters()]
+    modules = [step for step in steps if isinstance(step, nn.Module)]
+    used = [id(p) for m in modules for _, p in m.named_parameters(remove_duplicate=False)]
     used += [step.identity for step in steps if isinstance(step, Parameter)]
     if sorted(used) != sorted(places):  # one is used twice, or outside of its module
         return None

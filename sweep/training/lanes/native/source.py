@@ -20,6 +20,7 @@ from sweep.training.lanes.native.layers import (
     LayerNorm,
     Linear,
     Pool,
+    Relu,
     Residual,
     Spread,
     Window,
@@ -159,10 +160,12 @@ class _Program:
                     f"scale_into({every}, l->a + {slope}, l->d + {y}, l->d + {at});"
                 )
             self._at = y
-        else:
+        elif isinstance(layer, Relu):
             self._forward.append(f"relu({every}, l->a + {at});")
             if self._trained:
                 self._backward.append(f"relu_backward({every}, l->a + {at}, l->d + {at});")
+        else:
+            raise TypeError(type(layer).__name__)
 
     def _add_convolution(self, layer: Convolution) -> None:
         window = layer.window
@@ -223,19 +226,17 @@ class _Program:
         width = self._width // 3
         sizes = f"rows, {tokens}, {width}, {heads}"
         space = heads * tokens * padded(tokens)
-        shares = kept = self._buffer(space)
+        shares = self._buffer(space)
+        kept = self._buffer(space) if layer.p else shares
         self._forward.append(f"attention_shares({sizes}, l->a + {x}, l->a + {shares});")
         self._backward.append(
-            f"attention_shares_backward({sizes}, l->a + {x}, l->a + {shares}, l->d + KEPT, "
+            f"attention_shares_backward({sizes}, l->a + {x}, l->a + {shares}, l->d + {kept}, "
             f"l->d + {x});"
         )
-        at = len(self._backward) - 1
         if layer.p:
-            kept = self._buffer(space)
             every = f"rows * {heads * tokens}, {tokens}"
             self._forward.append(f"copy({every}, l->a + {shares}, l->a + {kept});")
             self._add_dropout(layer.p, kept, tokens, heads * tokens, False)
-        self._backward[at] = self._backward[at].replace("KEPT", kept)
         y = self._buffer(tokens * padded(width))
         self._forward.append(f"attention({sizes}, l->a + {x}, l->a + {kept}, l->a + {y});")
         self._backward.append(
@@ -245,12 +246,17 @@ class _Program:
         self._at, self._width = y, width
 
     def _add_weight(self, layer: Added) -> None:
-        at, sizes = self._at, f"rows, {self._places}, {self._width}"
+        x, sizes = self._at, f"rows, {self._places}, {self._width}"
+        every = f"rows * {self._places}, {self._width}"
         space = self._places * padded(self._width)
         w = self._weight((self._places, self._width), layer.weight, space)
-        self._forward.append(f"add_each({sizes}, l->w{w}, l->a + {at});")
-        self._backward.append(f"add_each_backward({sizes}, l->d + {at}, l->g{w});")
-        self._trained = True
+        y = self._new()  # a ReLU before it takes its slope from what it has put at x
+        self._forward.append(f"copy({every}, l->a + {x}, l->a + {y});")
+        self._forward.append(f"add_each({sizes}, l->w{w}, l->a + {y});")
+        if self._trained:
+            self._backward.append(f"copy({every}, l->d + {y}, l->d + {x});")
+        self._backward.append(f"add_each_backward({sizes}, l->d + {y}, l->g{w});")
+        self._at, self._trained = y, True
 
     def _add_residual(self, layer: Residual) -> None:
         x, was_trained = self._at, self._trained
