@@ -25,6 +25,10 @@ from sweep.training.workers import process_pool
 
 RunOnce = Callable[..., Path]
 
+os.environ["LANG"] = os.environ.pop("LC_ALL", "") or os.environ.get("LANG", "")
+os.environ["LC_MESSAGES"] = "C"
+"""Reports are in English, whoever runs the tests; the encoding stays his."""
+
 os.environ["OMP_NUM_THREADS"] = "1"
 """Before torch is imported: two processes test on two cores, and threads that wait are busy."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from sweep.base.languages.sentences import _, translation
+
 MISSING = "-"
 
 
@@ -43,7 +45,14 @@ def duration(seconds: float) -> str:
 
 def counted(count: int, noun: str) -> str:
     """`1 trial`, `1,200 trials`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return amount(f"{count:,}", noun)
+
+
+def amount(shown: str, noun: str) -> str:
+    """As `counted`, of a number as it is shown; `{count} trial` is the key of a translation."""
+    if translated := translation(f"{{count}} {noun}"):
+        return translated.format(count=shown)
+    return f"{shown} {noun}{'' if shown == '1' else 's'}"
 
 
 def verb(count: int, of_one: str, of_several: str) -> str:
@@ -54,8 +63,8 @@ def verb(count: int, of_one: str, of_several: str) -> str:
 def listed(words: Iterable[str], limit: int = 20) -> str:
     """The words with commas between them; those beyond the limit are counted."""
     words = list(words)
-    more = [f"and {len(words) - limit} more"] if len(words) > limit else []
-    return ", ".join([*words[:limit], *more])
+    more = [_("and {count} more", count=len(words) - limit)] if len(words) > limit else []
+    return _(", ").join([*words[:limit], *more])
 
 
 def toml_list(names: Iterable[str]) -> str:

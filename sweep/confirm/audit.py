@@ -16,6 +16,7 @@ from scipy.special import betaincinv
 from sweep.base.csv_cells import frame_from_csv, frame_to_csv
 from sweep.base.errors import InputError
 from sweep.base.files import write_whole
+from sweep.base.languages.sentences import _
 from sweep.base.wording import counted, percent
 from sweep.confirm.intervals import LEVEL
 from sweep.schedules.schedule import Schedule
@@ -113,25 +114,33 @@ class Audit:
         """What it found, in words."""
         count, found = len(self.audited), len(self.better)
         low, high = self.share_better
-        asked = "all" if count == self.pruned else f"{count} of"
-        first = (
-            f"trained {asked} {counted(self.pruned, 'pruned trial')} to the end: "
-            f"{found} would have beaten the best of the search"
+        pruned = counted(self.pruned, "pruned trial")
+        asked = (
+            _("all {pruned}", pruned=pruned)
+            if count == self.pruned
+            else _("{count} of {pruned}", count=count, pruned=pruned)
+        )
+        first = _(
+            "trained {asked} to the end: {found} would have beaten the best of the search",
+            asked=asked,
+            found=found,
         )
         if count < self.pruned:
-            first += (
-                f" (of all pruned trials, 95 % interval, {percent(low)} to {percent(high)} would)"
+            first += _(
+                " (of all pruned trials, 95 % interval, {low} to {high} would)",
+                low=percent(low),
+                high=percent(high),
             )
-        cost = (
-            "the best of them would have been "
-            f"{self.metric.distance(self.better[0].value, self.best_value)} better"
-            if found
-            else "pruning has cost nothing that this sample shows"
-        )
+        cost = _("pruning has cost nothing that this sample shows")
+        if found:
+            distance = self.metric.distance(self.better[0].value, self.best_value)
+            cost = _("the best of them would have been {distance} better", distance=distance)
         whole = self.epochs_trained + self.epochs_saved
-        saved = (
-            f"pruning saved {self.epochs_saved:,} of {counted(whole, 'epoch')} "
-            f"({percent(self.epochs_saved / whole)})"
+        saved = _(
+            "pruning saved {saved:,} of {epochs} ({share})",
+            saved=self.epochs_saved,
+            epochs=counted(whole, "epoch"),
+            share=percent(self.epochs_saved / whole),
         )
         return first, *self._by_stage(), cost, saved
 
@@ -146,8 +155,16 @@ class Audit:
             return ()
         better = set(map(id, self.better))
         counts = [sum(id(one) in better for one in stage) for stage in (failed, later)]
-        told = f"of {len(failed)} that had failed their audition, {counts[0]} would have beaten it"
-        return (f"{told}; of {len(later)} that were pruned later, {counts[1]}" if later else told,)
+        told = _(
+            "of {failed} that had failed their audition, {found} would have beaten it",
+            failed=len(failed),
+            found=counts[0],
+        )
+        if later:
+            told += _(
+                "; of {later} that were pruned later, {found}", later=len(later), found=counts[1]
+            )
+        return (told,)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able: every number and the sentences."""

@@ -27,6 +27,7 @@ from pydantic_core import ErrorDetails
 
 from sweep.base.errors import InputError, ScheduleError
 from sweep.base.files import write_whole
+from sweep.base.languages.sentences import _
 from sweep.base.text import comment, one_line
 from sweep.base.wording import counted, number
 from sweep.confirm.verdict import Confirmation
@@ -67,14 +68,14 @@ class HeldOutScore:
     @property
     def text(self) -> str:
         """With the number of rows: `MSE 2.1, R² 0.4 on 44 rows`."""
-        return f"{self.numbers} on {counted(self.rows, 'row')}"
+        return _("{numbers} on {rows}", numbers=self.numbers, rows=counted(self.rows, "row"))
 
     @property
     def numbers(self) -> str:
         """All of them: `MSE 2.1, R² 0.4`, or `cross_entropy 0.21, accuracy 0.93`."""
         told = [f"{name} {number(value)}" for name, value in self.others.items()]
         told += [f"MSE {number(self.mse)}", f"R² {number(self.r2)}"] if self.mse is not None else []
-        return ", ".join(told)
+        return _(", ").join(told)
 
     def to_dict(self) -> dict[str, Any]:
         """What a file holds of it."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from sweep.base.languages.sentences import _
 from sweep.confirm.intervals import Interval, mean_interval, vary
 from sweep.schedules.schedule import Schedule
-from sweep.study.space import Value, described
+from sweep.study.metric import Metric
+from sweep.study.space import Suggestion, Value, described
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Candidate:
     @property
     def mark(self) -> str:
         """What stands behind its scheduler in tables, if it is a schedule to compare with."""
-        return " (baseline)" if self.baseline else ""
+        return _(" (baseline)") if self.baseline else ""
 
     @cached_property
     def interval(self) -> Interval:
@@ -60,3 +62,36 @@ class Candidate:
         """Whether it came to one and the same value from each of several seeds."""
         several = len(self.values) > 1 and math.isfinite(self.interval.mean)
         return several and not vary(self.values)
+
+
+def ranked(
+    suggestions: Mapping[int, Suggestion],
+    values: Mapping[int, Sequence[float]],
+    metric: Metric,
+    baselines: Mapping[int, str] | None = None,
+    others: Mapping[int, Sequence[float | None]] | None = None,
+) -> tuple[Candidate, ...]:
+    """Candidates by the seeds that they got, then by their mean; those without a seed left out.
+
+    Of equal means, the earlier trial's is first. Those of `baselines` have their names from there,
+    and `other_values` come from `others`.
+    """
+    names, others = baselines or {}, others or {}
+    candidates = [
+        Candidate(
+            number,
+            each.schedule,
+            tuple(values[number]),
+            each.params,
+            names.get(number, ""),
+            tuple(others.get(number, ())),
+        )
+        for number, each in suggestions.items()
+        if values[number]
+    ]
+
+    def standing(candidate: Candidate) -> tuple[bool, int, tuple[float, int]]:
+        mean, count = candidate.interval.mean, len(candidate.values)
+        return not math.isfinite(mean), -count, metric.rank(mean, candidate.trial)
+
+    return tuple(sorted(candidates, key=standing))

@@ -15,11 +15,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
+from sweep.base.languages.sentences import kept
 from sweep.base.wording import counted, duration
+from sweep.confirm.candidate import ranked
 from sweep.confirm.candidates import affordable_runs, chosen
 from sweep.confirm.kept_runs import KeptRuns
 from sweep.confirm.race import FIRST_SEEDS, race
-from sweep.confirm.verdict import CONSTANT, Confirmation, ranked
+from sweep.confirm.verdict import CONSTANT, Confirmation
 from sweep.search.budget import counted_trainings, enough_to_confirm
 from sweep.search.context import RunContext
 from sweep.search.trials import Trial, completed, standing_for_themselves
@@ -127,10 +129,13 @@ def confirm(
     reduced = len(trials) < len(meant) or first_seeds < FIRST_SEEDS
     if cut or (limit.is_set and (step.cut_off or (reduced and possible != in_budget))):
         runs = sum(map(len, values.values()))
-        missing = (
-            f"the time limit shortened the confirmation to {counted(runs, 'training')} of "
-            f"{counted(len(trials), 'candidate')}; without it, there are up to "
-            f"{max(budget, FIRST_SEEDS * len(meant))} of {len(meant)}"
+        missing = kept(
+            "the time limit shortened the confirmation to {runs} of {candidates}; without it, "
+            "there are up to {most} of {meant}",
+            runs=counted(runs, "training"),
+            candidates=counted(len(trials), "candidate"),
+            most=max(budget, FIRST_SEEDS * len(meant)),
+            meant=len(meant),
         )
     baselines = {number: trial.baseline for number, trial in trials.items()}
     others = {number: step.other_values(number, len(each)) for number, each in values.items()}
@@ -177,30 +182,48 @@ def _fitting(
 def _no_time(limit: TimeLimit, epochs: int) -> str:
     """That nothing is confirmed."""
     secs = limit.training_secs(epochs)
-    takes = f", and a training takes about {duration(secs)}" if secs else ""
-    return (
-        f"nothing was confirmed on fresh seeds: the time limit left {duration(limit.left_secs)}"
-        f"{takes}; the same command with a longer --timeout, or without one, does it"
+    told = kept(
+        "nothing was confirmed on fresh seeds: the time limit left {left}",
+        left=duration(limit.left_secs),
     )
+    if secs:
+        told = kept("{told}, and a training takes about {time}", told=told, time=duration(secs))
+    again = kept("the same command with a longer --timeout, or without one, does it")
+    return f"{told}; {again}"
 
 
 def no_budget(context: RunContext, spent_elsewhere: bool) -> str:
     """That nothing is confirmed since there is no budget for it, and how little is known then."""
     config = context.config
     assert config.budget is not None
-    told = (
-        "nothing was confirmed on fresh seeds: of a budget of "
-        f"{counted_trainings(config.budget)}, too little is left for that"
+    budget = counted_trainings(config.budget)
+    told = kept(
+        "nothing was confirmed on fresh seeds: of a budget of {budget}, too little is left for "
+        "that",
+        budget=budget,
     )
     if not config.confirm_trainings:
-        told += f" ({enough_to_confirm(config)} would do)"
+        told = kept(
+            "nothing was confirmed on fresh seeds: of a budget of {budget}, too little is left for "
+            "that ({enough} would do)",
+            budget=budget,
+            enough=enough_to_confirm(config),
+        )
     elif spent_elsewhere:
-        return (
-            f"{told}: it was spent by another run of this study, whose folder has what came of it"
+        return kept(
+            "{told}: it was spent by another run of this study, whose folder has what came of it",
+            told=told,
         )
     done = completed(context.trials, config.measure)
     ended = sum(trial.ending is not None for trial in standing_for_themselves(context.trials))
     if ended == 1:
-        return f"{told}; a single schedule was trained, from one seed"
-    told += f"; each schedule was trained from one seed, {len(done)} of {ended} to the end"
-    return f"{told}, so how much of a lead is luck is not known" if len(done) > 1 else told
+        single = kept("a single schedule was trained, from one seed")
+        return f"{told}; {single}"
+    each = kept(
+        "each schedule was trained from one seed, {done} of {ended} to the end",
+        done=len(done),
+        ended=ended,
+    )
+    if len(done) > 1:
+        each = kept("{each}, so how much of a lead is luck is not known", each=each)
+    return f"{told}; {each}"

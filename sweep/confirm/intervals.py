@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
+from sweep.base.languages.sentences import _
 from sweep.base.wording import number, percent
 
 LEVEL = 0.95
@@ -40,7 +41,7 @@ class Interval:
     @property
     def ends(self) -> str:
         """`0.8 % to 12 %`."""
-        return f"{self.shown(self.low)} to {self.shown(self.high)}"
+        return _("{low} to {high}", low=self.shown(self.low), high=self.shown(self.high))
 
     @property
     def is_finite(self) -> bool:

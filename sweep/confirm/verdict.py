@@ -7,17 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweep.base.wording import counted, number, verb
+from sweep.base.languages.sentences import _, plural
+from sweep.base.wording import counted, number
 from sweep.confirm.candidate import Candidate
 from sweep.confirm.intervals import Interval, paired_lead
 from sweep.schedules.schedule import Schedule
 from sweep.study.metric import Metric, is_a_share
 from sweep.study.sections import QUESTIONS, Objective, Question, deciding, other
-from sweep.study.space import Suggestion
 
 CONSTANT = "constant"
-
-_WHY_ALIKE = "the training does not depend on its seed, or the metric cannot tell its runs apart"
 
 
 @dataclass(frozen=True)
@@ -51,14 +49,17 @@ class Confirmation:
     @property
     def mean_titles(self) -> tuple[str, str]:
         """Of columns: `mean best MSE`, `mean final MSE`; that which decides is first."""
-        first, second = self.decides, other(self.decides)
-        return f"mean {first} {self.metric.short}", f"mean {second} {self.metric.short}"
+        best = _("mean best {metric}", metric=self.metric.short)
+        final = _("mean final {metric}", metric=self.metric.short)
+        return (best, final) if self.decides == "best" else (final, best)
 
     @property
     def what_decides(self) -> str:
         """`the mean best MSE decides`."""
-        averaged = " of averaged weights" if self.objective == "averaged" else ""
-        return f"the {self.mean_titles[0]}{averaged} decides"
+        mean = self.mean_titles[0]
+        if self.objective == "averaged":
+            return _("the {mean} of averaged weights decides", mean=mean)
+        return _("the {mean} decides", mean=mean)
 
     @property
     def winner(self) -> Candidate:
@@ -97,9 +98,12 @@ class Confirmation:
         repeating = [c for c in self.candidates if c.repeats]
         if not repeating:
             return ""
-        if self.seeds_are_alike:
-            return f"every fresh seed gave a schedule the same value: {_WHY_ALIKE}"
-        return f"every fresh seed gave {_named(repeating)} the same value: {_WHY_ALIKE}"
+        who = _("a schedule") if self.seeds_are_alike else _named(repeating)
+        return _(
+            "every fresh seed gave {who} the same value: the training does not depend on its seed, "
+            "or the metric cannot tell its runs apart",
+            who=who,
+        )
 
     @property
     def tied(self) -> tuple[Candidate, ...]:
@@ -160,65 +164,93 @@ class Confirmation:
         if not math.isfinite(interval.mean):
             return ""
         mean = f"{number(interval.mean)} {interval.plus_minus}".rstrip()
-        weights = " with averaged weights" if self.objective == "averaged" else ""
-        seeds = counted(interval.count, "fresh seed")
-        alike = ", the same from each" if self.winner.repeats else ""
-        return f"reaches {self.metric.title} {mean}{weights} over {seeds}{alike}"
+        reached = _(
+            "reaches {metric} {value}{weights} over {seeds}",
+            metric=self.metric.title,
+            value=mean,
+            weights=_(" with averaged weights") if self.objective == "averaged" else "",
+            seeds=counted(interval.count, "fresh seed"),
+        )
+        return reached + (_(", the same from each") if self.winner.repeats else "")
 
     @property
     def verdict(self) -> str:
         """Whether the winner is really ahead, in a sentence."""
         seeds = counted(len(self.winner.values), "fresh seed")
         if not math.isfinite(self.winner.interval.mean):
-            return "every candidate diverged or failed on a fresh seed"
+            return _("every candidate diverged or failed on a fresh seed")
         if self.seeds_are_alike:
-            return f"not known: {self.doubt}; nothing is shown to be ahead"
+            return _("not known: {doubt}; nothing is shown to be ahead", doubt=self.doubt)
         if len(self.candidates) == 1:
-            return f"the only candidate; trained from {seeds}"
+            return _("the only candidate; trained from {seeds}", seeds=seeds)
         if not self.tied:
             others = len(self.candidates) - 1
-            which = verb(others, "the", f"all {others}")
-            return f"ahead of {which} other {verb(others, 'candidate', 'candidates')}"
+            return plural(
+                others, "ahead of the other candidate", "ahead of all {count} other candidates"
+            )
         stayed = [c for c in self.tied if not self.dropped_out(c)]
         out = [c for c in self.tied if self.dropped_out(c)]
         if not stayed:
-            return (
-                f"ahead of those that stayed; {_named(out)} dropped out behind an earlier leader, "
-                f"and {verb(len(out), 'is', 'are')} not shown to be worse"
+            return plural(
+                len(out),
+                "ahead of those that stayed; {named} dropped out behind an earlier leader, and is "
+                "not shown to be worse",
+                "ahead of those that stayed; {named} dropped out behind an earlier leader, and are "
+                "not shown to be worse",
+                named=_named(out),
             )
-        show = verb(len(self.winner.values), "shows", "show")
-        return f"tied with {_named(stayed)}: {seeds} {show} no difference beyond noise between them"
+        return plural(
+            len(self.winner.values),
+            "tied with {named}: {seeds} shows no difference beyond noise between them",
+            "tied with {named}: {seeds} show no difference beyond noise between them",
+            named=_named(stayed),
+            seeds=seeds,
+        )
 
     @property
     def against_constant(self) -> str:
         """The winner against the best constant rate, in a sentence."""
         if self.constant is None:
-            return "no constant rate was confirmed to compare with"
+            return _("no constant rate was confirmed to compare with")
         if self.constant is self.winner:
-            return "a constant rate is the best that was found"
-        return f"{self.compared(self.constant)} (lr {number(self.constant.schedule.lr)})"
+            return _("a constant rate is the best that was found")
+        rate = number(self.constant.schedule.lr)
+        return _("{compared} (lr {rate})", compared=self.compared(self.constant), rate=rate)
 
     @property
     def against_runner_up(self) -> str:
         """The winner against the next best candidate, in a sentence."""
         if self.runner_up is None:
-            return "there is no other candidate"
-        name = f"trial {self.runner_up.trial}, {self.runner_up.description}"
-        return f"{name}: {self.compared(self.runner_up)}"
+            return _("there is no other candidate")
+        return _(
+            "trial {trial}, {description}: {compared}",
+            trial=self.runner_up.trial,
+            description=self.runner_up.description,
+            compared=self.compared(self.runner_up),
+        )
 
     def compared(self, candidate: Candidate) -> str:
         """The winner's lead over a candidate, with its interval, in a sentence."""
         if not math.isfinite(candidate.interval.mean):
-            return "it diverged or failed on a fresh seed"
+            return _("it diverged or failed on a fresh seed")
         lead = self.lead_over(candidate)
         common = counted(lead.count, "common seed")
-        ahead = f"the winner has {lead.shown(lead.mean)} {self.metric.better}"
+        distance = lead.shown(lead.mean)
+        ahead = _(
+            "the winner has {distance} {better}", distance=distance, better=self.metric.better
+        )
         if lead.count < 2:
-            return f"{ahead} on one common seed, which shows nothing"
+            return _("{ahead} on one common seed, which shows nothing", ahead=ahead)
         if not lead.is_finite:
-            return f"{ahead}, the same on each of {common}, which shows nothing"
-        beyond = "" if lead.low > 0 else ": within noise"
-        return f"{ahead} (95 % interval {lead.ends}, {common}){beyond}"
+            return _(
+                "{ahead}, the same on each of {seeds}, which shows nothing",
+                ahead=ahead,
+                seeds=common,
+            )
+        told = _(
+            "{ahead} (95 % interval {ends}, {seeds})", ahead=ahead, ends=lead.ends, seeds=common
+        )
+        return told + ("" if lead.low > 0 else _(": within noise"))
 
     @property
     def by_other_question(self) -> str:
@@ -242,26 +274,34 @@ class Confirmation:
         )
         if lead.low <= 0:
             return ""
-        return (
-            f"{QUESTIONS[other(self.decides)]}, trial {ahead.trial}, {ahead.description}, is first "
-            f"on fresh seeds: mean {number(first)}, the winner's {number(ours)}; it has "
-            f"{lead.shown(lead.mean)} {self.metric.better} (95 % interval {lead.ends}, "
-            f"{counted(lead.count, 'common seed')})"
+        at_best = other(self.decides) == "best"
+        return _(
+            "{when}, trial {trial}, {description}, is first on fresh seeds: mean {mean}, the "
+            "winner's {ours}; it has {distance} {better} (95 % interval {ends}, {seeds})",
+            when=_("at the best epoch") if at_best else _("after the last epoch"),
+            trial=ahead.trial,
+            description=ahead.description,
+            mean=number(first),
+            ours=number(ours),
+            distance=lead.shown(lead.mean),
+            better=self.metric.better,
+            ends=lead.ends,
+            seeds=counted(lead.count, "common seed"),
         )
 
     def behind(self, candidate: Candidate) -> str:
         """How far a candidate is behind the winner, in a few words."""
         if candidate is self.winner:
-            return "the best that was found"
+            return _("the best that was found")
         if not math.isfinite(candidate.interval.mean):
-            return "diverged or failed on a fresh seed"
+            return _("diverged or failed on a fresh seed")
         lead = self.lead_over(candidate)
-        share = f"{lead.shown(lead.mean)} behind"
+        share = _("{distance} behind", distance=lead.shown(lead.mean))
         common = counted(lead.count, "common seed")
         if lead.count < 2 or not lead.is_finite:
-            return f"{share} on {common}, which shows nothing"
-        within = "" if lead.low > 0 else ": within noise"
-        return f"{share} ({lead.ends}, {common}){within}"
+            return _("{behind} on {seeds}, which shows nothing", behind=share, seeds=common)
+        told = _("{behind} ({ends}, {seeds})", behind=share, ends=lead.ends, seeds=common)
+        return told + ("" if lead.low > 0 else _(": within noise"))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able: every number and the sentences."""
@@ -343,44 +383,15 @@ def _finite(values: Sequence[float | None]) -> list[float | None]:
 
 def _named(candidates: Sequence[Candidate]) -> str:
     """The first of some candidates, and how many others there are."""
-    first = f"trial {candidates[0].trial} ({candidates[0].schedule.scheduler})"
-    others = len(candidates) - 1
-    return f"{first} and {counted(others, 'other')}" if others else first
+    leader, others = candidates[0], len(candidates) - 1
+    first = _(
+        "trial {trial} ({scheduler})", trial=leader.trial, scheduler=leader.schedule.scheduler
+    )
+    return (
+        _("{first} and {others}", first=first, others=counted(others, "other")) if others else first
+    )
 
 
 def _jsonable(interval: Interval) -> dict[str, float | int | None]:
     ends = {"mean": interval.mean, "low": interval.low, "high": interval.high}
     return {n: v if math.isfinite(v) else None for n, v in ends.items()} | {"count": interval.count}
-
-
-def ranked(
-    suggestions: Mapping[int, Suggestion],
-    values: Mapping[int, Sequence[float]],
-    metric: Metric,
-    baselines: Mapping[int, str] | None = None,
-    others: Mapping[int, Sequence[float | None]] | None = None,
-) -> tuple[Candidate, ...]:
-    """Candidates by the seeds that they got, then by their mean; those without a seed left out.
-
-    Of equal means, the earlier trial's is first. Those of `baselines` have their names from there,
-    and `other_values` come from `others`.
-    """
-    names, others = baselines or {}, others or {}
-    candidates = [
-        Candidate(
-            number,
-            each.schedule,
-            tuple(values[number]),
-            each.params,
-            names.get(number, ""),
-            tuple(others.get(number, ())),
-        )
-        for number, each in suggestions.items()
-        if values[number]
-    ]
-
-    def standing(candidate: Candidate) -> tuple[bool, int, tuple[float, int]]:
-        mean, count = candidate.interval.mean, len(candidate.values)
-        return not math.isfinite(mean), -count, metric.rank(mean, candidate.trial)
-
-    return tuple(sorted(candidates, key=standing))

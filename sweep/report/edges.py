@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
+from sweep.base.languages.sentences import _
 from sweep.base.wording import number
 from sweep.schedules.schedule import SHAPES, Schedule
 from sweep.study.fields.dimensions import written
@@ -56,12 +57,21 @@ def edge_advice(schedule: Schedule, values: Mapping[str, Value], space: Space) -
             setting = f"--param {name}={written(wider)}" if is_own else _setting(name, wider)
             if name in of_optimizer:
                 setting = _setting(f"lr.{optimizer}", wider)
-            place = "at" if bounds.low <= value <= bounds.high else "beyond"
-            sentences.append(
-                f"{name} {number(value)} is {place} the {end} end of its range {bounds}; "
-                f"try {setting}"
-            )
+            told = {"name": name, "value": number(value), "range": bounds, "setting": setting}
+            sentences.append(_at_end(end, bounds.low <= value <= bounds.high, told))
     return tuple(sentences)
+
+
+def _at_end(end: Literal["lower", "upper"], is_inside: bool, told: Mapping[str, object]) -> str:
+    if end == "lower" and is_inside:
+        return _("{name} {value} is at the lower end of its range {range}; try {setting}", **told)
+    if is_inside:
+        return _("{name} {value} is at the upper end of its range {range}; try {setting}", **told)
+    if end == "lower":
+        return _(
+            "{name} {value} is beyond the lower end of its range {range}; try {setting}", **told
+        )
+    return _("{name} {value} is beyond the upper end of its range {range}; try {setting}", **told)
 
 
 def _at_end_of_list(name: str, value: float, choice: Choice) -> Iterator[str]:
@@ -71,8 +81,11 @@ def _at_end_of_list(name: str, value: float, choice: Choice) -> Iterator[str]:
     """
     numbers = choice.numbers
     if len(numbers) >= _SEVERAL and value in (numbers[0], numbers[-1]):
-        which, more = ("least", "lower") if value == numbers[0] else ("greatest", "higher")
-        yield f"{name} {number(value)} is the {which} of [{choice}]; try {more} ones"
+        told = {"name": name, "value": number(value), "choice": choice}
+        if value == numbers[0]:
+            yield _("{name} {value} is the least of [{choice}]; try lower ones", **told)
+        else:
+            yield _("{name} {value} is the greatest of [{choice}]; try higher ones", **told)
 
 
 def nearest_end(value: float, bounds: Range) -> Literal["lower", "upper"] | None:
@@ -127,7 +140,7 @@ def _within(moved: float, before: float, limit: float, *, closed: bool) -> float
 
 def _limits(name: str) -> str:
     """What is valid for a dimension; a custom schedule's parameters know no limits."""
-    scheduler, _, param = name.partition(".")
+    scheduler, _dot, param = name.partition(".")
     if scheduler in SHAPES and param:
         return next(p.valid for p in SHAPES[scheduler].params if p.name == param)
     return _LIMITS.get(name, _ANY)
@@ -137,4 +150,4 @@ def _setting(name: str, bounds: Range) -> str:
     if name in _FLAGS:
         return f"--{name} {bounds}"
     key = f'"{name}"' if "." in name else name
-    return f'space.{key} = "{bounds}" in the study file'
+    return _("{setting} in the study file", setting=f'space.{key} = "{bounds}"')

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sweep.base.wording import counted, listed, number, percent, verb
+from sweep.base.languages.sentences import _, plural
+from sweep.base.wording import counted, listed, number, percent
 from sweep.confirm.audit import Audit
 from sweep.confirm.best_schedule import HeldOutScore
 from sweep.confirm.verdict import CONSTANT, Confirmation
@@ -152,41 +153,58 @@ class Summary:
     def headline(self) -> str:
         """The result in a sentence."""
         if self.best is None:
-            ended = self.counts.endings.ended
-            return f"no trial has completed yet ({ended} {verb(ended, 'has', 'have')} ended)"
+            return plural(
+                self.counts.endings.ended,
+                "no trial has completed yet ({count} has ended)",
+                "no trial has completed yet ({count} have ended)",
+            )
         best = self.best
         told = ({} if best.r2 is None else {"R²": best.r2}) | {**best.beside}
-        aside = ", ".join(f"{name} {number(value)}" for name, value in told.items())
-        value = number(best.value) + (aside and f" ({aside})")
-        after = f" after {best.best_epoch} of {counted(self.epochs, 'epoch')}"
-        epochs = "" if best.best_epoch is None else after
-        weights = " with averaged weights" if self.objective == "averaged" else ""
-        reached = f"reaches {self.metric.title} {value}{weights}{epochs}"
+        aside = _(", ").join(f"{name} {number(value)}" for name, value in told.items())
+        value = number(best.value)
+        epochs = ""
+        if best.best_epoch is not None:
+            whole = counted(self.epochs, "epoch")
+            epochs = _(" after {epoch} of {epochs}", epoch=best.best_epoch, epochs=whole)
+        reached = _(
+            "reaches {metric} {value}{weights}{epochs}",
+            metric=self.metric.title,
+            value=_("{value} ({aside})", value=value, aside=aside) if aside else value,
+            weights=_(" with averaged weights") if self.objective == "averaged" else "",
+            epochs=epochs,
+        )
         if self.confirmation:
-            failed = f"{reached} in the search, and diverged or failed on a fresh seed"
+            failed = _(
+                "{reached} in the search, and diverged or failed on a fresh seed", reached=reached
+            )
             reached = self.confirmation.reached or failed
-        return f"{best.description} {reached}."
+        return _("{schedule} {reached}.", schedule=best.description, reached=reached)
 
     @property
     def luck(self) -> str:
         """How much of the winner's value in the search was luck, in a sentence."""
         if self.confirmation is None or self.best is None:
-            return "unknown without fresh seeds"
+            return _("unknown without fresh seeds")
         if not self.best.completed:
-            trained = f"{self.best.epochs} of {counted(self.epochs, 'epoch')}"
-            after = trained if self.best.epochs else "its audition"
-            return f"the search had stopped it after {after}"
+            if not self.best.epochs:
+                return _("the search had stopped it after its audition")
+            return _(
+                "the search had stopped it after {epoch} of {epochs}",
+                epoch=self.best.epochs,
+                epochs=counted(self.epochs, "epoch"),
+            )
         if self.confirmation.winner.repeats:
-            return "unknown: every fresh seed gave it the same value"
+            return _("unknown: every fresh seed gave it the same value")
         mean = self.confirmation.winner.interval.mean
         if not math.isfinite(mean):
-            return "unknown"
+            return _("unknown")
         if mean == self.best.value:
-            return "in the search it came to the same"
-        word = "worse" if self.metric.is_better(mean, self.best.value) else "better"
-        return (
-            f"in the search it came to {number(self.best.value)}, "
-            f"{self.metric.distance(self.best.value, mean)} {word} than on fresh seeds"
+            return _("in the search it came to the same")
+        return _(
+            "in the search it came to {value}, {distance} {word} than on fresh seeds",
+            value=number(self.best.value),
+            distance=self.metric.distance(self.best.value, mean),
+            word=_("worse") if self.metric.is_better(mean, self.best.value) else _("better"),
         )
 
     @property
@@ -196,17 +214,19 @@ class Summary:
             return self.confirmation.against_constant
         if self.best is None or self.constant is None:
             if any(facts.name == CONSTANT for facts in self.schedulers):
-                return "no trial with a constant rate completed"
-            return 'no constant-rate trial to compare with; add "constant" to space.scheduler'
+                return _("no trial with a constant rate completed")
+            return _('no constant-rate trial to compare with; add "constant" to space.scheduler')
         rival = self.constant.trial
         if rival.number == self.best.number:
-            return "a constant rate is the best that was found"
+            return _("a constant rate is the best that was found")
         if rival.value == self.best.value:
-            return "a constant rate is as good"
-        distance = self.metric.distance(self.best.value, rival.value)
-        return (
-            f"{distance} {self.metric.better} than the best constant rate "
-            f"(lr {number(rival.schedule.lr)}: {number(rival.value)})"
+            return _("a constant rate is as good")
+        return _(
+            "{distance} {better} than the best constant rate (lr {rate}: {value})",
+            distance=self.metric.distance(self.best.value, rival.value),
+            better=self.metric.better,
+            rate=number(rival.schedule.lr),
+            value=number(rival.value),
         )
 
     @property
@@ -227,10 +247,11 @@ class Summary:
         if self.confirmation:
             return self.confirmation.against_runner_up
         if self.best is None or self.runner_up is None:
-            return "no other scheduler has completed a trial"
+            return _("no other scheduler has completed a trial")
         rival, best = self.runner_up.trial, self.best.value
-        distance = self.metric.distance(best, rival.value)
-        return f"{rival.description}: {f'{distance} behind' if rival.value != best else 'as good'}"
+        behind = _("{distance} behind", distance=self.metric.distance(best, rival.value))
+        compared = _("as good") if rival.value == best else behind
+        return _("{schedule}: {compared}", schedule=rival.description, compared=compared)
 
     @property
     def shares(self) -> str:
@@ -239,9 +260,13 @@ class Summary:
         if len(trials) < 2:
             return ""
         if missing := [row.name for row in self.schedulers if not row.trials]:
-            return f"no trial of {', '.join(missing)}"
+            return _("no trial of {schedulers}", schedulers=_(", ").join(missing))
         least = counted(min(trials), "trial")
-        return f"every scheduler had at least {least}, the most had {max(trials)}"
+        return _(
+            "every scheduler had at least {trials}, the most had {most}",
+            trials=least,
+            most=max(trials),
+        )
 
     @property
     def trained_on(self) -> str:
@@ -258,13 +283,17 @@ class Summary:
         notes = [*self.set_aside.sentences, *(note for note in first if note)]
         if self.changed_code:
             notes.append(
-                f"{listed(self.changed_code)} changed between the first trials and later ones, "
-                "which may not compare"
+                _(
+                    "{files} changed between the first trials and later ones, which may not "
+                    "compare",
+                    files=listed(self.changed_code),
+                )
             )
         if self.confirmation is None and any(
             rival.behind is not None and rival.behind < _TOO_CLOSE for rival in rivals
         ):
-            notes.append(f"a lead below {percent(_TOO_CLOSE)} may turn with another seed")
+            lead = percent(_TOO_CLOSE)
+            notes.append(_("a lead below {lead} may turn with another seed", lead=lead))
         if self.confirmation and self.confirmation.doubt and not self.confirmation.seeds_are_alike:
             notes.append(self.confirmation.doubt)
         searched = {row.name: row.trials for row in self.schedulers}
@@ -272,8 +301,14 @@ class Summary:
         if self.best and few and few < _FEW:
             name = self.best.schedule.scheduler
             if few < searched[name]:
-                trials = counted(few, "trial")
-                notes.append(f"a constant rate had only {trials}, {name} had {searched[name]}")
+                notes.append(
+                    _(
+                        "a constant rate had only {trials}, {scheduler} had {others}",
+                        trials=counted(few, "trial"),
+                        scheduler=name,
+                        others=searched[name],
+                    )
+                )
         candidates = self.confirmation.candidates if self.confirmation else ()
         confirmed = {candidate.schedule.scheduler for candidate in candidates}
         stopped = [
@@ -281,8 +316,11 @@ class Summary:
         ]
         if stopped:
             notes.append(
-                f"no trial of {', '.join(stopped)} completed: what stands for it was stopped early "
-                "in the search, and is hardly tuned"
+                _(
+                    "no trial of {schedulers} completed: what stands for it was stopped early in "
+                    "the search, and is hardly tuned",
+                    schedulers=_(", ").join(stopped),
+                )
             )
         return tuple(notes)
 

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 from sweep.base.csv_cells import frame_from_csv
 from sweep.base.errors import ScheduleError
+from sweep.base.languages.sentences import _
 from sweep.base.wording import counted, number, percent
 from sweep.report.facts import Summary
 from sweep.report.palette import Look, looks
 from sweep.report.summary import summarise
+from sweep.report.trials.endings import ending_word
 from sweep.report.trials.facts import TrialFacts
 from sweep.schedules.schedule import Schedule
 from sweep.search.in_memory import in_memory
@@ -139,7 +141,7 @@ class Findings:
         """Of an axis."""
         unit = self.summary.mse_unit
         title = plain(self.metric.title)
-        return f"{title} ({plain(unit)})" if unit else title
+        return _("{title} ({unit})", title=title, unit=plain(unit)) if unit else title
 
     def of(self, facts: TrialFacts) -> Trial:
         """The whole of a trial that the summary speaks of."""
@@ -185,18 +187,22 @@ def gather(study: optuna.Study, config: StudyConfig, folder: Path, top: int = 10
 def hover(trial: Trial, metric: Metric) -> str:
     """The trial, how it ended and all its parameters, as lines of Plotly's text."""
     schedule, suggestion = trial.schedule, trial.suggestion
-    lines = [f"<b>trial {trial.number}</b>, {plain(schedule.scheduler)}"]
+    named, scheduler = _("trial {trial}", trial=trial.number), plain(schedule.scheduler)
+    lines = [_("{first}, {second}", first=f"<b>{named}</b>", second=scheduler)]
     lines.append(f"{plain(metric.title)} {number(trial.reached)}")
-    if trial.ending != Ending.COMPLETED:
-        trained = "its audition" if trial.failed_audition else counted(trial.epochs, "epoch")
-        lines[1] += f", {trial.ending} after {trained}"
+    if trial.ending and trial.ending != Ending.COMPLETED:
+        lines[1] += _(
+            ", {ending} after {trained}",
+            ending=ending_word(trial.ending),
+            trained=_("its audition") if trial.failed_audition else counted(trial.epochs, "epoch"),
+        )
     lines.append(f"lr {number(schedule.lr)}")
     if schedule.shape is None or schedule.shape.uses_decay:
         lines.append(f"decay {number(schedule.decay)}")
     if schedule.warmup:
-        lines.append(f"warm-up {percent(schedule.warmup)}")
+        lines.append(_("warm-up {share}", share=percent(schedule.warmup)))
     own = {**schedule.params, "momentum": suggestion.momentum}
-    own["weight decay"] = suggestion.weight_decay
+    own[_("weight decay")] = suggestion.weight_decay
     for name, value in (*own.items(), *suggestion.params.items()):
         if value is not None:
             shown = number(value) if isinstance(value, float) else str(value)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from optuna.exceptions import ExperimentalWarning
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
-from sweep.base.wording import verb
+from sweep.base.languages.sentences import _, plural
 from sweep.search.in_memory import in_memory
 from sweep.search.trials import Ending, StudyReader
 
@@ -40,13 +40,18 @@ def importance(reader: StudyReader) -> Importance:
     done = [trial for trial in reader.trials if trial.ending == Ending.COMPLETED]
     done = [trial for trial in done if not trial.is_outside]
     if len(done) < _FEWEST:
-        there = f"there {verb(len(done), 'is', 'are')} {len(done)}"
-        return Importance({}, f"takes {_FEWEST} completed trials; {there}")
+        note = plural(
+            len(done),
+            "takes {fewest} completed trials; there is {count}",
+            "takes {fewest} completed trials; there are {count}",
+            fewest=_FEWEST,
+        )
+        return Importance({}, note)
     shared = set.intersection(*(set(trial.parameters) for trial in done))
     if not shared:
-        return Importance({}, "every parameter is fixed")
+        return Importance({}, _("every parameter is fixed"))
     if len({trial.value for trial in done}) == 1:
-        return Importance({}, "every completed trial has the same value")
+        return Importance({}, _("every completed trial has the same value"))
     used = in_memory(reader.study, done, reader.config.search_space, sorted(shared))
     try:
         with warnings.catch_warnings():
@@ -58,8 +63,8 @@ def importance(reader: StudyReader) -> Importance:
                 params=sorted(shared),
             )
     except (UserWarning, RuntimeError, ValueError) as problem:
-        return Importance({}, f"cannot be told from these trials: {problem}")
+        return Importance({}, _("cannot be told from these trials: {problem}", problem=problem))
     shares = {name: float(share) for name, share in found.items()}
     if not shares or not all(map(math.isfinite, shares.values())) or not sum(shares.values()):
-        return Importance({}, "no parameter tells the best quarter of the trials from the rest")
-    return Importance(shares, "for being among the best quarter of the completed trials")
+        return Importance({}, _("no parameter tells the best quarter of the trials from the rest"))
+    return Importance(shares, _("for being among the best quarter of the completed trials"))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import optuna
 
+from sweep.base.languages.sentences import _, read_back
 from sweep.confirm.audit import read_audit
 from sweep.confirm.best_schedule import BestSchedule, HeldOutScore
 from sweep.confirm.verdict import CONSTANT, Confirmation
@@ -111,14 +112,14 @@ def summarise(
         metric=metric,
         carried_over=carried_over(reader),
         not_confirmed=_not_confirmed(written, ranked, set_aside),
-        left_out=f"{invalid}; it is left out" if invalid else "",
-        advice=distinct(sentence for trial in ended for sentence in trial.advice),
+        left_out=_("{problem}; it is left out", problem=invalid) if invalid else "",
+        advice=tuple(map(read_back, distinct(s for trial in ended for s in trial.advice))),
         changed_code=changed_code(study),
         baselines=compared_baselines(trials, winner, confirmation, metric),
         by_question=winners_by_question(ranked, config.objective, metric, confirmation),
         audit=read_audit(trained, config, folder),
         without_model=_without_model(study, config, best, confirmation, written),
-        warnings=warnings_of(study),
+        warnings=tuple(map(read_back, warnings_of(study))),
         account=account,
         set_aside=set_aside,
     )
@@ -190,7 +191,8 @@ def _is_about(written: BestSchedule, ranked: Sequence[Trial], set_aside: SetAsid
 def _not_confirmed(
     written: BestSchedule | None, ranked: Sequence[Trial], set_aside: SetAside
 ) -> str:
-    return written.not_confirmed if written and _is_about(written, ranked, set_aside) else ""
+    is_about = written is not None and _is_about(written, ranked, set_aside)
+    return read_back(written.not_confirmed) if written and is_about else ""
 
 
 def _trial_facts(trial: Trial, config: StudyConfig) -> TrialFacts:
@@ -246,7 +248,8 @@ def _failure(trials: Sequence[Trial]) -> str:
     text = " ".join(most.split())
     text = text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]} ..."
     first = failed[most][0]
-    return f"{text} (see {TRIALS}/{first.number}/{TRACEBACK})" if first.traceback else text
+    place = f"{TRIALS}/{first.number}/{TRACEBACK}"
+    return _("{problem} (see {place})", problem=text, place=place) if first.traceback else text
 
 
 def _seconds(trial: Trial) -> float:

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from html import escape
 
 from sweep.base.csv_cells import cells
+from sweep.base.languages.sentences import _
 from sweep.base.text import without_controls
 from sweep.base.wording import counted, duration, number, percent
 from sweep.confirm.verdict import Confirmation
 from sweep.report.facts import Summary
+from sweep.report.trials.endings import ending_word
 from sweep.report.trials.facts import TrialFacts
 from sweep.search.trials import Ending
 from sweep.study.space import named_values, rate_in_words
@@ -77,14 +79,14 @@ def to_markdown(summary: Summary) -> str:
     if summary.best:
         parts.append("\n".join(f"- {escaped(line)}" for line in _facts(summary)))
     if summary.confirmation:
-        parts += ["## On fresh seeds", _confirmation_rows(summary.confirmation)]
-    parts += ["## Schedulers", _scheduler_rows(summary)]
+        parts += [f"## {_('On fresh seeds')}", _confirmation_rows(summary.confirmation)]
+    parts += [f"## {_('Schedulers')}", _scheduler_rows(summary)]
     if summary.top:
-        parts += ["## Best trials", _trial_rows(summary)]
-    parts += ["## What mattered", _importance(summary)]
+        parts += [f"## {_('Best trials')}", _trial_rows(summary)]
+    parts += [f"## {_('What mattered')}", _importance(summary)]
     if summary.best and summary.best.edges:
         advice = [f"- {escaped(sentence)}" for sentence in summary.best.edges]
-        parts += ["## Ranges to widen", "\n".join(advice)]
+        parts += [f"## {_('Ranges to widen')}", "\n".join(advice)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -97,46 +99,63 @@ def to_html(summary: Summary) -> str:
         f"<td>{number(trial.value)}</td></tr>"
         for trial in summary.top
     )
-    table = f"<tr><th>trial</th><th>schedule</th><th>{escape(metric)}</th></tr>{rows}"
+    titles = (_("trial"), _("schedule"), metric)
+    header = "".join(f"<th>{escape(title)}</th>" for title in titles)
+    table = f"<tr>{header}</tr>{rows}" if rows else ""
     return (
         f"<p><b>{escape(summary.study)}</b>: {escape(summary.headline)}</p><ul>{lines}</ul>"
-        f"<table>{table if rows else ''}</table>"
+        f"<table>{table}</table>"
     )
 
 
 def _facts(summary: Summary) -> list[str]:
     counts = summary.counts
-    lines = [f"Baseline: {baseline.sentence}" for baseline in summary.baselines]
+    lines = [_("Baseline: {told}", told=baseline.sentence) for baseline in summary.baselines]
     if summary.confirmation:
-        lines += [f"How sure: {summary.confirmation.verdict}", f"Luck: {summary.luck}"]
-    lines.append(f"Against a constant rate: {summary.gain}")
+        lines.append(_("How sure: {told}", told=summary.confirmation.verdict))
+        lines.append(_("Luck: {told}", told=summary.luck))
+    lines.append(_("Against a constant rate: {told}", told=summary.gain))
     if summary.has_rival:
-        lines.append(f"Next best: {summary.rivalry}")
-    if summary.by_question:
-        lines += [f"{name.capitalize()}: {text}" for name, text in summary.by_question.answers]
-    lines += [f"Without a model: {each.sentence}" for each in summary.without_model]
+        lines.append(_("Next best: {told}", told=summary.rivalry))
+    for name, text in summary.by_question.answers if summary.by_question else ():
+        lines.append(_("{name}: {told}", name=name.capitalize(), told=text))
+    lines += [_("Without a model: {told}", told=each.sentence) for each in summary.without_model]
     if summary.carried_over:
-        lines.append(f"Carried over: {summary.carried_over.sentence}")
-    lines += [f"Note: {caution}" for caution in summary.cautions]
+        lines.append(_("Carried over: {told}", told=summary.carried_over.sentence))
+    lines += [_("Note: {told}", told=caution) for caution in summary.cautions]
     if summary.test:
-        lines.append(f"Test: {summary.test.text}")
+        lines.append(_("Test: {told}", told=summary.test.text))
     if summary.mse_unit:
-        lines.append(f"MSE in {summary.mse_unit}")
-    endings = ", ".join(f"{count} {name}" for name, count in vars(counts.endings).items())
-    lines.append(f"Trials: {endings}, {counts.unfinished} unfinished of {counts.asked}")
+        lines.append(_("MSE in {unit}", unit=summary.mse_unit))
+    endings = [
+        _("{count} {ending}", count=count, ending=ending_word(Ending(name)))
+        for name, count in vars(counts.endings).items()
+    ]
     lines.append(
-        f"Cost: {counted(summary.epochs_trained, 'epoch')} in {duration(summary.worker_secs)} of "
-        f"worker time; early stops saved {percent(summary.epochs_saved)}"
+        _(
+            "Trials: {endings}, {unfinished} unfinished of {asked}",
+            endings=_(", ").join(endings),
+            unfinished=counts.unfinished,
+            asked=counts.asked,
+        )
     )
-    lines.append(f"Spent: {summary.account.sentence}")
+    lines.append(
+        _(
+            "Cost: {epochs} in {time} of worker time; early stops saved {saved}",
+            epochs=counted(summary.epochs_trained, "epoch"),
+            time=duration(summary.worker_secs),
+            saved=percent(summary.epochs_saved),
+        )
+    )
+    lines.append(_("Spent: {told}", told=summary.account.sentence))
     if summary.trained_on:
-        lines.append(f"Trained on: {summary.trained_on}")
+        lines.append(_("Trained on: {told}", told=summary.trained_on))
     if summary.shares:
-        lines.append(f"Shares: {summary.shares}")
+        lines.append(_("Shares: {told}", told=summary.shares))
     if summary.audit:
-        lines.append(f"Audit: {'; '.join(summary.audit.sentences)}")
+        lines.append(_("Audit: {told}", told=_("; ").join(summary.audit.sentences)))
     if summary.failure:
-        lines.append(f"Failed with: {summary.failure}")
+        lines.append(_("Failed with: {told}", told=summary.failure))
     return lines
 
 
@@ -147,16 +166,17 @@ def _confirmation_rows(confirmation: Confirmation) -> str:
             candidate.description + candidate.mark,
             number(candidate.interval.mean),
             number(candidate.interval.margin),
-            number(candidate.other_interval.mean) if candidate.other_interval else "unknown",
+            number(candidate.other_interval.mean) if candidate.other_interval else _("unknown"),
             str(candidate.interval.count),
             "" if candidate is confirmation.winner else confirmation.compared(candidate),
         ]
         for candidate in confirmation.candidates
     ]
     deciding, not_asked = confirmation.mean_titles
-    header = ["trial", "schedule", deciding, "± 95 %", not_asked, "seeds", "the winner has"]
-    decides = escaped(confirmation.what_decides)
-    return f"{decides[0].upper()}{decides[1:]}.\n\n{table(header, rows)}"
+    header = [_("trial"), _("schedule"), deciding, "± 95 %", not_asked]
+    header += [_("seeds"), _("the winner has")]
+    decides = escaped(as_sentence(confirmation.what_decides))
+    return f"{decides}\n\n{table(header, rows)}"
 
 
 def _scheduler_rows(summary: Summary) -> str:
@@ -171,11 +191,10 @@ def _scheduler_rows(summary: Summary) -> str:
         ]
         for row in summary.schedulers
     ]
-    counts = ("trials", *Ending)
-    short = summary.metric.short
-    return table(
-        ["scheduler", f"best {short}", f"median {short}", "best lr", "decay", *counts], rows
-    )
+    best = _("best {metric}", metric=summary.metric.short)
+    median = _("median {metric}", metric=summary.metric.short)
+    header = [_("scheduler"), best, median, _("best lr"), "decay", _("trials")]
+    return table([*header, *map(ending_word, Ending)], rows)
 
 
 def _beside(summary: Summary) -> tuple[bool, list[str]]:
@@ -193,7 +212,7 @@ def _trial_rows(summary: Summary) -> str:
             number(trial.schedule.lr),
             number(trial.schedule.decay),
             number(trial.schedule.warmup),
-            ", ".join(named_values(trial.schedule.params, trial.params)),
+            _(", ").join(named_values(trial.schedule.params, trial.params)),
             number(trial.value),
             *([number(trial.r2)] if has_r2 else []),
             *(number(trial.beside.get(name)) for name in beside),
@@ -201,9 +220,9 @@ def _trial_rows(summary: Summary) -> str:
         ]
         for trial in summary.top
     ]
-    value = "val MSE" if summary.metric.is_mse else summary.metric.name
-    header = ["trial", "scheduler", "lr", "decay", "warmup", "parameters", value]
-    return table([*header, *(["R²"] if has_r2 else []), *beside, "epoch"], rows)
+    value = _("val MSE") if summary.metric.is_mse else summary.metric.name
+    header = [_("trial"), _("scheduler"), "lr", "decay", "warmup", _("parameters"), value]
+    return table([*header, *(["R²"] if has_r2 else []), *beside, _("epoch")], rows)
 
 
 def _importance(summary: Summary) -> str:
@@ -211,17 +230,24 @@ def _importance(summary: Summary) -> str:
     if not found.shares:
         return escaped(found.note)
     rows = [[name, f"{100 * share:.0f} %"] for name, share in found.shares.items()]
-    return f"{table(['parameter', 'importance'], rows)}\n\n{escaped(found.note)}"
+    return f"{table([_('parameter'), _('importance')], rows)}\n\n{escaped(found.note)}"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], are_words: bool = False) -> str:
     """All but words stand to the right: those of some columns, or of all."""
-    words = {"scheduler", "schedule", "parameters", "parameter", "the winner has"}
+    words = {_("scheduler"), _("schedule"), _("parameters"), _("parameter"), _("the winner has")}
     words |= {"study", "from", "metric", "in"}
     ruler = ["---" if are_words or name in words else "---:" for name in header]
     titles, *below = ([escaped(cell) for cell in row] for row in (header, *rows))
     lines = [titles, ruler, *below]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def as_sentence(text: str) -> str:
+    """With a capital letter and a full stop."""
+    ended = text.endswith((".", "!", "?", "。"))
+    whole = text if ended else _("{sentence}.", sentence=text)
+    return whole[:1].upper() + whole[1:]
 
 
 def escaped(text: str) -> str:

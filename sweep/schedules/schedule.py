@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sweep.base.errors import ScheduleError, did_you_mean
+from sweep.base.languages.sentences import _
 from sweep.base.user_code import load_object
 from sweep.schedules.other_names import setting_here
 from sweep.schedules.shape import Rates, Shape, ShapeParam, Value, as_number, invalid, is_within
@@ -292,7 +293,7 @@ class Schedule:
         if self.shape is None or self.shape.uses_decay:
             parts.append(f"decay {self.decay:.4g}")
         if self.warmup:
-            parts.append(f"warm-up {100 * self.warmup:.3g} %")
+            parts.append(_("warm-up {share}", share=f"{100 * self.warmup:.3g} %"))
         for name, value in self.params.items():
             parts.append(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}")
         return ", ".join(parts)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, fields
 
 import optuna
 
-from sweep.base.wording import counted
+from sweep.base.languages.sentences import _
+from sweep.base.wording import amount, counted
 from sweep.search.storage.optuna_private import set_study_attribute, study_attributes
 from sweep.search.trials import Ending, StudyReader, Trial, standing_for_themselves
 from sweep.study.settings import StudyConfig
@@ -94,33 +95,31 @@ class Account:
     @property
     def sentence(self) -> str:
         """What was spent on what, in whole trainings."""
+        spent = {name: trainings(count / self.epochs) for name, count in vars(self.spent).items()}
         words = {
-            "auditions": "on auditions",
-            "stopped": "on trials that were stopped early",
-            "completed": "on trials that completed",
-            "confirmation": "on the confirmation",
+            "auditions": _("{amount} on auditions", amount=spent["auditions"]),
+            "stopped": _("{amount} on trials that were stopped early", amount=spent["stopped"]),
+            "completed": _("{amount} on trials that completed", amount=spent["completed"]),
+            "confirmation": _("{amount} on the confirmation", amount=spent["confirmation"]),
         }
-        parts = [
-            f"{trainings(count / self.epochs)} {text}"
-            for name, text in words.items()
-            if (count := getattr(self.spent, name))
-        ]
+        parts = [text for name, text in words.items() if getattr(self.spent, name)]
         whole = self.spent.total / self.epochs
         told = counted_trainings(whole)
         if self.budget is not None:
-            told = f"{trainings(whole)} of {counted_trainings(self.budget)}"
-        return f"{told}: {', '.join(parts)}" if parts else told
+            budget = counted_trainings(self.budget)
+            told = _("{spent} of {budget}", spent=trainings(whole), budget=budget)
+        return _("{told}: {parts}", told=told, parts=_(", ").join(parts)) if parts else told
 
 
-def trainings(amount: float) -> str:
+def trainings(count: float) -> str:
     """A number of whole trainings, as people read it."""
-    return f"{amount:,.1f}".removesuffix(".0")
+    return f"{count:,.1f}".removesuffix(".0")
 
 
-def counted_trainings(amount: float) -> str:
+def counted_trainings(count: float) -> str:
     """`1 whole training`, `7.5 whole trainings`."""
-    shown = trainings(amount)
-    return f"{shown} whole training{'' if shown == '1' else 's'}"
+    shown = trainings(count)
+    return amount(shown, "whole training")
 
 
 def enough_to_confirm(config: StudyConfig) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import optuna
 from optuna.trial import TrialState
 
-from sweep.base.wording import counted
+from sweep.base.languages.sentences import plural
 from sweep.search.attributes import COMPLETES, completes
 from sweep.search.origins import baseline_attributes
 from sweep.search.storage.optuna_private import set_state, trial_in_training
@@ -47,5 +47,8 @@ def sentence(count: int) -> str:
     """That so many pruned trials were trained to their end; empty if none was."""
     if not count:
         return ""
-    were = "was trained to its" if count == 1 else "were trained to their"
-    return f"{counted(count, 'pruned trial')} {were} end, so that there is something to compare"
+    return plural(
+        count,
+        "{count} pruned trial was trained to its end, so that there is something to compare",
+        "{count} pruned trials were trained to their end, so that there is something to compare",
+    )

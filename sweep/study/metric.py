@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 
+from sweep.base.languages.sentences import _
 from sweep.base.wording import number, percent
 
 NAME = r"^[A-Za-z]\w*(?:[/.@-]\w+)*$"
@@ -115,7 +116,7 @@ class Metric:
     @property
     def title(self) -> str:
         """What a value is called in a sentence: `validation MSE`."""
-        return "validation MSE" if self.is_mse else self.name
+        return _("validation MSE") if self.is_mse else self.name
 
     @property
     def short(self) -> str:
@@ -125,7 +126,9 @@ class Metric:
     @property
     def better(self) -> str:
         """The word for a lead: `lower MSE`, `higher val_accuracy`."""
-        return f"{'higher' if self.maximize else 'lower'} {self.short}"
+        if self.maximize:
+            return _("higher {metric}", metric=self.short)
+        return _("lower {metric}", metric=self.short)
 
     @property
     def train_name(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from sweep.base.languages.sentences import _
 from sweep.base.spread import spread_product
 from sweep.base.wording import number
 from sweep.schedules.schedule import SHAPES, Schedule
@@ -172,7 +173,7 @@ def in_words(dimension: Dimension) -> str:
     if isinstance(dimension, Choice):
         return str(dimension) if dimension.fixed else f"[{dimension}]"
     whole = dimension.integer and not dimension.fixed
-    return f"{dimension}{' (whole numbers)' if whole else ''}"
+    return str(dimension) + (_(" (whole numbers)") if whole else "")
 
 
 @dataclass(frozen=True)

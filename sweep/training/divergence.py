@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sweep.base.languages.sentences import kept
+
 _DIVERGED = "diverged"
 
 
@@ -12,7 +14,7 @@ def divergence(epoch: int, what: str) -> str:
         epoch: From 1.
         what: Which numbers, and what they were.
     """
-    return f"{_DIVERGED} at epoch {epoch}: {what}"
+    return kept("diverged at epoch {epoch}: {what}", epoch=epoch, what=what)
 
 
 def is_divergence(reason: str) -> bool:

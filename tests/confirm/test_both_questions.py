@@ -12,7 +12,8 @@ from made_studies import rendered
 
 from sweep.base.errors import InputError
 from sweep.confirm.best_schedule import BestSchedule
-from sweep.confirm.verdict import Confirmation, ranked
+from sweep.confirm.candidate import ranked
+from sweep.confirm.verdict import Confirmation
 from sweep.report.terminal.tables import confirmation_table
 from sweep.schedules.schedule import Schedule
 from sweep.study.metric import MSE, Metric

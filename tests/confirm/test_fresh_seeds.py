@@ -19,9 +19,10 @@ from support import no_page
 from sweep.base.errors import InputError, StudyChangedError
 from sweep.confirm.audit import audit
 from sweep.confirm.best_files import write_best
+from sweep.confirm.candidate import ranked
 from sweep.confirm.candidates import chosen
 from sweep.confirm.fresh_seeds import confirm
-from sweep.confirm.verdict import Confirmation, ranked
+from sweep.confirm.verdict import Confirmation
 from sweep.data.load import load_dataset
 from sweep.report.summary import summarise
 from sweep.report.writers import to_markdown

@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from sweep.confirm.candidate import ranked
 from sweep.confirm.race import FIRST_SEEDS, race
-from sweep.confirm.verdict import Confirmation, ranked
+from sweep.confirm.verdict import Confirmation
 from sweep.schedules.schedule import Schedule
 from sweep.study.metric import MSE
 from sweep.study.space import Suggestion

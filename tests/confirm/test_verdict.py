@@ -7,7 +7,8 @@ import math
 
 import pytest
 
-from sweep.confirm.verdict import Confirmation, ranked
+from sweep.confirm.candidate import ranked
+from sweep.confirm.verdict import Confirmation
 from sweep.schedules.schedule import Schedule
 from sweep.study.metric import MSE, Metric
 from sweep.study.space import Suggestion

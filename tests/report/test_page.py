@@ -77,9 +77,9 @@ class Page(HTMLParser):
     def figures(self) -> dict[str, Any]:
         """What Plotly draws, by the name of the figure."""
         names = [str(figure["id"]) for figure in self.attributes("figure")]
-        kinds = [script.get("type") for script in self.attributes("script")]
+        kinds = [(script.get("type"), script.get("id")) for script in self.attributes("script")]
         scripts = zip(kinds, self.texts["script"], strict=True)
-        data = [json.loads(text) for kind, text in scripts if kind == "application/json"]
+        data = [json.loads(text) for kind, text in scripts if kind == ("application/json", None)]
         return dict(zip(names, data, strict=True))
 
 
@@ -268,7 +268,7 @@ class TestNames:
         assert not page.attributes("img")
         kinds = [script.get("type") for script in page.attributes("script")]
         assert kinds.count(None) == 2  # Plotly and the page's own
-        assert len(kinds) == 2 + len(page.figures())
+        assert len(kinds) == 3 + len(page.figures())  # and the words of that
         for number, figure in page.figures().items():
             assert "<script" not in json.dumps(figure), number
             assert "<img" not in json.dumps(figure)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from sweep.base.languages.sentences import kept
 from sweep.base.wording import counted
 from sweep.data.examine.duplicates import duplicates
 from sweep.data.examine.examined import Examined
@@ -29,8 +30,9 @@ def doubts_of_table(table: Examined) -> Iterator[str]:
 def few_rows(validation: int) -> Iterator[str]:
     """That there are few validation rows, if so."""
     if validation < FEW_ROWS:
-        yield (
-            f"only {counted(validation, 'validation row')} to choose schedules by, fewer than "
-            f"{FEW_ROWS}: a difference between them may be chance; give more rows, or a larger "
-            "data.validation"
+        yield kept(
+            "only {rows} to choose schedules by, fewer than {few}: a difference between them may "
+            "be chance; give more rows, or a larger data.validation",
+            rows=counted(validation, "validation row"),
+            few=FEW_ROWS,
         )

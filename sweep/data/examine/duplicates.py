@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from sweep.base.languages.sentences import kept
 from sweep.base.wording import counted
 from sweep.data.examine.examined import Examined
 
@@ -33,7 +34,7 @@ def duplicates(table: Examined) -> str:
     shares = np.sort(
         [
             column.iloc[same].map(column.value_counts(dropna=False, normalize=True)).to_numpy()
-            for _, column in frame.items()
+            for _name, column in frame.items()
         ],
         axis=0,
     )  # (columns, rows), the rarest first
@@ -41,10 +42,12 @@ def duplicates(table: Examined) -> str:
     found = int((by_chance < _MOST_BY_CHANCE).sum())
     if found < least:
         return ""
-    return (
-        f"{found} of {counted(len(held_out), 'validation and test row')} are training rows, too, "
-        "target included: what is learnt by heart is right there; take duplicates out of the "
-        "file, or keep them on one side by split = {group = ...}"
+    return kept(
+        "{found} of {rows} are training rows, too, target included: what is learnt by heart is "
+        "right there; take duplicates out of the file, or keep them on one side by split = "
+        "{{group = ...}}",
+        found=found,
+        rows=counted(len(held_out), "validation and test row"),
     )
 
 

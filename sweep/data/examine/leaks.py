@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.tree import DecisionTreeClassifier
 
+from sweep.base.languages.sentences import kept
 from sweep.base.wording import listed, number, percent, toml_list
 from sweep.data.examine.examined import Examined
 
@@ -48,16 +49,25 @@ def leaks(table: Examined) -> str:
             continue
         values = [column.iloc[part] for part in rows]
         told = score(values[0], y[rows[0]], values[1], y[rows[1]])
-        if told:
-            found[name] = told
+        if told is not None:
+            found[name] = _named(name, told, table.is_of_classes)
     if not found:
         return ""
-    several = len(found) > 1
-    each = listed((f"{name!r} ({told})" for name, told in found.items()), 5)
-    return (
-        f"column{'s' if several else ''} {each} alone predict{'' if several else 's'} "
-        f"{table.target!r}: if not known at the time of a prediction, leave "
-        f"{'them' if several else 'it'} out with drop = {toml_list(found)} under [data]"
+    facts = {
+        "each": listed(found.values(), 5),
+        "target": repr(table.target),
+        "setting": f"drop = {toml_list(found)}",
+    }
+    if len(found) == 1:
+        return kept(
+            "column {each} alone predicts {target}: if not known at the time of a prediction, "
+            "leave it out with {setting} under [data]",
+            **facts,
+        )
+    return kept(
+        "columns {each} alone predict {target}: if not known at the time of a prediction, leave "
+        "them out with {setting} under [data]",
+        **facts,
     )
 
 
@@ -67,8 +77,16 @@ def _some(rows: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng(0).choice(rows, most, replace=False)
 
 
-def _explained(x: pd.Series[Any], y: Floats, x_new: pd.Series[Any], y_new: Floats) -> str:
-    """How much of a number a column explains, in words; empty if little."""
+def _named(name: object, told: float, is_of_classes: bool) -> str:
+    if is_of_classes:
+        return kept(
+            "{name} (right in {share} of the validation rows)", name=repr(name), share=percent(told)
+        )
+    return kept("{name} (R² {value} on validation rows)", name=repr(name), value=number(told))
+
+
+def _explained(x: pd.Series[Any], y: Floats, x_new: pd.Series[Any], y_new: Floats) -> float | None:
+    """The R² of a number by a column; None if it is no leak."""
     means = pd.Series(y).groupby(x.to_numpy()).mean()
     if x.dtype == np.float64:
         guess: Floats = np.asarray(np.interp(x_new, means.index, means))
@@ -77,14 +95,14 @@ def _explained(x: pd.Series[Any], y: Floats, x_new: pd.Series[Any], y_new: Float
     variance = float(y_new.var())
     r2 = 1 - float(((y_new - guess) ** 2).mean()) / variance if variance else 0.0
     if r2 < _LEAST_R2:
-        return ""
+        return None
     ranks = [pd.Series(values).rank().to_numpy() for values in (guess, y_new)]
     alike = float(np.corrcoef(ranks[0], ranks[1])[0, 1]) >= _LEAST_RANK_CORRELATION
-    return f"R² {number(r2)} on validation rows" if alike else ""
+    return r2 if alike else None
 
 
-def _right(x: pd.Series[Any], y: Floats, x_new: pd.Series[Any], y_new: Floats) -> str:
-    """In how many rows a column tells the class, in words; empty if in few."""
+def _right(x: pd.Series[Any], y: Floats, x_new: pd.Series[Any], y_new: Floats) -> float | None:
+    """The share of rows in which a column tells the class; None if it is no leak."""
     most = float(np.bincount(y.astype(np.int64)).argmax())
     if x.dtype == np.float64:
         leaves = max(8, 2 * len(np.unique(y)))
@@ -94,6 +112,6 @@ def _right(x: pd.Series[Any], y: Floats, x_new: pd.Series[Any], y_new: Floats) -
         modes = pd.Series(y).groupby(x.to_numpy()).agg(lambda codes: codes.mode().iloc[0])
         guess = x_new.map(modes).fillna(most).to_numpy()
     wrong, by_guessing = float((guess != y_new).mean()), float((y_new != most).mean())
-    if wrong > min(_MOST_WRONG, _OF_GUESSING * by_guessing):
-        return ""
-    return f"right in {percent(1 - wrong)} of the validation rows" if by_guessing else ""
+    if wrong > min(_MOST_WRONG, _OF_GUESSING * by_guessing) or not by_guessing:
+        return None
+    return 1 - wrong

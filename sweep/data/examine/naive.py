@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sweep.base.languages.sentences import kept
 from sweep.base.wording import percent
 from sweep.data.dataset import Dataset
 from sweep.study.registries.losses import LOSSES
@@ -72,10 +73,12 @@ def naive_predictions(data: Dataset, loss: str) -> tuple[NaivePrediction, ...]:
     if data.classes:
         return (_of_classes(data),)
     y = data.y_train.astype(np.float64)
-    middle, which = (np.median, "median") if loss == "mae" else (np.mean, "mean")
-    guesses = [(f"the {which} of the training rows", middle(y, axis=0))]
+    median, mean = kept("the median of the training rows"), kept("the mean of the training rows")
+    middle, which = (np.median, median) if loss == "mae" else (np.mean, mean)
+    guesses = [(which, middle(y, axis=0))]
     if data.last is not None:
-        guesses.append(("the last value in time that was trained on", np.float64(data.last)))
+        last = kept("the last value in time that was trained on")
+        guesses.append((last, np.float64(data.last)))
     return tuple(
         NaivePrediction(
             what,
@@ -108,8 +111,11 @@ def _of_classes(data: Dataset) -> NaivePrediction:
     codes = data.y_train.ravel().astype(np.int64)
     shares = np.bincount(codes, minlength=len(data.classes)) / len(codes)
     most = int(shares.argmax())
-    named = f"{data.classes[most]!r} ({percent(float(shares[most]))})"
-    told = f"each class by its share of the training rows, of which most are {named}"
+    told = kept(
+        "each class by its share of the training rows, of which most are {name} ({share})",
+        name=repr(data.classes[most]),
+        share=percent(float(shares[most])),
+    )
 
     def scores(y: npt.NDArray[Any]) -> dict[str, float]:
         if not len(y):

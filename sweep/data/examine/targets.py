@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from sweep.base.languages.sentences import kept
 from sweep.base.wording import listed, number, toml_list
 from sweep.data.examine.examined import Examined
 
@@ -29,11 +30,14 @@ def skew(table: Examined) -> str:
     plain, logs = _skewness(y.to_numpy()), _skewness(np.log1p(y.to_numpy()))
     if plain < _STRONG_SKEW or abs(logs) > _LEFT_OF_IT * plain:
         return ""
-    return (
-        f"{table.target!r} is positive and strongly skewed (skewness {number(plain)}, of its "
-        f"logarithm {number(logs)}), so a few large values decide the loss: "
-        f"log1p = {toml_list([table.target])} under [data] learns the logarithm, and the MSE is "
-        "then in log units"
+    return kept(
+        "{target} is positive and strongly skewed (skewness {skewness}, of its logarithm {logs}), "
+        "so a few large values decide the loss: log1p = {targets} under [data] learns the "
+        "logarithm, and the MSE is then in log units",
+        target=repr(table.target),
+        skewness=number(plain),
+        logs=number(logs),
+        targets=toml_list([table.target]),
     )
 
 
@@ -54,8 +58,10 @@ def like_classes(table: Examined) -> str:
     is_count = len(values) > 2 and rarest < _LEAST_SHARE
     if len(values) > _MOST_CLASSES or len(y) < _LEAST_ROWS or is_count:
         return ""
-    return (
-        f"{table.target!r} is learnt as a number, and has only {len(values)} values, all whole "
-        f"({listed(f'{value:.0f}' for value in values)}): if these are classes, give --loss "
-        "cross_entropy"
+    return kept(
+        "{target} is learnt as a number, and has only {count} values, all whole ({values}): if "
+        "these are classes, give --loss cross_entropy",
+        target=repr(table.target),
+        count=len(values),
+        values=listed(f"{value:.0f}" for value in values),
     )

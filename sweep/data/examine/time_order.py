@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from sweep.base.languages.sentences import kept
 from sweep.base.wording import number
 from sweep.data.columns import MOST, as_numbers, is_date, is_number
 from sweep.data.dates import of_timestamps, of_whole_numbers, read_dates
@@ -47,11 +48,15 @@ def time_order(table: Examined) -> tuple[str, str]:
         y: Floats = pd.Series(table.y).groupby(moments).mean().to_numpy()
         if len(y) < _LEAST_TIMES or (correlation := _correlation(y)) < _LEAST_CORRELATION:
             continue
-        return name, (
-            f"rows are in the order of {name!r}, and {table.target!r} is near that of the time "
-            f"before (correlation {number(correlation)}): validation rows that are drawn at random "
-            "have their neighbours among the training rows, and are easier than what is to come; "
-            f"--split {quote(f'by={name}')} takes the last ones"
+        return name, kept(
+            "rows are in the order of {name}, and {target} is near that of the time before "
+            "(correlation {correlation}): validation rows that are drawn at random have their "
+            "neighbours among the training rows, and are easier than what is to come; --split "
+            "{split} takes the last ones",
+            name=repr(name),
+            target=repr(table.target),
+            correlation=number(correlation),
+            split=quote(f"by={name}"),
         )
     return "", ""
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sweep.base.languages.sentences import _, read_back
 from sweep.confirm.verdict import Confirmation
 from sweep.schedules.from_torch import as_text
 from sweep.schedules.schedule import Schedule
 from sweep.search.trials import Ending, Trial
 from sweep.study.metric import Metric
-
-_ENDED = {Ending.FAILED: "failed", Ending.PRUNED: "ended early"}
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,10 @@ class BaselineFacts:
     @property
     def sentence(self) -> str:
         """Which it is, and how it compares."""
-        described = self.schedule.describe()
-        named = described if self.name == as_text(self.schedule) else f"{self.name} ({described})"
-        return f"{named}: {self.verdict}"
+        described = named = self.schedule.describe()
+        if self.name != as_text(self.schedule):
+            named = _("{name} ({schedule})", name=self.name, schedule=described)
+        return _("{named}: {verdict}", named=named, verdict=self.verdict)
 
 
 def compared_baselines(
@@ -61,26 +61,28 @@ def compared_baselines(
             verdict = confirmation.behind(confirmed)
         else:
             verdict = _in_search(trial, best, metric)
-        named = (trial.baseline, trial.number, trial.schedule, trial.value)
+        named = (read_back(trial.baseline), trial.number, trial.schedule, trial.value)
         facts.append(BaselineFacts(*named, verdict))
     return tuple(facts)
 
 
 def _in_search(trial: Trial, best: Trial | None, metric: Metric) -> str:
     if trial.ending is None:
-        return "waits to be trained" if trial.is_waiting else "in training"
+        return _("waits to be trained") if trial.is_waiting else _("in training")
     if trial.value is None:
-        return (
-            trial.reason
-            if trial.ending == Ending.DIVERGED
-            else f"{_ENDED[trial.ending]}: {trial.reason}"
-        )
+        reason = read_back(trial.reason)
+        if trial.ending == Ending.DIVERGED:
+            return reason
+        if trial.ending == Ending.FAILED:
+            return _("failed: {reason}", reason=reason)
+        return _("ended early: {reason}", reason=reason)
     if best is None or best.value is None:
-        return "there is nothing to compare it with"
+        return _("there is nothing to compare it with")
     if best.number == trial.number:
-        return "the best that was found, by one training each"
+        return _("the best that was found, by one training each")
     if best.value == trial.value:
-        return "as good, by one training each"
-    word = "ahead" if metric.is_better(trial.value, best.value) else "behind"
+        return _("as good, by one training each")
     distance = metric.distance(best.value, trial.value)
-    return f"{distance} {word} by one training each, which may be luck"
+    if metric.is_better(trial.value, best.value):
+        return _("{distance} ahead by one training each, which may be luck", distance=distance)
+    return _("{distance} behind by one training each, which may be luck", distance=distance)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sweep.base.languages.sentences import _
 from sweep.base.wording import counted, number
 from sweep.confirm.verdict import Confirmation
 from sweep.schedules.schedule import Schedule
@@ -61,9 +62,9 @@ class WinnersByQuestion:
     def answers(self) -> tuple[tuple[str, str], ...]:
         """Where the questions have two answers: what a sentence is about, and the sentence."""
         found = {
-            "best epoch": self.best.sentence,
-            "last epoch": self.final.sentence,
-            "on fresh seeds": self.on_fresh_seeds,
+            _("best epoch"): self.best.sentence,
+            _("last epoch"): self.final.sentence,
+            _("on fresh seeds"): self.on_fresh_seeds,
         }
         return tuple((name, sentence) for name, sentence in found.items() if sentence)
 
@@ -105,17 +106,26 @@ def winners_by_question(
     def told(question: Question) -> str:
         trial = winners[question]
         best, final = map(number, values[trial.number])
-        title = metric.title + (" of averaged weights" if objective == "averaged" else "")
-        named = f"trial {trial.number} ({described(trial.schedule, trial.suggestion.params)})"
-        asked = ", which this study judges by" if question == decides else ""
+        facts = {
+            "trials": count,
+            "trial": trial.number,
+            "schedule": described(trial.schedule, trial.suggestion.params),
+            "asked": _(", which this study judges by") if question == decides else "",
+            "metric": metric.title,
+            "weights": _(" of averaged weights") if objective == "averaged" else "",
+            "best": best,
+            "final": final,
+        }
         if question == "best":
-            return (
-                f"of {count}, by the search's values, {named} has the best epoch{asked}: "
-                f"{title} {best}; it ends at {final}"
+            return _(
+                "of {trials}, by the search's values, trial {trial} ({schedule}) has the best "
+                "epoch{asked}: {metric}{weights} {best}; it ends at {final}",
+                **facts,
             )
-        return (
-            f"of {count}, by the search's values, {named} has the best last epoch{asked}: "
-            f"{title} {final}; its best epoch has {best}"
+        return _(
+            "of {trials}, by the search's values, trial {trial} ({schedule}) has the best last "
+            "epoch{asked}: {metric}{weights} {final}; its best epoch has {best}",
+            **facts,
         )
 
     def winner(question: Question) -> QuestionWinner:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sweep.base.languages.sentences import _
 from sweep.base.wording import counted
 from sweep.search.trials import StudyReader, standing_for_themselves
 from sweep.study.metric import Metric
@@ -43,25 +44,37 @@ class CarriedOver:
     def verdict(self) -> str:
         """Whether the ranking held, in a sentence."""
         if self.compared < _FEWEST:
-            return (
-                f"{self.compared} of {counted(self.trials, 'carried-over trial')} completed in "
-                "both studies: too few to tell whether the ranking held"
+            return _(
+                "{compared} of {trials} completed in both studies: too few to tell whether the "
+                "ranking held",
+                compared=self.compared,
+                trials=counted(self.trials, "carried-over trial"),
             )
-        ranking = f"the ranking of {counted(self.compared, 'carried-over trial')}"
+        trials = counted(self.compared, "carried-over trial")
+        ranking = _("the ranking of {trials}", trials=trials)
         if self.correlation is None:
-            return f"{ranking} cannot be compared: all have the same value"
-        shown = f"rank correlation {self.correlation:.2f}"
+            return _("{ranking} cannot be compared: all have the same value", ranking=ranking)
+        shown = _("rank correlation {value:.2f}", value=self.correlation)
         if self.held:
-            return f"{ranking} held: {shown}"
+            return _("{ranking} held: {shown}", ranking=ranking, shown=shown)
         if self.correlation > 0:
-            return f"{ranking} did not clearly hold: {shown}, which may be chance"
-        return f"{ranking} did not hold: {shown}"
+            return _(
+                "{ranking} did not clearly hold: {shown}, which may be chance",
+                ranking=ranking,
+                shown=shown,
+            )
+        return _("{ranking} did not hold: {shown}", ranking=ranking, shown=shown)
 
     @property
     def sentence(self) -> str:
         """Where the trials come from, and whether their ranking held."""
-        origin = f"{self.study} ({counted(self.epochs, 'epoch')})"
-        return f"{counted(self.trials, 'trial')} of {origin}; {self.verdict}"
+        return _(
+            "{trials} of {study} ({epochs}); {verdict}",
+            trials=counted(self.trials, "trial"),
+            study=self.study,
+            epochs=counted(self.epochs, "epoch"),
+            verdict=self.verdict,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""

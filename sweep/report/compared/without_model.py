@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sweep.base.languages.sentences import _, read_back
 from sweep.base.wording import number, percent
 from sweep.confirm.best_schedule import HeldOutScore
 from sweep.confirm.intervals import Interval
@@ -38,10 +39,11 @@ class WithoutModel:
         """That the winner is no better, in a sentence; empty if it is."""
         if self.is_beaten and self.is_beaten_in_test is not False:
             return ""
-        where = "" if not self.is_beaten else " on the test rows"
-        return (
-            f"the winner is not shown to be better{where} than predicting {self.what}, which needs "
-            "no model: this model has learnt nothing here that helps"
+        return _(
+            "the winner is not shown to be better{where} than predicting {what}, which needs no "
+            "model: this model has learnt nothing here that helps",
+            where=_(" on the test rows") if self.is_beaten else "",
+            what=read_back(self.what),
         )
 
 
@@ -66,15 +68,22 @@ def without_model(
         if name not in each.validation:
             continue
         theirs, in_test = each.validation[name], each.test.get(name)
-        is_beaten, sentence = _against(value, theirs, metric, each.what)
+        is_beaten, sentence = _against(value, theirs, metric, read_back(each.what))
         if name != "accuracy" and "accuracy" in each.validation:
-            sentence += f", which is right in {percent(each.validation['accuracy'])} of the rows"
+            share = percent(each.validation["accuracy"])
+            sentence += _(", which is right in {share} of the rows", share=share)
         beaten_in_test = None
         if tested is not None and in_test is not None:
             beaten_in_test = metric.is_better(tested, in_test)
-            word = "better" if beaten_in_test else "no better"
-            apart = f"{metric.distance(tested, in_test)} " if beaten_in_test else ""
-            sentence += f"; on the test rows {number(tested)} and {number(in_test)}: {apart}{word}"
+            apart = _("no better")
+            if beaten_in_test:
+                apart = _("{distance} better", distance=metric.distance(tested, in_test))
+            sentence += _(
+                "; on the test rows {ours} and {theirs}: {apart}",
+                ours=number(tested),
+                theirs=number(in_test),
+                apart=apart,
+            )
         else:
             in_test = None
         found.append(WithoutModel(each.what, theirs, in_test, is_beaten, beaten_in_test, sentence))
@@ -84,12 +93,18 @@ def without_model(
 def _against(value: float | Interval, theirs: float, metric: Metric, what: str) -> tuple[bool, str]:
     """Whether the winner is better beyond the noise of its seeds, and how much, in words."""
     ours = value.mean if isinstance(value, Interval) else value
-    told = f"predicting {what} ({metric.title} {number(theirs)})"
+    told = _(
+        "predicting {what} ({metric} {value})", what=what, metric=metric.title, value=number(theirs)
+    )
     if not math.isfinite(ours) or not metric.is_better(ours, theirs):
-        return False, f"no better than {told}"
+        return False, _("no better than {told}", told=told)
     if isinstance(value, Interval) and value.is_finite and value.low <= theirs <= value.high:
-        return False, f"not shown to be better than {told}, which is within the winner's interval"
-    return True, f"{metric.distance(ours, theirs)} {metric.better} than {told}"
+        return False, _(
+            "not shown to be better than {told}, which is within the winner's interval", told=told
+        )
+    distance = metric.distance(ours, theirs)
+    better = metric.better
+    return True, _("{distance} {better} than {told}", distance=distance, better=better, told=told)
 
 
 def _tested(test: HeldOutScore | None, name: str) -> float | None:

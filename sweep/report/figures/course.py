@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from sweep.base.languages.sentences import _
 from sweep.base.wording import counted, number
 from sweep.confirm.verdict import CONSTANT
 from sweep.report.figures.picture import Figure, Picture, Table, log_axis, styled
@@ -24,6 +25,7 @@ from sweep.report.findings import (
 )
 from sweep.report.palette import NEUTRAL
 from sweep.search.trials import Trial
+from sweep.study.results_folder import EPOCHS
 from sweep.study.space import rate_in_words
 
 _WINNER, _OTHER = 3.2, 1.6
@@ -50,7 +52,7 @@ def rate_figure(findings: Findings) -> Iterator[Picture]:
             x=[0, epochs],
             y=[constant.schedule.lr] * 2,
             mode="lines",
-            name="best constant rate",
+            name=_("best constant rate"),
             line={"color": NEUTRAL, "width": _OTHER, "dash": "dot"},
             hovertemplate=f"{hover(constant, findings.metric)}<extra></extra>",
         )
@@ -61,18 +63,21 @@ def rate_figure(findings: Findings) -> Iterator[Picture]:
         name=plain(best.schedule.scheduler),
         line={"color": look.colour, "width": _WINNER},
         customdata=np.round(steps),
-        hovertemplate=f"step %{{customdata}}, epoch %{{x:.2f}}<br>rate %{{y:.4g}}"
-        f"<br>trial {best.number}<extra></extra>",
+        hovertemplate=_(
+            "step %{{customdata}}, epoch %{{x:.2f}}<br>rate %{{y:.4g}}<br>trial {trial}"
+            "<extra></extra>",
+            trial=best.number,
+        ),
     )
     log = is_wide(rates)
     styled(
         figure,
         height=320,
         legend=len(figure.data) > 1,
-        xaxis={"title": {"text": "epoch"}, "range": [0, epochs]},
-        yaxis=log_axis("learning rate", log) | ({} if log else {"rangemode": "tozero"}),
+        xaxis={"title": {"text": _("epoch")}, "range": [0, epochs]},
+        yaxis=log_axis(_("learning rate"), log) | ({} if log else {"rangemode": "tozero"}),
     )
-    yield Picture("rates", "Learning rate over training", figure, _rate_facts(findings, rates))
+    yield Picture("rates", _("Learning rate over training"), figure, _rate_facts(findings, rates))
 
 
 def _rate_facts(findings: Findings, rates: Any) -> str:
@@ -80,15 +85,21 @@ def _rate_facts(findings: Findings, rates: Any) -> str:
     assert best is not None
     top = int(np.argmax(rates))
     where = top / max(len(rates) - 1, 1) * findings.config.epochs
-    horizon = f", {counted(best.total_steps, 'step')}" if best.total_steps else ""
-    text = (
-        f"The rate of trial {best.number} starts at {number(rates[0])}, is highest, "
-        f"{number(rates[top])}, {'from the start' if top == 0 else f'after {where:.3g} epochs'}, "
-        f"and ends at {number(rates[-1])} ({counted(findings.config.epochs, 'epoch')}{horizon})."
+    horizon = [counted(findings.config.epochs, "epoch")]
+    horizon += [counted(best.total_steps, "step")] if best.total_steps else []
+    text = _(
+        "The rate of trial {trial} starts at {first}, is highest, {highest}, {when}, and ends at "
+        "{last} ({horizon}).",
+        trial=best.number,
+        first=number(rates[0]),
+        highest=number(rates[top]),
+        when=_("from the start") if top == 0 else _("after {epochs:.3g} epochs", epochs=where),
+        last=number(rates[-1]),
+        horizon=_(", ").join(horizon),
     )
     if constant := findings.best_constant:
         rate = rate_in_words(constant.schedule, constant.suggestion.params)
-        text += f" The best constant rate is {rate}."
+        text += _(" The best constant rate is {rate}.", rate=rate)
     return text
 
 
@@ -115,13 +126,13 @@ def learning_curves(findings: Findings) -> Iterator[Picture]:
         figure,
         height=420,
         legend=True,
-        xaxis={"title": {"text": "epoch"}},
+        xaxis={"title": {"text": _("epoch")}},
         yaxis=log_axis(findings.mse_title, log),
         legend_traceorder="reversed",
     )
     yield Picture(
         "learning-curves",
-        "Validation curves: the best trial of each scheduler",
+        _("Validation curves: the best trial of each scheduler"),
         figure,
         _curve_facts(findings, shown),
         _curve_table(findings, shown),
@@ -138,7 +149,7 @@ def _add_curve(figure: go.Figure, findings: Findings, trial: Trial, winner: bool
         mode="lines+markers" if len(values) < 3 else "lines",
         name=f"<b>{plain(scheduler)}</b>" if winner else plain(scheduler),
         line={"color": look.colour, "width": _WINNER if winner else _OTHER, "dash": look.dash},
-        hovertemplate=f"{shown}<br>epoch %{{x}}: %{{y:.4g}}<extra></extra>",
+        hovertemplate=_("{shown}<br>epoch %{{x}}: %{{y:.4g}}<extra></extra>", shown=shown),
     )
     epoch = trial.record.best_epoch(findings.config.objective, findings.metric)
     if winner and epoch:
@@ -148,7 +159,9 @@ def _add_curve(figure: go.Figure, findings: Findings, trial: Trial, winner: bool
             mode="markers",
             showlegend=False,
             marker={"color": look.colour, "size": 11, "line": {"color": NEUTRAL, "width": 1}},
-            hovertemplate=f"{shown}<br>what counts: epoch {epoch}<extra></extra>",
+            hovertemplate=_(
+                "{shown}<br>what counts: epoch {epoch}<extra></extra>", shown=shown, epoch=epoch
+            ),
         )
 
 
@@ -160,8 +173,8 @@ def _counted(findings: Findings, trial: Trial) -> list[float]:
 def _add_other_weights(figure: go.Figure, findings: Findings, trial: Trial) -> None:
     """The validation MSE of the running mean of the weights; of the raw ones if that counts."""
     counts = findings.config.objective == "averaged"
-    kind, values = ("raw", RAW) if counts else ("averaged", AVERAGED)
-    course = column(trial.record, values)
+    kind = _("raw weights") if counts else _("averaged weights")
+    course = column(trial.record, RAW if counts else AVERAGED)
     if not any(map(math.isfinite, course)):
         return
     scheduler = trial.schedule.scheduler
@@ -170,25 +183,33 @@ def _add_other_weights(figure: go.Figure, findings: Findings, trial: Trial) -> N
         x=list(range(1, len(course) + 1)),
         y=[value if math.isfinite(value) else None for value in course],
         mode="lines",
-        name=f"{plain(scheduler)}, {kind} weights",
+        name=_("{first}, {second}", first=plain(scheduler), second=kind),
         line={"color": findings.looks[scheduler].colour, "width": _OTHER, "dash": "longdashdot"},
-        hovertemplate=f"{shown}<br>epoch %{{x}}: %{{y:.4g}} with {kind} weights<extra></extra>",
+        hovertemplate=_(
+            "{shown}<br>epoch %{{x}}: %{{y:.4g}} with {weights}<extra></extra>",
+            shown=shown,
+            weights=kind,
+        ),
     )
 
 
 def _curve_facts(findings: Findings, shown: Sequence[Trial]) -> str:
     winner = shown[0]
     epoch = winner.record.best_epoch(findings.config.objective, findings.metric)
-    text = (
-        f"Trial {winner.number} ({winner.suggestion.describe()}) reaches {number(winner.reached)} "
-        f"after epoch {epoch} of {len(winner.record.curve)}."
+    text = _(
+        "Trial {trial} ({schedule}) reaches {value} after epoch {epoch} of {epochs}.",
+        trial=winner.number,
+        schedule=winner.suggestion.describe(),
+        value=number(winner.reached),
+        epoch=epoch,
+        epochs=len(winner.record.curve),
     )
     others = [f"{t.schedule.scheduler} {number(t.reached)}" for t in shown[1:]]
     if others:
-        text += f" The best of the others: {', '.join(others)}."
+        text += _(" The best of the others: {others}.", others=_(", ").join(others))
     averaged = [v for v in column(winner.record, AVERAGED) if math.isfinite(v)]
     if averaged and findings.config.objective != "averaged":
-        text += f" The winner's averaged weights end at {number(averaged[-1])}."
+        text += _(" The winner's averaged weights end at {value}.", value=number(averaged[-1]))
     return text
 
 
@@ -201,8 +222,9 @@ def _curve_table(findings: Findings, shown: Sequence[Trial]) -> Table:
         for t in shown
         for c in [_counted(findings, t)]
     ]
-    more = "" if len(every) == length else "Every epoch is in epochs.csv."
-    return Table(["trial", "scheduler", *(f"epoch {e}" for e in every)], rows, more)
+    more = "" if len(every) == length else _("Every epoch is in {file}.", file=EPOCHS)
+    epochs = [_("epoch {epoch}", epoch=e) for e in every]
+    return Table([_("trial"), _("scheduler"), *epochs], rows, more)
 
 
 FIGURES = (Figure("rate", rate_figure), Figure("curves", learning_curves))

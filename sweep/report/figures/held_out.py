@@ -8,10 +8,12 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from sweep.base.languages.sentences import _
 from sweep.base.wording import counted, number, percent
 from sweep.report.figures.picture import Figure, Picture, Table, styled
 from sweep.report.findings import Findings, plain
 from sweep.report.palette import ACCENT, NEUTRAL
+from sweep.study.results_folder import PREDICTIONS
 
 _MOST_ROWS = 2000
 _MOST_BINS = 40
@@ -41,28 +43,35 @@ def prediction_figure(findings: Findings) -> Iterator[Picture]:
         mode="markers",
         marker={"color": ACCENT, "size": 6, "opacity": 0.55},
         customdata=lines[kept],
-        hovertemplate="truth %{x:.5g}<br>prediction %{y:.5g}<br>line %{customdata} of "
-        "predictions.csv<extra></extra>",
+        hovertemplate=_(
+            "truth %{{x:.5g}}<br>prediction %{{y:.5g}}<br>line %{{customdata}} of {file}"
+            "<extra></extra>",
+            file=PREDICTIONS,
+        ),
     )
-    target = plain(findings.target) or "target"
+    target = plain(findings.target) or _("target")
     styled(
         figure,
         height=380,
-        xaxis={"title": {"text": f"true {target}"}},
-        yaxis={"title": {"text": f"predicted {target}"}},
+        xaxis={"title": {"text": _("true {target}", target=target)}},
+        yaxis={"title": {"text": _("predicted {target}", target=target)}},
     )
     test = findings.summary.test
-    score = f"R² {number(test.r2)}, MSE {number(test.mse)}" if test else ""
-    some = f" {_MOST_ROWS:,} of them, drawn at random, are shown." if len(truth) > len(kept) else ""
     of = counted(len(truth), "test row")
     if test and len(truth) > test.rows:
-        of = f"{len(truth)} numbers of {counted(test.rows, 'test row')}"
-    correlation = _correlation(truth, predicted)
-    text = (
-        f"{of}: {score}. The closer to the dashed line, the better; "
-        f"the correlation of prediction and truth is {number(correlation)}.{some}"
+        rows_of = counted(test.rows, "test row")
+        of = _("{count} numbers of {rows}", count=len(truth), rows=rows_of)
+    scores = [f"R² {number(test.r2)}", f"MSE {number(test.mse)}"] if test else []
+    text = _(
+        "{rows}: {score}. The closer to the dashed line, the better; the correlation of prediction "
+        "and truth is {correlation}.",
+        rows=of,
+        score=_(", ").join(scores),
+        correlation=number(_correlation(truth, predicted)),
     )
-    yield Picture("predictions", "Prediction against truth on the test rows", figure, text)
+    if len(truth) > len(kept):
+        text += _(" {count:,} of them, drawn at random, are shown.", count=_MOST_ROWS)
+    yield Picture("predictions", _("Prediction against truth on the test rows"), figure, text)
 
 
 def residual_figure(findings: Findings) -> Iterator[Picture]:
@@ -82,33 +91,38 @@ def residual_figure(findings: Findings) -> Iterator[Picture]:
         width=np.diff(edges),
         marker={"color": ACCENT, "line": {"color": NEUTRAL, "width": 0.5}},
         customdata=np.stack([edges[:-1], edges[1:]], axis=1),
-        hovertemplate="%{customdata[0]:.4g} to %{customdata[1]:.4g}: %{y} rows<extra></extra>",
+        hovertemplate=_(
+            "%{{customdata[0]:.4g}} to %{{customdata[1]:.4g}}: %{{y}} rows<extra></extra>"
+        ),
     )
-    target = plain(findings.target) or "target"
+    target = plain(findings.target) or _("target")
     styled(
         figure,
         height=300,
         bargap=0,
-        xaxis={"title": {"text": f"prediction - truth ({target})"}},
-        yaxis={"title": {"text": "test rows"}},
+        xaxis={"title": {"text": _("prediction - truth ({target})", target=target)}},
+        yaxis={"title": {"text": _("test rows")}},
     )
     middle, spread = float(np.median(residuals)), np.quantile(residuals, [0.05, 0.95])
     over = percent(float(np.mean(residuals > 0)))
     beyond = len(residuals) - len(inside)
-    text = (
-        f"Half of the residuals are below {number(middle)}, nine in ten lie between "
-        f"{number(float(spread[0]))} and {number(float(spread[1]))}; {over} of the predictions "
-        f"are too high."
+    text = _(
+        "Half of the residuals are below {middle}, nine in ten lie between {low} and {high}; "
+        "{over} of the predictions are too high.",
+        middle=number(middle),
+        low=number(float(spread[0])),
+        high=number(float(spread[1])),
+        over=over,
     )
     if beyond:
-        text += f" {counted(beyond, 'row')} further out are not drawn."
+        text += _(" {rows} further out are not drawn.", rows=counted(beyond, "row"))
     quantiles = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
     values = np.quantile(residuals, quantiles)
     table = Table(
-        ["share of rows below", "prediction - truth"],
+        [_("share of rows below"), _("prediction - truth")],
         [[percent(q), number(float(v))] for q, v in zip(quantiles, values, strict=True)],
     )
-    yield Picture("residuals", "Residuals on the test rows", figure, text, table)
+    yield Picture("residuals", _("Residuals on the test rows"), figure, text, table)
 
 
 def _rows(

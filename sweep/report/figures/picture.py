@@ -9,12 +9,16 @@ from typing import Any, Literal
 
 import plotly.graph_objects as go
 
+from sweep.base.languages.sentences import _
 from sweep.report.findings import Findings
 from sweep.report.palette import ACCENT, NEUTRAL
 
 INK, GRID = "#1d2127", "#dfe3e8"
 """Of the light page; the report's script puts the dark page's in their place."""
-_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+_FONT = (
+    "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'PingFang SC', "
+    "'Hiragino Sans GB', 'Microsoft YaHei', 'Noto Sans CJK SC', 'Source Han Sans SC', sans-serif"
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Picture:
         table: Its numbers, where they say more than the description.
         section: Of the page that shows it, by its id there; empty for what a page leaves out.
         small: Whether it stands beside others.
+        heading: Above it where it does; the title where it is empty.
     """
 
     name: str
@@ -53,6 +58,7 @@ class Picture:
     table: Table | None = None
     section: str = ""
     small: bool = False
+    heading: str = ""
 
     @property
     def height(self) -> int:
@@ -140,4 +146,5 @@ def log_axis(title: str, log: bool) -> dict[str, Any]:
     """An axis with its title; powers of ten are written out where it is logarithmic."""
     if not log:
         return {"title": {"text": title}}
-    return {"title": {"text": f"{title}, log scale"}, "type": "log", "dtick": "D2"}
+    text = _("{title}, log scale", title=title)
+    return {"title": {"text": text}, "type": "log", "dtick": "D2"}

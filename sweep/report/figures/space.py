@@ -14,11 +14,13 @@ import plotly.graph_objects as go
 from optuna.exceptions import ExperimentalWarning
 from optuna.importance import PedAnovaImportanceEvaluator
 
+from sweep.base.languages.sentences import _
 from sweep.base.wording import counted, number
 from sweep.report.figures.picture import Figure, Picture, Table, log_axis, styled
 from sweep.report.findings import MOST_POINTS, Findings, hover, is_wide, plain
 from sweep.report.importance import BEST_SHARE
 from sweep.report.palette import ACCENT, GOOD_TO_BAD, NEUTRAL, SECOND
+from sweep.report.trials.endings import ending_word
 from sweep.search.in_memory import in_memory
 from sweep.search.trials import Ending, Trial, completed
 from sweep.study.metric import Metric
@@ -103,16 +105,20 @@ def _map(
     styled(
         figure,
         height=300,
-        xaxis=_axis("peak learning rate", lr),
+        xaxis=_axis(_("peak learning rate"), lr),
         yaxis=log_axis(plain(findings.metric.title), wide) if flat else _axis("decay", decay),
         margin={"l": 56, "r": 12, "t": 8, "b": 48},
     )
     of = scheduler if optimizer is None else f"{scheduler}, {optimizer}"
+    title = _("{of}: {metric} over peak rate and decay", of=of, metric=findings.metric.title)
+    if flat:
+        title = _("{of}: {metric} over peak rate", of=of, metric=findings.metric.title)
     return Picture(
         "-".join(["map", *map(_slug, (scheduler, optimizer or ""))]).rstrip("-"),
-        f"{of}: {findings.metric.title} over peak rate{'' if flat else ' and decay'}",
+        title,
         figure,
         _map_facts(of, trials, flat),
+        heading=of,
     )
 
 
@@ -166,7 +172,7 @@ def _add_trials(
         x=[trial.schedule.lr for trial in trials],
         y=[trial.reached if flat else trial.schedule.decay for trial in trials],
         mode="markers",
-        name=ending,
+        name=ending_word(ending),
         marker=marker,
         text=[hover(trial, metric) for trial in trials],
         hovertemplate="%{text}<extra></extra>",
@@ -175,14 +181,23 @@ def _add_trials(
 
 def _map_facts(of: str, trials: Sequence[Trial], flat: bool) -> str:
     completed = [t for t in trials if t.ending == Ending.COMPLETED and t.reached is not None]
-    shown = f"{of}: {counted(len(trials), 'trial')}, {len(completed)} completed"
+    shown = _(
+        "{of}: {trials}, {completed} completed",
+        of=of,
+        trials=counted(len(trials), "trial"),
+        completed=len(completed),
+    )
     if not completed:
-        return f"{shown}."
+        return _("{sentence}.", sentence=shown)
     best = completed[0]
-    at = "" if flat else f", decay {number(best.schedule.decay)}"
-    text = (
-        f"{shown}; the best, trial {best.number}, reaches {number(best.reached)} at "
-        f"lr {number(best.schedule.lr)}{at}."
+    at = [f"lr {number(best.schedule.lr)}"]
+    at += [] if flat else [f"decay {number(best.schedule.decay)}"]
+    text = _(
+        "{shown}; the best, trial {trial}, reaches {value} at {place}.",
+        shown=shown,
+        trial=best.number,
+        value=number(best.reached),
+        place=_(", ").join(at),
     )
     quarter = completed[: max(1, len(completed) // 4)]
     if len(quarter) < 2:
@@ -190,11 +205,12 @@ def _map_facts(of: str, trials: Sequence[Trial], flat: bool) -> str:
     spans = [f"lr {_span([t.schedule.lr for t in quarter])}"]
     if not flat:
         spans.append(f"decay {_span([t.schedule.decay for t in quarter])}")
-    return f"{text} Its best {len(quarter)} lie at {' and '.join(spans)}."
+    places = _(" and ").join(spans)
+    return text + _(" Its best {count} lie at {places}.", count=len(quarter), places=places)
 
 
 def _span(values: Sequence[float]) -> str:
-    return f"{number(min(values))} to {number(max(values))}"
+    return _("{low} to {high}", low=number(min(values)), high=number(max(values)))
 
 
 def _slug(name: str) -> str:
@@ -222,19 +238,19 @@ def importance_figure(findings: Findings) -> Iterator[Picture]:
     styled(
         figure,
         height=90 + 38 * len(shares),
-        xaxis={"title": {"text": "share of importance"}, "tickformat": ".0%", "dtick": 0.25},
+        xaxis={"title": {"text": _("share of importance")}, "tickformat": ".0%", "dtick": 0.25},
         yaxis={"title": None},
         bargap=0.35,
     )
     figure.update_xaxes(range=[0, min(1.12, 1.2 * max(found.shares.values()))])
-    parts = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.shares.items())
+    parts = _(", ").join(f"{name} {100 * share:.0f} %" for name, share in found.shares.items())
     rows = [[name, f"{100 * share:.1f} %"] for name, share in found.shares.items()]
     yield Picture(
         "importance",
-        "What mattered",
+        _("What mattered"),
         figure,
-        f"Importance {found.note}: {parts}.",
-        Table(["parameter", "importance"], rows),
+        _("Importance {note}: {parts}.", note=found.note, parts=parts),
+        Table([_("parameter"), _("importance")], rows),
     )
 
 
@@ -308,17 +324,26 @@ def _range_figure(
     )
     winner = findings.of(best) if best else None
     is_shown = winner is not None and winner.number in {trial.number for trial in ranked}
-    first, who = (winner, "the winner") if winner and is_shown else (ranked[0], "the best of them")
+    first, who = (ranked[0], _("the best of them"))
+    if winner and is_shown:
+        first, who = winner, _("the winner")
     has = _value(first, name)
     shown = has if isinstance(has, bool | str) else number(has)
     quarter = used[: max(1, len(used) // 4)]
-    of = name if optimizer is None else f"{name} of {optimizer}"
+    of = name if optimizer is None else _("{name} of {optimizer}", name=name, optimizer=optimizer)
     return Picture(
         "-".join(["range", *map(_slug, (name, optimizer or ""))]).rstrip("-"),
-        f"{of}: {findings.metric.title} over its range",
+        _("{of}: {metric} over its range", of=of, metric=findings.metric.title),
         figure,
-        f"{of} was searched over {in_words(bounds)}; {who} has {shown}, "
-        f"the best quarter {_counts(quarter) if isinstance(bounds, Choice) else _span(quarter)}.",
+        _(
+            "{of} was searched over {range}; {who} has {value}, the best quarter {quarter}.",
+            of=of,
+            range=in_words(bounds),
+            who=who,
+            value=shown,
+            quarter=_counts(quarter) if isinstance(bounds, Choice) else _span(quarter),
+        ),
+        heading=of,
     )
 
 
@@ -333,7 +358,8 @@ def _categories(
 
 def _counts(values: Sequence[Value]) -> str:
     """How many there are of each: `64 (5), 128 (2)`."""
-    return ", ".join(f"{value} ({count})" for value, count in Counter(values).most_common())
+    counts = Counter(values).most_common()
+    return _(", ").join(_("{value} ({aside})", value=v, aside=count) for v, count in counts)
 
 
 def _value(trial: Trial, name: str) -> Value | None:

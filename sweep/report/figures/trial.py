@@ -9,12 +9,15 @@ import numpy as np
 import optuna
 import plotly.graph_objects as go
 
-from sweep.base.wording import counted, number, percent, verb
+from sweep.base.languages.sentences import _, plural
+from sweep.base.wording import counted, number, percent
 from sweep.report.figures.picture import Figure, Picture, Table, log_axis, styled
 from sweep.report.findings import Findings, hover, is_wide, plain
 from sweep.report.palette import ACCENT, NEUTRAL, SECOND
+from sweep.report.trials.endings import ending_word
 from sweep.search.trials import Ending
 from sweep.study.metric import Metric
+from sweep.study.results_folder import RESULTS
 
 _ENDING_COLOURS = {
     Ending.COMPLETED: ACCENT,
@@ -42,7 +45,7 @@ def history_figure(findings: Findings) -> Iterator[Picture]:
     steps = [(int(t), float(v)) for t, v in zip(points.x, points.y, strict=True)]
     improvements = _improvements(steps, findings.metric)
     kept = {trial.number for trial in findings.shown}
-    trials = [findings.by_number[n] for n, _ in steps if n in kept]
+    trials = [findings.by_number[n] for n, _value in steps if n in kept]
     points.update(
         x=[trial.number for trial in trials],
         y=[value for n, value in steps if n in kept],
@@ -56,11 +59,11 @@ def history_figure(findings: Findings) -> Iterator[Picture]:
         },
     )
     course.update(
-        x=[*(trial for trial, _ in improvements), steps[-1][0]],
-        y=[*(value for _, value in improvements), improvements[-1][1]],
-        name="best so far",
+        x=[*(trial for trial, _value in improvements), steps[-1][0]],
+        y=[*(value for _trial, value in improvements), improvements[-1][1]],
+        name=_("best so far"),
         line={"color": NEUTRAL, "width": 2.2, "shape": "hv"},
-        hovertemplate="best after trial %{x}: %{y:.5g}<extra></extra>",
+        hovertemplate=_("best after trial %{{x}}: %{{y:.5g}}<extra></extra>"),
     )
     values = np.asarray(points.y, dtype=float)
     for name in dict.fromkeys(t.schedule.scheduler for t in trials):
@@ -71,22 +74,25 @@ def history_figure(findings: Findings) -> Iterator[Picture]:
         figure,
         height=380,
         legend=True,
-        xaxis={"title": {"text": "trial"}},
+        xaxis={"title": {"text": _("trial")}},
         yaxis=log_axis(findings.mse_title, is_wide(values, 4.0)),
     )
-    text = (
-        f"{counted(len(steps), 'completed trial')}; the best value {_moved(findings)} from "
-        f"{number(improvements[0][1])} in trial {improvements[0][0]} to "
-        f"{number(improvements[-1][1])} in trial {improvements[-1][0]}, in "
-        f"{counted(len(improvements) - 1, 'step')}."
+    (first_trial, first), (last_trial, last) = improvements[0], improvements[-1]
+    text = _(
+        "{trials}; the best value {moved} from {first} in trial {first_trial} to {last} in trial "
+        "{last_trial}, in {steps}.",
+        trials=counted(len(steps), "completed trial"),
+        moved=_("rose") if findings.metric.maximize else _("fell"),
+        first=number(first),
+        first_trial=first_trial,
+        last=number(last),
+        last_trial=last_trial,
+        steps=counted(len(improvements) - 1, "step"),
     )
     rows = [[str(trial), number(value)] for trial, value in improvements]
-    table = Table(["trial", "best so far"], rows, "Every trial is in results.csv.")
-    yield Picture("history", "Best value as trials ended", figure, text, table)
-
-
-def _moved(findings: Findings) -> str:
-    return "rose" if findings.metric.maximize else "fell"
+    elsewhere = _("Every trial is in {file}.", file=RESULTS)
+    table = Table([_("trial"), _("best so far")], rows, elsewhere)
+    yield Picture("history", _("Best value as trials ended"), figure, text, table)
 
 
 def _improvements(steps: list[tuple[int, float]], metric: Metric) -> list[tuple[int, float]]:
@@ -105,26 +111,34 @@ def outcome_figure(findings: Findings) -> Iterator[Picture]:
     names = [plain(row.name) for row in rows]
     figure = go.Figure()
     for ending in Ending:
-        counts = [getattr(row.endings, ending) for row in rows]
+        counts, word = [getattr(row.endings, ending) for row in rows], ending_word(ending)
         if any(counts):
             figure.add_bar(
                 y=names,
                 x=counts,
                 orientation="h",
-                name=ending,
+                name=word,
                 marker=_filled(_ENDING_COLOURS[ending], _PATTERNS[ending]),
-                hovertemplate=f"%{{y}}: %{{x}} {ending}<extra></extra>",
+                hovertemplate=_("%{{y}}: %{{x}} {ending}<extra></extra>", ending=word),
             )
-    _as_bars(figure, len(rows), "trials")
+    _as_bars(figure, len(rows), _("trials"))
     ended = findings.summary.counts.endings
-    parts = [f"{getattr(ended, ending)} {ending}" for ending in Ending]
-    have = verb(ended.ended, "has", "have")
-    text = f"Of {counted(ended.ended, 'trial')} that {have} ended, {', '.join(parts)}."
+    parts = [
+        _("{count} {ending}", count=getattr(ended, ending), ending=ending_word(ending))
+        for ending in Ending
+    ]
+    text = plural(
+        ended.ended,
+        "Of {trials} that has ended, {endings}.",
+        "Of {trials} that have ended, {endings}.",
+        trials=counted(ended.ended, "trial"),
+        endings=_(", ").join(parts),
+    )
     table = Table(
-        ["scheduler", "trials", *Ending],
+        [_("scheduler"), _("trials"), *map(ending_word, Ending)],
         [[r.name, str(r.trials), *(str(getattr(r.endings, e)) for e in Ending)] for r in rows],
     )
-    yield Picture("outcomes", "How trials ended", figure, text, table)
+    yield Picture("outcomes", _("How trials ended"), figure, text, table)
 
 
 def epoch_figure(findings: Findings) -> Iterator[Picture]:
@@ -145,13 +159,10 @@ def epoch_figure(findings: Findings) -> Iterator[Picture]:
         return
     names = [row.name for row in findings.summary.schedulers if row.name in used]
     figure = go.Figure()
-    kinds: dict[str, tuple[Mapping[str, int], str, str]] = {
-        "trained": (used, ACCENT, ""),
-        "in auditions": (auditions, SECOND, "x"),
-        "saved by early stops": (saved, NEUTRAL, "/"),
-    }
-    if not any(auditions.values()):
-        del kinds["in auditions"]
+    kinds: dict[str, tuple[Mapping[str, int], str, str]] = {_("trained"): (used, ACCENT, "")}
+    if any(auditions.values()):
+        kinds[_("in auditions")] = (auditions, SECOND, "x")
+    kinds[_("saved by early stops")] = (saved, NEUTRAL, "/")
     for kind, (counts, colour, pattern) in kinds.items():
         figure.add_bar(
             y=[plain(name) for name in names],
@@ -162,24 +173,30 @@ def epoch_figure(findings: Findings) -> Iterator[Picture]:
                 "color": colour,
                 "pattern": {"shape": pattern, "fillmode": "overlay", "size": 6},
             },
-            hovertemplate=f"%{{y}}: %{{x}} epochs {kind}<extra></extra>",
+            hovertemplate=_("%{{y}}: %{{x}} epochs {kind}<extra></extra>", kind=kind),
         )
-    _as_bars(figure, len(names), "epochs")
+    _as_bars(figure, len(names), _("epochs"))
     anew = sum(t.epochs_spent for t in findings.reader.trials if t.ending) - total
-    some = {"in auditions": sum(auditions.values()), "in trials that were trained anew": anew}
-    before = "".join(f", {count:,} of them {where}" for where, count in some.items() if count)
-    kept, share = max(sum(saved.values()) - anew, 0), percent(findings.summary.epochs_saved)
-    text = (
-        f"{counted(total + anew, 'epoch')} trained{before}; early stops saved {kept:,}, {share} of "
-        "those that whole trials would have taken."
+    auditioned, before = sum(auditions.values()), ""
+    if auditioned:
+        before += _(", {count:,} of them in auditions", count=auditioned)
+    if anew:
+        before += _(", {count:,} of them in trials that were trained anew", count=anew)
+    text = _(
+        "{epochs} trained{before}; early stops saved {kept:,}, {share} of those that whole trials "
+        "would have taken.",
+        epochs=counted(total + anew, "epoch"),
+        before=before,
+        kept=max(sum(saved.values()) - anew, 0),
+        share=percent(findings.summary.epochs_saved),
     )
-    rows = [[name, *(str(counts[name]) for counts, *_ in kinds.values())] for name in names]
+    rows = [[name, *(str(counts[name]) for counts, *_rest in kinds.values())] for name in names]
     yield Picture(
         "epochs",
-        "Epochs trained and saved",
+        _("Epochs trained and saved"),
         figure,
         text,
-        Table(["scheduler", *(kind.removesuffix(" by early stops") for kind in kinds)], rows),
+        Table([_("scheduler"), *[*kinds][:-1], _("saved")], rows),
     )
 
 

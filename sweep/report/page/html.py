@@ -16,8 +16,9 @@ from plotly.offline import get_plotlyjs
 
 from sweep.base.errors import SweepError
 from sweep.base.files import write_whole
+from sweep.base.languages.sentences import CHINESE, ENGLISH, _, current, language, translation
 from sweep.base.text import without_controls
-from sweep.base.wording import aligned, counted, duration, number, percent, verb
+from sweep.base.wording import aligned, counted, duration, number, percent
 from sweep.confirm.best_schedule import BestSchedule
 from sweep.report.figures.all import pictures
 from sweep.report.figures.picture import Picture
@@ -25,7 +26,7 @@ from sweep.report.figures.space import colour_range
 from sweep.report.findings import MOST_POINTS, Findings, gather
 from sweep.report.palette import GOOD_TO_BAD
 from sweep.report.terminal.gallery import torch_call
-from sweep.report.writers import to_markdown
+from sweep.report.writers import as_sentence, to_markdown
 from sweep.search.storage.urls import to_pass_on
 from sweep.search.trials import Trial
 from sweep.study.results_folder import REPORT
@@ -33,6 +34,9 @@ from sweep.study.settings import StudyConfig
 from sweep.study.space import rate_in_words
 
 _PARTS = files("sweep.report") / "page"
+
+HTML_NAMES = {ENGLISH: "en", CHINESE: "zh-CN"}
+"""What a page calls its language."""
 
 
 def write_html(study: optuna.Study, config: StudyConfig, folder: Path) -> Path:
@@ -55,6 +59,8 @@ def to_html(findings: Findings, drawn: Mapping[str, Picture] | None = None) -> s
     """The page: everything it needs is in it, and it asks no other host for anything."""
     summary, drawn = findings.summary, drawn or pictures(findings)
     best = summary.best
+    with language(ENGLISH):  # as in `best_schedule.py`
+        code = _code(findings)
     sections = defaultdict(list)
     for picture in drawn.values():
         sections[picture.section].append(picture)
@@ -66,9 +72,11 @@ def to_html(findings: Findings, drawn: Mapping[str, Picture] | None = None) -> s
         scale=colour_range(findings),
         colours=[colour for _, colour in GOOD_TO_BAD],
         thinned=MOST_POINTS if len(findings.trials) > MOST_POINTS else 0,
-        code=_code(findings),
+        code=code,
         markdown=to_markdown(summary),
         torch=torch_call(best.torch) if best and best.torch else "",
+        language=HTML_NAMES[current()],
+        words=_json(_words()),
         settings=_settings(findings.config),
         objective=findings.config.objective,
         when=_when(findings.reader.trials),
@@ -94,12 +102,27 @@ def _template() -> jinja2.Template:
         "percent": percent,
         "duration": duration,
         "counted": counted,
-        "verb": verb,
-        "sentence": _sentence,
+        "sentence": as_sentence,
         "figure_json": _figure_json,
     }
-    environment.globals["rate_in_words"] = rate_in_words
+    environment.globals |= {"rate_in_words": rate_in_words, "_": _said, "plural": _plural}
     return environment.get_template("template.html")
+
+
+def _said(template: str, **values: object) -> Markup:
+    """As `_`, of a template that may have markup, with values that have none."""
+    return Markup(translation(template) or template).format(**_bare(values))
+
+
+def _plural(count: int, one: str, several: str, **values: object) -> Markup:
+    """As `plural`, likewise."""
+    template = translation(several) or (one if count == 1 else several)
+    return Markup(template).format(count=count, **_bare(values))
+
+
+def _bare(values: Mapping[str, object]) -> dict[str, object]:
+    """Values without what a terminal would obey."""
+    return {n: without_controls(v) if type(v) is str else v for n, v in values.items()}
 
 
 def _part(name: str) -> str:
@@ -118,15 +141,26 @@ def script_safe(text: str) -> str:
     return text
 
 
+def _words() -> dict[str, str]:
+    """What the page's script, and Plotly's in it, says: by its English."""
+    return {
+        "Copied": _("Copied"),
+        "Select it and press Ctrl+C": _("Select it and press Ctrl+C"),
+        "Zoom": _("Zoom"),
+        "Pan": _("Pan"),
+        "Reset axes": _("Reset axes"),
+        "Download plot as a PNG": _("Download plot as a PNG"),
+        "Double-click to zoom back out": _("Double-click to zoom back out"),
+    }
+
+
 def _figure_json(picture: Picture) -> Markup:
-    compact = json.dumps(json.loads(picture.figure.to_json()), separators=(",", ":"))
-    return Markup(script_safe(compact))
+    return _json(json.loads(picture.figure.to_json()))
 
 
-def _sentence(text: str) -> str:
-    """With a capital letter and a full stop."""
-    ended = text if text.endswith((".", "!", "?")) else f"{text}."
-    return ended[:1].upper() + ended[1:]
+def _json(value: object) -> Markup:
+    """What a script element may hold."""
+    return Markup(script_safe(json.dumps(value, separators=(",", ":"))))
 
 
 def _code(findings: Findings) -> str:
@@ -134,7 +168,7 @@ def _code(findings: Findings) -> str:
     best, folder = findings.summary.best, findings.summary.folder
     if best is None:
         return ""
-    written, _ = BestSchedule.if_valid(folder)
+    written, _invalid = BestSchedule.if_valid(folder)
     if written and written.trial == best.number:
         return written.to_code()
     try:
@@ -154,4 +188,4 @@ def _when(trials: Sequence[Trial]) -> str:
     if not times:
         return ""
     first, last = min(times).date(), max(times).date()
-    return f"{first}" if first == last else f"{first} to {last}"
+    return f"{first}" if first == last else _("{low} to {high}", low=first, high=last)

@@ -5,6 +5,8 @@
   const coarse = matchMedia("(pointer: coarse)");
   const hovers = matchMedia("(hover: hover)");
   const plots = [...document.querySelectorAll(".plot")];
+  const { lang } = document.documentElement;
+  const words = JSON.parse(document.getElementById("words").textContent);
 
   const themes = {
     light: { ink: "#1d2127", grid: "#dfe3e8", raised: "#ffffff", border: "#aab2bd" },
@@ -44,6 +46,8 @@
       displayModeBar: hovers.matches ? "hover" : false,
       displaylogo: false,
       modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]],
+      locale: lang,
+      locales: { [lang]: { dictionary: words, format: {} } },
     });
     await Plotly.relayout(plot, themed(figure.layout, theme()));
   });
@@ -111,7 +115,7 @@
       } catch {
         done = copySelected(text);
       }
-      button.textContent = done ? "Copied" : "Select it and press Ctrl+C";
+      button.textContent = words[done ? "Copied" : "Select it and press Ctrl+C"];
       setTimeout(() => { button.textContent = label; }, 2000);
     });
   }

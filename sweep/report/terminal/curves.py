@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.cells import cell_len
 from rich.text import Text
 
+from sweep.base.languages.sentences import _
 from sweep.base.wording import MISSING
 from sweep.schedules.schedule import Schedule
 
@@ -138,7 +140,7 @@ def draw_rate_curve(
     values = values[np.isfinite(values)]
     log = bool(len(values)) and bool(np.median(values) < 0.05 * values.max())
     log = log and bool(values.min() > 0)
-    title = "learning rate (log scale)" if log else "learning rate"
+    title = _("learning rate (log scale)") if log else _("learning rate")
     return draw(
         {"rate": rates},
         width=width,
@@ -270,5 +272,6 @@ def _title(title: str, names: list[str]) -> Text:
 def _x_axis(ends: tuple[float, float], name: str, columns: int, margin: int) -> Text:
     """The first and the last place on the axis, and between them what they count."""
     first, last = (f"{end:g}" for end in ends)
-    between = columns - len(first) - len(last)
-    return Text(f"{' ' * margin}{first}{name:^{max(between, 0)}}{last}", style="dim")
+    between = Text(name)
+    between.align("center", max(columns - len(first) - len(last), cell_len(name)))
+    return Text(f"{' ' * margin}{first}{between.plain}{last}", style="dim")

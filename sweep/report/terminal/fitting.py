@@ -12,6 +12,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from sweep.base.languages.sentences import _
+
 _GAP = 2
 
 
@@ -78,7 +80,12 @@ class FittingTable:
         yield table
         missing = [column.header for column in _telling(self.columns) if column not in shown]
         if missing:
-            yield Text(f"no room for: {', '.join(missing)}; {self.elsewhere}", style="dim")
+            left_out = _(
+                "no room for: {columns}; {elsewhere}",
+                columns=_(", ").join(missing),
+                elsewhere=self.elsewhere,
+            )
+            yield Text(left_out, style="dim")
 
 
 def fitting(columns: Sequence[Column], width: int) -> list[Column]:

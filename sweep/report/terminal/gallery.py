@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweep.base.errors import ScheduleError
+from sweep.base.languages.sentences import _
 from sweep.base.wording import counted, number
 from sweep.report.terminal.curves import draw_rates, sparkline
 from sweep.schedules.schedule import SHAPES, Schedule, Shape, ShapeParam
@@ -62,12 +63,18 @@ def torch_call(spec: Mapping[str, Any]) -> str:
     numbers = ", ".join(f"{name}={_argument(value)}" for name, value in args.items())
     call = f"{spec['class']}({numbers})"
     if formula is not None:
-        call = f"{spec['class']} of lr times {formula}, with {numbers}"
-    waits = ((spec["warmup_steps"], "warm-up step"), (spec["hold_steps"], "step"))
-    before = [counted(steps, noun) for steps, noun in waits if steps]
-    if spec["hold_steps"]:
-        before[-1] += " at the peak"
-    return f"{call} after {' and '.join(before)}" if before else call
+        call = _(
+            "{name} of lr times {formula}, with {numbers}",
+            name=spec["class"],
+            formula=formula,
+            numbers=numbers,
+        )
+    before = []
+    if warmup := spec["warmup_steps"]:
+        before.append(counted(warmup, "warm-up step"))
+    if hold := spec["hold_steps"]:
+        before.append(_("{steps} at the peak", steps=counted(hold, "step")))
+    return _("{call} after {before}", call=call, before=_(" and ").join(before)) if before else call
 
 
 def _argument(value: object) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from sweep.base.commands import command_line
+from sweep.base.languages.sentences import _
 from sweep.base.wording import counted
 from sweep.report.facts import Summary
 from sweep.study.file import load_study
@@ -35,25 +37,25 @@ def next_steps(
         steps.append((left, command_line("sweep", "run", folder)))
     if summary.best:
         if not reported:
-            steps.append(("the whole report", command_line("sweep", "report", folder)))
+            steps.append((_("the whole report"), command_line("sweep", "report", folder)))
         if (folder / REPORT).exists():
-            steps.append(("the report as a page", command_line(folder / REPORT)))
-        steps.append(("every trial in a browser", command_line("sweep", "dashboard", folder)))
+            steps.append((_("the report as a page"), command_line(folder / REPORT)))
+        steps.append((_("every trial in a browser"), command_line("sweep", "dashboard", folder)))
         if summary.unit and (folder / BEST_MODEL).exists():
             trust = ["--trust"] if _has_own_model(folder) else []
             predict = command_line("sweep", "predict", folder, "new.csv", *trust)
-            steps.append(("predict new rows", predict))
+            steps.append((_("predict new rows"), predict))
         if (folder / BEST_CODE).exists():
-            steps.append(("the schedule as torch code", command_line(folder / BEST_CODE)))
+            steps.append((_("the schedule as torch code"), command_line(folder / BEST_CODE)))
     if not steps:
         return Text()
-    margin = max((len(purpose) for purpose, _ in steps)) + _GAP
-    fits = margin + max((len(command) for _, command in steps)) <= width
+    margin = max(cell_len(purpose) for purpose, _command in steps) + _GAP
+    fits = margin + max(cell_len(command) for _purpose, command in steps) <= width
     lines = [
-        Text.assemble((f"{purpose:<{margin}}" if fits else f"{purpose}\n", "dim"), command)
+        Text.assemble((set_cell_size(purpose, margin) if fits else f"{purpose}\n", "dim"), command)
         for purpose, command in steps
     ]
-    return Group(Text("Next", style="bold"), *lines)
+    return Group(Text(_("Next"), style="bold"), *lines)
 
 
 def _has_own_model(folder: Path) -> bool:

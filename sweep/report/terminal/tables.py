@@ -11,6 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from sweep.base.languages.sentences import _
 from sweep.base.wording import aligned, counted, duration, number, percent
 from sweep.confirm.audit import Audit, Audited
 from sweep.confirm.candidate import Candidate
@@ -21,11 +22,12 @@ from sweep.report.terminal.curves import draw, draw_rate_curve, draw_rates
 from sweep.report.terminal.fitting import Column, FittingTable
 from sweep.report.terminal.gallery import torch_call
 from sweep.report.terminal.next_steps import next_steps
+from sweep.report.trials.endings import ending_word
 from sweep.report.trials.facts import Best, TrialFacts
+from sweep.report.writers import as_sentence
 from sweep.search.trials import Ending
 from sweep.study.metric import Metric
 from sweep.study.results_folder import AUDIT, CONFIRM, RESULTS
-from sweep.study.sections import other
 from sweep.study.space import Value, named_values, rate_in_words
 
 _WIDEST_CHART = 100
@@ -89,36 +91,37 @@ def best_panel(summary: Summary) -> Panel:
 
 
 def _facts(summary: Summary) -> list[tuple[str, str]]:
-    best, rows = summary.best, [("trials", _spent(summary))]
+    best, rows = summary.best, [(_("trials"), _spent(summary))]
     if summary.account.spent.total:
-        rows.append(("spent", summary.account.sentence))
+        rows.append((_("spent"), summary.account.sentence))
     if summary.trained_on:
-        rows.append(("trained on", summary.trained_on))
+        rows.append((_("trained on"), summary.trained_on))
     if summary.shares:
-        rows.append(("shares", summary.shares))
+        rows.append((_("shares"), summary.shares))
     if summary.audit:
-        rows.append(("audit", "; ".join(summary.audit.sentences)))
+        rows.append((_("audit"), _("; ").join(summary.audit.sentences)))
     if summary.failure:
-        rows.append(("failed with", summary.failure))
+        rows.append((_("failed with"), summary.failure))
     if best is None:
         return rows
-    compared = [("baseline", baseline.sentence) for baseline in summary.baselines]
+    compared = [(_("baseline"), baseline.sentence) for baseline in summary.baselines]
     if summary.confirmation:
-        compared.append(("how sure", summary.confirmation.verdict))
-        compared.append(("luck", summary.luck))
-    compared.append(("constant rate", summary.gain))
+        compared.append((_("how sure"), summary.confirmation.verdict))
+        compared.append((_("luck"), summary.luck))
+    compared.append((_("constant rate"), summary.gain))
     if summary.has_rival:
-        compared.append(("next best", summary.rivalry))
+        compared.append((_("next best"), summary.rivalry))
     if summary.by_question:
         compared += summary.by_question.answers
-    compared += [("without a model", each.sentence) for each in summary.without_model]
+    compared += [(_("without a model"), each.sentence) for each in summary.without_model]
     if summary.carried_over:
-        compared.append(("carried over", summary.carried_over.sentence))
-    compared += [("note" if i == 0 else "", text) for i, text in enumerate(summary.cautions)]
+        compared.append((_("carried over"), summary.carried_over.sentence))
+    compared += [(_("note") if i == 0 else "", text) for i, text in enumerate(summary.cautions)]
     if summary.test:
-        compared.append(("test", f"{summary.test.text} that the search never saw"))
+        unseen = _("{score} that the search never saw", score=summary.test.text)
+        compared.append((_("test"), unseen))
     if summary.mse_unit:
-        compared.append(("MSE in", summary.mse_unit))
+        compared.append((_("MSE in"), summary.mse_unit))
     if best.torch:
         compared.append(("torch", torch_call(best.torch)))
     return compared + rows
@@ -126,15 +129,21 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
 
 def _spent(summary: Summary) -> str:
     counts = summary.counts
-    named = {**vars(counts.endings), "unfinished": counts.unfinished}
-    parts = [f"{count} {name}" for name, count in named.items() if count]
-    ended = f"{', '.join(parts) or 'none'} of {counts.asked}"
+    named = {ending_word(ending): getattr(counts.endings, ending) for ending in Ending}
+    named[_("unfinished")] = counts.unfinished
+    parts = [_("{count} {ending}", count=n, ending=word) for word, n in named.items() if n]
+    told = _(", ").join(parts) or _("none")
+    told = _("{endings} of {asked}", endings=told, asked=counts.asked)
     if not summary.epochs_trained:
-        return ended
-    worked = f"{counted(summary.epochs_trained, 'epoch')} in {duration(summary.worker_secs)}"
-    saved = summary.epochs_saved
-    stops = f"; early stops saved {percent(saved)}" if saved else ""
-    return f"{ended}; {worked} of worker time{stops}"
+        return told
+    told += _(
+        "; {epochs} in {time} of worker time",
+        epochs=counted(summary.epochs_trained, "epoch"),
+        time=duration(summary.worker_secs),
+    )
+    if saved := summary.epochs_saved:
+        told += _("; early stops saved {share}", share=percent(saved))
+    return told
 
 
 def confirmation_table(confirmation: Confirmation) -> FittingTable:
@@ -144,24 +153,24 @@ def confirmation_table(confirmation: Confirmation) -> FittingTable:
     schedules = [candidate.schedule for candidate in candidates]
     others = [candidate.other_interval for candidate in candidates]
     ranks = confirmation.mean_ranks()
-    asked = (confirmation.decides, other(confirmation.decides))
-    deciding, not_asked = (f"mean {question}" for question in asked)
+    means = _("mean best"), _("mean final")
+    deciding, not_asked = means if confirmation.decides == "best" else means[::-1]
     return FittingTable(
-        f"On fresh seeds: {confirmation.what_decides}",
+        _("On fresh seeds: {decides}", decides=confirmation.what_decides),
         (
-            Column("trial", [str(candidate.trial) for candidate in candidates]),
-            Column("scheduler", [c.schedule.scheduler + c.mark for c in candidates], 0, "left"),
+            Column(_("trial"), [str(candidate.trial) for candidate in candidates]),
+            Column(_("scheduler"), [c.schedule.scheduler + c.mark for c in candidates], 0, "left"),
             Column(deciding, [aligned(interval.mean) for interval in intervals]),
             Column("95 %", [_margin(interval) for interval in intervals]),
-            Column("winner's lead", [_lead(confirmation, c) for c in candidates], 2, "left"),
-            Column(not_asked, [aligned(each.mean) if each else "unknown" for each in others], 1),
-            Column("seeds", [str(interval.count) for interval in intervals], 3),
-            Column("mean rank", [aligned(rank) for rank in ranks], 6),
+            Column(_("winner's lead"), [_lead(confirmation, c) for c in candidates], 2, "left"),
+            Column(not_asked, [aligned(each.mean) if each else _("unknown") for each in others], 1),
+            Column(_("seeds"), [str(interval.count) for interval in intervals], 3),
+            Column(_("mean rank"), [aligned(rank) for rank in ranks], 6),
             Column("lr", [number(s.lr) for s in schedules], 4, "left"),
             Column("decay", [number(s.decay) for s in schedules], 5, "left"),
-            Column("parameters", [_own_parameters(c.params) for c in candidates], 7, "left"),
+            Column(_("parameters"), [_own_parameters(c.params) for c in candidates], 7, "left"),
         ),
-        elsewhere=f"every run is in {CONFIRM}",
+        elsewhere=_("every run is in {file}", file=CONFIRM),
     )
 
 
@@ -173,15 +182,16 @@ def _lead(confirmation: Confirmation, candidate: Candidate) -> str:
     if candidate is confirmation.winner:
         return ""
     if not math.isfinite(candidate.interval.mean):
-        return "diverged or failed"
+        return _("diverged or failed")
     lead = confirmation.lead_over(candidate)
-    interval = f" ({lead.ends})" if lead.is_finite else ""
-    out = ", dropped out" if confirmation.dropped_out(candidate) else ""
-    return f"{lead.shown(lead.mean)}{interval}{out}"
+    told = lead.shown(lead.mean)
+    if lead.is_finite:
+        told = _("{value} ({aside})", value=told, aside=lead.ends)
+    return told + (_(", dropped out") if confirmation.dropped_out(candidate) else "")
 
 
 def _pruned_at(one: Audited) -> str:
-    return "audition" if one.failed_audition else str(one.pruned_at)
+    return _("audition") if one.failed_audition else str(one.pruned_at)
 
 
 def audit_report(found: Audit) -> Group:
@@ -191,34 +201,36 @@ def audit_report(found: Audit) -> Group:
     own = [_own_parameters(one.suggestion.params) for one in best]
     metric = found.metric
     table = FittingTable(
-        "Pruned trials, trained to their end",
+        _("Pruned trials, trained to their end"),
         (
-            Column("trial", [str(one.trial) for one in best]),
-            Column("scheduler", [schedule.scheduler for schedule in schedules], justify="left"),
+            Column(_("trial"), [str(one.trial) for one in best]),
+            Column(_("scheduler"), [schedule.scheduler for schedule in schedules], justify="left"),
             Column(_value_title(metric), [aligned(one.value) for one in best]),
             Column(
-                "against the best",
+                _("against the best"),
                 [_against(metric, one.value, found.best_value) for one in best],
                 1,
                 "left",
             ),
-            Column("pruned at epoch", [_pruned_at(one) for one in best], 2),
+            Column(_("pruned at epoch"), [_pruned_at(one) for one in best], 2),
             Column("lr", [number(schedule.lr) for schedule in schedules], 3, "left"),
             Column("decay", [number(schedule.decay) for schedule in schedules], 4, "left"),
-            Column("parameters", own, 5, "left"),
+            Column(_("parameters"), own, 5, "left"),
         ),
-        elsewhere=f"every trial is in {AUDIT}",
+        elsewhere=_("every trial is in {file}", file=AUDIT),
         highlight_first=bool(found.better),
     )
-    sentences = [Text(f"{text[0].upper()}{text[1:]}.") for text in found.sentences]
+    sentences = [Text(as_sentence(text)) for text in found.sentences]
     return Group(*sentences, Text(), table)
 
 
 def _against(metric: Metric, value: float, best: float) -> str:
     if not math.isfinite(value):
-        return "diverged or failed"
-    word = "better" if metric.is_better(value, best) else "worse"
-    return f"{metric.distance(value, best)} {word}"
+        return _("diverged or failed")
+    distance = metric.distance(value, best)
+    if metric.is_better(value, best):
+        return _("{distance} better", distance=distance)
+    return _("{distance} worse", distance=distance)
 
 
 def scheduler_table(summary: Summary) -> FittingTable:
@@ -226,28 +238,29 @@ def scheduler_table(summary: Summary) -> FittingTable:
     rows = summary.schedulers
     bests = [row.best for row in rows]
 
-    def ended(ending: Ending) -> list[str]:
-        return [str(getattr(row.endings, ending)) for row in rows]
+    def ended(ending: Ending, rank: int) -> Column:
+        counts = [str(getattr(row.endings, ending)) for row in rows]
+        return Column(ending_word(ending), counts, rank)
 
     return FittingTable(
-        "Schedulers",
+        _("Schedulers"),
         (
-            Column("scheduler", [row.name for row in rows], justify="left"),
+            Column(_("scheduler"), [row.name for row in rows], justify="left"),
             Column(
-                f"best {summary.metric.short}",
+                _("best {metric}", metric=summary.metric.short),
                 [aligned(best.value if best else None) for best in bests],
             ),
-            Column("behind", [_behind(summary, best) for best in bests], rank=8),
-            Column("median", [aligned(row.median_value) for row in rows], rank=4),
-            Column("best lr", [_lr(best) for best in bests], 1, "left"),
+            Column(_("behind"), [_behind(summary, best) for best in bests], rank=8),
+            Column(_("median"), [aligned(row.median_value) for row in rows], rank=4),
+            Column(_("best lr"), [_lr(best) for best in bests], 1, "left"),
             Column("decay", [_decay(best) for best in bests], 2, "left"),
-            Column("trials", [str(row.trials) for row in rows], rank=3),
-            Column("completed", ended(Ending.COMPLETED), rank=7),
-            Column("pruned", ended(Ending.PRUNED), rank=5),
-            Column("diverged", ended(Ending.DIVERGED), rank=6),
-            Column("failed", ended(Ending.FAILED), rank=6),
+            Column(_("trials"), [str(row.trials) for row in rows], rank=3),
+            ended(Ending.COMPLETED, 7),
+            ended(Ending.PRUNED, 5),
+            ended(Ending.DIVERGED, 6),
+            ended(Ending.FAILED, 6),
         ),
-        elsewhere=f"every trial is in {RESULTS}",
+        elsewhere=_("every trial is in {file}", file=RESULTS),
         highlight_first=bests[0] is not None if bests else False,
     )
 
@@ -262,7 +275,7 @@ def _behind(summary: Summary, trial: TrialFacts | None) -> str:
 
 def _value_title(metric: Metric) -> str:
     """Of a column: `val MSE`."""
-    return "val MSE" if metric.is_mse else metric.name
+    return _("val MSE") if metric.is_mse else metric.name
 
 
 def _lr(trial: TrialFacts | None) -> str:
@@ -284,20 +297,20 @@ def top_table(summary: Summary) -> FittingTable:
     own = [_own_parameters(trial.schedule.params, trial.params) for trial in top]
     beside = dict.fromkeys(name for trial in top for name in trial.beside)
     return FittingTable(
-        "Best trials",
+        _("Best trials"),
         (
-            Column("trial", [str(trial.number) for trial in top]),
-            Column("scheduler", [schedule.scheduler for schedule in schedules], justify="left"),
+            Column(_("trial"), [str(trial.number) for trial in top]),
+            Column(_("scheduler"), [schedule.scheduler for schedule in schedules], justify="left"),
             Column(_value_title(summary.metric), [aligned(trial.value) for trial in top]),
             Column("R²", [aligned(trial.r2) for trial in top], 6),
             *(Column(name, [aligned(t.beside.get(name)) for t in top], 3) for name in beside),
-            Column("epoch", epochs, 7),
+            Column(_("epoch"), epochs, 7),
             Column("lr", [number(schedule.lr) for schedule in schedules], 1, "left"),
             Column("decay", [_decay(trial) for trial in top], 2, "left"),
-            Column("warm-up", [_warmup(trial) for trial in top], 4),
-            Column("parameters", own, 5, "left"),
+            Column(_("warm-up"), [_warmup(trial) for trial in top], 4),
+            Column(_("parameters"), own, 5, "left"),
         ),
-        elsewhere=f"every trial is in {RESULTS}",
+        elsewhere=_("every trial is in {file}", file=RESULTS),
     )
 
 
@@ -307,13 +320,13 @@ def _warmup(trial: TrialFacts) -> str:
 
 def _own_parameters(*params: Mapping[str, Value]) -> str:
     """A schedule's own parameters and the user's own: `cycles 3, t_mult 1, width 64`."""
-    return ", ".join(named_values(*params))
+    return _(", ").join(named_values(*params))
 
 
 def importance_bars(summary: Summary) -> RenderableType:
     """A bar for each parameter that was searched, or why there is none."""
     found = summary.importance
-    title = Text("What mattered", style="bold")
+    title = Text(_("What mattered"), style="bold")
     if not found.shares:
         return Group(title, Text(found.note, style="dim"))
     bars = Table.grid(padding=(0, 2, 0, 0))
@@ -335,25 +348,27 @@ def winner_rates(best: Best, width: int) -> Text:
     if shape and not shape.per_epoch:
         epochs = (0.0, float(best.of_epochs))
         steps = best.total_steps or _NOMINAL_STEPS
-        return draw_rates(best.schedule, steps, width=width, x_label="epochs", x_range=epochs)
+        return draw_rates(best.schedule, steps, width=width, x_label=_("epochs"), x_range=epochs)
     curve, epochs = best.curve, (0.0, float(best.epochs))
     recorded = [rate for pair in zip(curve.lr_first, curve.lr_last, strict=True) for rate in pair]
-    return draw_rate_curve(recorded, width=width, x_label="epochs", x_range=epochs)
+    return draw_rate_curve(recorded, width=width, x_label=_("epochs"), x_range=epochs)
 
 
 def learning_curve(summary: Summary, width: int) -> Text:
     """What the best trial came to after each epoch, on training rows too if that is the same."""
     best = summary.best
     assert best is not None
-    series = {"validation": best.curve.value}
+    series = {_("validation"): best.curve.value}
     if summary.metric.is_of_training and any(map(math.isfinite, best.curve.training)):
-        series["training"] = best.curve.training  # a loop need not tell
+        series[_("training")] = best.curve.training  # a loop need not tell
     if summary.objective == "averaged":
-        series = {"averaged weights": best.curve.averaged, **series}
+        series = {_("averaged weights"): best.curve.averaged, **series}
     values = sorted(v for column in series.values() for v in column if v > 0)
     log = bool(values) and values[-1] > 5 * values[len(values) // 2]
-    title = f"{summary.metric.short} of trial {best.number}{' (log scale)' if log else ''}"
-    return draw(series, width=width, height=8, title=title, x_label="epoch", log=log)
+    title = _("{metric} of trial {trial}", metric=summary.metric.short, trial=best.number)
+    if log:
+        title = _("{title} (log scale)", title=title)
+    return draw(series, width=width, height=8, title=title, x_label=_("epoch"), log=log)
 
 
 def edge_list(best: Best) -> RenderableType:
@@ -361,4 +376,4 @@ def edge_list(best: Best) -> RenderableType:
     lines = Table.grid(padding=(0, 1, 0, 0))
     for sentence in best.edges:
         lines.add_row("-", Text(sentence))
-    return Group(Text("The best trial lies at the end of a range", style="bold"), lines)
+    return Group(Text(_("The best trial lies at the end of a range"), style="bold"), lines)

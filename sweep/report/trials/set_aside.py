@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from sweep.base.commands import command_line
+from sweep.base.languages.sentences import _, plural
 from sweep.base.number_ranges import as_ranges
-from sweep.base.wording import listed, verb
+from sweep.base.wording import listed
 from sweep.confirm.best_schedule import BestSchedule
 from sweep.search.storage.optuna_private import discarded_numbers
 from sweep.search.trials import StudyReader
@@ -76,26 +77,45 @@ class SetAside:
                 "sweep", "discard", self.folder, *as_ranges(self.discarded), "--undo"
             )
             told.append(
-                f"{_trials(self.discarded)} {verb(len(self.discarded), 'is', 'are')} discarded and "
-                f"{verb(len(self.discarded), 'counts', 'count')} for nothing but what "
-                f"{verb(len(self.discarded), 'it has', 'they have')} cost; undone by: {undo}"
+                plural(
+                    len(self.discarded),
+                    "{trials} is discarded and counts for nothing but what it has cost; undone "
+                    "by: {undo}",
+                    "{trials} are discarded and count for nothing but what they have cost; undone "
+                    "by: {undo}",
+                    trials=_trials(self.discarded),
+                    undo=undo,
+                )
             )
         if self.left_out:
             told.append(
-                f"{_trials(self.left_out)} {verb(len(self.left_out), 'is', 'are')} left out of "
-                "this report alone"
+                plural(
+                    len(self.left_out),
+                    "{trials} is left out of this report alone",
+                    "{trials} are left out of this report alone",
+                    trials=_trials(self.left_out),
+                )
             )
         if self.winner is not None:
-            state = "discarded" if self.winner in self.discarded else "left out here"
+            is_discarded = self.winner in self.discarded
             told.append(
-                f"the winner's files and the confirmation are of trial {self.winner}, which is "
-                f"{state}: nothing is confirmed without it. {self._remedy}"
+                _(
+                    "the winner's files and the confirmation are of trial {trial}, which is "
+                    "{state}: nothing is confirmed without it. {remedy}",
+                    trial=self.winner,
+                    state=_("discarded") if is_discarded else _("left out here"),
+                    remedy=self._remedy,
+                )
             )
         elif self.confirmed:
-            had = verb(len(self.confirmed), "was a candidate", "were candidates")
             told.append(
-                f"{_trials(self.confirmed)} {had} of the confirmation in the place of others. "
-                f"{self._remedy}"
+                plural(
+                    len(self.confirmed),
+                    "{trials} was a candidate of the confirmation in the place of others. {remedy}",
+                    "{trials} were candidates of the confirmation in the place of others. {remedy}",
+                    trials=_trials(self.confirmed),
+                    remedy=self._remedy,
+                )
             )
         return tuple(told)
 
@@ -104,9 +124,9 @@ class SetAside:
         """How to confirm without them."""
         run = command_line("sweep", "run", self.folder)
         if not self.left_out:
-            return f"Running the study again confirms those that count: {run}"
+            return _("Running the study again confirms those that count: {run}", run=run)
         discard = command_line("sweep", "discard", self.folder, *as_ranges(self.left_out))
-        return f"To confirm those that are left: {discard}, then {run}"
+        return _("To confirm those that are left: {discard}, then {run}", discard=discard, run=run)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -122,4 +142,5 @@ class SetAside:
 
 def _trials(numbers: Sequence[int]) -> str:
     """`trial 17`, `trials 3, 4 and 17`."""
-    return f"{'trial' if len(numbers) == 1 else 'trials'} {listed(as_ranges(numbers))}"
+    named = listed(as_ranges(numbers))
+    return plural(len(numbers), "trial {numbers}", "trials {numbers}", numbers=named)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.base.languages.sentences import kept
 from sweep.base.wording import counted
 from sweep.search.attributes import (
     ADVICE,
@@ -128,8 +129,10 @@ class InTraining:
             return TrialState.COMPLETE, ""
         may_end = decisions is None or result.epoch in decisions
         if is_new and may_end and self.is_pruned and self.trial.should_prune():
-            name = config.pruning.name
-            return TrialState.PRUNED, f"pruned at epoch {result.epoch} by {name}"
+            name, epoch = config.pruning.name, result.epoch
+            return TrialState.PRUNED, kept(
+                "pruned at epoch {epoch} by {name}", epoch=epoch, name=name
+            )
         return None
 
     def decide(self) -> tuple[TrialState, str] | None:
@@ -137,7 +140,7 @@ class InTraining:
         self.awaits_decision = False
         if self.trial.should_prune():
             over = counted(self.reported, "epoch")
-            return TrialState.PRUNED, f"pruned by its audition over {over}"
+            return TrialState.PRUNED, kept("pruned by its audition over {epochs}", epochs=over)
         return None
 
     def audition_rank(self, metric: Metric) -> tuple[bool, float, int]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweep.base.errors import ScheduleError, did_you_mean
+from sweep.base.languages.sentences import kept
 from sweep.base.wording import counted
 from sweep.schedules.from_torch import TorchCall, as_text, read_torch
 from sweep.schedules.other_names import scheduler_here
@@ -19,7 +20,7 @@ from sweep.study.training.optimizer import SEARCHED
 from sweep.study.training.problems import not_searched
 
 _OF_OPTIMIZER = ("momentum", "weight_decay")
-_PRESENT = "your present schedule"
+_PRESENT = kept("your present schedule")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from sweep.base.languages.sentences import kept
 from sweep.base.wording import percent
 
 _NEARLY = 0.01
@@ -51,8 +52,11 @@ def warnings(seen: StepsSeen) -> tuple[str, ...]:
     found = [_of_steps(seen)] if any(seen.taken + (seen.stepped or ())) else []
     if seen.strayed is not None:
         found.append(
-            f"the learning rate does not follow the schedule (from epoch {seen.strayed} on): "
-            "something else sets it; take out every other scheduler, and all else that does"
+            kept(
+                "the learning rate does not follow the schedule (from epoch {epoch} on): something "
+                "else sets it; take out every other scheduler, and all else that does",
+                epoch=seen.strayed,
+            )
         )
     return tuple(filter(None, found))
 
@@ -80,7 +84,7 @@ def _of_steps(seen: StepsSeen) -> str:
     if seen.stepped is not None and not any(seen.stepped):
         if epochs == 1 and seen.share < 1:  # it may yet be stepped, once an epoch
             return ""
-        return (
+        return kept(
             "the learning rate stays where it began: call scheduler.step() after every "
             "optimizer.step()"
         )
@@ -88,10 +92,12 @@ def _of_steps(seen: StepsSeen) -> str:
         whole = round(epochs / seen.share)
         if abs(seen.told - whole) <= 1:
             return ""
-        return (
-            f"scheduler.step() is called once an epoch, {whole} times in a trial, but attach was "
-            f"told {seen.told} steps: call it after every optimizer.step(), or tell attach the "
-            f"epochs: total_steps={whole}"
+        return kept(
+            "scheduler.step() is called once an epoch, {whole} times in a trial, but attach was "
+            "told {told} steps: call it after every optimizer.step(), or tell attach the epochs: "
+            "total_steps={whole}",
+            whole=whole,
+            told=seen.told,
         )
     counts = seen.taken if seen.stepped is None else seen.stepped
     if epochs == 1 and seen.share < 1 and counts[0] == 1 < seen.taken[0]:
@@ -105,11 +111,14 @@ def _too_few(seen: StepsSeen, counts: tuple[int, ...]) -> str:
     allowed = _NEARLY if len(counts) > 1 else _SKIPPED
     if steps >= seen.told * (1 - allowed):
         return ""
-    return (
-        f"attach was told {seen.told} optimizer steps, but a trial takes {steps}: its schedules "
-        f"are cut off after {percent(steps / seen.told)} of their course; tell attach the steps "
-        "that are taken: with gradient accumulation, steps_per_epoch=len(loader) // batches a "
-        "step; a loader's own length (drop_last); and the epochs that are trained"
+    return kept(
+        "attach was told {told} optimizer steps, but a trial takes {steps}: its schedules are cut "
+        "off after {share} of their course; tell attach the steps that are taken: with gradient "
+        "accumulation, steps_per_epoch=len(loader) // batches a step; a loader's own length "
+        "(drop_last); and the epochs that are trained",
+        told=seen.told,
+        steps=steps,
+        share=percent(steps / seen.told),
     )
 
 
@@ -118,9 +127,12 @@ def _too_many(seen: StepsSeen, counts: tuple[int, ...]) -> str:
     allowed = 0.0 if seen.share == 1 else _NEARLY
     if steps <= seen.told * (1 + allowed):
         return ""
-    return (
-        f"attach was told {seen.told} optimizer steps, but a trial takes {steps}: its schedules "
-        f"are over after {percent(seen.told / steps)} of the training, and some rise again; tell "
-        "attach the steps that are taken: len(loader) of the loader that is trained on, all "
-        "updates of a batch, and the epochs that are trained"
+    return kept(
+        "attach was told {told} optimizer steps, but a trial takes {steps}: its schedules are over "
+        "after {share} of the training, and some rise again; tell attach the steps that are taken: "
+        "len(loader) of the loader that is trained on, all updates of a batch, and the epochs that "
+        "are trained",
+        told=seen.told,
+        steps=steps,
+        share=percent(seen.told / steps),
     )

@@ -1,0 +1,1 @@
+"""The languages that reports are written in."""
