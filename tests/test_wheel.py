@@ -63,3 +63,4 @@ def test_the_wheel_runs_from_an_empty_folder(tmp_path: Path) -> None:
     assert (empty / "studies" / "order_pre" / "best_schedule.py").is_file()
     assert (empty / "studies" / "order_pre" / "report.html").is_file()
     assert "order_pre" in call("report")
+    assert "调度器" in call("report", "--lang", "zh")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
 
+from sweep.base.errors import InputError
+from sweep.base.languages.sentences import LANGUAGES, language_of
 from sweep.cli.completion import complete_results
 
 ResultsArgument = Annotated[
@@ -27,4 +30,21 @@ StorageOption = Annotated[
 FreshOption = Annotated[
     bool, typer.Option("--fresh", help="Throw the study's earlier trials away first.")
 ]
+LanguageOption = Annotated[
+    str | None,
+    typer.Option(
+        "--lang",
+        metavar="LANGUAGE",
+        help="Of the report, its page and its Markdown: en or zh; by default what LANG asks for.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
+
+
+def chosen_language(given: str | None) -> str:
+    """The language that `--lang` names, or else the environment asks for."""
+    if given is None:
+        return language_of(os.environ)
+    if given not in LANGUAGES:
+        raise InputError(f"--lang {given}: expected {' or '.join(LANGUAGES)}")
+    return given

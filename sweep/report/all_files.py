@@ -8,6 +8,7 @@ from pathlib import Path
 import optuna
 
 from sweep.base.files import write_whole
+from sweep.base.languages.sentences import ENGLISH, language
 from sweep.study.results_folder import REPORT
 from sweep.study.settings import StudyConfig
 
@@ -17,14 +18,16 @@ def write_report(
     config: StudyConfig,
     folder: Path,
     on_unwritten: Callable[[str, Exception], None],
+    page_in: str = ENGLISH,
 ) -> None:
-    """Write `report.html`, and the notes and figures of optuna-dashboard.
+    """Write `report.html`, and the notes and figures of optuna-dashboard, which are in English.
 
     Args:
         study: Its trials.
         config: Its settings.
         folder: Its results, which are safe already.
         on_unwritten: Told what could not be written, and why.
+        page_in: The page's language.
     """
     what = REPORT
     try:
@@ -33,10 +36,14 @@ def write_report(
         from sweep.report.findings import gather
         from sweep.report.page.html import to_html
 
-        findings = gather(study, config, folder)
-        drawn = pictures(findings)
-        write_whole(folder / REPORT, to_html(findings, drawn))
+        with language(page_in):
+            findings = gather(study, config, folder)
+            drawn = pictures(findings)
+            write_whole(folder / REPORT, to_html(findings, drawn))
         what = "what optuna-dashboard shows"
+        if page_in != ENGLISH:
+            findings = gather(study, config, folder)
+            drawn = pictures(findings)
         show(findings, drawn)
     except Exception as problem:
         on_unwritten(what, problem)

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from sweep.base.errors import InputError
+from sweep.base.languages.sentences import ENGLISH
 from sweep.base.number_ranges import as_ranges
 from sweep.base.wording import listed
 from sweep.confirm.best_schedule import BestSchedule
@@ -36,6 +37,7 @@ def discard(
     *,
     undo: bool = False,
     listener: Listener | None = None,
+    page_in: str = ENGLISH,
 ) -> list[int]:
     """Have trials of a study count for nothing from now on, or count again.
 
@@ -48,6 +50,7 @@ def discard(
         storage: Where they are kept, if not where its `study.toml` says.
         undo: Whether they are to count again.
         listener: Hears what could not be written.
+        page_in: The language of `report.html`.
 
     Returns:
         The numbers of those that were so before.
@@ -80,7 +83,7 @@ def discard(
         written, _ = BestSchedule.if_valid(folder)
         if written and written.discarded != (written.trial in discarded):
             written.marked(written.trial in discarded).write(folder)
-        write_report(ran.study, ran.config, folder, heard.on_unwritten)
+        write_report(ran.study, ran.config, folder, heard.on_unwritten, page_in)
     return as_before
 
 

@@ -11,6 +11,7 @@ import optuna
 
 from sweep.base.errors import InterruptedSweep, TrainingError
 from sweep.base.files import write_whole
+from sweep.base.languages.sentences import ENGLISH
 from sweep.base.signals import stopping_on_signals
 from sweep.base.wording import counted, duration, verb
 from sweep.confirm.candidates import to_complete
@@ -63,6 +64,7 @@ def run_sweep(
     listener: Listener,
     fresh: bool = False,
     started: float | None = None,
+    page_in: str = ENGLISH,
 ) -> optuna.Study:
     """Train until the study has its total of trials, then write its results.
 
@@ -74,6 +76,7 @@ def run_sweep(
             everything that can be checked has been.
         started: When the time that `timeout` allows has begun, as `time.monotonic` has it; now if
             left out.
+        page_in: The language of `report.html`.
 
     Returns:
         The Optuna study.
@@ -121,7 +124,8 @@ def run_sweep(
                         "The same command goes on with the rest."
                     )
             with patient(context.study, listener.on_note, threading.Event()):
-                write_report(context.study, config, location.folder, listener.on_unwritten)
+                on_unwritten = listener.on_unwritten
+                write_report(context.study, config, location.folder, on_unwritten, page_in)
     return context.study
 
 

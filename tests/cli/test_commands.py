@@ -188,6 +188,24 @@ class TestReport:
         assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
         assert (tmp_path / "opened").read_text() == f"{page.as_uri()}\n"
 
+    def test_is_in_the_language_that_is_asked_for(
+        self, sweep: Called, tiny_study: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        page = tiny_study / "report.html"
+        english = {each: sweep("report", tiny_study, "-f", each).stdout for each in ("md", "json")}
+        assert "## Schedulers" in english["md"]
+        monkeypatch.setenv("LC_MESSAGES", "zh_CN.UTF-8")
+        assert "调度器" in sweep("report", tiny_study).stdout
+        assert "## 调度器" in sweep("report", tiny_study, "-f", "md").stdout
+        assert sweep("report", tiny_study, "-f", "json").stdout == english["json"]
+        assert sweep("report", tiny_study, "-f", "md", "--lang", "en").stdout == english["md"]
+        assert sweep("report", tiny_study, "--html").stdout == f"wrote {page}\n"
+        assert '<html lang="zh-CN">' in page.read_text(encoding="utf-8")
+        assert sweep("report", tiny_study, "--html", "--lang", "en").returncode == 0
+        assert '<html lang="en">' in page.read_text(encoding="utf-8")
+        refused = sweep("report", tiny_study, "--lang", "fr")
+        assert (refused.returncode, refused.stderr) == (2, "error: --lang fr: expected en or zh\n")
+
     def test_several_studies(self, sweep: Called, tiny_study: Path, tmp_path: Path) -> None:
         other = tmp_path / "studies" / "other"
         shutil.copytree(tiny_study, other)

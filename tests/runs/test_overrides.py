@@ -25,12 +25,13 @@ def parameters(command: str) -> set[str]:
 
 class TestParameters:
     def test_every_flag_of_run_reaches_the_settings(self) -> None:
-        others = {"study", "out", "setting", "param", "track", "fresh", "yes", "quiet", "as_json"}
+        others = {"study", "out", "setting", "param", "track", "fresh", "yes", "quiet"}
+        others |= {"as_json", "lang"}
         assert parameters("run") - others == set(KEYS)
 
     @pytest.mark.parametrize(("command", "lacks"), [("check", set()), ("lr-range", {"fresh"})])
     def test_others_take_a_study_as_run_does(self, command: str, lacks: set[str]) -> None:
-        assert parameters("run") - parameters(command) == {"yes", "quiet"} | lacks
+        assert parameters("run") - parameters(command) == {"yes", "quiet", "lang"} | lacks
 
 
 class TestConfigured:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sweep.cli.completion import complete_results
-from sweep.cli.options import StorageOption
+from sweep.cli.options import StorageOption, chosen_language
 from sweep.cli.terminal import console, next_command, say
 
 
@@ -44,7 +44,8 @@ def discard(
     from sweep.study.locations import locate_results
 
     numbers = numbers_in(trials, "TRIAL")
-    as_before = discarded(study, numbers, storage, undo=undo, listener=Progress(console()))
+    heard, page_in = Progress(console()), chosen_language(None)
+    as_before = discarded(study, numbers, storage, undo=undo, listener=heard, page_in=page_in)
     changed = [number for number in numbers if number not in as_before]
     if changed:
         say(f"{_trials(changed)}: {'no longer discarded' if undo else 'discarded'}")

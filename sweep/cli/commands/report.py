@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from sweep.base.errors import InputError
+from sweep.base.languages.sentences import ENGLISH, language
 from sweep.base.wording import counted
 from sweep.cli.completion import complete_results
-from sweep.cli.options import StorageOption
+from sweep.cli.options import LanguageOption, StorageOption, chosen_language
 from sweep.cli.terminal import say, show
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def report(
             help="Leave trials out of this report alone: 17, or 17,20-25. For good: sweep discard.",
         ),
     ] = None,
+    lang: LanguageOption = None,
     storage: StorageOption = None,
 ) -> None:
     """Show what a study found: the best schedule, how it compares, and what mattered.
@@ -73,7 +75,7 @@ def report(
 
       sweep report diabetes --format md --top 5
 
-      sweep report diabetes --open
+      sweep report diabetes --open --lang zh
 
       sweep report diabetes --figures pictures --format png
 
@@ -84,14 +86,15 @@ def report(
     if studies and len(studies) > 1:
         of_one = {"--html": as_html, "--open": open_page, "--figures": bool(figures)}
         of_one |= {"--storage": bool(storage), "--top": top != _TOP, "--without": bool(without)}
+        of_one["--lang"] = bool(lang)
         _compare(studies, format or "text", [flag for flag, given in of_one.items() if given])
         return
-    study = studies[0] if studies else None
+    study, said_in = studies[0] if studies else None, chosen_language(lang)
     if as_html or open_page or figures:
         page = as_html or open_page
-        _write_figures(study, storage, without, format, page, open_page, figures)
+        _write_figures(study, storage, without, format, page, open_page, figures, said_in)
     else:
-        _summarise(study, storage, without, format or "text", top)
+        _summarise(study, storage, without, format or "text", top, said_in)
 
 
 def _loaded(study: str | None, storage: str | None, left_out: list[str] | None) -> StudyResult:
@@ -103,7 +106,12 @@ def _loaded(study: str | None, storage: str | None, left_out: list[str] | None) 
 
 
 def _summarise(
-    study: str | None, storage: str | None, without: list[str] | None, format: str, top: int
+    study: str | None,
+    storage: str | None,
+    without: list[str] | None,
+    format: str,
+    top: int,
+    said_in: str,
 ) -> None:
     from sweep.report import writers
     from sweep.report.summary import summarise
@@ -114,8 +122,9 @@ def _summarise(
         needs = f"; {format} needs --figures FOLDER" if format in ("svg", "png") else ""
         raise InputError(f"--format {format}: expected text, json, csv or md{needs}")
     ran = _loaded(study, storage, without)
-    summary = summarise(ran.study, ran.config, ran.folder, top)
-    _print(summary, format, formats, tables.full_report)
+    with language(said_in if format in ("text", "md") else ENGLISH):
+        summary = summarise(ran.study, ran.config, ran.folder, top)
+        _print(summary, format, formats, tables.full_report)
 
 
 def _compare(studies: list[str], format: str, of_one: list[str]) -> None:
@@ -153,6 +162,7 @@ def _write_figures(
     page: bool,
     open_page: bool,
     folder: Path | None,
+    said_in: str,
 ) -> None:
     if format and folder is None:
         raise InputError(f"--format {format}: --html has one format; leave --format out")
@@ -162,7 +172,8 @@ def _write_figures(
     if page:
         from sweep.report.page.html import write_html
 
-        path = write_html(ran.study, ran.config, ran.folder)
+        with language(said_in):
+            path = write_html(ran.study, ran.config, ran.folder)
         say(f"wrote {path}")
         if open_page:
             import webbrowser

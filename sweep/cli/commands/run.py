@@ -10,8 +10,9 @@ import typer
 
 from sweep.base.errors import InputError
 from sweep.base.files import may_pass
+from sweep.base.languages.sentences import ENGLISH, language
 from sweep.base.text import without_controls
-from sweep.cli.options import FreshOption
+from sweep.cli.options import FreshOption, LanguageOption, chosen_language
 from sweep.cli.study_options import takes_a_study
 from sweep.cli.terminal import answer, progress, say
 
@@ -29,6 +30,7 @@ def run(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the report as JSON, and nothing else.")
     ] = False,
+    lang: LanguageOption = None,
     **given: Any,
 ) -> None:
     """Search for the best schedule: train trials, prune, save the best.
@@ -55,6 +57,7 @@ def run(
     from sweep.runs.overrides import configured
     from sweep.training.workers.process_pool import preload
 
+    page_in = chosen_language(lang)
     location, config = configured(given)
     preload(with_torch=config.command is None)
     from sweep.runs.run import run_sweep
@@ -62,13 +65,14 @@ def run(
     if fresh and not yes:
         _confirm_fresh(location, config)
     with progress(quiet, as_json) as listener:
-        study = run_sweep(location, config, listener, fresh, started)
+        study = run_sweep(location, config, listener, fresh, started, page_in)
     if as_json or not quiet:
         from sweep.report.summary import summarise
         from sweep.report.terminal.tables import run_ending
 
-        summary = summarise(study, config, location.folder)
-        answer(summary, as_json, lambda width: run_ending(summary, location.folder, width))
+        with language(ENGLISH if as_json else page_in):
+            summary = summarise(study, config, location.folder)
+            answer(summary, as_json, lambda width: run_ending(summary, location.folder, width))
     if listener.unwritten is not None:
         what, problem = listener.unwritten
         if isinstance(problem, OSError) and may_pass(problem):
