@@ -96,12 +96,12 @@ class Coordinator:
         self._on_tick = on_tick
         self._on_note = on_note
         self._decisions = possible_ends(config.pruning, config.epochs)
+        self._counts = Counts(reader)
         earlier = reader.trials
         self._auditions = Auditions(config.audition_epochs, min(FEWEST_AUDITIONS, trials), earlier)
         self._in_flight = InFlight(config, self._auditions)
         self._ownership = Ownership(study, owner, shared, self._in_flight, on_note)
         self._allowance = Allowance(reader, earlier, self._in_flight, self._ownership)
-        self._counts = Counts(reader, earlier)
         self._failures = Failures(len(config.space.scheduler))
         self._deadline = deadline
         self._limit = limit
@@ -345,7 +345,7 @@ class Coordinator:
         return self._auditions.epochs + self.epochs
 
     def _count_all(self) -> None:
-        """Take in what others have done."""
+        """Take in what has ended or begun, here or elsewhere."""
         self._allowance.count(self._counts.look())
 
     def _end(
@@ -363,9 +363,7 @@ class Coordinator:
         ended = self._reader.trial(told)
         self._in_flight.remove([running])
         self._ended += 1
-        self._allowance.count(self._counts.look() if self._ownership.shared else [ended])
-        if not self._ownership.shared:
-            self._counts.take_in([ended])
+        self._count_all()
         if self._allowance.is_limited:
             self._decide()  # another one may fit now
         self._on_finished(ended, self.status())

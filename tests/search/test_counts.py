@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
+from storages import new_study
 
 from sweep.search.attributes import COMPLETES
 from sweep.search.in_flight.counts import Counts
 from sweep.search.status import Tally
 from sweep.search.storage.opening import open_storage
-from sweep.search.storage.optuna_private import leave_out
+from sweep.search.storage.optuna_private import (
+    DISCARDED,
+    ListedJournal,
+    leave_out,
+    set_study_attribute,
+)
+from sweep.search.storage.urls import JOURNAL
 from sweep.search.trials import StudyReader
 from sweep.study.settings import StudyConfig
 
@@ -26,7 +36,7 @@ def test_a_tally_that_is_kept_is_that_of_all_trials(tmp_path: Path, seed: int) -
     )
     study = optuna.create_study(storage=storage)
     reader = StudyReader(study, StudyConfig())
-    counts, running = Counts(reader, []), list[optuna.Trial]()
+    counts, running = Counts(reader), list[optuna.Trial]()
     for turn in range(80):
         what = draws.choice(["ask", "ask", "tell", "tell", "prune", "enqueue", "hide"])
         if what == "ask" or (what in ("tell", "prune") and not running):
@@ -46,8 +56,51 @@ def test_a_tally_that_is_kept_is_that_of_all_trials(tmp_path: Path, seed: int) -
             )
         if draws.random() < 0.6:
             counts.look()
-            whole = Tally.of(reader.trials, reader.config.measure)
-            kept = counts.tally
-            assert (kept.started, kept.to_complete) == (whole.started, whole.to_complete)
-            assert (kept.ended, kept.trained_on) == (whole.ended, whole.trained_on)
-            assert kept.best == whole.best and kept.families.keys() == whole.families.keys()
+            assert_counted(counts, reader)
+
+
+@pytest.mark.parametrize("reads", range(1, 5))
+@pytest.mark.parametrize("what", ["ends", "discards"])
+def test_what_another_does_while_it_is_counted_is_counted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, reads: int
+) -> None:
+    """Another does it after so many of the looks' readings of the trials."""
+    study, theirs = (new_study(str(tmp_path / JOURNAL)) for _ in range(2))
+    reader = StudyReader(study, StudyConfig())
+    study.tell(study.ask(), None, state=TrialState.PRUNED)
+    study.tell(study.ask(), 3.0)
+    study.enqueue_trial({}, user_attrs={COMPLETES: 0})
+    completing, other = study.ask(), study.ask()
+    acts = [*[lambda: None] * (reads - 1), partial(act_of, theirs, what, other.number)]
+
+    def acted(read: Callable[..., list[FrozenTrial]], *given: Any, **named: Any) -> Any:
+        found = read(*given, **named)
+        if acts:
+            acts.pop(0)()
+        return found
+
+    storage = study._storage
+    assert isinstance(storage, ListedJournal)
+    for name in ("get_all_trials", "hidden_trials"):
+        monkeypatch.setattr(storage, name, partial(acted, getattr(storage, name)))
+    counts = Counts(reader)
+    study.tell(completing, 1.0)
+    while acts:
+        counts.look()
+    counts.look()
+    assert_counted(counts, reader)
+
+
+def act_of(study: optuna.Study, what: str, number: int) -> None:
+    if what == "ends":
+        study.tell(number, 2.0)
+    else:
+        set_study_attribute(study, DISCARDED, [1])
+
+
+def assert_counted(counts: Counts, reader: StudyReader) -> None:
+    """It is as if all trials were counted now."""
+    kept, whole = counts.tally, Tally.of(reader.trials, reader.config.measure)
+    assert (kept.started, kept.to_complete) == (whole.started, whole.to_complete)
+    assert (kept.ended, kept.trained_on) == (whole.ended, whole.trained_on)
+    assert kept.best == whole.best and kept.families.keys() == whole.families.keys()

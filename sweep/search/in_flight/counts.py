@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from optuna.trial import TrialState
 
 from sweep.search.attributes import completes
@@ -18,63 +16,60 @@ class Counts:
 
     Args:
         reader: Reads the study.
-        trials: Its trials, by number.
 
     Attributes:
         tally: As of the last look.
     """
 
-    def __init__(self, reader: StudyReader, trials: Sequence[Trial]) -> None:
+    def __init__(self, reader: StudyReader) -> None:
         self._reader = reader
-        self._begin(trials)
-
-    def _begin(self, trials: Sequence[Trial]) -> None:
-        self.tally = Tally.of(trials, self._reader.config.measure)
-        self._open = [trial.number for trial in trials if trial.ending is None]
-        self._next = trials[-1].number + 1 if trials else 0
-        ended = [trial for trial in trials if trial.ending is not None]
-        self._drawn = sum(trial.completes is None for trial in ended)
         self._hidden = self._hidden_now()
+        self._begin()
+        self.look()
+
+    def _begin(self) -> None:
+        self.tally = Tally(self._reader.config.measure)
+        self._open: list[int] = []  # those that had not ended, or were not shown
+        self._next = 0
+        self._drawn = 0  # of those that have ended
 
     def _hidden_now(self) -> list[int]:
         return [trial.number for trial in hidden_trials(self._reader.study)]
 
-    def take_in(self, ended: Sequence[Trial]) -> None:
-        """Count trials that have ended."""
-        if any(trial.completes is not None for trial in ended):  # it takes a pruned one's place
-            self.tally = Tally.of(self._reader.trials, self._reader.config.measure)
-        else:
-            for trial in ended:
-                self.tally.count(trial)
-
     def look(self) -> list[Trial]:
         """Count what has ended or begun since the last look, here or elsewhere.
 
+        Others go on meanwhile, so all is counted from one reading of the trials.
+
         Returns:
-            The trials that have ended since then; all of them, where earlier ones have come to
+            The trials that have ended since then; all that have, where earlier ones have come to
             count for nothing, or to count again.
         """
+        hidden = self._hidden_now()  # first: what is hidden from here on shows at the next look
         trials = self._reader.study.get_trials(deepcopy=False)
+        if hidden != self._hidden:
+            self._hidden = hidden
+            self._begin()
         last = trials[-1].number + 1 if trials else 0
         numbers = [*self._open, *range(self._next, last)]
-        ended, self._open, self._next = list[Trial](), [], last
+        ended, self._open, self._next = list[Trial](), [], max(self._next, last)
         begun = to_complete = 0
         for number in numbers:
             trial = numbered(trials, number)
-            if trial is None:
-                continue
-            if trial.state.is_finished():
+            if trial is not None and trial.state.is_finished():
                 ended.append(self._reader.trial(trial))
                 continue
             self._open.append(number)
-            is_drawn, waits = completes(trial) is None, trial.state == TrialState.WAITING
-            begun += is_drawn and not waits
-            to_complete += waits and not is_drawn
-        if self._hidden != self._hidden_now():
-            every = self._reader.trials
-            self._begin(every)
-            return every
+            if trial is not None:
+                is_drawn, waits = completes(trial) is None, trial.state == TrialState.WAITING
+                begun += is_drawn and not waits
+                to_complete += waits and not is_drawn
+        if any(trial.completes is not None for trial in ended):  # it takes a pruned one's place
+            every = [self._reader.trial(trial) for trial in trials]
+            self.tally = Tally.of(every, self._reader.config.measure)
+        else:
+            for each in ended:
+                self.tally.count(each)
         self._drawn += sum(trial.completes is None for trial in ended)
-        self.take_in(ended)
         self.tally.started, self.tally.to_complete = self._drawn + begun, to_complete
         return ended
