@@ -84,8 +84,8 @@ def continues(study: optuna.Study, now: dict[str, Any], shared: bool) -> bool:
 def begin(study: optuna.Study, settings: dict[str, Any]) -> None:
     """Write down what all trials of a study must have in common: what `comparable` gives."""
     if SETTINGS not in study.user_attrs:
-        study.set_user_attr(SETTINGS, settings)
         study.set_user_attr(_BEGUN, datetime.now().isoformat(timespec="milliseconds"))
+        study.set_user_attr(SETTINGS, settings)  # the last, for it says that all is there
 
 
 def begun(study: optuna.Study) -> str:
