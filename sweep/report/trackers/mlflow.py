@@ -90,7 +90,8 @@ class MLflow:
 
     def _mark(self, tag: str, marked: set[str | None]) -> None:
         """Give the tag to these runs alone."""
-        for run in self._ours(f"tags.`{tag}` = 'true'"):
+        # whole before it changes: the pages of an answer are counted anew for each
+        for run in [*self._ours(f"tags.`{tag}` = 'true'")]:
             if run.info.run_id not in marked:
                 self._client.delete_tag(run.info.run_id, tag)
         for run_id in filter(None, marked):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,21 @@ def test_a_discarded_trial_is_marked_for_as_long_as_it_is(database: Database) ->
         MLflow(database.uri, STUDY).send_study(replace(found, discarded=discarded))
         tags = database.runs["trial-0003"].data.tags
         assert ("sweep.discarded" in tags) is bool(discarded)
+
+
+def test_marks_are_taken_away_on_whatever_page_of_the_answer_they_are(database: Database) -> None:
+    from mlflow import MlflowClient
+
+    from sweep.report.trackers.mlflow import MLflow
+
+    by_two = partialmethod(MlflowClient.search_runs, max_results=2)
+    found = study_run(READER.study, READER, database.folder)
+    for discarded in (tuple(range(5)), ()):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(MlflowClient, "search_runs", by_two)
+            MLflow(database.uri, STUDY).send_study(replace(found, discarded=discarded))
+        marks = [run.data.tags.get("sweep.discarded") for run in database.runs.values()]
+        assert marks.count("true") == len(discarded)
 
 
 def test_names_that_mlflow_does_not_allow(database: Database) -> None:
