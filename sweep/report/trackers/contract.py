@@ -85,6 +85,7 @@ class StudyRun:
 
     Args:
         at: When, in seconds since 1970.
+        trials: How many have ended.
         results: By name.
         tags: By name.
         course: The best value after each trial, whose number stands for the epoch's.
@@ -97,6 +98,7 @@ class StudyRun:
     """
 
     at: float
+    trials: int
     results: Mapping[str, float]
     tags: Mapping[str, str]
     course: tuple[Epoch, ...]

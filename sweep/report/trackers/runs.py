@@ -113,6 +113,7 @@ def study_run(study: optuna.Study, reader: StudyReader, folder: Path) -> StudyRu
     discarded = tuple(trial.number for trial in reader.hidden)
     return StudyRun(
         at=time.time(),
+        trials=summary.counts.endings.ended,
         results=_finite(_found(summary)),
         tags={
             "trials": str(summary.counts.endings.ended),

@@ -65,21 +65,20 @@ class TensorBoard:
         self._write(folder, events, trial.started)
 
     def send_study(self, study: StudyRun) -> None:
-        """Write what it has come to; what stands for the trials that have ended is the step."""
-        step = int(study.tags["trials"])
+        """Write what it has come to, with the number of trials that have ended as the step."""
         events = [
             _event(_scalar(name, value), point.at, point.number)
             for point in study.course
             for name, value in point.values.items()
         ]
         events += [
-            _event(_scalar(f"result/{name}", value), study.at, step)
+            _event(_scalar(f"result/{name}", value), study.at, study.trials)
             for name, value in study.results.items()
         ]
         texts = {"study": _listed(study.tags), "report": study.report}
         if study.code:
             texts["best_schedule.py"] = f"```python\n{study.code.rstrip()}\n```"
-        events += [_event(_text(name, text), study.at, step) for name, text in texts.items()]
+        events += [_event(_text(n, text), study.at, study.trials) for n, text in texts.items()]
         folder = self._folder / _STUDY
         earlier = [*folder.glob(_files(self._study))]
         self._write(folder, events, study.at)

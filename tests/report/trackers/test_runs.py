@@ -85,7 +85,7 @@ def test_a_study_has_its_course_its_report_and_its_winners_files(tmp_path: Path)
     write_best(tmp_path, trial=1)
     (tmp_path / "results.csv").touch()
     found = study_run(study, StudyReader(study, CONFIG), tmp_path)
-    assert found.winner == 1 and found.tags["trials"] == "8"
+    assert (found.winner, found.trials, found.tags["trials"]) == (1, 8, "8")
     assert [(e.number, e.values["best_val_mse"]) for e in found.course] == [
         *((0, 16), (1, 12), (2, 12), (3, 12))
     ]
