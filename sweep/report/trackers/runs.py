@@ -47,7 +47,7 @@ def tracked_study(reader: StudyReader) -> Study:
         reader: Reads it.
     """
     config = reader.config
-    when = begun(reader.study) or _first_start(reader.trials)
+    when = begun(reader.study) or _first_start(reader.every_trial)
     started = _seconds(datetime.fromisoformat(when)) if when else time.time()
     return Study(
         name=reader.name,
@@ -245,9 +245,8 @@ def _course(trials: Iterable[Trial], config: StudyConfig) -> Iterator[Epoch]:
 
 
 def _first_start(trials: Iterable[Trial]) -> str:
-    """When the first of the trials that have ended was begun; empty if none has."""
-    started = (trial.started for trial in trials if trial.ending and trial.started)
-    first = next(started, None)
+    """When the first of the trials was begun, whatever became of it; empty if none was."""
+    first = min((trial.started for trial in trials if trial.started), default=None)
     return first.isoformat() if first else ""
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import optuna
 from made_studies import CONFIG, add, mixed_study, new_study, write_best
+from optuna.samplers import RandomSampler
 
 from sweep.report.trackers.contract import TrialRun
 from sweep.report.trackers.runs import study_run, tracked_study, trial_run
 from sweep.search.continuation import begin
+from sweep.search.storage.opening import open_study
+from sweep.search.storage.optuna_private import DISCARDED, set_study_attribute
 from sweep.search.trials import StudyReader
 from sweep.study.settings import StudyConfig
 
@@ -107,3 +111,17 @@ def test_studies_of_one_name_are_told_apart() -> None:
     one = tracked_study(StudyReader(first, CONFIG))
     assert one == tracked_study(StudyReader(first, CONFIG))
     assert one.id != tracked_study(StudyReader(second, CONFIG)).id
+
+
+def test_a_study_without_a_date_stays_itself_whichever_trial_is_discarded(tmp_path: Path) -> None:
+    study = open_study(
+        "old", str(tmp_path / "study.journal"), RandomSampler(seed=0), optuna.pruners.NopPruner()
+    )
+    first, second = (study.ask() for _ in range(2))
+    study.tell(second, 1.0)
+    before = tracked_study(StudyReader(study, CONFIG))
+    study.tell(first, 2.0)
+    assert tracked_study(StudyReader(study, CONFIG)) == before  # which ends first is chance
+    set_study_attribute(study, DISCARDED, [0])
+    assert [trial.number for trial in StudyReader(study, CONFIG).trials] == [1]
+    assert tracked_study(StudyReader(study, CONFIG)) == before
