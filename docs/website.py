@@ -35,6 +35,7 @@ MOVED = {
 PUBLIC = {
     "Studies": ("run_study", "load_study", "StudyResult"),
     "Schedules": ("Schedule",),
+    "Predictions": ("load_predictor", "Predictor"),
     "Your own training code": ("current_trial", "CurrentTrial"),
     "How a run goes": ("Listener", "Progress"),
     "Errors": ("SweepError", "InterruptedSweep"),

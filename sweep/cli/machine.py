@@ -79,7 +79,8 @@ def _software() -> Fact:
 
 
 def _system() -> Fact:
-    return Fact("system", platform.platform())
+    of = platform.uname()  # `platform.platform` starts a process for the processor's name
+    return Fact("system", f"{of.system} {of.release}, {of.machine}, {of.version}")
 
 
 def _cores() -> Fact:

@@ -226,7 +226,7 @@ _KEYS = {*_COLUMNS, "lr", "decay", "warmup", "momentum", "weight_decay"} - _OF_T
     *("total_steps", "optimizer", "loop", "command", "best_of_search", "confirmation", "test"),
     *("not_confirmed", "mean", "mean_rank", "dropped_out", "lead_of_winner", "pruned_at"),
     *("would_have_won", "rates", "untrained", "steps", "horizon", "best_rate", "low", "high"),
-    *("means", "other_values", "failed_audition"),
+    *("means", "other_values", "failed_audition", "discarded"),
 }
 """What stands beside a metric's values in tables and JSON, so that it cannot be called so."""
 

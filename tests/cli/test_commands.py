@@ -211,7 +211,8 @@ class TestReport:
         shutil.copytree(tiny_study, other)
         ended = sweep("report", tiny_study, "other")
         assert (ended.returncode, ended.stderr) == (0, "")
-        assert ended.stdout.startswith("2 studies")
+        assert ended.stdout.startswith("No setting differs, and the rows are the same.")
+        assert "\n2 studies" in ended.stdout
         assert "Differences\n- diabetes " in ended.stdout
         ended = sweep("report", tiny_study, "other", "--format", "json")
         rows = json.loads(ended.stdout)["studies"]

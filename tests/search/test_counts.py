@@ -71,7 +71,10 @@ def test_what_another_does_while_it_is_counted_is_counted_once(
     study.tell(study.ask(), 3.0)
     study.enqueue_trial({}, user_attrs={COMPLETES: 0})
     completing, other = study.ask(), study.ask()
-    acts = [*[lambda: None] * (reads - 1), partial(act_of, theirs, what, other.number)]
+    acts: list[Callable[[], object]] = [
+        *[lambda: None] * (reads - 1),
+        partial(act_of, theirs, what, other.number),
+    ]
 
     def acted(read: Callable[..., list[FrozenTrial]], *given: Any, **named: Any) -> Any:
         found = read(*given, **named)
