@@ -85,18 +85,54 @@ def test_a_turn_that_comes_to_nothing_leaves_what_was_before(postgresql: Postgre
         assert written(url) == study.trials
 
 
-def test_what_waits_is_not_written_to_a_trial_that_another_has(tmp_path: Path) -> None:
+def test_a_turn_that_has_come_to_something_is_not_undone(tmp_path: Path) -> None:
+    study = new_study(f"sqlite:///{tmp_path}/a.db")
+    trial = begun(study)
+    trial.report(1.0, 1)
+    before = study.get_trials(deepcopy=False)
+    batched(study).undo_turn()
+    assert study.get_trials(deepcopy=False) == before
+    with pytest.raises(ZeroDivisionError):
+        in_turn(study, lambda: 1 // 0)
+    batched(study).undo_turn()
+    assert study.get_trials(deepcopy=False) == before
+    flush(study)
+    assert batched(study).get_trial(trial._trial_id).intermediate_values == {1: 1.0}
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def test_what_waits_is_not_written_to_a_trial_that_another_has(
+    tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
     url = f"sqlite:///{tmp_path}/a.db"
-    study, theirs = new_study(url), new_study(url)
-    trial, ended = begun(study), begun(study)
-    for each in (trial, ended):
-        each.report(1.0, 1)
-    taken, done = (optuna.Trial(theirs, t._trial_id) for t in theirs.get_trials())
-    claim(taken, THEIRS)
-    in_turn(theirs, lambda: theirs.tell(done, 5.0))
-    assert state_now(study, trial, OURS) == (TrialState.RUNNING, False)
+    if kind == "postgresql":
+        url = request.getfixturevalue("postgresql").new_database("taken")
+    with closed_later(new_study(url)) as study, closed_later(new_study(url)) as theirs:
+        trial, ended = begun(study), begun(study)
+        for each in (trial, ended):
+            each.report(1.0, 1)
+        taken, done = (optuna.Trial(theirs, t._trial_id) for t in theirs.get_trials())
+        in_turn(theirs, lambda: claim(taken, THEIRS))
+        in_turn(theirs, lambda: theirs.tell(done, 5.0))
+        flush(study)
+        assert [t.intermediate_values for t in written(url)] == [{}, {}]
+        assert state_now(study, trial, OURS) == (TrialState.RUNNING, False)
+        for each in (trial, ended):
+            with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
+                each.report(2.0, 2)
+        in_turn(study, lambda: claim(trial, OURS))
+        trial.report(3.0, 3)
+        taken.report(4.0, 4)
+        flush(study)
+        flush(theirs)
+        assert [t.intermediate_values for t in written(url)] == [{3: 3.0}, {}]
+
+
+def test_what_waits_is_forgotten_with_a_trial_that_is_let_go(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/a.db"
+    study = new_study(url)
+    trial = begun(study)
+    trial.report(1.0, 1)
     let_go(study, trial)
     flush(study)
-    assert [t.intermediate_values for t in written(url)] == [{}, {}]
-    with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
-        ended.report(2.0, 2)
+    assert written(url)[0].intermediate_values == {}

@@ -71,15 +71,16 @@ def test_what_another_does_while_it_is_counted_is_counted_once(
     study.tell(study.ask(), 3.0)
     study.enqueue_trial({}, user_attrs={COMPLETES: 0})
     completing, other = study.ask(), study.ask()
-    acts: list[Callable[[], object]] = [
-        *[lambda: None] * (reads - 1),
-        partial(act_of, theirs, what, other.number),
-    ]
+    unread = reads
 
     def acted(read: Callable[..., list[FrozenTrial]], *given: Any, **named: Any) -> Any:
+        nonlocal unread
         found = read(*given, **named)
-        if acts:
-            acts.pop(0)()
+        unread -= 1
+        if unread == 0 and what == "ends":
+            theirs.tell(other.number, 2.0)
+        elif unread == 0:
+            set_study_attribute(theirs, DISCARDED, [1])
         return found
 
     storage = study._storage
@@ -88,17 +89,10 @@ def test_what_another_does_while_it_is_counted_is_counted_once(
         monkeypatch.setattr(storage, name, partial(acted, getattr(storage, name)))
     counts = Counts(reader)
     study.tell(completing, 1.0)
-    while acts:
+    while unread > 0:
         counts.look()
     counts.look()
     assert_counted(counts, reader)
-
-
-def act_of(study: optuna.Study, what: str, number: int) -> None:
-    if what == "ends":
-        study.tell(number, 2.0)
-    else:
-        set_study_attribute(study, DISCARDED, [1])
 
 
 def assert_counted(counts: Counts, reader: StudyReader) -> None:

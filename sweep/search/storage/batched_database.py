@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 
 from optuna.distributions import BaseDistribution, check_distribution_compatibility
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, select
 
-from sweep.search.storage.batches import Batch
+from sweep.search.storage.batches import OWNER, Batch
 from sweep.search.storage.optuna_private import Kind, ListedDatabase, table_of, table_of_trials
 from sweep.search.storage.optuna_private import trial_id as id_of
 from sweep.search.storage.patience import PatientStorage
@@ -73,9 +74,9 @@ class BatchedDatabase(ListedDatabase):
             self._unread_in_turn = set(self._studies)
 
     def end_turn(self) -> None:
-        """Write all that waits."""
-        self.flush()
-        self._unread_in_turn = None
+        """It is over: what was done in it stays, if it has not been undone."""
+        with self._lock:
+            self._before = self._unread_in_turn = None
 
     def undo_turn(self) -> None:
         """Have things as they were when it began; what a database has not kept is read anew."""
@@ -197,8 +198,16 @@ class BatchedDatabase(ListedDatabase):
                 self._read_at.clear()
         return id_of(trial)
 
-    def _hold(self, trial_id: int) -> FrozenTrial | None:
-        """A trial that is written to, which is therefore ours; None if it is not in training."""
+    def _hold(self, trial_id: int, takes: bool = False) -> FrozenTrial | None:
+        """A trial that is written to, which is therefore ours; None if it is not in training.
+
+        Args:
+            trial_id: It.
+            takes: Whether it is claimed with that, or has just been begun here.
+
+        Raises:
+            UpdateFinishedTrialError: Another run has claimed it.
+        """
         if trial_id in self._held:
             return self._of(trial_id)
         if trial_id not in self._trial_id_to_study_id_and_number:
@@ -206,6 +215,8 @@ class BatchedDatabase(ListedDatabase):
         trial = self._database.get_trial(trial_id)
         if trial.state != TrialState.RUNNING:
             return None
+        if OWNER in trial.system_attrs and not takes:
+            raise UpdateFinishedTrialError(f"trial {trial.number} is trained by another run")
         self._take_in(self._trial_id_to_study_id_and_number[trial_id][0], [trial])
         self._held.add(trial_id)
         return trial
@@ -264,7 +275,7 @@ class BatchedDatabase(ListedDatabase):
                 super().set_trial_system_attr(trial_id, key, value)
 
     def _keep(self, kind: Kind, trial_id: int, key: str, value: Any) -> bool:
-        if (trial := self._hold(trial_id)) is None:
+        if (trial := self._hold(trial_id, takes=key == OWNER)) is None:
             return False
         field = f"{kind}_attrs"
         if key not in getattr(trial, field) or getattr(trial, field)[key] != value:
@@ -282,7 +293,7 @@ class BatchedDatabase(ListedDatabase):
             if state == TrialState.RUNNING:
                 self._read_at.clear()
                 if done:
-                    self._hold(trial_id)
+                    self._hold(trial_id, takes=True)
                 return done
             if trial_id in self._held:
                 ended = copy.copy(self._of(trial_id))
@@ -303,9 +314,11 @@ class BatchedDatabase(ListedDatabase):
     def flush(self) -> None:
         """Write down what waits."""
         with self._lock:
-            if not self._batch:
+            batch = self._batch
+            if not batch:
                 return
-            lost = self._connected(self._batch.write)
+            owners = {each: self._of(each).system_attrs.get(OWNER) for each in batch.trial_ids}
+            lost = self._connected(lambda connection: batch.write(connection, owners))
             self._batch = Batch()
             for trial_id in lost:
                 self.let_go(trial_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution, distribution_to_json
@@ -17,6 +17,10 @@ _INSERT: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.ins
 
 BATCHING = frozenset(_INSERT)
 """Databases whose statements are known here."""
+
+
+OWNER = "sweep:owner"
+"""The attribute of a trial in training, beside those that a user sets, that says who trains it."""
 
 
 class Batch:
@@ -58,21 +62,36 @@ class Batch:
         for kind, rows in self._rows.items():
             self._rows[kind] = {key: row for key, row in rows.items() if key[0] not in out}
 
-    def write(self, connection: Connection) -> set[int]:
-        """Write all to trials that are in training still.
+    @property
+    def trial_ids(self) -> set[int]:
+        """Those that something is written to."""
+        return {trial_id for rows in self._rows.values() for trial_id, _ in rows}
+
+    def write(self, connection: Connection, owners: Mapping[int, str | None]) -> set[int]:
+        """Write all to trials that are in training still, and have not been taken over.
 
         Args:
             connection: In a transaction.
+            owners: Who trains each trial, as far as is known here; None if nobody has said.
 
         Returns:
-            Those that are not.
+            Those that have ended, and those that are another's and are not claimed with this.
         """
-        wanted = {trial_id for rows in self._rows.values() for trial_id, _ in rows}
-        trials = table_of_trials()
-        at_work = select(trials.c.trial_id).where(
-            trials.c.trial_id.in_(wanted), trials.c.state == TrialState.RUNNING
+        wanted = self.trial_ids
+        claimed = {trial_id for trial_id, key in self._rows.get("system", ()) if key == OWNER}
+        trials, (attributes, _) = table_of_trials(), table_of("system")
+        of_owner = (attributes.c.trial_id == trials.c.trial_id) & (attributes.c.key == OWNER)
+        at_work = (
+            select(trials.c.trial_id, attributes.c.value_json)
+            .select_from(trials.outerjoin(attributes, of_owner))
+            .where(trials.c.trial_id.in_(wanted), trials.c.state == TrialState.RUNNING)
+            .with_for_update(read=True, of=trials)
         )
-        found = set(connection.execute(at_work.with_for_update(read=True)).scalars())
+        found = {
+            trial_id
+            for trial_id, owner in connection.execute(at_work)
+            if owner is None or trial_id in claimed or json.loads(owner) == owners[trial_id]
+        }
         for kind, rows in self._rows.items():
             if values := [row for (trial_id, _), row in rows.items() if trial_id in found]:
                 _upsert(connection, *table_of(kind), values)

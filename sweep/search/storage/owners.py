@@ -16,6 +16,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.search.storage.batched_database import BatchedDatabase
+from sweep.search.storage.batches import OWNER
 from sweep.search.storage.optuna_private import (
     ListedDatabase,
     backend_of,
@@ -34,7 +35,6 @@ BEAT_SECS = 20.0
 """How often a coordinator gives a sign of life."""
 SILENT_SECS = 120.0
 """After so long without one, its trials are taken over."""
-_OWNER = "sweep:owner"
 _BEAT = "sweep:beat:"
 
 T = TypeVar("T")
@@ -66,10 +66,13 @@ def in_turn(study: optuna.Study, act: Callable[[], T]) -> T:
     def take_turn() -> T:
         kept.begin_turn()
         result = act()
-        kept.end_turn()
+        kept.flush()
         return result
 
-    return database.in_turn(zlib.crc32(study.study_name.encode()), take_turn, kept.undo_turn)
+    try:
+        return database.in_turn(zlib.crc32(study.study_name.encode()), take_turn, kept.undo_turn)
+    finally:
+        kept.end_turn()
 
 
 def owner_of(folder: Path) -> str:
@@ -79,19 +82,19 @@ def owner_of(folder: Path) -> str:
 
 def claim(trial: optuna.Trial, owner: str) -> None:
     """Write down who runs a trial."""
-    set_trial_attribute(trial, _OWNER, owner)
+    set_trial_attribute(trial, OWNER, owner)
 
 
 def is_claimed(trial: FrozenTrial, owner: str) -> bool:
     """Whether this owner runs a trial; one that nobody has claimed has lost its own."""
-    return bool(trial.system_attrs.get(_OWNER, owner) == owner)
+    return bool(trial.system_attrs.get(OWNER, owner) == owner)
 
 
 def state_now(study: optuna.Study, trial: optuna.Trial, owner: str) -> tuple[TrialState, bool]:
     """A trial's state and whether it is this owner's, whatever this process remembers of it."""
     kept = storage_of(study)
     if isinstance(kept, BatchedDatabase):
-        state, claimed_by = kept.state_and_attribute(trial_id(trial), _OWNER)
+        state, claimed_by = kept.state_and_attribute(trial_id(trial), OWNER)
         return state, claimed_by in (None, owner)
     now = stored(trial)
     return now.state, is_claimed(now, owner)
@@ -121,7 +124,7 @@ def abandoned_trials(
     """
 
     def is_abandoned(trial: FrozenTrial) -> bool:
-        return not shared or is_claimed(trial, owner) or trial.system_attrs[_OWNER] in silent
+        return not shared or is_claimed(trial, owner) or trial.system_attrs[OWNER] in silent
 
     return [trial_in_training(study, t) for t in _running(study) if is_abandoned(t)]
 
@@ -144,7 +147,7 @@ def give_back(study: optuna.Study, trials: Iterable[optuna.Trial], owner: str) -
 
 def others_running(study: optuna.Study, owner: str) -> Counter[str]:
     """How many trials each other owner has in training."""
-    return Counter(trial.system_attrs[_OWNER] for trial in others_trials(study, owner))
+    return Counter(trial.system_attrs[OWNER] for trial in others_trials(study, owner))
 
 
 def others_trials(study: optuna.Study, owner: str) -> list[FrozenTrial]:
