@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import optuna
@@ -9,15 +10,21 @@ import pytest
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
+from support import ROOT
 
 from sweep.search.storage import optuna_private as private
 
-HOLDS_FOR = range(4, 6)
+HOLDS_FOR = range(5, 6)
 """Major versions; on another one, read the module beside Optuna's sources, then add it here."""
 
 
 def test_the_version_is_one_that_the_names_hold_for() -> None:
     assert int(optuna.__version__.split(".")[0]) in HOLDS_FOR
+
+
+def test_no_earlier_version_can_be_installed_with_it() -> None:
+    bounds = re.findall(r'"optuna>=(\d+)\.', (ROOT / "pyproject.toml").read_text())
+    assert [int(bound) for bound in bounds] == [HOLDS_FOR.start]
 
 
 @pytest.mark.parametrize("kind", ["journal", "database"])
