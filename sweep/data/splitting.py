@@ -99,13 +99,7 @@ def _by_time(named: str, column: pd.Series[Any], config: DataConfig) -> Split:
     """The last rows for the test, those before them for validation; equal times on one side."""
     moments, is_by_dates = moments_of(named, column, config)
     times, place, counts = np.unique(moments, return_inverse=True, return_counts=True)
-    kinds = 3 if config.test else 2
-    if len(times) < kinds:
-        raise DataError(
-            f"{named}: {counted(len(times), 'different time')} in {counted(len(column), 'row')}; "
-            f"each side needs one of its own{_without_test(config)}: give a finer column, or "
-            "leave data.split out for a split at random"
-        )
+    _check_sides(named, len(times), "different time", len(column), config)
     up_to = np.cumsum(counts)  # rows up to each time
     most = len(times) - 1
     tested = len(times)
@@ -141,8 +135,15 @@ def _nearest(up_to: Rows, rows: float, least: int, most: int) -> int:
     return least + int(distances.argmin())
 
 
-def _without_test(config: DataConfig) -> str:
-    return " (data.test = 0 needs none for the test)" if config.test else ""
+def _check_sides(named: str, found: int, what: str, rows: int, config: DataConfig) -> None:
+    """That there is a time or a group for each side; else a DataError."""
+    if found < (3 if config.test else 2):
+        without_test = " (data.test = 0 needs none for the test)" if config.test else ""
+        raise DataError(
+            f"{named}: {counted(found, what)} in {counted(rows, 'row')}; each side needs one of "
+            f"its own{without_test}: give a finer column, or leave data.split out for a split at "
+            "random"
+        )
 
 
 def moments_of(named: str, column: pd.Series[Any], config: DataConfig) -> tuple[Moments, bool]:
@@ -193,13 +194,7 @@ def _shown(time: Any, times: Moments) -> str:
 def _by_group(named: str, column: pd.Series[Any], config: DataConfig, seed: int) -> Split:
     """Groups at random, so that their rows come near the shares."""
     codes, names = pd.factorize(column)
-    needed = 3 if config.test else 2
-    if len(names) < needed:
-        raise DataError(
-            f"{named}: {counted(len(names), 'group')} in {counted(len(column), 'row')}; each side "
-            f"needs one of its own{_without_test(config)}: give a finer column, or leave "
-            "data.split out for a split at random"
-        )
+    _check_sides(named, len(names), "group", len(column), config)
     sizes = np.bincount(codes)
     left = [*np.random.default_rng(seed).permutation(len(names))]
     sides = []
