@@ -103,7 +103,7 @@ def predict_file(
         as_text = form is not None and kind in TEXT
         rows = table.given if as_text or form is None else table.frame
         notes = answer.notes
-    shown = _written(kind, rows, answer, _form(kind, form, is_named=out is not None))
+    shown, told = _written(kind, rows, answer, _form(kind, form, is_named=out is not None))
     write_whole(target, shown)
     unseen = answer.frame.iloc[:, -1] != ""
     return Predicted(
@@ -114,7 +114,7 @@ def predict_file(
         len(rows),
         int(unseen.sum()),
         answer.unseen,
-        notes,
+        (*notes, *told),
     )
 
 
@@ -158,8 +158,10 @@ def _form(kind: str, given: TextForm | None, is_named: bool) -> TextForm:
     return given
 
 
-def _written(kind: str, rows: pd.DataFrame, answer: Answer, form: TextForm) -> bytes:
-    """The bytes of a file: the rows, and the predictions beside them."""
+def _written(
+    kind: str, rows: pd.DataFrame, answer: Answer, form: TextForm
+) -> tuple[bytes, tuple[str, ...]]:
+    """The bytes of a file, the rows and the predictions beside them, and what to note of it."""
     added = answer.frame.set_axis(list(_names(rows, answer)), axis="columns")
     added = added.apply(lambda column: pd.Series(to_seven_digits(column.to_numpy())))
     if kind in TEXT:
@@ -189,10 +191,10 @@ def _written(kind: str, rows: pd.DataFrame, answer: Answer, form: TextForm) -> b
             f"the rows cannot be written to a {kind} file: {' '.join(str(error).split())}; "
             "name another with --out predictions.csv"
         ) from error
-    return file.getvalue()
+    return file.getvalue(), ()
 
 
-def _text(rows: pd.DataFrame, added: pd.DataFrame, form: TextForm) -> bytes:
+def _text(rows: pd.DataFrame, added: pd.DataFrame, form: TextForm) -> tuple[bytes, tuple[str, ...]]:
     """A text: the rows' cells as they are, what is added as a spreadsheet is to show it."""
 
     def shown(value: Any) -> Any:
@@ -205,6 +207,8 @@ def _text(rows: pd.DataFrame, added: pd.DataFrame, form: TextForm) -> bytes:
         index=False, sep=form.separator, quoting=csv.QUOTE_MINIMAL, lineterminator="\n"
     )
     try:
-        return text.encode(form.encoding)
-    except UnicodeEncodeError:
-        return text.encode(PLAIN)
+        return text.encode(form.encoding), ()
+    except UnicodeEncodeError as lacks:
+        letter = text[lacks.start]
+        told = f"written in {PLAIN}, for {form.encoding}, which was read, has no {letter!r}"
+        return text.encode(PLAIN), (told,)

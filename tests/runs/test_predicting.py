@@ -68,6 +68,22 @@ def test_predictions_stand_beside_the_cells_as_they_were(folder: Path) -> None:
     assert found["prediction"].to_numpy() == pytest.approx(expected["prediction"], rel=2e-6)
 
 
+def test_an_encoding_that_lacks_a_class_is_changed_aloud(tmp_path: Path) -> None:
+    rows = table()[["area", "rooms", "kind"]]
+    classes = {"large": "Łódź", "=mid": "Genève", "small": "Köln"}
+    rows.assign(kind=rows["kind"].map(classes)).to_csv(tmp_path / "homes.csv", index=False)
+    classes_of: dict[str, Any] = {"data__target": "kind", "training__loss": "cross_entropy"}
+    path = model_of(tmp_path, data__source="homes.csv", model__name="linear", **classes_of)
+    new = rows.drop(columns="kind").assign(town="Zürich")
+    new.to_csv(tmp_path / "new.csv", index=False, encoding="cp1252")
+    done = called("predict", path, "new.csv", "--json", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    told = "written in utf-8, for cp1252, which was read, has no 'Ł'"
+    assert json.loads(done.stdout)["notes"][-1] == told
+    found = pd.read_csv(tmp_path / "new.predictions.csv")
+    assert "p(Łódź)" in found and set(found["town"]) == {"Zürich"}
+
+
 @pytest.mark.parametrize("ending", ["parquet", "feather", "xlsx", "jsonl", "tsv"])
 def test_the_ending_says_what_is_written(folder: Path, ending: str) -> None:
     rows = table()[["area", "rooms", "city"]].assign(prediction="mine").head(9)
