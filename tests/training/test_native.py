@@ -168,7 +168,7 @@ def test_a_program_that_computes_something_else_is_not_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     chain = [layers.Linear(FEATURES, 1, 0, FEATURES)]
-    source = program_source(chain, (FEATURES,), LOSSES["mse"])
+    source = program_source(chain, (FEATURES,), LOSSES["mse"], 32)
     wrong = source.replace("d[o] = 2 * e;", "d[o] = 2.02f * e;")
     assert wrong != source
     monkeypatch.setattr(trainer, "program_source", lambda *given: wrong)

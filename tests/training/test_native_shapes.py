@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,12 +11,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from twins import KERNELS, assert_same_courses, own, settings, spec
+from twins import KERNELS, assert_same_courses, own, settings, spec, train
 
 from sweep.schedules.schedule import Schedule
 from sweep.study.metric import Metric
-from sweep.training.contract import OptimizerSettings, TrainingData
+from sweep.training.contract import OptimizerSettings, TrainingData, TrainingSettings, TrialError
+from sweep.training.lanes.engine import VectorizedEngine
 from sweep.training.lanes.native.chain import chain_of
+from sweep.training.sequential import SequentialEngine
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -49,13 +52,30 @@ IMAGES: dict[str, tuple[tuple[int, ...], int, Callable[[], nn.Module]]] = {
     "a series": (
         *((2, 11), 2),
         lambda: nn.Sequential(
-            *[nn.Conv1d(2, 6, 5, stride=2, padding=1), nn.SiLU(), nn.MaxPool1d(2, 1)],
+            *[nn.Conv1d(2, 6, 5, stride=2, padding=1, bias=False), nn.BatchNorm1d(6), nn.SiLU()],
+            *[nn.MaxPool1d(2, 1), nn.Dropout(0.1)],
             *[nn.AdaptiveAvgPool1d(2), nn.Flatten(), nn.Linear(12, 2)],
         ),
     ),
     "flat at once": (
         *((1, 3, 3), 3),
         lambda: nn.Sequential(nn.Flatten(), nn.Linear(9, 8), nn.Tanh(), nn.Linear(8, 3)),
+    ),
+    "batch norm": (
+        *((3, 7, 9), 4),
+        lambda: nn.Sequential(
+            *[nn.BatchNorm2d(3), nn.Conv2d(3, 5, 3, padding=1, bias=False), nn.BatchNorm2d(5)],
+            *[nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(5, 18, 2, bias=False)],
+            *[nn.BatchNorm2d(18, 1e-3, 0.3, affine=False), nn.Tanh(), nn.Dropout(0.1)],
+            *[nn.Flatten(), nn.Linear(108, 33, bias=False), nn.BatchNorm1d(33), nn.SiLU()],
+            *[nn.Dropout(0.2), nn.Linear(33, 4)],
+        ),
+    ),
+    "rows in batches": (
+        *((9,), 3),
+        lambda: nn.Sequential(
+            *[nn.Linear(9, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)]
+        ),
     ),
     "dropped images": (
         *((2, 4, 4), 2),
@@ -130,15 +150,71 @@ TOKENS: dict[str, tuple[tuple[int, ...], int, Callable[[], nn.Module]]] = {
 }
 
 
-@pytest.mark.skipif("native" not in KERNELS, reason="needs a C compiler")
-@pytest.mark.parametrize("name", [*IMAGES, *TOKENS])
-def test_native_images_and_tokens(name: str) -> None:
-    shape, classes, make = (IMAGES | TOKENS)[name]
+class Words(nn.Module):
+    """Ids as tokens with places that are learnt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(IDS, 12)
+        self.place = nn.Parameter(0.1 * torch.randn(7, 12))
+        self.drop = nn.Dropout(0.1)
+        self.encoder = nn.TransformerEncoderLayer(12, 3, 20, batch_first=True)
+        self.out = nn.Linear(12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.encoder(self.drop(self.embedding(x) + self.place))
+        y: Tensor = self.out(x.mean(1))
+        return y
+
+
+class Mean(nn.Module):
+    """What ids are on average."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(IDS, 17)
+        self.out = nn.Linear(17, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.out(self.embedding(x).mean(dim=1))
+        return y
+
+
+IDS = 11
+WORDS: dict[str, tuple[tuple[int, ...], int, Callable[[], nn.Module]]] = {
+    "words": ((7,), 3, Words),
+    "mean of words": ((5,), 3, Mean),
+}
+
+
+QUICK = ("rows in batches", "flat at once")
+
+
+def slow_unless_quick(name: str) -> object:
+    """A parameter whose program takes seconds to compile, unless it is a small one."""
+    return pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+
+
+def rows_of(shape: tuple[int, ...], classes: int, of_ids: bool = False) -> TrainingData:
+    """110 rows to train on, of images or of ids, and 40 for validation."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(150, *shape, generator=generator)
+    x = (4 * x).long().clamp(1 - IDS // 2, IDS // 2) + IDS // 2 if of_ids else x
     y = (x.flatten(1)[:, :classes]).argmax(1)
-    data = TrainingData(x[:110], y[:110], x[110:], y[110:], 1.0, classes=classes)
-    shared = replace(settings(37, clip=1.0), loss="cross_entropy", metric=Metric("val_accuracy"))
+    return TrainingData(x[:110], y[:110], x[110:], y[110:], 1.0, classes=classes)
+
+
+def of_classes(batch_size: int) -> TrainingSettings:
+    """To be trained to tell classes, with clipped gradients."""
+    shared = settings(batch_size, clip=1.0)
+    return replace(shared, loss="cross_entropy", metric=Metric("val_accuracy"))
+
+
+@pytest.mark.skipif("native" not in KERNELS, reason="needs a C compiler")
+@pytest.mark.parametrize("name", [slow_unless_quick(name) for name in (*IMAGES, *TOKENS, *WORDS)])
+def test_native_images_and_tokens(name: str) -> None:
+    shape, classes, make = (IMAGES | TOKENS | WORDS)[name]
+    data, shared = rows_of(shape, classes, name in WORDS), of_classes(37)
     momentum = OptimizerSettings(momentum=0.9)
     specs = [spec(0), spec(1, 4, optimizer=momentum), spec(2, 4, Schedule("step", 0.02))]
     assert_same_courses(own(make), {0: specs}, shared, data, kernels=["native"])
@@ -176,3 +252,81 @@ def test_what_only_looks_like_a_chain_is_none(name: str) -> None:
         tokens.encoder.register_forward_pre_hook(lambda *_: None)
     assert chain_of(Tokens(8, 12, 3, nhead=3), (1, 8, 4), 3)
     assert chain_of(models[name], (1, 8, 4), 3 if name != "seen twice" else 32) is None
+
+
+class Frozen(nn.Sequential):
+    """Has batch norm that is not trained, or keeps what it was built with."""
+
+    def __init__(self, how: str) -> None:
+        settings = {"cumulative": {"momentum": None}, "forgetful": {"track_running_stats": False}}
+        norm = nn.BatchNorm1d(8, **settings.get(how, {}))  # type: ignore[arg-type]
+        super().__init__(nn.Linear(9, 8, bias=False), norm, nn.ReLU(), nn.Linear(8, 3))
+        self.how = how
+        if how == "not trainable":
+            norm.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Frozen:
+        super().train(mode)
+        if self.how == "kept in evaluation":
+            self[1].eval()
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.how == "set to evaluation":
+            self[1].eval()
+        for layer in self:
+            x = layer(x)
+        return x
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        *("not trainable", "kept in evaluation", "set to evaluation", "cumulative", "forgetful"),
+        "an id beyond",
+    ],
+)
+def test_what_the_program_leaves_to_torch(how: str) -> None:
+    if how == "an id beyond":
+        data = rows_of((5,), 3, of_ids=True)
+        data.x_train[100, 2] = IDS
+        engine = VectorizedEngine(data, own(Mean), of_classes(37))
+        assert chain_of(Mean(), (5,), 3)
+        assert engine.kernel == "eager"
+        return
+    assert chain_of(Frozen(""), (9,), 3)
+    assert chain_of(Frozen(how), (9,), 3) is None
+
+
+def test_batch_norm_of_one_row_is_an_error_as_torch_has_it() -> None:
+    data, shared = rows_of((9,), 3), of_classes(109)  # and a last batch of one
+    build = own(lambda: Frozen(""))
+    engine, twin = VectorizedEngine(data, build, shared), SequentialEngine(data, build, shared)
+    for each in (engine, twin):
+        each.add(spec(0))
+    (ours,), (torchs,) = engine.train_epoch(), twin.train_epoch()
+    assert isinstance(ours, TrialError)
+    assert isinstance(torchs, TrialError)
+    assert ours == torchs
+    assert "Expected more than 1 value per channel" in str(ours)
+
+
+@pytest.mark.skipif("native" not in KERNELS, reason="needs a C compiler")
+def test_a_lane_that_diverges_touches_no_other() -> None:
+    shape, classes, make = IMAGES["rows in batches"]
+    data, shared = rows_of(shape, classes), of_classes(37)
+    engines = [VectorizedEngine(data, own(make), shared, kernel="native") for _ in range(2)]
+    wild = spec(1, 4, Schedule("constant", 1e30))
+    for one in (spec(0), wild, spec(2, 4)):
+        engines[0].add(one)
+        if one is not wild:
+            engines[1].add(one)
+    for _ in range(3):
+        with_wild, without = (train(engine) for engine in engines)
+        assert not math.isfinite(with_wild[1].training or 0.0)
+        for ours, alone in zip((with_wild[0], with_wild[2]), without, strict=True):
+            assert replace(ours, seconds=0.0) == replace(alone, seconds=0.0)
+    for number in (0, 2):
+        weights, expected = (engine.weights(number) for engine in engines)
+        for key, value in expected.items():
+            assert torch.equal(weights[key], value), key

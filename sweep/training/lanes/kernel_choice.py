@@ -23,9 +23,22 @@ from sweep.training.lanes.captured import CapturedTrainer, CudaGraphs, run_again
 from sweep.training.lanes.compiled import CompilingTrainer
 from sweep.training.lanes.eager import EagerTrainer, LaneTrainer
 from sweep.training.lanes.native.chain import chain_of
-from sweep.training.lanes.native.layers import Convolution, Layer, Linear, flattened
-from sweep.training.lanes.native.source import floats_per_row
-from sweep.training.lanes.native.trainer import GREATEST_WIDTH, MOST_FLOATS, NativeTrainer
+from sweep.training.lanes.native.layers import (
+    Convolution,
+    Embedding,
+    Layer,
+    Linear,
+    fewest_rows,
+    flattened,
+)
+from sweep.training.lanes.native.passes import Passes
+from sweep.training.lanes.native.trainer import (
+    GREATEST_TABLE,
+    GREATEST_WIDTH,
+    MOST_FLOATS,
+    MOST_TOGETHER,
+    NativeTrainer,
+)
 from sweep.training.lanes.stack import Lane, LaneRates, LaneStack, plan_epoch
 from sweep.training.lanes.stacked_model import StackedModel
 from sweep.training.lanes.survey import Survey
@@ -71,11 +84,16 @@ def choose_trainer(
         return compiled, "compiled"
     layers = None
     x, criterion = data.x_train, stacked.criterion
-    plain = bool(criterion.loss.c_row) and not settings.augment and x.dtype == torch.float32
+    plain = bool(criterion.loss.c_row) and not settings.augment
     plain = plain and settings.precision != "bf16"
     if device.type == "cpu" and plain and _is_of_rows(data, criterion):
         layers = chain_of(build_model(0), x.shape[1:], criterion.count)
-        if layers is not None and not _is_small(layers, x.shape[1:], criterion):
+        batch = min(settings.batch_size or len(x), len(x))
+        if layers is not None and not (
+            _is_small(layers, x.shape[1:], batch)
+            and _has_rows(layers, len(x), batch)
+            and _takes(layers[0], data)
+        ):
             layers = None
     try:
         if layers is None:
@@ -102,11 +120,33 @@ def _is_of_rows(data: TrainingData, criterion: Criterion) -> bool:
     return data.y_train.dim() <= (1 if criterion.loss.is_of_classes else 2)
 
 
-def _is_small(layers: list[Layer], shape: torch.Size, criterion: Criterion) -> bool:
+def _takes(first: Layer, data: TrainingData) -> bool:
+    """Whether the inputs are what the first layer is for; torch tells of ids that are too great."""
+    for x in (data.x_train, data.x_validation):
+        if not isinstance(first, Embedding):
+            if x.dtype != torch.float32:
+                return False
+        elif x.dtype != torch.int64 or x.min() < 0 or x.max() >= first.ids:
+            return False
+    return True
+
+
+def _has_rows(layers: list[Layer], rows: int, batch: int) -> bool:
+    """Whether no batch, nor one of the comparison, has too few rows, of which torch tells."""
+    fewest = fewest_rows(layers)
+    return fewest == 1 or (rows >= 2 * fewest and (rows % batch or batch) >= fewest)
+
+
+def _is_small(layers: list[Layer], shape: torch.Size, batch: int) -> bool:
     """Whether a program is faster than torch's products, which gain from large ones."""
     products = [each for each in flattened(layers) if isinstance(each, Linear | Convolution)]
     is_narrow = max(each.outputs for each in products) <= GREATEST_WIDTH
-    return is_narrow and floats_per_row(layers, shape, criterion.loss) <= MOST_FLOATS
+    tables = [each.ids * each.width for each in layers if isinstance(each, Embedding)]
+    if max(tables, default=0) > GREATEST_TABLE:
+        return False
+    passes = Passes(layers, shape, batch)
+    together = passes.block * passes.activations
+    return is_narrow and passes.activations <= MOST_FLOATS and together <= MOST_TOGETHER
 
 
 def _check_native(
@@ -122,7 +162,12 @@ def _check_native(
     Raises:
         TrainingError: The results differ.
     """
-    rows = 3 * CHECKED_ROWS
+    every = len(data.x_train)
+    greatest = min(settings.batch_size or every, every)
+    rows = min(3 * CHECKED_ROWS, every)
+    batch = min(2 * rows // 3 or 1, greatest)
+    if 0 < rows % batch < fewest_rows(layers):
+        rows -= rows % batch
     few = TrainingData(
         data.x_train[:rows],
         data.y_train[:rows],
@@ -131,12 +176,11 @@ def _check_native(
         1.0,
         classes=data.classes,
     )
-    rows = len(few.x_train)
-    short = replace(settings, epochs=1, batch_size=2 * rows // 3 or 1)
+    short = replace(settings, epochs=1, batch_size=batch)
     spec = TrialSpec(0, 0, Schedule("constant", 1e-3), OptimizerSettings())
     outcomes = []
     for trainer in (
-        NativeTrainer(few, short, layers, stacked.criterion),
+        NativeTrainer(few, short, layers, stacked.criterion, greatest),
         EagerTrainer(few, short, stacked, known.floats_per_row),
     ):
         stack = LaneStack(stacked, "sgd", 1, few.x_train.device)
@@ -148,7 +192,10 @@ def _check_native(
         before = lane.parameters.clone()
         sums = [*trainer.train(stack, plan), *trainer.validate(stack, plan.lanes, averaged=False)]
         changes = (lane.parameters - before, lane.averages - before)
-        outcomes.append((*changes, torch.stack([s.double() for s in sums])))
+        statistics = [tensor.double() for tensor in lane.constants.values()]
+        outcomes.append((*changes, *statistics, torch.stack([s.double() for s in sums])))
+    rounding = 2 * torch.finfo(before.dtype).eps * before.abs().max().item()
     for ours, torchs in zip(*outcomes, strict=True):
-        if not torch.allclose(ours, torchs, rtol=1e-3, atol=1e-3 * torchs.abs().max().item()):
+        atol = 1e-3 * torchs.abs().max().item() + rounding
+        if not torch.allclose(ours, torchs, rtol=1e-3, atol=atol):
             raise TrainingError("the compiled program's results differ from torch's")

@@ -59,21 +59,29 @@ def chain_of(model: nn.Module, shape: Sequence[int], outputs: int = 1) -> list[L
 
     Returns:
         The layers in their order, or None if the model is anything else than a chain of these
-        whose parameters are all trainable, or has a buffer.
+        whose parameters are all trainable.
     """
-    if any(True for _ in model.buffers()) or not _all_trainable(model):
+    if not _all_trainable(model):
         return None
     steps = _steps(model.eval())
     if steps is None or steps != _steps(model.train()):
         return None
-    places = _places(model)
     modules = [step for step in steps if isinstance(step, nn.Module)]
-    used = [id(p) for m in modules for _, p in m.named_parameters(remove_duplicate=False)]
+    if not all(part.training for module in modules for part in module.modules()):
+        return None  # the model has set it to evaluation
+    places = _places(model)
+    used = [
+        id(tensor)
+        for module in modules
+        for named in (module.named_parameters, module.named_buffers)
+        for _, tensor in named(remove_duplicate=False)
+    ]
     used += [step.identity for step in steps if isinstance(step, Parameter)]
-    if sorted(used) != sorted(places):  # one is used twice, or outside of its module
-        return None
+    if sorted(used) != sorted([*places, *map(id, model.buffers())]):
+        return None  # one is used twice, or outside of its module
     try:
-        reading = Reading(tuple(shape), places)
+        paths = {id(module): path for path, module in model.named_modules()}
+        reading = Reading(tuple(shape), places, paths)
         for step in steps:
             reading.add(step)
     except NoChainError:

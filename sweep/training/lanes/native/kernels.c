@@ -6,7 +6,7 @@
  * vector length; so are the rows of a weight. Padding stays 0.
  */
 #include <math.h>
-#include <stdlib.h>
+#include <stddef.h>
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
@@ -288,59 +288,6 @@ INLINE ints before(int end, int i) {
     return column < end;
 }
 
-INLINE void layer_norm(int rows, int features, float eps, const float *x, const float *weight,
-                       const float *bias, float *normal, float *inverse, float *y) {
-    for (int r = 0; r < rows; r++) {
-        const int at = r * PAD(features);
-        vec sums = zero(), squares = zero();
-        for (int i = 0; i < PAD(features); i += LANES) sums += load(x + at + i);
-        const float mean = sum(sums) / features;
-        for (int i = 0; i < PAD(features); i += LANES) {
-            vec off = choose(before(features, i), load(x + at + i) - mean, zero());
-            squares += off * off;
-        }
-        inverse[r] = 1 / sqrtf(sum(squares) / features + eps);
-        for (int i = 0; i < PAD(features); i += LANES) {
-            vec n = choose(before(features, i), (load(x + at + i) - mean) * inverse[r], zero());
-            store(normal + at + i, n);
-            if (weight) n *= load(weight + i);
-            store(y + at + i, bias ? n + load(bias + i) : n);
-        }
-    }
-}
-
-INLINE void layer_norm_backward(int rows, int features, const float *weight, const float *normal,
-                                const float *inverse, const float *dy, float *dx, float *dweight,
-                                float *dbias) {
-    for (int i = 0; i < PAD(features); i += LANES) {
-        vec weights = zero(), biases = zero();
-        for (int r = 0; r < rows; r++) {
-            vec d = load(dy + r * PAD(features) + i);
-            weights += d * load(normal + r * PAD(features) + i);
-            biases += d;
-        }
-        if (dweight) store(dweight + i, load(dweight + i) + weights);
-        if (dbias) store(dbias + i, load(dbias + i) + biases);
-    }
-    for (int r = 0; dx && r < rows; r++) {
-        const int at = r * PAD(features);
-        vec sums = zero(), along = zero();
-        for (int i = 0; i < PAD(features); i += LANES) {
-            vec g = load(dy + at + i);
-            if (weight) g *= load(weight + i);
-            sums += g;
-            along += g * load(normal + at + i);
-        }
-        const float mean = sum(sums) / features, product = sum(along) / features;
-        for (int i = 0; i < PAD(features); i += LANES) {
-            vec g = load(dy + at + i);
-            if (weight) g *= load(weight + i);
-            vec d = (g - mean - load(normal + at + i) * product) * inverse[r];
-            store(dx + at + i, choose(before(features, i), d, zero()));
-        }
-    }
-}
-
 INLINE void pack(int rows, int columns, const float *flat, float *padded) {
     for (int r = 0; r < rows; r++)
         memcpy(padded + r * PAD(columns), flat + r * columns, columns * sizeof(float));
@@ -351,15 +298,18 @@ INLINE void unpack(int rows, int columns, const float *padded, float *flat) {
         memcpy(flat + r * columns, padded + r * PAD(columns), columns * sizeof(float));
 }
 
-/* The program defines: BLOCK (rows that go through all layers together), FEATURES, OUTPUTS and
- * TARGETS (numbers of a row), WEIGHTS (padded numbers of weights), TRANSPOSED (numbers of transposed
- * weights), ACTIVATIONS (numbers of all activations of a block), INPUT and OUTPUT (where activations
- * begin), STATES (the most that an optimizer has), and the functions pack_all, unpack_all,
+/* The program defines: BLOCK (rows that there is room for), TOGETHER (those that go through layers
+ * together), FEATURES, OUTPUTS and TARGETS (numbers of a row), WEIGHTS (padded numbers of weights),
+ * TRANSPOSED (numbers of transposed weights), STATISTICS (those of batches), ACTIVATIONS (numbers of
+ * all activations of a block), INPUT and OUTPUT (where activations begin), STATES (the most that an
+ * optimizer has), and the functions pack_all, unpack_all, pack_statistics, unpack_statistics,
  * transpose_all, forward, backward, states_of, step_with, and loss_of: a row's loss, of its
  * predictions p and its targets t, and its derivatives d. */
 typedef struct {
     float w[WEIGHTS], g[WEIGHTS], s[STATES][WEIGHTS], average[WEIGHTS];
     float wt[TRANSPOSED];
+    float statistics[STATISTICS];
+    int is_finite; /* all of the last lane, so that the padding of activations is still 0 */
     float a[ACTIVATIONS], d[ACTIVATIONS];
 } Lane __attribute__((aligned(64)));
 
@@ -395,22 +345,40 @@ static float gradients(Lane *l, int rows, const float *x, const float *y, const 
     return loss;
 }
 
+/* The bytes of a Lane: 0 at first, it is given to both functions below, which are not called at the
+ * same time with the same one. */
+long long memory(void) { return sizeof(Lane); }
+
+/* Make ready for the next lane: nothing of one that has diverged is left. */
+static void clear(Lane *l) {
+    memset(l, 0, l->is_finite ? offsetof(Lane, a) : sizeof *l);
+}
+
+static int all_finite(int count, const float *x) {
+    int finite = 1;
+    for (int i = 0; i < count; i++) finite &= x[i] - x[i] == 0;
+    return finite;
+}
+
+static void end(Lane *l) {
+    l->is_finite = all_finite(WEIGHTS, l->w) && all_finite(STATISTICS, l->statistics);
+}
+
 /* An epoch of each lane. Arrays as in EpochPlan; weights, averages and each of the states are
- * (lanes, width), numbers (steps, lanes, fields). */
-int train(long long lanes, long long rows, long long batch, long long calls, long long courses,
+ * (lanes, width), running statistics (lanes, noted), numbers (steps, lanes, fields). */
+void train(Lane *l, long long lanes, long long rows, long long batch, long long calls, long long courses,
           int optimizer, float clip, const float *x, const float *y, const long long *course,
           const long long *orders, const int *keys, float *weights, float *averages,
-          float *const *states, long long width, long long fields, const float *numbers,
-          float *losses, float *norms) {
-    Lane *l = aligned_alloc(64, (sizeof(Lane) + 63) / 64 * 64);
-    if (!l) return 1;
+          float *const *states, long long width, float *statistics, long long noted,
+          long long fields, const float *numbers, float *losses, float *norms) {
     for (long long lane = 0; lane < lanes; lane++) {
-        memset(l, 0, sizeof *l);
+        clear(l);
         const long long *order = orders + course[lane] * rows;
         pack_all(weights + lane * width, l->w);
         pack_all(averages + lane * width, l->average);
         for (int s = 0; s < states_of(optimizer); s++)
             pack_all(states[s] + lane * width, l->s[s]);
+        pack_statistics(statistics + lane * noted, l->statistics);
         transpose_all(l);
         losses[lane] = norms[lane] = 0;
         for (long long first = 0, step = 0; first < rows; first += batch, step++) {
@@ -427,29 +395,27 @@ int train(long long lanes, long long rows, long long batch, long long calls, lon
         unpack_all(l->average, averages + lane * width);
         for (int s = 0; s < states_of(optimizer); s++)
             unpack_all(l->s[s], states[s] + lane * width);
+        unpack_statistics(l->statistics, statistics + lane * noted);
+        end(l);
     }
-    free(l);
-    return 0;
 }
 
 /* The predictions of each lane, (lanes, rows, OUTPUTS), without dropout. */
-int predict(long long lanes, long long rows, const float *x, const float *weights, long long width,
-            float *predictions) {
-    Lane *l = aligned_alloc(64, (sizeof(Lane) + 63) / 64 * 64);
-    if (!l) return 1;
+void predict(Lane *l, long long lanes, long long rows, const float *x, const float *weights, long long width,
+            const float *statistics, long long noted, float *predictions) {
     for (long long lane = 0; lane < lanes; lane++) {
-        memset(l, 0, sizeof *l);
+        clear(l);
         pack_all(weights + lane * width, l->w);
+        pack_statistics(statistics + lane * noted, l->statistics);
         transpose_all(l);
-        for (long long first = 0; first < rows; first += BLOCK) {
-            int some = rows - first < BLOCK ? rows - first : BLOCK;
+        for (long long first = 0; first < rows; first += TOGETHER) {
+            int some = rows - first < TOGETHER ? rows - first : TOGETHER;
             for (int r = 0; r < some; r++)
                 memcpy(l->a + INPUT + r * PAD(FEATURES), x + (first + r) * FEATURES,
                        FEATURES * sizeof(float));
             forward(l, some, 0, 0, 0);
             unpack(some, OUTPUTS, l->a + OUTPUT, predictions + (lane * rows + first) * OUTPUTS);
         }
+        end(l);
     }
-    free(l);
-    return 0;
 }

@@ -21,6 +21,16 @@ class Linear:
 
 
 @dataclass(frozen=True)
+class Embedding:
+    """Ids to tokens by a weight (ids, width), by its place."""
+
+    tokens: int
+    ids: int
+    width: int
+    weight: int
+
+
+@dataclass(frozen=True)
 class Relu:
     """Elementwise."""
 
@@ -52,6 +62,22 @@ class LayerNorm:
 
 
 @dataclass(frozen=True)
+class BatchNorm:
+    """Over all rows and places of a batch, perhaps with a weight and a bias, by their places.
+
+    Its running statistics are the buffers `running_mean` and `running_var` of the module `path`.
+    """
+
+    features: int
+    eps: float
+    momentum: float
+    weight: int | None
+    bias: int | None
+    path: str
+    places: int
+
+
+@dataclass(frozen=True)
 class Window:
     """What goes over images of (channels, height, width), as torch's layers have it."""
 
@@ -67,6 +93,13 @@ class Window:
         each = zip(self.size, self.kernel, self.stride, self.padding, strict=True)
         down, right = ((size + 2 * pad - wide) // step + 1 for size, wide, step, pad in each)
         return down, right
+
+    @property
+    def in_c(self) -> str:
+        """As a value of the structure in images.c."""
+        pairs = (self.size, self.kernel, self.stride, self.padding, self.places)
+        numbers = [self.channels, *(number for pair in pairs for number in pair)]
+        return f"(Window){{{', '.join(map(str, numbers))}}}"
 
 
 @dataclass(frozen=True)
@@ -127,10 +160,12 @@ class Residual:
 
 Layer = (
     Linear
+    | Embedding
     | Relu
     | Activation
     | Dropout
     | LayerNorm
+    | BatchNorm
     | Convolution
     | Pool
     | Spread
@@ -150,6 +185,17 @@ def flattened(layers: Sequence[Layer]) -> Iterator[Layer]:
             yield layer
 
 
+def mixes_rows(layers: Sequence[Layer]) -> bool:
+    """Whether what a row is in training depends on the other rows of its batch."""
+    return any(isinstance(layer, BatchNorm) for layer in flattened(layers))
+
+
+def fewest_rows(layers: Sequence[Layer]) -> int:
+    """The fewest rows that a batch may have: there is no variance of one number."""
+    norms = (layer for layer in flattened(layers) if isinstance(layer, BatchNorm))
+    return 2 if any(norm.places == 1 for norm in norms) else 1
+
+
 def products(layers: Sequence[Layer]) -> int:
     """Multiplications of weights in the forward pass of a row."""
     count, places = 0, 1
@@ -158,6 +204,8 @@ def products(layers: Sequence[Layer]) -> int:
             count += layer.inputs * layer.outputs * places
         elif isinstance(layer, Spread):
             places = layer.places
+        elif isinstance(layer, Embedding):
+            places = layer.tokens
         elif isinstance(layer, Flatten):
             places = 1
         elif isinstance(layer, Convolution | Pool):

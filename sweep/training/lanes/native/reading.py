@@ -14,8 +14,10 @@ from sweep.training.lanes.native.layers import (
     Activation,
     Added,
     Attention,
+    BatchNorm,
     Convolution,
     Dropout,
+    Embedding,
     Flatten,
     Layer,
     LayerNorm,
@@ -65,16 +67,19 @@ class Reading:
     Args:
         shape: Of a row of inputs.
         places: Where each parameter begins in a flat row, by its identity.
+        paths: Of the modules in the model, by their identity.
 
     Attributes:
         layers: So far.
         shape: Of a row after them, as torch has it.
     """
 
-    def __init__(self, shape: tuple[int, ...], places: dict[int, int]) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], places: dict[int, int], paths: dict[int, str]
+    ) -> None:
         self.layers: list[Layer] = []
         self.shape = shape
-        self._places = places
+        self._places, self._paths = places, paths
         self._of: Literal["rows", "tokens", "images"] = "rows"
 
     def add(self, step: Step) -> None:
@@ -140,6 +145,15 @@ class Reading:
             self._add_of_features(module)
         elif kind in (nn.Conv1d, nn.Conv2d):
             self._add_convolution(module)
+        elif isinstance(module, nn.Embedding) and kind is nn.Embedding:
+            _demand(not self.layers and len(self.shape) == 1 and module.padding_idx is None)
+            _demand(module.max_norm is None and not module.scale_grad_by_freq and not module.sparse)
+            ids, width = module.weight.shape
+            place = self._places[id(module.weight)]
+            self.layers.append(Embedding(self.shape[0], ids, width, place))
+            self.shape, self._of = (*self.shape, width), "tokens"
+        elif kind in _BATCH_NORMS:
+            self._add_batch_norm(module)
         elif kind in _POOLS:
             name, axes = _POOLS[kind]
             self._spread("images")
@@ -170,6 +184,17 @@ class Reading:
         else:
             _demand(module.normalized_shape == (width,))
             self.layers.append(LayerNorm(width, module.eps, weight, bias))
+
+    def _add_batch_norm(self, module: Any) -> None:
+        _demand(len(self.shape) in _BATCH_NORMS[type(module)])
+        _demand(module.track_running_stats and module.momentum is not None)
+        _demand(module.num_features == self.shape[0])
+        if len(self.shape) > 1:
+            self._spread("images")
+        weight, bias = self._place(module.weight), self._place(module.bias)
+        path, count = self._paths[id(module)], math.prod(self.shape[1:])
+        given = (module.num_features, module.eps, module.momentum, weight, bias, path, count)
+        self.layers.append(BatchNorm(*given))
 
     def _add_convolution(self, module: Any) -> None:
         axes = 1 if isinstance(module, nn.Conv1d) else 2
@@ -213,7 +238,7 @@ class Reading:
 
     def _inner(self) -> Reading:
         """What reads layers inside of one."""
-        inner = Reading(self.shape, self._places)
+        inner = Reading(self.shape, self._places, self._paths)
         inner._of = self._of
         return inner
 
@@ -244,6 +269,12 @@ _POOLS: dict[type[nn.Module], tuple[str, int]] = {
     nn.AdaptiveAvgPool2d: ("avg_pool", 2),
 }
 """The functions of pools, and along how many axes they are."""
+
+_BATCH_NORMS: dict[type[nn.Module], tuple[int, ...]] = {
+    nn.BatchNorm1d: (1, 2),
+    nn.BatchNorm2d: (3,),
+}
+"""The axes that a row may have for it."""
 
 _USUAL = {
     "dilation": 1,

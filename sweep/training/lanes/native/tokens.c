@@ -15,6 +15,26 @@ INLINE void from_tokens(int rows, int places, int width, const float *x, float *
                    width * sizeof(float));
 }
 
+/* A row of ids, which are whole numbers, to the rows of a table. */
+INLINE void embed(int rows, int tokens, int width, const float *ids, const float *table, float *y) {
+    for (int r = 0; r < rows; r++)
+        for (int t = 0; t < tokens; t++)
+            memcpy(y + (r * tokens + t) * PAD(width),
+                   table + (long long)ids[r * PAD(tokens) + t] * PAD(width),
+                   PAD(width) * sizeof(float));
+}
+
+INLINE void embed_backward(int rows, int tokens, int width, const float *ids, const float *dy,
+                           float *dtable) {
+    for (int r = 0; r < rows; r++)
+        for (int t = 0; t < tokens; t++) {
+            const long long id = ids[r * PAD(tokens) + t];
+            const float *d = dy + (r * tokens + t) * PAD(width);
+            float *to = dtable + id * PAD(width);
+            for (int i = 0; i < PAD(width); i += LANES) store(to + i, load(to + i) + load(d + i));
+        }
+}
+
 INLINE void copy(int rows, int features, const float *x, float *y) {
     memcpy(y, x, rows * PAD(features) * sizeof(float));
 }
