@@ -283,9 +283,10 @@ class BestSchedule(_Part):
         """That it is no winner any more, in a sentence; empty if it is."""
         if not self.discarded:
             return ""
+        anew = "confirms anew and " if self.confirmation else ""
         return (
             f"trial {self.trial}, which the winner's files are of, has been discarded; running the "
-            "study again confirms anew and replaces them"
+            f"study again {anew}replaces them"
         )
 
     @classmethod

@@ -9,7 +9,7 @@ from pathlib import Path
 from sweep.base.errors import InputError
 from sweep.base.languages.sentences import ENGLISH
 from sweep.base.number_ranges import as_ranges
-from sweep.base.wording import listed
+from sweep.base.wording import listed, verb
 from sweep.confirm.best_schedule import BestSchedule
 from sweep.report.all_files import write_report
 from sweep.runs.library import StudyResult, load_study
@@ -57,7 +57,8 @@ def discard(
 
     Raises:
         InputError: There are no results there, or there is no such trial, or it has not ended, or
-            another one stands for it.
+            another one stands for it; of an undoing, one that is to count stands for a trial that
+            stays discarded.
         StudyBusyError: The study is being run from this folder, or its journal is in use.
         StorageError: The storage cannot be read or written.
     """
@@ -71,7 +72,12 @@ def discard(
 
         def mark() -> list[int]:
             before = discarded_numbers(ran.study)
-            check_ended(reader, numbers)
+            _check_there(reader, numbers)
+            if undo:
+                _check_can_count(reader, before & {*numbers}, before - {*numbers})
+            else:
+                _check_ended(reader, numbers, "discarded")
+                _check_alone(reader, numbers, "discard")
             after = before - {*numbers} if undo else before | {*numbers}
             if after != before:
                 set_study_attribute(ran.study, DISCARDED, sorted(after))
@@ -94,31 +100,62 @@ def without(ran: StudyResult, numbers: Sequence[int]) -> StudyResult:
         InputError: As `discard`.
     """
     if numbers:
-        check_ended(StudyReader(ran.study, ran.config), numbers)
+        reader = StudyReader(ran.study, ran.config)
+        _check_there(reader, numbers)
+        _check_ended(reader, numbers, "left out")
+        _check_alone(reader, numbers, "leave out")
         leave_out(ran.study, numbers)
     return ran
 
 
-def check_ended(reader: StudyReader, numbers: Collection[int]) -> None:
-    """See that there are such trials, and that they can be discarded.
-
-    Raises:
-        InputError: One cannot.
-    """
-    trials = {trial.number: trial for trial in reader.every_trial}
-    if unknown := sorted({*numbers} - trials.keys()):
+def _check_there(reader: StudyReader, numbers: Collection[int]) -> None:
+    trials = [trial.number for trial in reader.every_trial]
+    if unknown := {*numbers} - {*trials}:
         there = f"its trials are {listed(as_ranges(trials))}" if trials else "it has no trials"
         raise InputError(f"study {reader.name}: no trial {listed(as_ranges(unknown))}; {there}")
-    if open_ := [number for number in sorted(numbers) if trials[number].ending is None]:
+
+
+def _check_ended(reader: StudyReader, numbers: Collection[int], done: str) -> None:
+    if open_ := [t.number for t in reader.trials if t.number in numbers and t.ending is None]:
         raise InputError(
-            f"study {reader.name}: trial {listed(as_ranges(open_))} has not ended, and only a "
-            "trial that has can be set aside"
+            f"study {reader.name}: {_trials(open_)} {verb(len(open_), 'has', 'have')} not ended, "
+            f"and only a trial that has can be {done}"
         )
-    stands = {t.completes: t for t in reader.trials if t.completes is not None}
-    for number in sorted(numbers):
-        other = stands.get(number)
-        if other is not None and other.number not in numbers and not trials[number].is_hidden:
-            raise InputError(
-                f"study {reader.name}: trial {number} was pruned, and trial {other.number}, which "
-                f"trains it to its end, stands for it; set aside {other.number}, or both"
-            )
+
+
+def _check_alone(reader: StudyReader, numbers: Collection[int], act: str) -> None:
+    """See that no trial that counts on stands for one of these that counts now."""
+    counting = reader.trials
+    going = {trial.number for trial in counting}.intersection(numbers)
+    stand = {t.completes: t.number for t in counting if t.number not in going}
+    pairs = [(number, stand[number]) for number in sorted(going) if number in stand]
+    if pairs:
+        pruned, others = zip(*pairs, strict=True)
+        one = len(pairs) == 1
+        raise InputError(
+            f"study {reader.name}: {_trials(pruned)} {'was' if one else 'were'} pruned, and "
+            f"{_trials(others)}, which {'trains it to its' if one else 'train them to their'} "
+            f"end, {'stands for it' if one else 'stand for them'}; {act} "
+            f"{listed(as_ranges(others))}, or {'both' if one else 'all of them'}"
+        )
+
+
+def _check_can_count(reader: StudyReader, numbers: Collection[int], stay: Collection[int]) -> None:
+    """See that none of these stands for a trial that stays discarded."""
+    pairs = [
+        (trial.completes, trial.number)
+        for trial in reader.hidden
+        if trial.number in numbers and trial.completes is not None and trial.completes in stay
+    ]
+    if pairs:
+        pruned, others = zip(*pairs, strict=True)
+        raise InputError(
+            f"study {reader.name}: {_trials(others)} {verb(len(pairs), 'stands', 'stand')} for "
+            f"{_trials(pruned)}, trained to the end, which would stay discarded; "
+            f"undo {listed(as_ranges(pruned))}, too"
+        )
+
+
+def _trials(numbers: Collection[int]) -> str:
+    """`trial 17`, `trials 3, 4, 17`."""
+    return f"trial{'' if len(numbers) == 1 else 's'} {listed(as_ranges(numbers))}"

@@ -71,11 +71,11 @@ def candidate(trial: int, scheduler: str, value: float) -> dict[str, Any]:
     }
 
 
-def confirm(folder: Path, *candidates: tuple[int, str, float]) -> None:
-    """Write a confirmation of these trials, the first one its winner."""
+def confirm(folder: Path, *candidates: tuple[int, str, float], confirmed: bool = True) -> None:
+    """Write a confirmation of these trials, the first one its winner; or a winner alone."""
     found = [candidate(*about) for about in candidates]
     sentences = ("verdict", "against_constant", "against_runner_up")
-    described = {
+    described: dict[str, Any] = {
         "schedule": found[0]["schedule"],
         "trial": candidates[0][0],
         "best_constant_val_mse": None,
@@ -87,6 +87,8 @@ def confirm(folder: Path, *candidates: tuple[int, str, float]) -> None:
             "candidates": found,
         },
     }
+    if not confirmed:
+        described["confirmation"] = None
     (folder / "best_schedule.json").write_text(json.dumps(described))
 
 
@@ -167,18 +169,50 @@ def test_what_cannot_be_set_aside(
     assert summary(folder).set_aside.numbers == ()
 
 
-def test_one_that_another_stands_for(folder: Path) -> None:
+def train_to_its_end(folder: Path, pruned: int) -> int:
+    """A trial that stands for a pruned one."""
     ran = load_study(folder)
-    ran.study.enqueue_trial(dict(params("step", 0.3)), user_attrs={COMPLETES: 3})
+    ran.study.enqueue_trial(dict(params("step", 0.3)), user_attrs={COMPLETES: pruned})
     trial = ran.study.ask()
     CONFIG.search_space.suggest(trial)
     ran.study.tell(trial, 11.0)
-    with pytest.raises(InputError, match="set aside 5, or both"):
+    return trial.number
+
+
+def test_one_that_another_stands_for(folder: Path) -> None:
+    assert train_to_its_end(folder, 3) == 5
+    with pytest.raises(InputError, match=r"trial 3 was pruned, .*; discard 5, or both"):
         discard(folder, [3])
     discard(folder, [5])
     assert summary(folder).counts.endings.pruned == 1  # it stands for itself again
     discard(folder, [3])
     assert summary(folder).counts.endings.pruned == 0
+    with pytest.raises(InputError, match=r"trial 5 stands for trial 3, .*; undo 3, too"):
+        discard(folder, [5], undo=True)
+    assert summary(folder).set_aside.discarded == (3, 5)
+    assert discard(folder, [3, 5], undo=True) == []
+
+
+def test_all_that_others_stand_for_are_named(folder: Path) -> None:
+    ran = load_study(folder)
+    made.add(ran.study, params("step", 0.4), [60], PRUNED, "pruned at epoch 1 by auto")
+    others = train_to_its_end(folder, 5), train_to_its_end(folder, 3)
+    assert others == (6, 7)
+    stand = r"trials 3, 5 were pruned, and trials 6, 7, which train them to their end, stand for"
+    with pytest.raises(InputError, match=rf"{stand} them; discard 6, 7, or all of them"):
+        discard(folder, [1, 3, 5])
+    with pytest.raises(InputError, match=rf"{stand} them; leave out 6, 7, or all of them"):
+        without(load_study(folder), [1, 3, 5])
+    discard(folder, [3, 5, 6, 7])
+    with pytest.raises(InputError, match=r"trials 6, 7 stand for trials 3, 5, .*; undo 3, 5, too"):
+        discard(folder, [6, 7], undo=True)
+
+
+def test_undoing_is_not_refused_for_what_was_not_discarded(folder: Path) -> None:
+    train_to_its_end(folder, 3)
+    discard(folder, [BOGUS, 2])
+    assert discard(folder, [BOGUS, 2, 3, 4], undo=True) == [3, 4]
+    assert summary(folder).set_aside.discarded == ()
 
 
 def test_not_while_the_study_is_run(folder: Path) -> None:
@@ -225,6 +259,19 @@ class TestTheWinnersFiles:
         assert doubt_about(folder) == ""
         text = next(text for text in found.cautions if "a candidate" in text)
         assert "trial 1 was a candidate" in text and f"sweep run {folder}" in text
+
+    def test_of_a_search_alone_are_simply_replaced(self, folder: Path) -> None:
+        confirm(folder, (BOGUS, "cosine", 13), confirmed=False)
+        of_trial = "the winner's files are of trial 1, which is"
+        for text in (*summary(folder, BOGUS).cautions, *summary(folder, 2).cautions):
+            assert "confirm" not in text
+        assert any(f"{of_trial} left out here" in t for t in summary(folder, BOGUS).cautions)
+        told = called("discard", folder, str(BOGUS), cwd=folder).stdout
+        assert "running the study again replaces them" in told and "confirm" not in told
+        text = next(text for text in summary(folder).cautions if "winner's files" in text)
+        assert text == (
+            f"{of_trial} discarded. Running the study again replaces them: sweep run {folder}"
+        )
 
     def test_a_better_trial_since_has_no_confirmation(self, folder: Path) -> None:
         confirm(folder, (BOGUS, "cosine", 13), (0, "constant", 16))

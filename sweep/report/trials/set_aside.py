@@ -26,6 +26,7 @@ class SetAside:
         epochs: What all of them have cost.
         folder: The study's results.
         winner: The number of the trial that the winner's files are of, if it is one of these.
+        had_confirmation: Whether these files have a confirmation.
         confirmed: The numbers of the other ones that were candidates of the confirmation, or
             the best of the search before it.
     """
@@ -35,6 +36,7 @@ class SetAside:
     epochs: int
     folder: Path
     winner: int | None
+    had_confirmation: bool
     confirmed: tuple[int, ...]
 
     @classmethod
@@ -52,7 +54,7 @@ class SetAside:
         winner = written.trial if written and written.trial in hidden else None
         confirmation = written.confirmation if written else None
         had = [candidate.trial for candidate in confirmation.candidates] if confirmation else []
-        if written and written.best_of_search is not None:
+        if confirmation and written and written.best_of_search is not None:
             had.append(written.best_of_search)
         return cls(
             discarded=discarded,
@@ -60,6 +62,7 @@ class SetAside:
             epochs=sum(hidden.values()),
             folder=folder,
             winner=winner,
+            had_confirmation=confirmation is not None,
             confirmed=tuple(n for n in hidden if n in had and n != winner),
         )
 
@@ -97,16 +100,7 @@ class SetAside:
                 )
             )
         if self.winner is not None:
-            is_discarded = self.winner in self.discarded
-            told.append(
-                _(
-                    "the winner's files and the confirmation are of trial {trial}, which is "
-                    "{state}: nothing is confirmed without it. {remedy}",
-                    trial=self.winner,
-                    state=_("discarded") if is_discarded else _("left out here"),
-                    remedy=self._remedy,
-                )
-            )
+            told.append(self._of_the_winner(self.winner))
         elif self.confirmed:
             told.append(
                 plural(
@@ -119,13 +113,35 @@ class SetAside:
             )
         return tuple(told)
 
+    def _of_the_winner(self, winner: int) -> str:
+        """That the winner's files are of a trial that counts for nothing."""
+        state = _("discarded") if winner in self.discarded else _("left out here")
+        if self.had_confirmation:
+            return _(
+                "the winner's files and the confirmation are of trial {trial}, which is "
+                "{state}: nothing is confirmed without it. {remedy}",
+                trial=winner,
+                state=state,
+                remedy=self._remedy,
+            )
+        return _(
+            "the winner's files are of trial {trial}, which is {state}. {remedy}",
+            trial=winner,
+            state=state,
+            remedy=self._remedy,
+        )
+
     @property
     def _remedy(self) -> str:
-        """How to confirm without them."""
+        """How to have the winner's files without them."""
         run = command_line("sweep", "run", self.folder)
         if not self.left_out:
+            if not self.had_confirmation:
+                return _("Running the study again replaces them: {run}", run=run)
             return _("Running the study again confirms those that count: {run}", run=run)
         discard = command_line("sweep", "discard", self.folder, *as_ranges(self.left_out))
+        if not self.had_confirmation:
+            return _("To replace them: {discard}, then {run}", discard=discard, run=run)
         return _("To confirm those that are left: {discard}, then {run}", discard=discard, run=run)
 
     def to_dict(self) -> dict[str, Any]:
