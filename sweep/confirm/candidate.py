@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from sweep.base.languages.sentences import _
+from sweep.base.wording import counted
 from sweep.confirm.intervals import Interval, mean_interval, vary
 from sweep.schedules.schedule import Schedule
 from sweep.study.metric import Metric
@@ -62,6 +63,17 @@ class Candidate:
         """Whether it came to one and the same value from each of several seeds."""
         several = len(self.values) > 1 and math.isfinite(self.interval.mean)
         return several and not vary(self.values)
+
+
+def named_in_short(candidates: Sequence[Candidate]) -> str:
+    """The first of some candidates, and how many others there are."""
+    leader, others = candidates[0], len(candidates) - 1
+    first = _(
+        "trial {trial} ({scheduler})", trial=leader.trial, scheduler=leader.schedule.scheduler
+    )
+    return (
+        _("{first} and {others}", first=first, others=counted(others, "other")) if others else first
+    )
 
 
 def ranked(

@@ -9,7 +9,7 @@ from typing import Any
 
 from sweep.base.languages.sentences import _, plural
 from sweep.base.wording import counted, number
-from sweep.confirm.candidate import Candidate
+from sweep.confirm.candidate import Candidate, named_in_short
 from sweep.confirm.intervals import Interval, paired_lead
 from sweep.schedules.schedule import Schedule
 from sweep.study.metric import Metric, is_a_share
@@ -55,11 +55,14 @@ class Confirmation:
 
     @property
     def what_decides(self) -> str:
-        """`the mean best MSE decides`."""
+        """`the mean best MSE decides`, and why one with a better mean may stand last."""
         mean = self.mean_titles[0]
+        told = _("the {mean} decides", mean=mean)
         if self.objective == "averaged":
-            return _("the {mean} of averaged weights decides", mean=mean)
-        return _("the {mean} decides", mean=mean)
+            told = _("the {mean} of averaged weights decides", mean=mean)
+        if any(self.dropped_out(c) and math.isfinite(c.interval.mean) for c in self.candidates):
+            told += _("; those that dropped out have fewer seeds, and stand last")
+        return told
 
     @property
     def winner(self) -> Candidate:
@@ -98,7 +101,7 @@ class Confirmation:
         repeating = [c for c in self.candidates if c.repeats]
         if not repeating:
             return ""
-        who = _("a schedule") if self.seeds_are_alike else _named(repeating)
+        who = _("a schedule") if self.seeds_are_alike else named_in_short(repeating)
         return _(
             "every fresh seed gave {who} the same value: the training does not depend on its seed, "
             "or the metric cannot tell its runs apart",
@@ -197,13 +200,13 @@ class Confirmation:
                 "not shown to be worse",
                 "ahead of those that stayed; {named} dropped out behind an earlier leader, and are "
                 "not shown to be worse",
-                named=_named(out),
+                named=named_in_short(out),
             )
         return plural(
             len(self.winner.values),
             "tied with {named}: {seeds} shows no difference beyond noise between them",
             "tied with {named}: {seeds} show no difference beyond noise between them",
-            named=_named(stayed),
+            named=named_in_short(stayed),
             seeds=seeds,
         )
 
@@ -379,17 +382,6 @@ class Confirmation:
 
 def _finite(values: Sequence[float | None]) -> list[float | None]:
     return [v if v is not None and math.isfinite(v) else None for v in values]
-
-
-def _named(candidates: Sequence[Candidate]) -> str:
-    """The first of some candidates, and how many others there are."""
-    leader, others = candidates[0], len(candidates) - 1
-    first = _(
-        "trial {trial} ({scheduler})", trial=leader.trial, scheduler=leader.schedule.scheduler
-    )
-    return (
-        _("{first} and {others}", first=first, others=counted(others, "other")) if others else first
-    )
 
 
 def _jsonable(interval: Interval) -> dict[str, float | int | None]:

@@ -164,17 +164,17 @@ def _confirmation_rows(confirmation: Confirmation) -> str:
         [
             str(candidate.trial),
             candidate.description + candidate.mark,
+            str(candidate.interval.count),
             number(candidate.interval.mean),
             number(candidate.interval.margin),
             number(candidate.other_interval.mean) if candidate.other_interval else _("unknown"),
-            str(candidate.interval.count),
             "" if candidate is confirmation.winner else confirmation.compared(candidate),
         ]
         for candidate in confirmation.candidates
     ]
     deciding, not_asked = confirmation.mean_titles
-    header = [_("trial"), _("schedule"), deciding, "± 95 %", not_asked]
-    header += [_("seeds"), _("the winner has")]
+    header = [_("trial"), _("schedule"), _("seeds"), deciding, "± 95 %", not_asked]
+    header += [_("the winner has")]
     decides = escaped(as_sentence(confirmation.what_decides))
     return f"{decides}\n\n{table(header, rows)}"
 

@@ -139,16 +139,29 @@ def test_the_file_of_the_winner_has_them_and_an_earlier_one_is_read() -> None:
 
 def test_the_table_has_both_and_marks_a_baseline() -> None:
     found = confirmed(BEST, {1: FINAL[1], 2: [None] * 4, 3: FINAL[3]})
-    lines = rendered(confirmation_table(found), 100).splitlines()
-    assert lines[0] == "On fresh seeds: the mean best MSE decides"
+    title, *lines = rendered(confirmation_table(found), 120).splitlines()
+    assert title.startswith("On fresh seeds: the mean best MSE decides; those that dropped out")
     cells = [line.split() for line in lines]
-    assert cells[1][:8] == ["trial", "scheduler", "mean", "best", "95", "%", "winner's", "lead"]
-    assert cells[3][:3] == ["2", "constant", "1.025"] and "unknown" in cells[3]
-    assert cells[4][:3] == ["1", "cosine", "1.150"] and "1.225" in cells[4]
-    assert cells[5][:4] == ["3", "step", "(baseline)", "2.467"] and "0.1000" in cells[5]
+    assert cells[0][:8] == ["trial", "scheduler", "seeds", "mean", "best", "95", "%", "winner's"]
+    assert cells[2][:4] == ["2", "constant", "4", "1.025"] and "unknown" in cells[2]
+    assert cells[3][:4] == ["1", "cosine", "4", "1.150"] and "1.225" in cells[3]
+    assert cells[4][:5] == ["3", "step", "(baseline)", "3", "2.467"] and "0.1000" in cells[4]
     by_final = confirmed(BEST, FINAL, ACCURACY, "final")
     assert rendered(confirmation_table(by_final)).startswith(
         "On fresh seeds: the mean final val_accuracy decides"
     )
     averaged = confirmed(BEST, FINAL, objective="averaged")
-    assert averaged.what_decides == "the mean best MSE of averaged weights decides"
+    assert averaged.what_decides.startswith("the mean best MSE of averaged weights decides; ")
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_why_a_better_mean_stands_last_is_seen_at_any_width(width: int) -> None:
+    found = confirmed({1: [250.0, 260.0, 251.0], 2: [240.0, 300.0, 262.0], 3: [230.0, 258.0]}, {})
+    assert [c.trial for c in found.candidates] == [1, 2, 3]
+    text = rendered(confirmation_table(found), width)
+    reason = "those that dropped out have fewer seeds, and stand last"
+    assert reason in " ".join(text.split())
+    (last,) = (line.split() for line in text.splitlines() if line.split()[:1] == ["3"])
+    assert last[1:5] == ["step", "(baseline)", "2", "244.0"]
+    stayed = confirmed({1: [250.0, 260.0], 2: [240.0, math.inf]}, {})
+    assert "dropped out" not in stayed.what_decides

@@ -34,7 +34,7 @@ def values_figure(findings: Findings) -> Iterator[Picture]:
     figure = go.Figure()
     for candidate in finite:
         look = findings.looks[candidate.schedule.scheduler]
-        label = _label(candidate)
+        label = _label(confirmation, candidate)
         seeds = confirmation.seeds[: len(candidate.values)]
         figure.add_scatter(
             x=[value if math.isfinite(value) else None for value in candidate.values],
@@ -128,7 +128,7 @@ def leads_figure(findings: Findings) -> Iterator[Picture]:
         look = findings.looks[candidate.schedule.scheduler]
         figure.add_scatter(
             x=[factor * lead.mean],
-            y=[_label(candidate)],
+            y=[_label(confirmation, candidate)],
             mode="markers",
             marker={"symbol": look.symbol, "size": 11, "color": look.colour},
             error_x={
@@ -169,9 +169,10 @@ def _as_rows(figure: go.Figure, rows: int, title: str) -> None:
     )
 
 
-def _label(candidate: Candidate) -> str:
+def _label(confirmation: Confirmation, candidate: Candidate) -> str:
     scheduler = f"{plain(candidate.schedule.scheduler)}{candidate.mark}"
-    return _("{scheduler}, trial {trial}", scheduler=scheduler, trial=candidate.trial)
+    label = _("{scheduler}, trial {trial}", scheduler=scheduler, trial=candidate.trial)
+    return _("{label}, dropped out", label=label) if confirmation.dropped_out(candidate) else label
 
 
 def _hover(candidate: Candidate) -> str:
@@ -205,10 +206,10 @@ def _table(confirmation: Confirmation) -> Table:
             [
                 str(candidate.trial),
                 candidate.schedule.scheduler + candidate.mark,
+                str(len(candidate.values)),
                 f"{number(candidate.interval.mean)}{_margin(candidate)}",
                 _other_mean(candidate),
                 _lead(confirmation, candidate) if not is_winner else "",
-                str(len(candidate.values)),
                 number(candidate.schedule.lr),
                 number(candidate.schedule.decay),
                 number(rank),
@@ -218,7 +219,7 @@ def _table(confirmation: Confirmation) -> Table:
         )
     deciding, not_asked = confirmation.mean_titles
     decides = _("{mean} (decides)", mean=deciding)
-    header = [_("trial"), _("scheduler"), decides, not_asked, _("winner's lead"), _("seeds")]
+    header = [_("trial"), _("scheduler"), _("seeds"), decides, not_asked, _("winner's lead")]
     header += ["lr", "decay", _("mean rank"), _("dropped out")]
     header += [_("parameters")] if has_params else []
     return Table(header, rows, _("Every run is in {file}.", file=CONFIRM))

@@ -160,11 +160,11 @@ def confirmation_table(confirmation: Confirmation) -> FittingTable:
         (
             Column(_("trial"), [str(candidate.trial) for candidate in candidates]),
             Column(_("scheduler"), [c.schedule.scheduler + c.mark for c in candidates], 0, "left"),
+            Column(_("seeds"), [str(interval.count) for interval in intervals]),
             Column(deciding, [aligned(interval.mean) for interval in intervals]),
             Column("95 %", [_margin(interval) for interval in intervals]),
             Column(_("winner's lead"), [_lead(confirmation, c) for c in candidates], 2, "left"),
             Column(not_asked, [aligned(each.mean) if each else _("unknown") for each in others], 1),
-            Column(_("seeds"), [str(interval.count) for interval in intervals], 3),
             Column(_("mean rank"), [aligned(rank) for rank in ranks], 6),
             Column("lr", [number(s.lr) for s in schedules], 4, "left"),
             Column("decay", [number(s.decay) for s in schedules], 5, "left"),
@@ -184,10 +184,9 @@ def _lead(confirmation: Confirmation, candidate: Candidate) -> str:
     if not math.isfinite(candidate.interval.mean):
         return _("diverged or failed")
     lead = confirmation.lead_over(candidate)
-    told = lead.shown(lead.mean)
-    if lead.is_finite:
-        told = _("{value} ({aside})", value=told, aside=lead.ends)
-    return told + (_(", dropped out") if confirmation.dropped_out(candidate) else "")
+    if not lead.is_finite:
+        return lead.shown(lead.mean)
+    return _("{value} ({aside})", value=lead.shown(lead.mean), aside=lead.ends)
 
 
 def _pruned_at(one: Audited) -> str:
