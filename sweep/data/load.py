@@ -87,7 +87,7 @@ def _of_table(table: Table, config: DataConfig, seed: int, loss: str) -> Dataset
         y = log1p(y, table.place) if target in logs else y
         mean, scale, targets = _standardised(y, train, config, table.place)
         last = None if split.last is None else float(targets[split.last].mean(dtype=np.float64))
-    learnt = preparation.fit(train)
+    learnt = preparation.fit(train).model_copy(update={"decimal": table.decimal})
     examined = Examined(
         source=source,
         frame=preparation.frame[[*preparation.numbers, *preparation.categories]],

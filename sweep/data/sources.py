@@ -39,6 +39,7 @@ class Table:
         notes: What happened on the way, a sentence each.
         hint: What to consider when a column seems to be missing.
         keys: Of an event log: what each row counts the events of, such as a user.
+        decimal: The mark before the decimals of numbers in texts; empty where none has one.
     """
 
     frame: pd.DataFrame
@@ -47,6 +48,7 @@ class Table:
     notes: tuple[str, ...] = ()
     hint: str = ""
     keys: pd.Series[Any] | None = None
+    decimal: str = ""
 
 
 GIVEN = "__main__:dataframe"
@@ -119,7 +121,8 @@ def pivoted(table: Table, pivot: PivotConfig, split: SplitConfig | None = None) 
         raise DataError(f"{table.place}: {error}") from None
     keys = counts.index.to_series(name=pivot.index).reset_index(drop=True)
     counts = counts.reset_index(drop=True)
-    return Table(counts, table.place, table.target, (*table.notes, *notes), keys=keys)
+    notes = (*table.notes, *notes)
+    return Table(counts, table.place, table.target, notes, keys=keys, decimal=table.decimal)
 
 
 def pivot_counts(
@@ -211,7 +214,7 @@ def _read_file(config: DataConfig, folders: tuple[Path, ...]) -> Table:
         raise DataError(f"{name}: {text}") from error
     numbers = config.columns is None and any(map(_is_number, read.frame.columns))
     hint = NO_HEADER_HINT if read.is_text and numbers else ""
-    return Table(read.frame, name, notes=read.notes, hint=hint)
+    return Table(read.frame, name, notes=read.notes, hint=hint, decimal=read.decimal)
 
 
 def _is_number(text: str) -> bool:

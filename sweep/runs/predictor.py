@@ -23,6 +23,7 @@ from sweep.data.fitted.new_rows import new_rows
 from sweep.data.fitted.new_table import NewTable, new_table_of, read_new_table
 from sweep.data.fitted.unseen import FAR, Unseen, unseen_of_rows
 from sweep.data.load import as_float32
+from sweep.data.reading.number_convention import AsInTraining
 from sweep.study.file import load_study as load_settings
 from sweep.study.locations import SAVED_STUDY, locate_results
 from sweep.study.results_folder import BEST, BEST_MODEL
@@ -125,7 +126,8 @@ class Predictor:
         Raises:
             InputError: It cannot be read, or the model did not learn from a table.
         """
-        if isinstance(self.contents.preparation, ArrayPreparation):
+        learnt = self.contents.preparation
+        if isinstance(learnt, ArrayPreparation):
             raise InputError(
                 f"{path}: the model learnt from arrays {self.contents.row}, not from a table; give "
                 "an array in a .npy file (numpy.save), or in Python: "
@@ -134,7 +136,18 @@ class Predictor:
         own = settings or {}
         read = self.contents.data_config
         config = type(read).model_validate({**read.model_dump(exclude_defaults=True), **own})
-        return read_new_table(path, config, tuple(own))
+        return read_new_table(path, config, self._training(learnt), tuple(own))
+
+    def _training(self, learnt: TablePreparation) -> AsInTraining:
+        """How the training table was written."""
+        kinds = learnt.needed
+        numbers, texts = (
+            {name for name, kind in kinds.items() if kind == wanted}
+            for wanted in ("number", "category")
+        )
+        if not self.classes:
+            numbers.add(self.target)
+        return AsInTraining(learnt.decimal, numbers, texts)
 
     def answer(self, table: NewTable) -> Answer:
         """What the model says of a table's rows.

@@ -95,6 +95,7 @@ class TablePreparation(FilePart):
         categories: The columns of categories.
         others: Columns of the training table that nothing is learnt from.
         constants: Of those that had one value in all training rows, that value as a text.
+        decimal: The mark before the decimals of numbers in texts; empty where none had one.
     """
 
     kind: Literal["table"] = "table"
@@ -102,6 +103,7 @@ class TablePreparation(FilePart):
     categories: list[CategoryColumn]
     others: list[str]
     constants: dict[str, str]
+    decimal: Literal["", ".", ","] = ""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import pandas as pd
 from sweep.base.errors import DataError
 from sweep.base.wording import listed
 from sweep.data.reading.files import find_table, of_other_files, read_file
+from sweep.data.reading.number_convention import AsInTraining
 from sweep.data.reading.text import TextForm
 from sweep.data.sources import Table, pivoted
 from sweep.study.sections import DataConfig
@@ -44,13 +45,18 @@ class NewTable:
 
 
 def read_new_table(
-    path: Path, config: DataConfig, own: Sequence[str] = (), name: str = ""
+    path: Path,
+    config: DataConfig,
+    training: AsInTraining,
+    own: Sequence[str] = (),
+    name: str = "",
 ) -> NewTable:
     """Read a file of new rows.
 
     Args:
         path: The file.
         config: How the training table was read, and what is to be otherwise with this one.
+        training: How its cells were written.
         own: The settings that were given for this file; the others are heeded where they fit it.
         name: What it is called; its path else.
 
@@ -66,7 +72,7 @@ def read_new_table(
         )
     config = config.model_copy(update=unfit)
     try:
-        read = read_file(found, config)
+        read = read_file(found, config, training)
     except DataError as error:
         text = str(error)
         here = "; settings for this file alone: --set data.KEY=VALUE" if "data" in text else ""

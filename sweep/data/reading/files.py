@@ -9,6 +9,7 @@ import json
 import lzma
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,8 @@ import pandas as pd
 
 from sweep.base.errors import DataError, did_you_mean
 from sweep.base.wording import listed
-from sweep.data.reading.text import ReadTable, frame_of_texts, read_text_table
+from sweep.data.reading.number_convention import AsInTraining
+from sweep.data.reading.text import ReadTable, read_text_table, read_texts_of
 
 if TYPE_CHECKING:
     from sweep.study.sections import DataConfig
@@ -110,12 +112,13 @@ def of_other_files(path: Path) -> tuple[str, ...]:
     return () if ending in TEXT else _OF_TEXT
 
 
-def read_file(path: Path, config: DataConfig) -> ReadTable:
+def read_file(path: Path, config: DataConfig, training: AsInTraining | None = None) -> ReadTable:
     """Read a file that holds a table.
 
     Args:
         path: A file with one of ENDINGS.
         config: The study's data settings.
+        training: Of new rows, how those of the training were written.
 
     Raises:
         DataError: It cannot be read as what its ending says, or a setting does not fit it.
@@ -133,11 +136,11 @@ def read_file(path: Path, config: DataConfig) -> ReadTable:
             if compression:
                 data = COMPRESSED[compression](data)
             if ending in TEXT:
-                return read_text_table(data, config, TEXT[ending])
+                return read_text_table(data, config, TEXT[ending], training)
             kind = "JSON lines"
-            return _from_lines(data, config)
+            return _from_lines(data, config, training)
         if ending == ".xlsx":
-            return _from_excel(path, config)
+            return _from_excel(path, config, training)
         frame = pd.read_parquet(path) if ending == ".parquet" else pd.read_feather(path)
         frame = frame.reset_index(drop=frame.index.names == [None])
         return ReadTable(_with_text_names(frame), ())
@@ -146,7 +149,7 @@ def read_file(path: Path, config: DataConfig) -> ReadTable:
         raise DataError(f"cannot be read as {kind}: {text}") from error
 
 
-def _from_lines(data: bytes, config: DataConfig) -> ReadTable:
+def _from_lines(data: bytes, config: DataConfig, training: AsInTraining | None) -> ReadTable:
     rows = []
     for place, line in enumerate(data.decode("utf-8-sig").split("\n"), start=1):
         if line.strip():
@@ -167,12 +170,10 @@ def _from_lines(data: bytes, config: DataConfig) -> ReadTable:
             f"columns with objects or lists: {listed(map(repr, nested))}; write numbers "
             "and texts only"
         )
-    given = _with_text_names(frame)
-    frame, notes = frame_of_texts(given, config)
-    return ReadTable(frame, notes, as_given=lambda: given)
+    return read_texts_of(_with_text_names(frame), config, training)
 
 
-def _from_excel(path: Path, config: DataConfig) -> ReadTable:
+def _from_excel(path: Path, config: DataConfig, training: AsInTraining | None) -> ReadTable:
     try:
         book = pd.ExcelFile(path, engine="openpyxl")
     except ImportError:
@@ -183,11 +184,11 @@ def _from_excel(path: Path, config: DataConfig) -> ReadTable:
     with book:
         sheets = [str(name) for name in book.sheet_names]
         frame = pd.read_excel(book, sheet_name=sheets[0])
-    given = _with_text_names(frame)
-    frame, notes = frame_of_texts(given, config)
-    if len(sheets) > 1:
-        notes = (f"sheet {sheets[0]!r} read, the first of {len(sheets)}", *notes)
-    return ReadTable(frame, notes, as_given=lambda: given)
+    read = read_texts_of(_with_text_names(frame), config, training)
+    if len(sheets) == 1:
+        return read
+    first = f"sheet {sheets[0]!r} read, the first of {len(sheets)}"
+    return replace(read, notes=(first, *read.notes))
 
 
 def _with_text_names(frame: pd.DataFrame) -> pd.DataFrame:

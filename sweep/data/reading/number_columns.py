@@ -21,6 +21,7 @@ from sweep.base.wording import listed
 from sweep.data.reading.number_convention import (
     GROUPERS,
     LAKHS,
+    AsInTraining,
     Convention,
     Texts,
     convention,
@@ -111,6 +112,7 @@ def read_columns(
     config: DataConfig,
     separator: str,
     line_of: Callable[[int], str],
+    training: AsInTraining | None = None,
 ) -> tuple[list[pd.Series[Any]], Convention, list[str]]:
     """Columns of texts as numbers where they are numbers.
 
@@ -120,6 +122,7 @@ def read_columns(
         config: `decimal`, `thousands` and `missing` are heeded; what is None is found out.
         separator: What separates the cells in the file: a semicolon speaks for decimal commas.
         line_of: What an error calls a row, such as "line 3", by its position.
+        training: Of new rows, how those of the training were written.
 
     Returns:
         Columns of int64, float64 (NaN for what is missing), bool, or texts; a column that is
@@ -129,21 +132,30 @@ def read_columns(
     Raises:
         DataError: A cell is written in another way than the rest of its column.
     """
-    read = [_look_at(name, texts, config) for name, texts in zip(names, columns, strict=True)]
+    as_written = training.texts if training else ()
+    read = [
+        _look_at(name, texts, config, name in as_written)
+        for name, texts in zip(names, columns, strict=True)
+    ]
     written = [(column.name, column.written) for column in read if column.written is not None]
-    way = convention(written, config, separator)
+    way = convention(written, config, separator, training)
     notes = _Notes()
-    series = [_converted(column, way, notes, line_of) for column in read]
+    series = [
+        _texts(column.name, column.cells)
+        if column.name in as_written
+        else _converted(column, way, notes, line_of)
+        for column in read
+    ]
     numeric = (column for column in series if column.dtype in (np.float64, np.int64))
     told = [text for column in numeric if (text := stand_in(column))]
     return series, way, [*notes.sentences(), *([] if config.missing else told)]
 
 
-def _look_at(name: str, texts: Texts, config: DataConfig) -> _Column:
+def _look_at(name: str, texts: Texts, config: DataConfig, as_written: bool) -> _Column:
     missing = MISSING if config.missing is None else {*config.missing, ""}
     cells = _without(texts, texts, missing)
-    numbers = _cast(cells, pa.float64())
-    if numbers is not None:
+    numbers = None if as_written else _cast(cells, pa.float64())
+    if numbers is not None or as_written:
         return _Column(name, cells, numbers)
     marks = MARKS if config.missing is None else {text.lower() for text in missing}
     if _most_are_numbers(_bodies(sample(cells), marks)):

@@ -1,14 +1,15 @@
 """Whether a table's numbers have decimal points or decimal commas.
 
-Decided once for a whole table: by the values that leave no doubt, then by columns that would be
-strange otherwise, then by the separator; what is not sure is told.
+Decided once for a whole table: by the values that leave no doubt, then by the training table where
+new rows are read, then by columns that would be strange otherwise, then by the separator; what is
+not sure is told.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -66,58 +67,113 @@ class Convention:
         decimal: The point or the comma.
         thousands: What may separate thousands.
         why: What decided where the numbers themselves leave it open.
+        is_settled: Whether the settings or a number say so; else there is none with a mark.
     """
 
     decimal: str
     thousands: str
     why: str = ""
+    is_settled: bool = True
+
+    @property
+    def other(self) -> str:
+        """The mark that is not before decimals."""
+        return _other(self.decimal)
 
 
-def convention(columns: Sequence[Written], config: DataConfig, separator: str) -> Convention:
+@dataclass(frozen=True)
+class AsInTraining:
+    """How the training table was written, for a table of new rows.
+
+    Args:
+        decimal: The mark before decimals; empty where no number had one.
+        numbers: The columns of numbers; what others hold says nothing of these.
+        texts: Columns whose cells are compared as they are written, and are made no numbers.
+    """
+
+    decimal: str = ""
+    numbers: Set[str] = frozenset()
+    texts: Set[str] = frozenset()
+
+
+def convention(
+    columns: Sequence[Written],
+    config: DataConfig,
+    separator: str,
+    training: AsInTraining | None = None,
+) -> Convention:
     """How numbers are written in a table, by the settings or by all of its columns.
 
     Args:
         columns: Its columns of numbers, and of what may be some.
         config: `decimal` and `thousands` are heeded.
         separator: What separates the cells in the file: a semicolon speaks for decimal commas.
+        training: Of new rows, how those of the training were written.
     """
-    why = ""
+    why, is_settled = "", True
+    training = training or AsInTraining()
+    columns = [column for column in columns if column[0] in training.numbers] or columns
     if config.decimal is not None:
         decimal: str = config.decimal
     elif config.thousands in (".", ","):
         decimal = _other(config.thousands)
     else:
-        decimal, why = _decimal(columns, separator)
+        decimal, why, is_settled = _decimal(columns, separator, training.decimal)
     thousands = _other(decimal) + GROUPERS if config.thousands is None else config.thousands
-    return Convention(decimal, thousands, why)
+    return Convention(decimal, thousands, why, is_settled)
 
 
-def _decimal(columns: Sequence[Written], separator: str) -> tuple[str, str]:
-    """The decimal mark, and what to tell where some values leave it open."""
+def _decimal(columns: Sequence[Written], separator: str, learnt: str) -> tuple[str, str, bool]:
+    """The decimal mark, what to tell where some values leave it open, and whether one has it."""
+    usual = "," if separator == ";" else "."
     for every in (False, True):
         looked = [texts if every else sample(texts) for _, texts in columns]
         votes = Counter(vote for texts in looked if (vote := _sure(_joined(texts))))
         if votes:
-            comma = votes[","] > votes["."] or (votes[","] == votes["."] and separator == ";")
-            decimal = "," if comma else "."
-            return decimal, _against(columns, decimal)
+            tied = votes[","] == votes["."]
+            decimal = (learnt or usual) if tied else max(votes, key=votes.__getitem__)
+            other_than_learnt = learnt not in ("", decimal)
+            told = _unlike_training if other_than_learnt else _against
+            return decimal, told(columns, decimal), True
+    if learnt:
+        return learnt, _as_in_training(columns, learnt), True
     for name, texts, mark in _undecided(columns):
         if _groups_thousands(texts, mark):
             example = _example(texts, mark)
-            return _other(mark), (
+            why = (
                 f"{example} in {name!r} is read as {example.replace(mark, '')}, since that column "
                 f"has whole numbers below 1000 beside values with three digits after {mark!r}"
             )
-    decimal = "," if separator == ";" else "."
+            return _other(mark), why, True
     for name, texts, mark in _undecided(columns):
-        example = _example(texts, mark)
-        point, whole = example.replace(mark, "."), example.replace(mark, "")
-        read, else_ = (point, whole) if mark == decimal else (whole, point)
-        return decimal, (
-            f"{example} in {name!r} is read as {read} and could be {else_}: all values with "
-            f"{mark!r} have three digits after it"
-        )
-    return ".", ""
+        read = _both_ways(name, _example(texts, mark), mark, usual)
+        return usual, f"{read}: all values with {mark!r} have three digits after it", True
+    return ".", "", False
+
+
+def _both_ways(name: str, example: str, mark: str, decimal: str) -> str:
+    point, whole = example.replace(mark, "."), example.replace(mark, "")
+    read, else_ = (point, whole) if mark == decimal else (whole, point)
+    return f"{example} in {name!r} is read as {read} and could be {else_}"
+
+
+def _as_in_training(columns: Sequence[Written], learnt: str) -> str:
+    """What to tell of numbers that the training table decides about, unless they are plain."""
+    for name, texts, mark in _undecided(columns):
+        if (mark, learnt) != (".", "."):
+            read = _both_ways(name, _example(texts, mark), mark, learnt)
+            return f"{read}: the training table's decimals follow {learnt!r}"
+    return ""
+
+
+def _unlike_training(columns: Sequence[Written], decimal: str) -> str:
+    """What to tell of a table that shows another decimal mark than the training table's."""
+    name, texts = next((name, texts) for name, texts in columns if _sure(_joined(texts)) == decimal)
+    sure = pc.match_substring_regex(_joined(texts), _PATTERNS[decimal]["sure"])
+    return (
+        f"decimals follow {decimal!r} here, as {pc.filter(texts, sure)[0].as_py()} in {name!r} "
+        f"shows, and {_other(decimal)!r} in the training table"
+    )
 
 
 def _against(columns: Sequence[Written], decimal: str) -> str:

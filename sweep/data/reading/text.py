@@ -24,7 +24,7 @@ from sweep.data.reading.layout import (
     records_of,
 )
 from sweep.data.reading.number_columns import read_columns
-from sweep.data.reading.number_convention import Convention
+from sweep.data.reading.number_convention import AsInTraining, Convention
 
 if TYPE_CHECKING:
     from sweep.study.sections import DataConfig
@@ -56,6 +56,7 @@ class ReadTable:
         form: How it was written, if it was.
         as_given: Makes its rows as they stand in the file, texts where it is one; None where that
             is `frame`.
+        decimal: The mark before the decimals of numbers in texts; empty where none has one.
     """
 
     frame: pd.DataFrame
@@ -63,6 +64,7 @@ class ReadTable:
     is_text: bool = False
     form: TextForm | None = None
     as_given: Callable[[], pd.DataFrame] | None = None
+    decimal: str = ""
 
     @property
     def given(self) -> pd.DataFrame:
@@ -70,7 +72,9 @@ class ReadTable:
         return self.frame if self.as_given is None else self.as_given()
 
 
-def read_text_table(data: bytes, config: DataConfig, plain_separator: str) -> ReadTable:
+def read_text_table(
+    data: bytes, config: DataConfig, plain_separator: str, training: AsInTraining | None = None
+) -> ReadTable:
     """Read a table from the bytes of a text file.
 
     Args:
@@ -78,6 +82,7 @@ def read_text_table(data: bytes, config: DataConfig, plain_separator: str) -> Re
         config: `encoding`, `separator`, `decimal`, `thousands`, `missing` and `columns` are heeded;
             what is None is found out.
         plain_separator: The separator that the file's ending stands for.
+        training: Of new rows, how those of the training were written.
 
     Raises:
         DataError: The bytes are no text, or the rows have different numbers of cells, or a number
@@ -91,7 +96,12 @@ def read_text_table(data: bytes, config: DataConfig, plain_separator: str) -> Re
     columns = _cells(text, layout)
     names, columns, notes = _named(layout, columns, config)
     series, convention, more = read_columns(
-        names, columns, config, layout.separator, lambda row: _line_of(text, layout, row)
+        names,
+        columns,
+        config,
+        layout.separator,
+        lambda row: _line_of(text, layout, row),
+        training,
     )
     frame = pd.concat(series, axis="columns") if series else pd.DataFrame()
     frame = frame.set_axis(list(names), axis="columns")
@@ -100,7 +110,7 @@ def read_text_table(data: bytes, config: DataConfig, plain_separator: str) -> Re
             f"line {layout.header} ({listed(names, 6)}) is taken for the header and looks like a "
             "row; if the file has no header, name its columns with data.columns"
         )
-    told = _told(encoding, layout.separator, plain_separator, convention)
+    told = _told(encoding, layout.separator, plain_separator, convention, training is not None)
     separator = "," if layout.separator == BLANKS else layout.separator
     return ReadTable(
         frame,
@@ -110,10 +120,13 @@ def read_text_table(data: bytes, config: DataConfig, plain_separator: str) -> Re
         as_given=lambda: pd.concat(
             [pd.Series(cells.to_pandas(), dtype=object) for cells in columns], axis="columns"
         ).set_axis(list(names), axis="columns"),
+        decimal=convention.decimal if convention.is_settled else "",
     )
 
 
-def _told(encoding: str, separator: str, plain: str, convention: Convention) -> list[str]:
+def _told(
+    encoding: str, separator: str, plain: str, convention: Convention, is_new: bool
+) -> list[str]:
     """How the table was read, as settings, where that is not the plain case."""
     settings = {
         "encoding": encoding if encoding != PLAIN else None,
@@ -123,8 +136,10 @@ def _told(encoding: str, separator: str, plain: str, convention: Convention) -> 
     shown = [f'{key} = "{_spelt(value)}"' for key, value in settings.items() if value]
     notes = [f"read with {', '.join(shown)}"] if shown else []
     if convention.why:
-        other = "," if convention.decimal == "." else "."
-        notes.append(f'{convention.why}; decimal = "{other}" under [data] changes that')
+        setting = f'decimal = "{convention.other}" under [data]'
+        if is_new:  # its rows are predicted: there is no study file
+            setting = f"--set data.decimal={convention.other}"
+        notes.append(f"{convention.why}; {setting} changes that")
     return notes
 
 
@@ -269,12 +284,15 @@ def _line_of(text: str, layout: Layout, row: int) -> str:
     return f"data row {row + 1}"
 
 
-def frame_of_texts(frame: pd.DataFrame, config: DataConfig) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """A frame whose columns of texts are read as those of a text file are.
+def read_texts_of(
+    frame: pd.DataFrame, config: DataConfig, training: AsInTraining | None = None
+) -> ReadTable:
+    """A table whose columns of texts are read as those of a text file are.
 
     Args:
         frame: A table whose file tells numbers from texts, but not every writer does.
         config: `decimal`, `thousands` and `missing` are heeded.
+        training: Of new rows, how those of the training were written.
 
     Raises:
         DataError: A number is written in another way than the others of its column.
@@ -289,11 +307,16 @@ def frame_of_texts(frame: pd.DataFrame, config: DataConfig) -> tuple[pd.DataFram
     ]
     names = [str(frame.columns[place]) for place in texts]
     series, convention, notes = read_columns(
-        names, columns, config, ",", lambda row: f"data row {row + 1}"
+        names, columns, config, ",", lambda row: f"data row {row + 1}", training
     )
     parts: list[pd.Series[Any]] = [frame.iloc[:, place] for place in range(frame.shape[1])]
     for place, column in zip(texts, series, strict=True):
         parts[place] = column
-    told = _told(PLAIN, ",", ",", convention)
+    told = _told(PLAIN, ",", ",", convention, training is not None)
     joined = pd.concat(parts, axis="columns") if parts else frame
-    return joined, (*told, *notes)
+    return ReadTable(
+        joined,
+        (*told, *notes),
+        as_given=lambda: frame,
+        decimal=convention.decimal if convention.is_settled else "",
+    )
