@@ -96,7 +96,7 @@ MOMENTUM["adamw"] = MOMENTUM["adam"]
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_page")
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-@pytest.mark.parametrize("study", ["diabetes", "order_pre"])
+@pytest.mark.parametrize("study", ["diabetes", "order_pre_minibatch"])
 def test_bounds_hold_the_best_constant_rate_of_a_real_sweep(
     study: str, optimizer: str, tmp_path: Path
 ) -> None:

@@ -163,6 +163,10 @@ def test_nothing_in_the_package_reads_pickles_from_files() -> None:
             assert code.count("pickle.load") == code.count("pickle.loads(code)") == 1
             assert "Path" not in code and "open(" not in code
             continue
+        if path.parts[-2:] == ("trackers", "process.py"):  # pipes to and from a child of its own
+            read = set(re.findall(r"pickle\.load\(([\w.]+)\)", code))
+            assert read <= {"process.stdout", "stdout", "requests", "sys.stdin.buffer"}
+            continue
         assert "weights_only=False" not in code, path
         for word in ("pickle.load", "read_pickle", "allow_pickle=True", "joblib"):
             assert word not in code, path
