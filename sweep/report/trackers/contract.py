@@ -76,7 +76,12 @@ class TrialRun:
     @property
     def name(self) -> str:
         """A name that sorts as the trials do."""
-        return f"trial-{self.number:04}"
+        return trial_name(self.number)
+
+
+def trial_name(number: int) -> str:
+    """What the run of a trial is called."""
+    return f"trial-{number:04}"
 
 
 @dataclass(frozen=True)
@@ -111,10 +116,13 @@ class StudyRun:
 
 
 class Connection(Protocol):
-    """A tracker that takes runs; what it has already, it takes again without making it twice."""
+    """A tracker that takes runs."""
+
+    def has_trial(self, number: int) -> bool:
+        """Whether the run of a trial is there, whole: then it is not sent again."""
 
     def send_trial(self, trial: TrialRun) -> None:
-        """Make a run of a trial."""
+        """Make a run of a trial, or complete the one that was sent in part."""
 
     def send_study(self, study: StudyRun) -> None:
         """Make a run of the study, or bring the one that is there up to date."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,17 +13,18 @@ import optuna
 
 from sweep.base.errors import TrackerError
 from sweep.base.wording import counted, duration, verb
-from sweep.report.trackers.contract import Study, StudyRun, TrialRun
+from sweep.report.trackers.contract import StudyRun
 from sweep.report.trackers.process import Sender
 from sweep.report.trackers.runs import study_run, tracked_study, trial_run
 from sweep.search.trials import StudyReader, Trial
+from sweep.study.settings import StudyConfig
 
 LAST_SECS = 30.0
 """So long, at its end, a sweep waits for its trackers."""
-_MOST_WAITING = 10_000
-"""Trials that wait to be sent; those that end beside so many can be exported later."""
 _FIRST_PAUSE_SECS, _LONGEST_PAUSE_SECS = 5.0, 300.0
 """Between two tries of a tracker that is away."""
+_KILLED_SECS = 5.0
+"""So long a thread is waited for whose process has been killed."""
 
 
 class Following:
@@ -47,60 +48,65 @@ class Following:
         note: Callable[[str], None],
     ) -> None:
         self._reader, self._folder, self._note = reader, folder, note
-        self._lines: list[_Line] = []
+        self._queues: list[_SendQueue] = []
         self._given: set[int] = set()
         if places:
-            study = tracked_study(reader)
-            self._lines += [_Line(Sender(n, place, study), folder) for n, place in places.items()]
-            self._give_all()
+            study, trials = tracked_study(reader), reader.every_trial
+            for name, place in places.items():
+                self._queues.append(_SendQueue(Sender(name, place, study), reader.config, folder))
+            self._give(trials)
 
     def trial_finished(self, trial: Trial) -> None:
         """Send it, soon."""
-        self._give(trial)
+        self._give([trial])
         self._tell()
 
     def close(self, study: optuna.Study) -> None:
         """Send the rest and what the study has found, and wait for that LAST_SECS at most."""
-        if not self._lines:
+        if not self._queues:
             return
-        self._give_all()
-        if self._given:
-            last = study_run(study, self._reader, self._folder)
-            for line in self._lines:
-                line.give(last)
-        deadline = time.monotonic() + LAST_SECS
-        for line in self._lines:
-            line.close()
-        for line in self._lines:
-            line.wait(deadline)
-        self._tell()
+        try:
+            self._give(self._reader.every_trial)  # also what another run, or machine, has trained
+            if self._given:
+                found = study_run(study, self._reader, self._folder)
+                for queue in self._queues:
+                    queue.give(found)
+        finally:  # what was given before is sent, whatever the study's storage says now
+            deadline = time.monotonic() + LAST_SECS
+            for queue in self._queues:
+                queue.close()
+            try:
+                for queue in self._queues:
+                    queue.wait(deadline)
+            finally:  # also if somebody waits no longer
+                for queue in self._queues:
+                    queue.end()
+            self._tell()
 
-    def _give_all(self) -> None:
-        """Also trials that another run, or another machine, has trained."""
-        for trial in self._reader.every_trial if self._lines else ():
-            self._give(trial)
-
-    def _give(self, trial: Trial) -> None:
-        if not self._lines or trial.number in self._given or not (trial.ending and trial.drawn):
-            return
-        self._given.add(trial.number)
-        run = trial_run(trial, self._reader.config)
-        for line in self._lines:
-            line.give(run)
+    def _give(self, trials: Iterable[Trial]) -> None:
+        """Those of them that have ended and were not given yet."""
+        for trial in trials:
+            if trial.number not in self._given and _is_sent(trial):
+                self._given.add(trial.number)
+                for queue in self._queues:
+                    queue.give(trial)
 
     def _tell(self) -> None:
-        for line in self._lines:
-            if text := line.news():
+        for queue in self._queues:
+            if text := queue.news():
                 self._note(text)
 
 
-class _Line:
-    """What waits to be sent to one tracker, in its order, and the thread that sends it."""
+class _SendQueue:
+    """What waits to be sent to one tracker, in its order, and the thread that sends it.
 
-    def __init__(self, sender: Sender, folder: Path) -> None:
-        self._sender, self._folder = sender, folder
-        self._waiting: deque[TrialRun | StudyRun] = deque()
-        self._left_out = 0
+    Trials wait as the study's reader keeps them, and become runs when their turn comes: so many
+    can wait as a study has.
+    """
+
+    def __init__(self, sender: Sender, config: StudyConfig, folder: Path) -> None:
+        self._sender, self._config, self._folder = sender, config, folder
+        self._waiting: deque[Trial | StudyRun] = deque()
         self._changed = threading.Condition()
         self._is_closing = self._is_late = False
         self._problem = ""
@@ -108,13 +114,10 @@ class _Line:
         self._thread = threading.Thread(target=self._send_all, daemon=True)
         self._thread.start()
 
-    def give(self, run: TrialRun | StudyRun) -> None:
+    def give(self, item: Trial | StudyRun) -> None:
         """Have it sent when its turn comes."""
         with self._changed:
-            if len(self._waiting) < _MOST_WAITING:
-                self._waiting.append(run)
-            else:
-                self._left_out += 1
+            self._waiting.append(item)
             self._changed.notify()
 
     def close(self) -> None:
@@ -124,54 +127,82 @@ class _Line:
             self._changed.notify()
 
     def wait(self, deadline: float) -> None:
-        """Wait until all is sent, but not longer than to `deadline`."""
+        """Wait until all is sent and written, but not longer than to `deadline`."""
         self._thread.join(max(0.0, deadline - time.monotonic()))
+
+    def end(self) -> None:
+        """Send and write nothing from now on."""
         if self._thread.is_alive():
-            self._is_late = True
+            with self._changed:
+                self._is_late = True
+                self._changed.notify()
             self._sender.end()
-            self._thread.join()
+            self._thread.join(_KILLED_SECS)
 
     def news(self) -> str:
         """What is to be told of it now; empty if nothing is, or if something has been."""
         with self._changed:
-            left = len(self._waiting) + self._left_out
-            is_over = self._is_closing and not self._thread.is_alive()
-            if self._is_told or not (self._problem or (is_over and left)):
+            left = len(self._waiting) if self._is_closing else 0
+            if self._is_told or not (self._problem or self._is_late or left):
                 return ""
             self._is_told = True
         later = f"`sweep export {self._folder} --to {self._sender.option}` sends what is not there"
         if self._problem:
             return f"{self._problem}; the study goes on without it, and {later}"
-        return (
-            f"{self._sender.shown}: {counted(left, 'run')} {verb(left, 'is', 'are')} not sent yet "
-            f"{duration(LAST_SECS)} after the end; {later}"
-        )
+        lacking = f"{counted(left, 'run')} {verb(left, 'is', 'are')} not sent yet"
+        if not left:
+            lacking = "it has not written all that it was sent"
+        return f"{self._sender.shown}: {lacking} {duration(LAST_SECS)} after the end; {later}"
 
     def _send_all(self) -> None:
-        pause = _FIRST_PAUSE_SECS
-        while (run := self._next()) is not None:
-            try:
-                self._sender.send(run)
-            except TrackerError as problem:
-                with self._changed:
-                    if self._is_late:
-                        break
-                    self._problem = self._problem or str(problem)
-                    if self._is_closing:
-                        break
-                    self._changed.wait_for(lambda: self._is_closing, pause)
-                pause = min(2 * pause, _LONGEST_PAUSE_SECS)
-            else:
-                pause = _FIRST_PAUSE_SECS
-                with self._changed:
-                    self._waiting.popleft()
-        self._sender.close()
+        try:
+            pause = _FIRST_PAUSE_SECS
+            while (item := self._next()) is not None:
+                try:
+                    _send(self._sender, item, self._config)
+                except TrackerError as problem:
+                    self._pause(str(problem), pause)
+                    pause = min(2 * pause, _LONGEST_PAUSE_SECS)
+                else:
+                    pause = _FIRST_PAUSE_SECS
+                    with self._changed:
+                        self._waiting.popleft()
+        finally:
+            self._sender.close()
 
-    def _next(self) -> TrialRun | StudyRun | None:
-        """The run whose turn it is; None if there will be none."""
+    def _next(self) -> Trial | StudyRun | None:
+        """What has its turn; None if there will be nothing."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._is_closing)
-            return self._waiting[0] if self._waiting else None
+            return self._waiting[0] if self._waiting and not self._is_late else None
+
+    def _pause(self, problem: str, secs: float) -> None:
+        """After a problem; at the end, when little time is left, none is long."""
+        with self._changed:
+            if self._is_late:  # it is of our own making
+                return
+            self._problem = self._problem or problem
+            if not self._is_closing:
+                self._changed.wait_for(lambda: self._is_closing, secs)
+            else:
+                self._changed.wait_for(lambda: self._is_late, min(secs, _FIRST_PAUSE_SECS))
+
+
+def _is_sent(trial: Trial) -> bool:
+    """Whether a trial is one that trackers have: it has ended, and it is known what it was."""
+    return trial.ending is not None and trial.drawn is not None
+
+
+def _send(sender: Sender, item: Trial | StudyRun, config: StudyConfig) -> None:
+    """Send a trial, unless it is there, or what a study has found.
+
+    Raises:
+        TrackerError: The tracker is away, or has not taken it.
+    """
+    if isinstance(item, StudyRun):
+        sender.send(item)
+    elif not sender.has_trial(item.number):
+        sender.send(trial_run(item, config))
 
 
 @contextmanager
@@ -207,21 +238,20 @@ def export(reader: StudyReader, folder: Path, name: str, place: str) -> int:
     Raises:
         TrackerError: The tracker is away, or has not taken something.
     """
-    study: Study = tracked_study(reader)
-    sender = Sender(name, place, study)
-    ended = [trial for trial in reader.every_trial if trial.ending and trial.drawn]
+    sender = Sender(name, place, tracked_study(reader))
+    ended = [*filter(_is_sent, reader.every_trial)]
     try:
         for count, trial in enumerate(ended):
             try:
-                sender.send(trial_run(trial, reader.config))
+                _send(sender, trial, reader.config)
             except TrackerError as problem:
                 there = f"; {count} of {counted(len(ended), 'trial')} are there" if count else ""
                 raise TrackerError(f"{problem}{there}; the same command goes on") from None
         if ended:
             sender.send(study_run(reader.study, reader, folder))
+        sender.close()
     except BaseException:
         sender.end()
-        raise
-    finally:
         sender.close()
+        raise
     return len(ended)

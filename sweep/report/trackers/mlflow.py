@@ -50,11 +50,13 @@ class MLflow:
         self._sent = {n for n, run in self._runs.items() if run.data.tags.get(_SENT) == "true"}
         self._ids = {n: run.info.run_id for n, run in self._runs.items() if n is not None}
 
+    def has_trial(self, number: int) -> bool:
+        """Whether its run was sent to its end."""
+        return str(number) in self._sent
+
     def send_trial(self, trial: TrialRun) -> None:
         """Make its run, nested in the study's, or complete it."""
         number = str(trial.number)
-        if number in self._sent:
-            return
         if number not in self._ids:
             tags = {**self._tags(), _TRIAL: number, _PARENT: self._parent, _NOTE: trial.description}
             made = self._client.create_run(

@@ -14,6 +14,8 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 from sweep.base.errors import TrackerError
@@ -28,6 +30,8 @@ _LONGEST = 300
 class Sender:
     """Sends runs to one tracker, from a process that starts with the first of them.
 
+    One thread sends and closes; any may `end`.
+
     Args:
         name: The tracker's.
         place: Where its runs are kept.
@@ -36,7 +40,8 @@ class Sender:
 
     def __init__(self, name: str, place: str, study: Study) -> None:
         self._tracker, self._place, self._study = TRACKERS[name], place, study
-        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None  # until it has been waited for
         self._is_ended = False
 
     @property
@@ -49,60 +54,85 @@ class Sender:
         """The same as a command line has it."""
         return f"{self._tracker.name}={without_password(self._place)}"
 
+    def has_trial(self, number: int) -> bool:
+        """Whether the tracker has the run of a trial, whole.
+
+        Raises:
+            TrackerError: The tracker is away; the same can be tried again.
+        """
+        return bool(self._answer(number))
+
     def send(self, run: TrialRun | StudyRun) -> None:
         """Send a run, and wait until the tracker has it.
 
         Raises:
             TrackerError: The tracker is away, or has not taken it; the same can be tried again.
         """
-        problem = self._asked(run)
-        if problem:
-            raise TrackerError(f"{self.shown}: {problem}")
+        self._answer(run)
 
     def close(self) -> None:
-        """Wait until nothing is left unwritten, and end the process."""
-        process, self._process = self._process, None
-        if process and process.stdin and process.stdout:
-            try:
-                process.stdin.close()
-            except OSError:  # it is dead
-                pass
-            process.stdout.close()
-            process.wait()
+        """Wait until nothing is left unwritten and the process has ended, or is ended."""
+        process = self._process
+        if process is None:
+            return
+        assert process.stdin and process.stdout
+        with suppress(OSError):  # it is dead
+            process.stdin.close()
+        process.wait()
+        process.stdout.close()
+        with self._lock:
+            self._process = None
 
     def end(self) -> None:
         """End the process at once, whatever it does; nothing is sent from now on."""
-        self._is_ended = True
-        if process := self._process:
-            process.kill()
+        with self._lock:
+            self._is_ended = True
+            if self._process:
+                self._process.kill()
 
-    def _asked(self, run: TrialRun | StudyRun) -> str:
-        """What is wrong; empty if nothing is."""
-        if self._is_ended:
-            return "nothing is sent any more"
-        if self._process is None:
-            self._process = self._started()
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin and stdout
+    def _answer(self, request: int | TrialRun | StudyRun) -> object:
+        """What the process answers to a request.
+
+        Raises:
+            TrackerError: It says that something is wrong, or there is none.
+        """
         try:
-            _write(stdin, run)
-            return str(pickle.load(stdout))
+            process, is_new = self._running()
+        except OSError as problem:
+            raise self._error(f"no process can be started: {problem.strerror or problem}") from None
+        assert process.stdin and process.stdout
+        try:
+            if is_new:
+                _write(process.stdin, (self._tracker.kind, self._place, self._study))
+            _write(process.stdin, request)
+            wrong, answer = pickle.load(process.stdout)
         except (OSError, EOFError, pickle.UnpicklingError):
+            process.kill()
             self.close()
-            return "the process that sends has ended"
+            raise self._error("the process that sends has ended") from None
+        if wrong:
+            raise self._error(wrong)
+        return answer
 
-    def _started(self) -> subprocess.Popen[bytes]:
-        path = os.pathsep.join(filter(None, sys.path))
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", __name__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**self._tracker.environment, **os.environ, "PYTHONPATH": path},
-        )
-        assert process.stdin
-        _write(process.stdin, (self._tracker.kind, self._place, self._study))
-        return process
+    def _error(self, problem: str) -> TrackerError:
+        return TrackerError(f"{self.shown}: {problem}")
+
+    def _running(self) -> tuple[subprocess.Popen[bytes], bool]:
+        """The process, and whether it is a new one, which knows nothing of the study."""
+        with self._lock:  # one that is being started is one that `end` finds, or never starts
+            if self._is_ended:
+                raise self._error("nothing is sent any more")
+            if self._process:
+                return self._process, False
+            path = os.pathsep.join(filter(None, sys.path))
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", __name__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={**self._tracker.environment, **os.environ, "PYTHONPATH": path},
+            )
+            return self._process, True
 
 
 def _write(stream: BinaryIO | Any, content: object) -> None:
@@ -111,25 +141,29 @@ def _write(stream: BinaryIO | Any, content: object) -> None:
 
 
 def _serve(requests: BinaryIO, replies: BinaryIO) -> None:
-    """Take runs until there are no more, and answer each with what is wrong, if anything is."""
+    """Answer each request, until there are no more: with what is wrong, if anything is, and else
+    with what was asked for.
+    """
     kind, place, study = pickle.load(requests)
     connection: Connection | None = None
     while True:
         try:
-            run = pickle.load(requests)
+            request = pickle.load(requests)
         except EOFError:
             break
-        problem = ""
+        problem, answer = "", None
         try:
             if connection is None:
                 connection = _connection(kind, place, study)
-            if isinstance(run, TrialRun):
-                connection.send_trial(run)
+            if isinstance(request, int):
+                answer = connection.has_trial(request)
+            elif isinstance(request, TrialRun):
+                connection.send_trial(request)
             else:
-                connection.send_study(run)
+                connection.send_study(request)
         except Exception as found:
             problem = in_short(found, place)
-        _write(replies, problem)
+        _write(replies, (problem, answer))
     if connection is not None:
         connection.close()
 
@@ -155,9 +189,11 @@ def _main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the sweep, which ends this process
     if hasattr(os, "nice"):
         os.nice(5)  # where cores are few, training goes first
-    replies = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever libraries print
-    _serve(sys.stdin.buffer, replies)
+    # whatever libraries read or print, and processes of theirs that outlive this one
+    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    _serve(requests, replies)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from tensorboard.util import tensor_util
 
 from sweep.base.files import write_whole
-from sweep.report.trackers.contract import Study, StudyRun, TrialRun
+from sweep.report.trackers.contract import Study, StudyRun, TrialRun, trial_name
 from sweep.report.writers import escaped
 
 _STUDY = "study"
@@ -43,11 +43,12 @@ class TensorBoard:
             folder = folder.with_name(f"{name}-{study.id}") if taken else folder
         self._folder = folder
 
+    def has_trial(self, number: int) -> bool:
+        """Whether its event file is there."""
+        return any((self._folder / trial_name(number)).glob(_files(self._study)))
+
     def send_trial(self, trial: TrialRun) -> None:
-        """Write its event file, unless it is there."""
-        folder = self._folder / trial.name
-        if any(folder.glob(_files(self._study))):
-            return
+        """Write its event file."""
         shown = dict(trial.params) | {"ending": trial.ending}
         start = summary_v2.hparams_pb(
             shown, trial_id=f"{self._study.id}-{trial.number}", start_time_secs=trial.started
@@ -62,7 +63,7 @@ class TensorBoard:
         about = f"**{escaped(trial.description)}**\n\n{_listed(trial.tags)}"
         events.append(_event(_text("trial", about), trial.finished))
         events.append(_event(_session_end(trial), trial.finished))
-        self._write(folder, events, trial.started)
+        self._write(self._folder / trial.name, events, trial.started)
 
     def send_study(self, study: StudyRun) -> None:
         """Write what it has come to, with the number of trials that have ended as the step."""

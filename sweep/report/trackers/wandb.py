@@ -47,18 +47,21 @@ class WandB:
         name = re.sub(r"[^\w.-]+", "_", study.name, flags=re.ASCII).strip("._-") or "study"
         self._prefix = f"{name[:80]}-{study.id}"
         self._project = os.environ.get("WANDB_PROJECT") or name
+        self._written = {path.name.split("-", 3)[-1] for path in self._folder.glob("offline-run-*")}
+        """The ids of the runs that are there, of whatever study."""
+
+    def has_trial(self, number: int) -> bool:
+        """Whether its run is there."""
+        return self._run_id(number) in self._written
 
     def send_trial(self, trial: TrialRun) -> None:
-        """Write its run, unless it is there."""
-        run_id = f"{self._prefix}-{trial.number}"
-        if any(self._folder.glob(f"offline-run-*-{run_id}")):
-            return
+        """Write its run."""
         tags = [trial.ending, str(trial.params["scheduler"])]
         tags += ["baseline"] if "baseline" in trial.tags else []
         config = {**self._study.settings, **trial.params, "study": self._study.name, **trial.tags}
         about = {"name": trial.name, "notes": trial.description, "job_type": "trial"}
         self._write(
-            run_id,
+            self._run_id(trial.number),
             {**about, "tags": [tag[:64] for tag in tags], "config": config},
             trial.epochs,
             {**trial.results, "ending": trial.ending},
@@ -83,6 +86,9 @@ class WandB:
     def close(self) -> None:
         """End the process that writes the files."""
         wandb.teardown()
+
+    def _run_id(self, number: int) -> str:
+        return f"{self._prefix}-{number}"
 
     def _write(
         self,
@@ -113,3 +119,4 @@ class WandB:
             run.finish(exit_code=1 if failed else 0)
             for written in Path(unfinished, "wandb").glob("offline-run-*"):
                 written.rename(self._folder / written.name)
+        self._written.add(run_id)

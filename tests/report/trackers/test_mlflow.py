@@ -39,7 +39,8 @@ class Database:
 
         tracker = MLflow(self.uri, STUDY)
         for trial in READER.trials:
-            tracker.send_trial(trial_run(trial, CONFIG))
+            if not tracker.has_trial(trial.number):
+                tracker.send_trial(trial_run(trial, CONFIG))
         tracker.send_study(study_run(READER.study, READER, self.folder))
         tracker.close()
 
