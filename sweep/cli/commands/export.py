@@ -70,6 +70,7 @@ def export(
 
 def _send(study: str | None, name: str, place: str | None, storage: str | None) -> None:
     from sweep.report.trackers.following import export as send
+    from sweep.report.trackers.local_database import is_new
     from sweep.runs.library import load_study
     from sweep.search.storage.urls import without_password
     from sweep.search.trials import StudyReader
@@ -83,7 +84,10 @@ def _send(study: str | None, name: str, place: str | None, storage: str | None) 
     if tracker.missing:
         raise InputError(f"--to {name}: {tracker.missing}")
     ran = load_study(study, storage)
-    count = send(StudyReader(ran.study, ran.config), ran.folder, name, place)
+    reader = StudyReader(ran.study, ran.config)
+    if tracker.makes_tables and is_new(place) and any(t.ending for t in reader.every_trial):
+        say(f"making {tracker.title}'s tables, which can take a minute ...", err=True)
+    count = send(reader, ran.folder, name, place)
     if not count:
         say(f"no trial of {ran.folder} has ended yet: nothing is sent")
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
 from sweep.report.trackers.contract import Epoch, Study, StudyRun, TrialRun
+from sweep.report.trackers.local_database import database_file, why_unusable
 
 _PARENT, _NOTE = "mlflow.parentRunId", "mlflow.note.content"
 _STUDY, _ID, _TRIAL, _SENT, _WINNER, _DISCARDED = (
@@ -39,7 +41,7 @@ class MLflow:
     """
 
     def __init__(self, place: str, study: Study) -> None:
-        self._client = MlflowClient(tracking_uri=place)
+        self._client = _connected(place)
         self._study = study
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or study.name
         found = self._client.get_experiment_by_name(name)
@@ -144,6 +146,22 @@ class MLflow:
         given = [RunTag(_name(name), text[:_LONGEST]) for name, text in tags.items()]
         for some in _parts(given, _MOST_OTHERS):
             self._client.log_batch(run, tags=some)
+
+
+def _connected(place: str) -> MlflowClient:
+    """A client; in a new database MLflow makes its tables before.
+
+    Raises:
+        FileExistsError: It was interrupted as it made them once, and cannot go on.
+    """
+    try:
+        return MlflowClient(tracking_uri=place)
+    except Exception as problem:
+        file = database_file(place)
+        why = why_unusable(problem, file) if file else ""
+        if file and why:
+            raise FileExistsError(errno.EEXIST, why, str(file)) from problem
+        raise
 
 
 def _parts(items: Sequence[Item], most: int) -> Iterator[Sequence[Item]]:

@@ -24,6 +24,7 @@ class Tracker:
         package: The module that must be installed for it; empty if none.
         distribution: What that is called in a package index.
         install: How it is installed.
+        makes_tables: Whether it begins a database by making tables, which takes a while.
         environment: Variables of the process that sends to it, unless they are set already.
     """
 
@@ -36,6 +37,7 @@ class Tracker:
     package: str = ""
     distribution: str = ""
     install: str = ""
+    makes_tables: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -68,6 +70,7 @@ TRACKERS = by_name(
         package="mlflow",
         distribution="mlflow-skinny",
         install="pip install 'sweep-lr[mlflow]'",
+        makes_tables=True,
         environment={
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from functools import partialmethod
 from pathlib import Path
@@ -13,6 +16,7 @@ import pytest
 from made_studies import CONFIG, mixed_study, write_best
 
 from sweep.report.trackers.contract import Epoch
+from sweep.report.trackers.local_database import is_new
 from sweep.report.trackers.process import in_short
 from sweep.report.trackers.runs import study_run, tracked_study, trial_run
 from sweep.search.trials import StudyReader
@@ -94,10 +98,8 @@ def test_endings_are_marked(database: Database) -> None:
     states = [runs[f"trial-{number:04}"].info.status for number in (0, 4, 5, 6)]
     assert states == ["FINISHED", "KILLED", "FAILED", "FAILED"]
     assert runs["trial-0004"].data.tags["sweep.reason"] == "pruned at epoch 2 by auto"
-    assert [n for n, run in runs.items() if "sweep.winner" in run.data.tags] == [
-        "trial-0001",
-        "shop",
-    ]
+    marked = {name for name, run in runs.items() if "sweep.winner" in run.data.tags}
+    assert marked == {"trial-0001", "shop"}
 
 
 def test_to_send_it_again_completes_what_is_there(database: Database) -> None:
@@ -164,3 +166,31 @@ def test_a_server_that_is_away_is_told_of_in_short(database: Database) -> None:
         with pytest.raises(Exception) as raised:
             MLflow(place, STUDY)
     assert in_short(raised.value, place) == "cannot be reached: Connection refused"
+
+
+def test_a_database_that_is_half_made_is_to_be_deleted(database: Database, tmp_path: Path) -> None:
+    from sweep.report.trackers.mlflow import MLflow
+
+    file = tmp_path / "half.db"
+    shutil.copy(database.folder / "mlflow.db", file)
+    with closing(sqlite3.connect(file)) as half:  # as it is in the middle of MLflow's migrations
+        half.execute("DROP TABLE trace_tags")
+        half.execute("UPDATE alembic_version SET version_num = '451aebb31d03'")
+        half.commit()
+    for has_runs, remedy in ((True, "put a copy from before"), (False, "delete this file")):
+        if not has_runs:
+            with closing(sqlite3.connect(file)) as half:
+                half.execute("DELETE FROM runs")
+                half.commit()
+        with pytest.raises(FileExistsError) as found:
+            MLflow(f"sqlite:///{file}", STUDY)
+        told = in_short(found.value, f"sqlite:///{file}")
+        assert told.startswith(f"{file}: MLflow was interrupted") and remedy in told
+
+
+def test_which_places_are_new_databases(database: Database, tmp_path: Path) -> None:
+    assert is_new(f"sqlite:///{tmp_path}/not_there.db") and not is_new(database.uri)
+    (tmp_path / "empty.db").touch()
+    assert is_new(f"sqlite:///{tmp_path}/empty.db?timeout=9")
+    for other in ("http://host:5000", "mlruns", "databricks", "postgresql://host/mlflow"):
+        assert not is_new(other)
