@@ -103,6 +103,7 @@ def predict_file(
         as_text = form is not None and kind in TEXT
         rows = table.given if as_text or form is None else table.frame
         notes = answer.notes
+    rows, noted = _beside_answers(rows, list(map(str, answer.frame)))
     shown, told = _written(kind, rows, answer, _form(kind, form, is_named=out is not None))
     write_whole(target, shown)
     unseen = answer.frame.iloc[:, -1] != ""
@@ -110,11 +111,11 @@ def predict_file(
         target,
         predictor.target,
         predictor.contents.trial,
-        _names(rows, answer),
+        tuple(map(str, answer.frame)),
         len(rows),
         int(unseen.sum()),
         answer.unseen,
-        (*notes, *told),
+        (*notes, *noted, *told),
     )
 
 
@@ -144,11 +145,18 @@ def _read_settings(texts: Sequence[str]) -> dict[str, Any]:
     return {key.removeprefix("data."): value for key, value in read.items()}
 
 
-def _names(rows: pd.DataFrame, answer: Answer) -> tuple[str, ...]:
-    """What the predictions' columns are called beside the rows'."""
-    taken = list(map(str, rows.columns))
-    names = [unique_name(str(name), taken) for name in answer.frame]
-    return tuple(names)
+def _beside_answers(rows: pd.DataFrame, answers: list[str]) -> tuple[pd.DataFrame, list[str]]:
+    """The rows without a column that is called as an answer's is, and what is told of it.
+
+    Who reads `prediction` must get the model's, also where an earlier file of predictions is given.
+    """
+    taken = [*map(str, rows.columns), *answers]
+    others = {name: unique_name(f"{name} (given)", taken) for name in rows if name in answers}
+    notes = [
+        f"{name!r} is what the model says; the file's own column of that name is {other!r} now"
+        for name, other in others.items()
+    ]
+    return rows.rename(columns=others), notes
 
 
 def _form(kind: str, given: TextForm | None, is_named: bool) -> TextForm:
@@ -162,8 +170,7 @@ def _written(
     kind: str, rows: pd.DataFrame, answer: Answer, form: TextForm
 ) -> tuple[bytes, tuple[str, ...]]:
     """The bytes of a file, the rows and the predictions beside them, and what to note of it."""
-    added = answer.frame.set_axis(list(_names(rows, answer)), axis="columns")
-    added = added.apply(lambda column: pd.Series(to_seven_digits(column.to_numpy())))
+    added = answer.frame.apply(lambda column: pd.Series(to_seven_digits(column.to_numpy())))
     if kind in TEXT:
         return _text(rows, added, form)
     joined = pd.concat([rows, added], axis="columns")

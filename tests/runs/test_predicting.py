@@ -18,6 +18,7 @@ from support import ROOT
 
 import sweep
 from sweep.base.csv_cells import frame_from_csv
+from sweep.runs.predicting import predict_file
 
 PREDICT = ROOT / "docs" / "predict.md"
 BLOCKS = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -93,7 +94,11 @@ def test_the_ending_says_what_is_written(folder: Path, ending: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     said = json.loads(done.stdout)
     assert (said["path"], said["rows"], said["target"]) == (str(out), 9, "price")
-    assert said["columns"] == ["prediction (2)", "unseen"]
+    assert said["columns"] == ["prediction", "unseen"]
+    assert (
+        "'prediction' is what the model says; the file's own column of that name is 'prediction "
+        "(given)' now"
+    ) in said["notes"]
     read: dict[str, Any] = {
         "parquet": pd.read_parquet,
         "feather": pd.read_feather,
@@ -102,10 +107,34 @@ def test_the_ending_says_what_is_written(folder: Path, ending: str) -> None:
         "tsv": lambda path: pd.read_csv(path, sep="\t"),
     }
     found = read[ending](out)
-    assert list(found) == [*rows, "prediction (2)", "unseen"]
+    assert list(found) == ["area", "rooms", "city", "prediction (given)", "prediction", "unseen"]
+    assert {*found["prediction (given)"]} == {"mine"}
     assert found["area"].to_numpy() == pytest.approx(rows["area"].to_numpy(), nan_ok=True)
     expected = sweep.load_predictor(folder / "studies" / "houses").predict(rows)
-    assert found["prediction (2)"].to_numpy() == pytest.approx(expected["prediction"], rel=2e-6)
+    assert found["prediction"].to_numpy() == pytest.approx(expected["prediction"], rel=2e-6)
+
+
+def test_predictions_are_predicted_again(folder: Path) -> None:
+    rows = table()[["area", "rooms", "city"]].head(9)
+    rows.to_csv(folder / "new.csv", index=False, encoding="utf-8-sig")
+    predictor = sweep.load_predictor(folder / "studies" / "houses")
+    predict_file(predictor, folder / "new.csv")
+    again = folder / "new.predictions.csv"
+    predict_file(predictor, again)
+    frames = [pd.read_csv(path) for path in (again, folder / "new.predictions.predictions.csv")]
+    own = ["prediction (given)", "unseen (given)"]
+    assert list(frames[1]) == [*rows, *own, "prediction", "unseen"]
+    assert [*frames[0]["prediction"]] == [*frames[1]["prediction"]] == [*frames[1][own[0]]]
+
+
+def test_excel_knows_the_encoding_by_the_mark_that_was_there(folder: Path) -> None:
+    rows = table()[["area", "rooms", "city"]].head(9)
+    predictor = sweep.load_predictor(folder / "studies" / "houses")
+    for encoding, begins in (("utf-8-sig", b"\xef\xbb\xbfarea"), ("utf-8", b"area")):
+        rows.to_csv(folder / "new.csv", index=False, encoding=encoding)
+        for settings in ([], ["data.encoding=utf-8"]):
+            predict_file(predictor, folder / "new.csv", force=True, settings=settings)
+            assert (folder / "new.predictions.csv").read_bytes().startswith(begins)
 
 
 def test_test_rows_have_the_numbers_of_predictions_csv(folder: Path) -> None:

@@ -7,10 +7,11 @@ import re
 
 from sweep.base.errors import DataError
 
-PLAIN = "utf-8"
+PLAIN, MARKED = "utf-8", "utf-8-sig"
+"""The second begins with a byte-order mark, without which Excel takes it for cp1252."""
 
 _MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF8, MARKED),
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
@@ -34,7 +35,7 @@ _HIGH_RUN = re.compile(rb"[\x80-\xff]+")
 
 
 def decode(data: bytes, encoding: str | None) -> tuple[str, str]:
-    """The text and its encoding, without a byte-order mark.
+    """The text, without a byte-order mark, and its encoding.
 
     A mark decides; else UTF-16 shows by its zero bytes, and UTF-8 by being valid from beginning to
     end. What is left is Chinese (GB18030, which holds GBK and GB2312) where the bytes above 127
@@ -49,6 +50,8 @@ def decode(data: bytes, encoding: str | None) -> tuple[str, str]:
         DataError: The bytes are not of that encoding, or it cannot be told.
     """
     name = encoding or _encoding(data)
+    if data.startswith(codecs.BOM_UTF8) and codecs.lookup(name).name == PLAIN:
+        name = MARKED
     try:
         text = data.decode(name)
     except UnicodeDecodeError as error:

@@ -13,7 +13,7 @@ import pyarrow.csv
 
 from sweep.base.errors import DataError
 from sweep.base.wording import counted, listed
-from sweep.data.reading.encodings import PLAIN, decode
+from sweep.data.reading.encodings import MARKED, PLAIN, decode
 from sweep.data.reading.layout import (
     BLANKS,
     NUMBER,
@@ -129,7 +129,7 @@ def _told(
 ) -> list[str]:
     """How the table was read, as settings, where that is not the plain case."""
     settings = {
-        "encoding": encoding if encoding != PLAIN else None,
+        "encoding": encoding if encoding not in (PLAIN, MARKED) else None,
         "separator": separator if separator not in (",", plain) else None,
         "decimal": convention.decimal if convention.decimal != "." else None,
     }
