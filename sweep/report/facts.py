@@ -12,12 +12,12 @@ from sweep.base.wording import counted, listed, number, percent
 from sweep.confirm.audit import Audit
 from sweep.confirm.best_schedule import HeldOutScore
 from sweep.confirm.verdict import CONSTANT, Confirmation
-from sweep.report.compared.baselines import BaselineFacts
-from sweep.report.compared.by_question import WinnersByQuestion
-from sweep.report.compared.carried_over import CarriedOver
-from sweep.report.compared.without_model import WithoutModel
 from sweep.report.importance import Importance
 from sweep.report.jsonable import jsonable
+from sweep.report.references.baselines import BaselineFacts
+from sweep.report.references.by_question import WinnersByQuestion
+from sweep.report.references.carried_over import CarriedOver
+from sweep.report.references.without_model import WithoutModel
 from sweep.report.trials.facts import Best, Rival, TrialFacts
 from sweep.report.trials.set_aside import SetAside
 from sweep.search.budget import Account

@@ -15,13 +15,13 @@ from sweep.base.languages.sentences import _, read_back
 from sweep.confirm.audit import read_audit
 from sweep.confirm.best_schedule import BestSchedule, HeldOutScore
 from sweep.confirm.verdict import CONSTANT, Confirmation
-from sweep.report.compared.baselines import compared_baselines
-from sweep.report.compared.by_question import winners_by_question
-from sweep.report.compared.carried_over import carried_over
-from sweep.report.compared.without_model import WithoutModel, without_model
 from sweep.report.edges import edge_advice
 from sweep.report.facts import Counts, SchedulerFacts, Summary
 from sweep.report.importance import importance
+from sweep.report.references.baselines import compared_baselines
+from sweep.report.references.by_question import winners_by_question
+from sweep.report.references.carried_over import carried_over
+from sweep.report.references.without_model import WithoutModel, without_model
 from sweep.report.trials.facts import Best, Curve, Rival, TrialFacts
 from sweep.report.trials.set_aside import SetAside
 from sweep.search.budget import Account, Spent, epochs_saved, search_epochs_left

@@ -13,9 +13,9 @@ from made_studies import CONFIG, mixed_study, rendered, write_best
 from sweep.confirm.best_schedule import HeldOutScore
 from sweep.confirm.intervals import Interval
 from sweep.data.examine.naive import NaivePrediction
-from sweep.report.compared.without_model import WithoutModel, without_model
 from sweep.report.findings import gather
 from sweep.report.page.html import to_html
+from sweep.report.references.without_model import WithoutModel, without_model
 from sweep.report.terminal.tables import best_panel
 from sweep.report.writers import to_json, to_markdown
 from sweep.study.metric import MSE, Metric

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from called import called as sweep
 
-from sweep.report.compared.carried_over import carried_over
+from sweep.report.references.carried_over import carried_over
 from sweep.report.summary import summarise
 from sweep.runs.library import load_study
 from sweep.runs.listener import Listener
