@@ -55,6 +55,26 @@ class TestLeaks:
             'leave it out with drop = ["leak"] under [data]'
         )
 
+    @pytest.mark.parametrize("form", ["logarithm", "negative logarithm", "ranks"])
+    def test_a_skewed_target_in_another_form(self, tmp_path: Path, form: str) -> None:
+        z = normal(4)
+        leak = {"logarithm": z, "negative logarithm": -z, "ranks": pd.Series(z).rank()}[form]
+        told = warnings(tmp_path, plain(leak=leak, y=np.exp(4 * z)))
+        assert told[0].startswith("column 'leak' (rank correlation ")
+        assert 'leave it out with drop = ["leak"]' in told[0]
+
+    def test_an_order_that_is_the_same_by_its_many_equal_values_is_none(
+        self, tmp_path: Path
+    ) -> None:
+        some = np.arange(ROWS) % 9 == 0
+        frame = plain(bought=some, y=np.where(some, np.exp(normal(4)), 0))
+        assert not [text for text in warnings(tmp_path, frame) if "alone predict" in text]
+
+    def test_a_table_that_is_sorted_by_its_target(self, tmp_path: Path) -> None:
+        frame = plain().sort_values("y").reset_index(drop=True)
+        (told,) = warnings(tmp_path, frame.assign(leak=2 * frame.y))
+        assert 'leave it out with drop = ["leak"]' in told
+
     def test_categories_that_name_the_target(self, tmp_path: Path) -> None:
         level = np.arange(ROWS) % 7
         frame = plain(word=[f"level {each}" for each in level], y=level * 3.5 + 0.01 * normal(5))
@@ -134,12 +154,29 @@ class TestTimeOrder:
         frame = self.walk().drop(columns="day")
         told = warnings(tmp_path, frame.assign(unix_time=np.arange(ROWS) * 60))
         assert "--split by=unix_time" in told[0]
-        (other,) = warnings(tmp_path, frame.assign(place=np.arange(ROWS) * 60))
-        assert other.startswith("column 'place' (R² ")  # which is not called a time
+        for name in ("epoch_s", "datum"):
+            (told,) = warnings(tmp_path, frame.assign(**{name: np.arange(ROWS)}))
+            assert f"--split by={name} takes" in told
 
-    def test_neither_order_nor_dates_alone_are_one(self, tmp_path: Path) -> None:
+    def test_numbers_that_rise_with_the_rows_as_a_time_does(self, tmp_path: Path) -> None:
+        for step in (60, -60):
+            frame = self.walk(place=np.arange(ROWS) * step).drop(columns="day")
+            (told,) = warnings(tmp_path, frame)
+            assert told.startswith("column 'place' (R² ")
+            assert told.endswith("; --split by=place takes the last ones")
+            (told,) = warnings(tmp_path, frame.sample(frac=1, random_state=0))
+            assert 'leave it out with drop = ["place"]' in told
+
+    def test_rows_in_any_order(self, tmp_path: Path) -> None:
+        (told,) = warnings(tmp_path, self.walk().sample(frac=1, random_state=0))
+        assert told.startswith("'day' is a time, and 'y' is near that of the time before (corr")
+        assert told.endswith("; --split by=day takes the last ones")
+
+    def test_dates_alone_are_none(self, tmp_path: Path) -> None:
         assert warnings(tmp_path, self.walk(y=normal(4))) == []
-        assert warnings(tmp_path, self.walk().sample(frac=1, random_state=0)) == []
+        built = self.walk().sample(frac=1, random_state=0)  # as a day of birth, which tells much
+        years = pd.to_datetime(built["day"]).dt.day_of_year / 365
+        assert warnings(tmp_path, built.assign(y=3 * years + normal(4))) == []
 
 
 class TestTargets:

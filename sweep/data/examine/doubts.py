@@ -22,7 +22,7 @@ def doubts_of_table(table: Examined) -> Iterator[str]:
     time, told = time_order(table)
     # Between its neighbours in time, a row's target is known of itself: that is no leak.
     timeless = replace(table, frame=table.frame.drop(columns=time, errors="ignore"))
-    found = (leaks(timeless), duplicates(table), told, skew(table), like_classes(table))
+    found = (*leaks(timeless), duplicates(table), told, skew(table), like_classes(table))
     yield from filter(None, found)
     yield from few_rows(len(table.split.validation))
 
