@@ -85,5 +85,6 @@ class InterruptedSweep(SweepError):
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """`"; did you mean 'x'?"` for the nearest of the choices, or nothing if none is near."""
-    near = difflib.get_close_matches(str(word), list(choices), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    spelt = {choice.casefold(): choice for choice in choices}
+    near = difflib.get_close_matches(str(word).casefold(), list(spelt), n=1, cutoff=0.6)
+    return f"; did you mean {spelt[near[0]]!r}?" if near else ""

@@ -23,9 +23,8 @@ from sweep.data.reading.encodings import PLAIN
 from sweep.data.reading.files import COMPRESSED, ENDINGS, LINES, TEXT, either
 from sweep.data.reading.text import TextForm
 from sweep.runs.overrides import read_setting
-from sweep.runs.predictor import Answer, Predictor
+from sweep.runs.predictor import ARRAY, Answer, Predictor
 
-ARRAY = ".npy"
 _OF_READING = ("columns", "encoding", "separator", "decimal", "thousands", "missing", "numbers")
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from sweep.base.errors import DataError, InputError
 from sweep.base.user_code import is_reference
-from sweep.base.wording import number
+from sweep.base.wording import listed, number
 from sweep.confirm.best_files import doubt_about
 from sweep.data.arrays import array_inputs, as_array
 from sweep.data.fitted.answers import TargetForm
@@ -31,6 +31,7 @@ from sweep.training.saved.contents import ModelContents
 from sweep.training.saved.model import ModelFile, SavedModel
 
 UNSEEN = "unseen"
+ARRAY = ".npy"
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,11 @@ class Predictor:
                 f"{path}: the model learnt from arrays {self.contents.row}, not from a table; give "
                 "an array in a .npy file (numpy.save), or in Python: "
                 "sweep.load_predictor(study).predict(x)"
+            )
+        if path.suffix.lower() == ARRAY:
+            raise InputError(
+                f"{path}: the model learnt from a table, not from arrays; give a table with the "
+                f"columns {listed(map(repr, self.columns))}"
             )
         own = settings or {}
         read = self.contents.data_config

@@ -18,6 +18,7 @@ from support import ROOT
 
 import sweep
 from sweep.base.csv_cells import frame_from_csv
+from sweep.base.errors import InputError
 from sweep.runs.predicting import predict_file
 
 PREDICT = ROOT / "docs" / "predict.md"
@@ -148,7 +149,36 @@ def test_test_rows_have_the_numbers_of_predictions_csv(folder: Path) -> None:
     assert again["prediction"].to_numpy() == pytest.approx(written["prediction"], rel=2e-6)
 
 
+def test_rows_say_the_values_of_no_training_row_as_they_are(folder: Path) -> None:
+    (folder / "new.csv").write_text("area,rooms,city\n1234.5,3,Bern\n")
+    predict_file(sweep.load_predictor(folder / "studies" / "houses"), folder / "new.csv")
+    assert [*pd.read_csv(folder / "new.predictions.csv")["unseen"]] == ["area = 1234.5"]
+
+
 class TestRefused:
+    def test_an_array_where_a_table_was_learnt(self, folder: Path) -> None:
+        np.save(folder / "new.npy", np.zeros((2, 3)))
+        predictor = sweep.load_predictor(folder / "studies" / "houses")
+        with pytest.raises(InputError, match="learnt from a table, not from arrays; give a table"):
+            predict_file(predictor, folder / "new.npy")
+
+    def test_names_in_other_letters_are_told_in_one_line(self, folder: Path) -> None:
+        rows = table()[["area", "rooms", "city"]].rename(columns={"area": "AREA", "city": "City"})
+        predictor = sweep.load_predictor(folder / "studies" / "houses")
+        with pytest.raises(InputError) as refused:
+            predictor.predict(rows)
+        assert str(refused.value) == (
+            "the DataFrame: names differ from those that the model learnt from by capital letters: "
+            "'AREA' for 'area', 'City' for 'city'; rename them as in the training table"
+        )
+
+    def test_truths_where_numbers_were_learnt(self, folder: Path) -> None:
+        rows = table()[["area", "rooms", "city"]].assign(rooms=lambda rows: rows["rooms"] > 3)
+        rows.to_parquet(folder / "new.parquet")
+        predictor = sweep.load_predictor(folder / "studies" / "houses")
+        with pytest.raises(InputError, match="column 'rooms' holds True and False here, and other"):
+            predict_file(predictor, folder / "new.parquet")
+
     def test_nothing_is_written_over_unasked(self, folder: Path) -> None:
         table().to_csv(folder / "new.csv", index=False)
         (folder / "new.predictions.csv").write_text("mine")

@@ -302,13 +302,13 @@ class TestUnseen:
 
 class TestColumns:
     def test_those_that_lack_are_named_together(self, predictor: Predictor) -> None:
-        rows = table().rename(columns={"area": "Area"}).drop(columns="city")
+        rows = table().rename(columns={"area": "the area"}).drop(columns="city")
         with pytest.raises(DataError) as problem:
             predictor.predict(rows)
         assert str(problem.value).startswith(
             "the DataFrame: 2 problems\n  no column 'area', which the"
         )
-        assert "did you mean 'Area'?" in str(problem.value)
+        assert "did you mean 'the area'?" in str(problem.value)
         assert "no column 'city'" in str(problem.value)
 
     def test_strange_ones_are_told(self, predictor: Predictor) -> None:

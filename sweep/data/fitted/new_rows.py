@@ -71,7 +71,11 @@ def new_rows(table: NewTable, learnt: TablePreparation, target: str) -> NewRows:
                 ]
                 continue
             numbers = [each for each in learnt.numbers if each.column == name]
-            read = _dates(frame[name], numbers) if kind == "date" else _numbers(frame[name], table)
+            read = (
+                _dates(frame[name], numbers)
+                if kind == "date"
+                else _numbers(frame[name], numbers[0], table)
+            )
         except _Unfit as problem:
             problems.append(f"column {name!r} {problem}")
             continue
@@ -130,14 +134,7 @@ def _with_all_columns(
         if lacking:
             notes.append(f"no event here is {listed(map(repr, lacking))}: counted as 0 in all rows")
     else:
-        _raise(
-            table.place,
-            [
-                f"no column {name!r}, which the model learnt from{did_you_mean(name, there)} "
-                f"(columns: {listed(there)}); add it, with empty cells where it is not known"
-                for name in lacking
-            ],
-        )
+        _raise(table.place, _lacking(lacking, there))
     strange = [name for name in there if name not in learnt.columns and name != target]
     if strange:
         what = "event" if table.key else "column"
@@ -148,10 +145,34 @@ def _with_all_columns(
     return frame, notes
 
 
-def _numbers(column: pd.Series[Any], table: NewTable) -> _Read:
+def _lacking(names: Sequence[str], there: Sequence[str]) -> list[str]:
+    """What is wrong where columns lack: those in other letters together, the others one by one."""
+    spelt = {name.casefold(): name for name in there}
+    cased = {name: spelt[name.casefold()] for name in names if name.casefold() in spelt}
+    problems = [
+        f"no column {name!r}, which the model learnt from{did_you_mean(name, there)} "
+        f"(columns: {listed(there)}); add it, with empty cells where it is not known"
+        for name in names
+        if name not in cased
+    ]
+    if cased:
+        pairs = listed((f"{own!r} for {name!r}" for name, own in cased.items()), 10)
+        problems.append(
+            f"names differ from those that the model learnt from by capital letters: {pairs}; "
+            "rename them as in the training table"
+        )
+    return problems
+
+
+def _numbers(column: pd.Series[Any], learnt: NumberColumn, table: NewTable) -> _Read:
     name = str(column.name)
     if is_date(column):
         raise _Unfit(_other("number", column, column.notna()))
+    if _is_truth(column) and not _is_of_truths(learnt):
+        raise _Unfit(
+            "holds True and False here, and other numbers than 0 and 1 in the training table; put "
+            "numbers in their place, or leave its cells empty"
+        )
     values = as_numbers(column) if is_number(column) else numbers_in(column)
     notes = _taken_as_missing(column, values, "number", strict=name not in table.forced)
     infinite = values.index[np.isinf(values)]
@@ -161,6 +182,17 @@ def _numbers(column: pd.Series[Any], table: NewTable) -> _Read:
             "place"
         )
     return _Read({"": values}, notes)
+
+
+def _is_truth(column: pd.Series[Any]) -> bool:
+    return pd.api.types.infer_dtype(column, skipna=True) == "boolean"
+
+
+def _is_of_truths(learnt: NumberColumn) -> bool:
+    """Whether all that was learnt is from 0 to 1; where nothing was, nothing contradicts."""
+    ends = [0.0 if end is None else end for end in (learnt.least, learnt.greatest)]
+    least, greatest = np.expm1(ends) if learnt.log1p else ends
+    return bool(least >= 0 and greatest <= 1 + 1e-9)
 
 
 def _dates(column: pd.Series[Any], parts: Sequence[NumberColumn]) -> _Read:

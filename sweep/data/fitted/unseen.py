@@ -55,8 +55,11 @@ def far_outside(learnt: NumberColumn, values: pd.Series[Any]) -> Unseen | None:
     if not rows.any():
         return None
 
+    def plain(value: float) -> float:
+        return float(np.expm1(value)) if learnt.log1p else float(value)
+
     def told(value: float) -> str:
-        return number(float(np.expm1(value)) if learnt.log1p else float(value))
+        return number(plain(value))
 
     name = f"{learnt.column}.{learnt.part}" if learnt.part else learnt.column
     ends = f"{told(learnt.least)} to {told(learnt.greatest)}"
@@ -67,7 +70,7 @@ def far_outside(learnt: NumberColumn, values: pd.Series[Any]) -> Unseen | None:
         f"{name!r} is far outside of the training rows ({ends}) in "
         f"{_of_all(rows)}: {' and '.join(reached)}",
         rows,
-        far.map(lambda value: f"{name} = {told(value)}"),
+        far.map(lambda value: f"{name} = {plain(value):.12g}"),
     )
 
 
