@@ -10,8 +10,11 @@ import pandas as pd
 import pytest
 from made_models import model_of
 
-from sweep.data.fitted.new_table import NewTable
+from sweep.data.fitted.columns import TablePreparation
+from sweep.data.fitted.new_rows import new_rows
+from sweep.data.fitted.new_table import NewTable, new_table_of
 from sweep.runs.predictor import load_predictor
+from sweep.study.sections import DataConfig
 
 ROWS = 60
 
@@ -109,3 +112,31 @@ def test_categories_are_no_numbers_with_leading_zeros(tmp_path: Path) -> None:
     table = read(tmp_path, POINT, ["0.5", "1.5"])
     assert [*table.frame["code"]] == ["01", "02"]
     assert not [note for note in table.notes if "leading zeros" in note]
+
+
+@pytest.mark.parametrize(
+    ("new", "months", "told"),
+    [
+        (["03/04/2020", "05/06/2020"], [4, 6], False),
+        (["03/04/2020", "31/06/2020", "31/07/2020"] + ["28/02/2020"] * 40, [4, None, 7], False),
+        (["03/04/2020", "05/31/2020"], [3, 5], True),
+    ],
+)
+def test_training_tells_whether_days_come_first(
+    tmp_path: Path, new: list[str], months: list[int | None], told: bool
+) -> None:
+    days = pd.date_range("2020-01-01", periods=ROWS).strftime("%d/%m/%Y")
+    frame = pd.DataFrame({"day": days, "b": np.arange(ROWS) % 7, "y": np.arange(ROWS) % 11})
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    path = model_of(tmp_path, data__source="table.csv", data__target="y", data__dates=True)
+    predictor = load_predictor(path)
+    learnt = predictor.contents.preparation
+    assert isinstance(learnt, TablePreparation)
+    rows = new_rows(new_table_of(pd.DataFrame({"day": new, "b": 1}), DataConfig()), learnt, "y")
+    month = next(number.name for number in learnt.numbers if number.part == "month")
+    found = rows.frame[month].head(3)
+    assert [None if pd.isna(value) else value for value in found] == months
+    assert [note for note in rows.notes if "first" in note] == [
+        "column 'day' is read with months first, as '05/31/2020' in data row 2 shows, and had days "
+        "first in the training table"
+    ] * told

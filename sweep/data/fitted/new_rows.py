@@ -12,7 +12,14 @@ import pandas as pd
 from sweep.base.errors import DataError, did_you_mean
 from sweep.base.wording import counted, listed, verb
 from sweep.data.columns import MISSING, MOST, as_numbers, is_date, is_number, numbers_in
-from sweep.data.dates import as_whole_numbers, date_numbers, of_timestamps, read_dates
+from sweep.data.dates import (
+    Dates,
+    Order,
+    as_whole_numbers,
+    date_numbers,
+    of_timestamps,
+    read_dates,
+)
 from sweep.data.fitted.columns import CategoryColumn, Kind, NumberColumn, TablePreparation
 from sweep.data.fitted.new_table import NewTable
 from sweep.data.fitted.unseen import (
@@ -197,6 +204,7 @@ def _is_of_truths(learnt: NumberColumn) -> bool:
 
 def _dates(column: pd.Series[Any], parts: Sequence[NumberColumn]) -> _Read:
     order = next((part.order for part in parts if part.order), None)
+    told: tuple[str, ...] = ()
     if is_date(column):
         dates = of_timestamps(column)
         if dates is None:
@@ -204,14 +212,43 @@ def _dates(column: pd.Series[Any], parts: Sequence[NumberColumn]) -> _Read:
     elif is_number(column):
         dates = as_whole_numbers(as_numbers(column))
     else:
-        dates = read_dates(column.where(column.isna(), column.astype(str)), order)
+        texts = column.where(column.isna(), column.astype(str))
+        dates = read_dates(texts, order)
+        if order and (other := _in_other_order(texts, dates, order)):
+            shown = texts.index[dates.hours.isna() & other.hours.notna()][0]
+            told = (
+                f"column {str(column.name)!r} is read with {_worded(other.order)}, as "
+                f"{texts[shown]!r} in data row {shown + 1} shows, and had {_worded(order)} in the "
+                "training table",
+            )
+            dates = other
         if dates.is_ambiguous:
             raise _Unfit(
                 f"holds dates such as {str(column.dropna().iloc[0])!r}, whose order of day and "
                 "month the training table does not show; write them as 2020-01-31"
             )
     notes = _taken_as_missing(column, dates.hours, "date")
-    return _Read(date_numbers(dates), notes)
+    return _Read(date_numbers(dates), (*told, *notes))
+
+
+def _in_other_order(texts: pd.Series[Any], dates: Dates, order: Order) -> Dates | None:
+    """The dates with days and months the other way, if that reads all that the order does and more.
+
+    Args:
+        texts: What is read.
+        dates: By the order of the training rows.
+        order: That order.
+    """
+    known = dates.hours.notna()
+    if known.sum() == texts.notna().sum():
+        return None
+    other = read_dates(texts, "day-first" if order == "month-first" else "month-first")
+    read = other.hours.notna()
+    return other if read[known].all() and read.sum() > known.sum() else None
+
+
+def _worded(order: Order | None) -> str:
+    return "months first" if order == "month-first" else "days first"
 
 
 def _taken_as_missing(
