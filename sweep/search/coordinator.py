@@ -19,7 +19,7 @@ from sweep.search.in_flight.counts import Counts
 from sweep.search.in_flight.in_training import InTraining
 from sweep.search.in_flight.ownership import Ownership
 from sweep.search.in_flight.trials import InFlight
-from sweep.search.status import Lane, Status
+from sweep.search.status import Lane, Status, secs_for_epochs, secs_for_trials
 from sweep.search.storage.opening import flush
 from sweep.search.storage.owners import in_turn
 from sweep.search.strategies.pruners import possible_ends
@@ -372,13 +372,16 @@ class Coordinator:
     def status(self) -> Status:
         """Where the sweep stands."""
         elapsed = time.monotonic() - self._started
-        expected = elapsed / self._ended * self._trials_left() if self._ended else None
-        if self._allowance.is_limited and self._epochs:
-            expected = elapsed / self._epochs * max(self._allowance.left, 0.0)
+        running = len(self._in_flight.training)
+        if self._allowance.is_limited:
+            left = max(self._allowance.left, 0.0)
+            expected = secs_for_epochs(elapsed, self._epochs, left)
+        else:
+            expected = secs_for_trials(elapsed, self._ended, running, self._trials_left())
         return Status(
             total=self._total,
             endings=self._counts.tally.endings,
-            running=len(self._in_flight.training),
+            running=running,
             best=self._counts.tally.best,
             epochs=self._epochs,
             elapsed_secs=elapsed,

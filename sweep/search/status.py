@@ -11,6 +11,10 @@ from sweep.search.budget import Spent
 from sweep.search.trials import Ending, EndingCounts, Trial, standing_for_themselves
 from sweep.study.metric import Metric
 
+_FEWEST_ENDED = 5
+_LEAST_SHARE = 0.03
+"""Of the epochs: what the first ones take, workers that start among it, says little."""
+
 
 class Lane(NamedTuple):
     """A trial in training: its number, its scheduler, and the epochs that are known of it.
@@ -42,8 +46,8 @@ class Status:
         best: The best completed trial, or None.
         epochs: Epochs trained in this run.
         elapsed_secs: Since this run's first trial was handed out.
-        remaining_secs: Estimate from the trials of this run, and from its time limit; None before
-            the first has ended where there is no limit.
+        remaining_secs: Estimate from the trials of this run, and from its time limit; None as long
+            as there are too few to tell, where there is no limit.
         lanes: The trials in training, by number.
         course: The best value after each trial that has completed; it grows while the sweep runs.
         families: What became of each scheduler, by name.
@@ -61,6 +65,28 @@ class Status:
     course: Sequence[float]
     families: Mapping[str, Family]
     spent: Spent = field(default_factory=Spent)
+
+
+def secs_for_trials(elapsed_secs: float, ended: int, running: int, left: int) -> float | None:
+    """How long the trials that are left may take, from those that have ended.
+
+    Args:
+        elapsed_secs: What the run took until now.
+        ended: Trials that ended in this time.
+        running: Trials in training, which have taken some of it, too.
+        left: Trials that have not ended, those in training among them.
+
+    Returns:
+        None before as many have ended as are in training, and five, or half of all.
+    """
+    enough = min(max(_FEWEST_ENDED, running), max(left, 1))
+    return elapsed_secs / ended * left if ended >= enough else None
+
+
+def secs_for_epochs(elapsed_secs: float, epochs: int, left: float) -> float | None:
+    """The same from the epochs that were trained; None before they are some per cent of all."""
+    enough = max(_LEAST_SHARE * (epochs + left), 1)
+    return elapsed_secs / epochs * left if epochs >= enough else None
 
 
 @dataclass
