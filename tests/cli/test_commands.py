@@ -227,6 +227,16 @@ class TestReport:
             name = flag.partition("=")[0]
             assert (ended.returncode, ended.stdout) == (2, "")
             assert ended.stderr == f"error: {name} is for one study, not for 2\n"
+
+    @pytest.mark.parametrize("given", [("{}", "--html", "rep.html"), ("--open", "out/rep.HTML")])
+    def test_a_page_takes_no_file_name(
+        self, sweep: Called, tiny_study: Path, given: tuple[str, ...]
+    ) -> None:
+        ended = sweep("report", *(each.format(tiny_study) for each in given))
+        assert (ended.returncode, ended.stdout) == (2, "")
+        flag = next(each for each in given if each.startswith("--"))
+        assert ended.stderr.startswith(f"error: {flag} takes no value, but {given[-1]} was given: ")
+        assert "report.html in the study's results folder" in ended.stderr
         ended = sweep("report", tiny_study, "other", "--format", "svg")
         assert "--format svg: of several studies, expected text, json, csv or md" in ended.stderr
 

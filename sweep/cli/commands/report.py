@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -83,6 +83,8 @@ def report(
 
       sweep report diabetes with_adam with_dropout
     """
+    if as_html or open_page:
+        _check_no_value("--html" if as_html else "--open", studies or ())
     if studies and len(studies) > 1:
         of_one = {"--html": as_html, "--open": open_page, "--figures": bool(figures)}
         of_one |= {"--storage": bool(storage), "--top": top != _TOP, "--without": bool(without)}
@@ -95,6 +97,16 @@ def report(
         _write_figures(study, storage, without, format, page, open_page, figures, said_in)
     else:
         _summarise(study, storage, without, format or "text", top, said_in)
+
+
+def _check_no_value(flag: str, studies: Sequence[str]) -> None:
+    """See that none of the studies is meant as the page's file."""
+    for name in studies:
+        if Path(name).suffix.lower() in (".html", ".htm") and not Path(name).is_dir():
+            raise InputError(
+                f"{flag} takes no value, but {name} was given: the page is report.html in the "
+                "study's results folder; copy it from there"
+            )
 
 
 def _loaded(study: str | None, storage: str | None, left_out: list[str] | None) -> StudyResult:
