@@ -18,8 +18,8 @@ from sweep.report.references.baselines import BaselineFacts
 from sweep.report.references.by_question import WinnersByQuestion
 from sweep.report.references.carried_over import CarriedOver
 from sweep.report.references.without_model import WithoutModel
+from sweep.report.trials.excluded import Excluded
 from sweep.report.trials.facts import Best, Rival, TrialFacts
-from sweep.report.trials.set_aside import SetAside
 from sweep.search.budget import Account
 from sweep.search.completion import sentence
 from sweep.search.trials import EndingCounts
@@ -106,7 +106,7 @@ class Summary:
         audit: What `sweep audit` found of these trials; None if it has not been asked.
         warnings: What a person would warn of who looked at its rows, a sentence each.
         account: What the study has cost.
-        set_aside: The trials that count for nothing here, and what that means.
+        excluded: The trials that count for nothing here, and what that means.
     """
 
     study: str
@@ -139,7 +139,7 @@ class Summary:
     audit: Audit | None = None
     warnings: tuple[str, ...] = ()
     account: Account = field(kw_only=True)
-    set_aside: SetAside = field(kw_only=True)
+    excluded: Excluded = field(kw_only=True)
 
     @property
     def mse_unit(self) -> str:
@@ -280,7 +280,7 @@ class Summary:
         rivals = [r for r in (self.constant, self.runner_up) if r and r.trial.number != leader]
         beaten = next((each.caution for each in self.without_model if each.caution), "")
         first = (beaten, *self.warnings, self.left_out, self.not_confirmed, *self.advice)
-        notes = [*self.set_aside.sentences, *(note for note in first if note)]
+        notes = [*self.excluded.sentences, *(note for note in first if note)]
         if self.changed_code:
             notes.append(
                 _(
@@ -335,5 +335,6 @@ class Summary:
                 named[f"search_{name}"] = named.pop(name)
         carried = self.carried_over.to_dict() if self.carried_over else None
         audit = self.audit.to_dict() if self.audit else None
+        del named["excluded"]  # files have called it another name from the beginning
         parts = {"confirmation": confirmation, "carried_over": carried, "audit": audit}
-        return named | parts | {"set_aside": self.set_aside.to_dict()}
+        return named | parts | {"set_aside": self.excluded.to_dict()}

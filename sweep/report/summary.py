@@ -22,8 +22,8 @@ from sweep.report.references.baselines import compared_baselines
 from sweep.report.references.by_question import winners_by_question
 from sweep.report.references.carried_over import carried_over
 from sweep.report.references.without_model import WithoutModel, without_model
+from sweep.report.trials.excluded import Excluded
 from sweep.report.trials.facts import Best, Curve, Rival, TrialFacts
-from sweep.report.trials.set_aside import SetAside
 from sweep.search.budget import Account, Spent, epochs_saved, search_epochs_left
 from sweep.search.continuation import changed_code, naive_of, warnings_of
 from sweep.search.strategies.samplers import reachable_trials
@@ -74,8 +74,8 @@ def summarise(
     ranked = [trial for trial in completed(trials, metric) if trial.is_finite]
     facts = [_trial_facts(trial, config) for trial in ranked]
     written, invalid = BestSchedule.if_valid(folder)
-    set_aside = SetAside.of(reader, written, folder)
-    confirmation = _confirmation(written, ranked, trials, metric, set_aside)
+    excluded = Excluded.of(reader, written, folder)
+    confirmation = _confirmation(written, ranked, trials, metric, excluded)
     winner = ranked[0] if ranked else None
     if confirmation:  # it may have been stopped early in the search
         winner = _numbered(confirmation.winner.trial, trials, metric)
@@ -111,7 +111,7 @@ def summarise(
         confirmation=confirmation,
         metric=metric,
         carried_over=carried_over(reader),
-        not_confirmed=_not_confirmed(written, ranked, set_aside),
+        not_confirmed=_not_confirmed(written, ranked, excluded),
         left_out=_("{problem}; it is left out", problem=invalid) if invalid else "",
         advice=tuple(map(read_back, distinct(s for trial in ended for s in trial.advice))),
         changed_code=changed_code(study),
@@ -121,7 +121,7 @@ def summarise(
         without_model=_without_model(study, config, best, confirmation, written),
         warnings=tuple(map(read_back, warnings_of(study))),
         account=account,
-        set_aside=set_aside,
+        excluded=excluded,
     )
 
 
@@ -164,34 +164,34 @@ def _confirmation(
     ranked: Sequence[Trial],
     trials: Sequence[Trial],
     metric: Metric,
-    set_aside: SetAside,
+    excluded: Excluded,
 ) -> Confirmation | None:
     """What was written of a confirmation, if the search has found nothing better since.
 
-    Candidates that are set aside are left out; where the winner is, nothing is left of it.
+    Candidates that are excluded are missing; where the winner is, nothing is left of it.
     """
-    if written is None or not _is_about(written, ranked, set_aside):
+    if written is None or not _is_about(written, ranked, excluded):
         return None
     found = written.confirmed(metric)
     if found is None or not _numbered(found.winner.trial, trials, metric):
         return None
-    counting = [c for c in found.candidates if c.trial not in set_aside.numbers]
+    counting = [c for c in found.candidates if c.trial not in excluded.numbers]
     return replace(found, candidates=tuple(counting))
 
 
-def _is_about(written: BestSchedule, ranked: Sequence[Trial], set_aside: SetAside) -> bool:
+def _is_about(written: BestSchedule, ranked: Sequence[Trial], excluded: Excluded) -> bool:
     """Whether what was written is of this search, or it has found a better trial since."""
     if not ranked:
         return False
-    if written.best_of_search in set_aside.numbers and written.confirmation:
+    if written.best_of_search in excluded.numbers and written.confirmation:
         return ranked[0].number in [c.trial for c in written.confirmation.candidates]
     return written.best_of_search == ranked[0].number
 
 
 def _not_confirmed(
-    written: BestSchedule | None, ranked: Sequence[Trial], set_aside: SetAside
+    written: BestSchedule | None, ranked: Sequence[Trial], excluded: Excluded
 ) -> str:
-    is_about = written is not None and _is_about(written, ranked, set_aside)
+    is_about = written is not None and _is_about(written, ranked, excluded)
     return read_back(written.not_confirmed) if written and is_about else ""
 
 

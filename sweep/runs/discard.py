@@ -144,7 +144,7 @@ def _check_can_count(reader: StudyReader, numbers: Collection[int], stay: Collec
     """See that none of these stands for a trial that stays discarded."""
     pairs = [
         (trial.completes, trial.number)
-        for trial in reader.hidden
+        for trial in reader.excluded
         if trial.number in numbers and trial.completes is not None and trial.completes in stay
     ]
     if pairs:

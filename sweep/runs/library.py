@@ -123,8 +123,8 @@ class StudyResult:
     def _winner(self) -> BestSchedule | None:
         """What was written of it, unless its trial does not count any more."""
         written = BestSchedule.read(self.folder)
-        hidden = {trial.number for trial in self._reader.hidden}
-        return None if written is None or written.trial in hidden else written
+        excluded = {trial.number for trial in self._reader.excluded}
+        return None if written is None or written.trial in excluded else written
 
     @property
     def _best_of_search(self) -> Trial:

@@ -96,7 +96,7 @@ def _row(trial: Trial, ending: Ending) -> dict[str, Any]:
         "duration": trial.duration_secs,
         "completes": trial.completes,
         "baseline": trial.baseline,
-        "discarded": trial.is_hidden,
+        "discarded": trial.is_excluded,
         "torch": json.dumps(schedule.torch_spec(trial.horizon)) if trial.horizon else None,
     }
 

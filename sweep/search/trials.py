@@ -36,7 +36,7 @@ from sweep.search.origins import (
     given_suggestion,
 )
 from sweep.search.storage.opening import ROWS, SETTINGS
-from sweep.search.storage.optuna_private import hidden_trials
+from sweep.search.storage.optuna_private import excluded_trials
 from sweep.study.metric import Metric
 from sweep.study.settings import StudyConfig
 from sweep.study.space import Suggestion, Value
@@ -108,7 +108,7 @@ class Trial:
         advice: What is wrong with its steps and rates, where the user's own code has trained it, a
             sentence each.
         traceback: Of what it raised; empty if it has not.
-        is_hidden: Whether it counts for nothing: the user has discarded it, or left it out.
+        is_excluded: Whether it counts for nothing: the user has discarded it, or left it out.
     """
 
     number: int
@@ -135,7 +135,7 @@ class Trial:
     baseline: str = ""
     advice: tuple[str, ...] = ()
     traceback: str = ""
-    is_hidden: bool = False
+    is_excluded: bool = False
 
     @property
     def result(self) -> float:
@@ -244,14 +244,14 @@ class StudyReader:
         return [self.trial(frozen) for frozen in self.study.get_trials(deepcopy=False)]
 
     @property
-    def hidden(self) -> list[Trial]:
+    def excluded(self) -> list[Trial]:
         """Those that have ended and count for nothing but what they have cost, by number."""
-        return [replace(self.trial(t), is_hidden=True) for t in hidden_trials(self.study)]
+        return [replace(self.trial(t), is_excluded=True) for t in excluded_trials(self.study)]
 
     @property
     def every_trial(self) -> list[Trial]:
         """All, whether they count or not, by number."""
-        return sorted([*self.trials, *self.hidden], key=lambda trial: trial.number)
+        return sorted([*self.trials, *self.excluded], key=lambda trial: trial.number)
 
     @property
     def steps_per_epoch(self) -> int | None:

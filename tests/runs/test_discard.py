@@ -107,7 +107,7 @@ def test_it_is_no_longer_the_best_and_all_is_undone(folder: Path) -> None:
     assert "cosine" not in [row.name for row in found.schedulers if row.trials]
     assert found.counts.endings.completed == 2
     assert (found.epochs_trained, found.account) == (before.epochs_trained, before.account)
-    assert found.set_aside.discarded == (BOGUS,)
+    assert found.excluded.discarded == (BOGUS,)
     assert any("trial 1 is discarded" in caution for caution in found.cautions)
     assert discard(folder, [BOGUS], undo=True) == []
     assert summary(folder).to_dict() == before.to_dict()
@@ -150,7 +150,7 @@ def test_twice_is_told_and_does_nothing(folder: Path) -> None:
     discard(folder, [BOGUS])
     assert discard(folder, [BOGUS, 2]) == [BOGUS]
     assert discard(folder, [0, BOGUS], undo=True) == [0]
-    assert summary(folder).set_aside.discarded == (2,)
+    assert summary(folder).excluded.discarded == (2,)
 
 
 @pytest.mark.parametrize(
@@ -161,12 +161,12 @@ def test_twice_is_told_and_does_nothing(folder: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("act", [discard, lambda f, n: without(load_study(f), n)])
-def test_what_cannot_be_set_aside(
+def test_what_cannot_be_discarded_or_left_out(
     folder: Path, act: Callable[..., Any], numbers: list[int], text: str
 ) -> None:
     with pytest.raises(InputError, match=text):
         act(folder, numbers)
-    assert summary(folder).set_aside.numbers == ()
+    assert summary(folder).excluded.numbers == ()
 
 
 def train_to_its_end(folder: Path, pruned: int) -> int:
@@ -189,7 +189,7 @@ def test_one_that_another_stands_for(folder: Path) -> None:
     assert summary(folder).counts.endings.pruned == 0
     with pytest.raises(InputError, match=r"trial 5 stands for trial 3, .*; undo 3, too"):
         discard(folder, [5], undo=True)
-    assert summary(folder).set_aside.discarded == (3, 5)
+    assert summary(folder).excluded.discarded == (3, 5)
     assert discard(folder, [3, 5], undo=True) == []
 
 
@@ -212,20 +212,20 @@ def test_undoing_is_not_refused_for_what_was_not_discarded(folder: Path) -> None
     train_to_its_end(folder, 3)
     discard(folder, [BOGUS, 2])
     assert discard(folder, [BOGUS, 2, 3, 4], undo=True) == [3, 4]
-    assert summary(folder).set_aside.discarded == ()
+    assert summary(folder).excluded.discarded == ()
 
 
 def test_not_while_the_study_is_run(folder: Path) -> None:
     with hold(folder, str(folder / "study.journal")):
         with pytest.raises(StudyBusyError, match="run by another process"):
             discard(folder, [BOGUS])
-    assert summary(folder).set_aside.numbers == ()
+    assert summary(folder).excluded.numbers == ()
 
 
 def test_without_is_for_one_report(folder: Path) -> None:
     found = summary(folder, BOGUS)
     assert found.best is not None and found.best.number == 2
-    assert found.set_aside.left_out == (BOGUS,) and not found.set_aside.discarded
+    assert found.excluded.left_out == (BOGUS,) and not found.excluded.discarded
     assert any("trial 1 is left out of this report alone" in text for text in found.cautions)
     assert summary(folder).best != found.best
 
@@ -300,6 +300,7 @@ def test_the_commands(folder: Path) -> None:
     assert "trials 2, 3 are left out of this report alone" in report.stdout
     assert "trial 1 is discarded" in report.stdout
     told = json.loads(called("report", folder, "--without", "2,3", "-f", "json", cwd=folder).stdout)
+    assert "excluded" not in told
     assert told["set_aside"]["left_out"] == [2, 3] and told["set_aside"]["discarded"] == [1]
     several = called("report", folder, folder, "--without", "2", cwd=folder)
     assert "--without is for one study" in several.stderr
@@ -328,7 +329,7 @@ def test_the_next_run_trains_another_and_confirms_anew(
         study, config, location = small_sweep(tmp_path, **settings)
     with closing_study(study):
         found = summarise(study, config, folder)
-    assert found.set_aside.discarded == (winner,)
+    assert found.excluded.discarded == (winner,)
     assert found.counts.endings.ended == 4 and winner not in [t.number for t in found.top]
     written = json.loads((folder / "best_schedule.json").read_text())
     confirmed = [candidate["trial"] for candidate in written["confirmation"]["candidates"]]

@@ -85,7 +85,7 @@ def test_what_another_does_while_it_is_counted_is_counted_once(
 
     storage = study._storage
     assert isinstance(storage, ListedJournal)
-    for name in ("get_all_trials", "hidden_trials"):
+    for name in ("get_all_trials", "excluded_trials"):
         monkeypatch.setattr(storage, name, partial(acted, getattr(storage, name)))
     counts = Counts(reader)
     study.tell(completing, 1.0)

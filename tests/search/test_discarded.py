@@ -19,7 +19,7 @@ from sweep.search.status import Tally
 from sweep.search.storage.opening import load_study, open_study, peek_study
 from sweep.search.storage.optuna_private import (
     DISCARDED,
-    hidden_trials,
+    excluded_trials,
     leave_out,
     set_study_attribute,
     study_attributes,
@@ -75,11 +75,11 @@ def test_nobody_is_shown_it(url: str) -> None:
         assert numbers(each.trials) == [0, 2, 3]
         assert numbers(each.get_trials(states=(TrialState.COMPLETE,))) == [0, 2]
         assert each.best_trial.number == 2 and each.best_value == 14
-        assert numbers(hidden_trials(each)) == [BOGUS]
+        assert numbers(excluded_trials(each)) == [BOGUS]
         reader = StudyReader(each, CONFIG)
         assert numbers(reader.trials) == [0, 2, 3]
         assert numbers(reader.every_trial) == [0, 1, 2, 3]
-        assert [trial.is_hidden for trial in reader.every_trial] == [False, True, False, False]
+        assert [trial.is_excluded for trial in reader.every_trial] == [False, True, False, False]
     assert sorted(trial_ids(again)) == [0, 1, 2, 3]
 
 

@@ -79,8 +79,8 @@ def _write_trial_notes(findings: Findings) -> None:
     study = findings.study
     ids = trial_ids(study)
     notes = {ids[facts.number]: _trial_note(findings, facts) for facts in best_trials(findings)}
-    for hidden in findings.reader.hidden:  # whom optuna-dashboard of its own shows as any other
-        notes[ids[hidden.number]] = "Discarded: it counts for nothing."
+    for excluded in findings.reader.excluded:  # whom optuna-dashboard of its own shows as any other
+        notes[ids[excluded.number]] = "Discarded: it counts for nothing."
     noted = re.compile(r"dashboard:(\d+):note_ver")
     keys = map(noted.fullmatch, study_attributes(study))
     for trial_id in {int(found[1]) for found in keys if found} - set(notes):

@@ -80,7 +80,7 @@ def trial_run(trial: Trial, config: StudyConfig) -> TrialRun:
         "completes_trial": "" if trial.completes is None else str(trial.completes),
         "objective": config.objective,
         "metric": config.measure.name,
-        "discarded": "true" if trial.is_hidden else "",
+        "discarded": "true" if trial.is_excluded else "",
         "direction": "maximize" if config.measure.maximize else "minimize",
     }
     if source := trial.carried_from:
@@ -110,7 +110,7 @@ def study_run(study: optuna.Study, reader: StudyReader, folder: Path) -> StudyRu
     summary = summarise(study, config, folder, reader=reader)
     written, _ = BestSchedule.if_valid(folder)
     best = summary.best
-    discarded = tuple(trial.number for trial in reader.hidden)
+    discarded = tuple(trial.number for trial in reader.excluded)
     return StudyRun(
         at=time.time(),
         trials=summary.counts.endings.ended,

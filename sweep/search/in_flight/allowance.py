@@ -40,7 +40,7 @@ class Allowance:
         self._in_flight = in_flight
         self._ownership = ownership
         self._on: dict[int, Spent] = {}
-        self.count([*trials, *reader.hidden])
+        self.count([*trials, *reader.excluded])
 
     @property
     def left(self) -> float:

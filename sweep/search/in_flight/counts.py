@@ -6,7 +6,7 @@ from optuna.trial import TrialState
 
 from sweep.search.attributes import completes
 from sweep.search.status import Tally
-from sweep.search.storage.optuna_private import hidden_trials
+from sweep.search.storage.optuna_private import excluded_trials
 from sweep.search.storage.trial_list import numbered
 from sweep.search.trials import StudyReader, Trial
 
@@ -23,7 +23,7 @@ class Counts:
 
     def __init__(self, reader: StudyReader) -> None:
         self._reader = reader
-        self._hidden = self._hidden_now()
+        self._excluded = self._excluded_now()
         self._begin()
         self.look()
 
@@ -33,8 +33,8 @@ class Counts:
         self._next = 0
         self._drawn = 0  # of those that have ended
 
-    def _hidden_now(self) -> list[int]:
-        return [trial.number for trial in hidden_trials(self._reader.study)]
+    def _excluded_now(self) -> list[int]:
+        return [trial.number for trial in excluded_trials(self._reader.study)]
 
     def look(self) -> list[Trial]:
         """Count what has ended or begun since the last look, here or elsewhere.
@@ -45,10 +45,12 @@ class Counts:
             The trials that have ended since then; all that have, where earlier ones have come to
             count for nothing, or to count again.
         """
-        hidden = self._hidden_now()  # first: what is hidden from here on shows at the next look
+        excluded = (
+            self._excluded_now()
+        )  # first: what is excluded from here on shows at the next look
         trials = self._reader.study.get_trials(deepcopy=False)
-        if hidden != self._hidden:
-            self._hidden = hidden
+        if excluded != self._excluded:
+            self._excluded = excluded
             self._begin()
         last = trials[-1].number + 1 if trials else 0
         numbers = [*self._open, *range(self._next, last)]

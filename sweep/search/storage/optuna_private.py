@@ -136,18 +136,18 @@ class ListedJournal(JournalStorage):
         deepcopy: bool = True,
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        """A study's trials by number, as Optuna's storage has them, without hidden ones."""
+        """A study's trials by number, as Optuna's storage has them, without excluded ones."""
         with self._thread_lock:
             trials = self._listed(study_id)
-            found = trials.of(states, self._hidden(study_id))
+            found = trials.of(states, self._excluded(study_id))
         return copy.deepcopy(found) if deepcopy else found
 
-    def hidden_trials(self, study_id: int) -> list[FrozenTrial]:
+    def excluded_trials(self, study_id: int) -> list[FrozenTrial]:
         """The others, by number."""
         with self._thread_lock:
-            return self._listed(study_id).numbered(self._hidden(study_id))
+            return self._listed(study_id).numbered(self._excluded(study_id))
 
-    def _hidden(self, study_id: int) -> frozenset[int]:
+    def _excluded(self, study_id: int) -> frozenset[int]:
         attributes = self._replay_result.get_study(study_id).system_attrs
         return discarded_in(attributes) | self.left_out.get(study_id, _NO)
 
@@ -220,21 +220,21 @@ class ListedDatabase(_CachedStorage):
         deepcopy: bool = True,
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        """A study's trials by number, as Optuna's storage has them, without hidden ones."""
+        """A study's trials by number, as Optuna's storage has them, without excluded ones."""
         self._read_trials_from_remote_storage(study_id)
-        hidden = self._hidden(study_id)
+        excluded = self._excluded(study_id)
         with self._lock:
-            found = self._listed(study_id).of(states, hidden)
+            found = self._listed(study_id).of(states, excluded)
         return copy.deepcopy(found) if deepcopy else found
 
-    def hidden_trials(self, study_id: int) -> list[FrozenTrial]:
+    def excluded_trials(self, study_id: int) -> list[FrozenTrial]:
         """The others, by number."""
         self._read_trials_from_remote_storage(study_id)
-        hidden = self._hidden(study_id)
+        excluded = self._excluded(study_id)
         with self._lock:
-            return self._listed(study_id).numbered(hidden)
+            return self._listed(study_id).numbered(excluded)
 
-    def _hidden(self, study_id: int) -> frozenset[int]:
+    def _excluded(self, study_id: int) -> frozenset[int]:
         if study_id not in self._discarded:
             self.get_study_system_attrs(study_id)
         return self._discarded[study_id] | self.left_out.get(study_id, _NO)
@@ -247,19 +247,19 @@ class ListedDatabase(_CachedStorage):
         return listed
 
 
-def hidden_trials(study: optuna.Study) -> list[FrozenTrial]:
+def excluded_trials(study: optuna.Study) -> list[FrozenTrial]:
     """The trials that a study does not show, by number."""
     storage = study._storage
     if isinstance(storage, ListedJournal | ListedDatabase):
-        return storage.hidden_trials(study._study_id)
+        return storage.excluded_trials(study._study_id)
     return []
 
 
 def leave_out(study: optuna.Study, numbers: Collection[int]) -> None:
-    """Hide trials from everybody who asks this study for them, as if they were discarded."""
+    """Exclude trials for everybody who asks this study for them, as if they were discarded."""
     storage = study._storage
     if not isinstance(storage, ListedJournal | ListedDatabase):
-        raise TypeError(f"{type(storage).__name__} hides no trials")
+        raise TypeError(f"{type(storage).__name__} excludes no trials")
     storage.left_out[study._study_id] = frozenset(numbers)
 
 
@@ -294,8 +294,8 @@ def trial_id(trial: optuna.Trial | FrozenTrial) -> int:
 
 
 def trial_ids(study: optuna.Study) -> dict[int, int]:
-    """Every trial of a study in the storage's own counting, by number; hidden ones, too."""
-    every = (*study.get_trials(deepcopy=False), *hidden_trials(study))
+    """Every trial of a study in the storage's own counting, by number; excluded ones, too."""
+    every = (*study.get_trials(deepcopy=False), *excluded_trials(study))
     return {trial.number: trial._trial_id for trial in every}
 
 

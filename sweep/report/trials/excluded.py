@@ -17,7 +17,7 @@ from sweep.search.trials import StudyReader
 
 
 @dataclass(frozen=True)
-class SetAside:
+class Excluded:
     """Trials that count for nothing.
 
     Args:
@@ -40,7 +40,7 @@ class SetAside:
     confirmed: tuple[int, ...]
 
     @classmethod
-    def of(cls, reader: StudyReader, written: BestSchedule | None, folder: Path) -> SetAside:
+    def of(cls, reader: StudyReader, written: BestSchedule | None, folder: Path) -> Excluded:
         """Of a study.
 
         Args:
@@ -48,22 +48,22 @@ class SetAside:
             written: What its folder has of a winner.
             folder: Its results.
         """
-        hidden = {trial.number: trial.epochs_spent for trial in reader.hidden}
+        excluded = {trial.number: trial.epochs_spent for trial in reader.excluded}
         marked = discarded_numbers(reader.study)
-        discarded = tuple(number for number in hidden if number in marked)
-        winner = written.trial if written and written.trial in hidden else None
+        discarded = tuple(number for number in excluded if number in marked)
+        winner = written.trial if written and written.trial in excluded else None
         confirmation = written.confirmation if written else None
         had = [candidate.trial for candidate in confirmation.candidates] if confirmation else []
         if confirmation and written and written.best_of_search is not None:
             had.append(written.best_of_search)
         return cls(
             discarded=discarded,
-            left_out=tuple(number for number in hidden if number not in discarded),
-            epochs=sum(hidden.values()),
+            left_out=tuple(number for number in excluded if number not in discarded),
+            epochs=sum(excluded.values()),
             folder=folder,
             winner=winner,
             had_confirmation=confirmation is not None,
-            confirmed=tuple(n for n in hidden if n in had and n != winner),
+            confirmed=tuple(n for n in excluded if n in had and n != winner),
         )
 
     @property
