@@ -40,19 +40,15 @@ def by_loop(epochs: int) -> float:
     return epochs / (time.process_time() - started)
 
 
-def by_study_file(epochs: int, kernel: str, compiled: bool = False) -> tuple[float, int, int]:
+def by_study_file(epochs: int, name: str) -> tuple[float, int, int]:
     """Epochs a second of single trials, lanes, and training rows, of cnn.toml."""
-    config = load_study(EXAMPLE / "cnn.toml", {"engine": kernel})
+    config = load_study(EXAMPLE / "cnn.toml", {"engine": name})
     data = load_dataset(config.data, config.seed, (EXAMPLE,), config.training.loss)
     settings = TrainingSettings.of(config)
     engine = build_engine(data, config.model, (EXAMPLE,), settings, config.engine)
-    if compiled:
-        engine.expect(10**9)  # so long a study that it pays
     for number in range(engine.lanes):
         optimizer = OptimizerSettings("sgd", momentum=0.9)
         engine.add(TrialSpec(number, number, Schedule("cosine", lr=0.1), optimizer))
-    for _ in range(2 if compiled else 0):
-        engine.train_epoch()
     started = time.process_time()
     for _ in range(epochs):
         engine.train_epoch()
@@ -70,18 +66,12 @@ def main() -> None:
     torch.set_num_threads(1)
     by_loop(1)
     rows = 1200
-    told: dict[str, list[float]] = {
-        "train.py": [],
-        "sequential": [],
-        "vectorized": [],
-        "compiled": [],
-    }
+    told: dict[str, list[float]] = {"train.py": [], "sequential": [], "vectorized": []}
     lanes = 0
     for _ in range(given.turns):
         told["train.py"].append(by_loop(given.epochs) * rows)
         for name in [*told][1:]:
-            kernel = "sequential" if name == "sequential" else "vectorized"
-            speed, lanes, trained = by_study_file(given.epochs, kernel, name == "compiled")
+            speed, lanes, trained = by_study_file(given.epochs, name)
             told[name].append(speed * trained)
     for name, speeds in told.items():
         middle = sorted(speeds)[len(speeds) // 2]
