@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import subprocess
 import sys
@@ -24,6 +25,9 @@ ROOT = Path(__file__).parent.parent
 
 PASSWORD = "s3c/r@t:w rd"
 """Every character that a URL must escape, and that a careless pattern trips over."""
+
+
+_DATABASES = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,10 @@ class PostgreSQL:
         return f"postgresql://sweep:{quote(PASSWORD, safe='')}@127.0.0.1:{self.port}/{database}"
 
     def new_database(self, name: str) -> str:
-        """Create a database; its URL, password included."""
+        """Create a database, whose name begins so; its URL, password included."""
         import psycopg
 
+        name = f"{name}_{next(_DATABASES)}"  # of several tests in one server
         place = {"host": "127.0.0.1", "port": self.port, "user": "sweep", "password": PASSWORD}
         with psycopg.connect(dbname="postgres", autocommit=True, **place) as connection:  # type: ignore[arg-type]
             connection.execute(f"CREATE DATABASE {name}".encode())
