@@ -286,11 +286,11 @@ def _sample(pruned: Sequence[Trial], count: int, config: StudyConfig) -> list[Tr
 
 def _audit(values: Mapping[int, float], trials: Sequence[Trial], config: StudyConfig) -> Audit:
     """An audit by what its trials came to."""
-    metric, numbered = config.measure, {trial.number: trial for trial in trials}
+    metric = config.measure
     audited = [
-        Audited(number, trial.suggestion, trial.epochs, value, trial.failed_audition)
-        for number, value in values.items()
-        for trial in [numbered[number]]
+        Audited(t.number, t.suggestion, t.epochs, values[t.number], t.failed_audition)
+        for t in trials
+        if t.number in values
     ]
     return Audit(
         audited=tuple(sorted(audited, key=lambda one: metric.rank(one.value, one.trial))),

@@ -42,11 +42,6 @@ class Confirmation:
         return deciding(self.objective)
 
     @property
-    def other_is_known(self) -> bool:
-        """Whether any candidate has an answer to the other question."""
-        return any(candidate.other_interval for candidate in self.candidates)
-
-    @property
     def mean_titles(self) -> tuple[str, str]:
         """Of columns: `mean best MSE`, `mean final MSE`; that which decides is first."""
         best = _("mean best {metric}", metric=self.metric.short)

@@ -129,7 +129,8 @@ def test_the_file_of_the_winner_has_them_and_an_earlier_one_is_read() -> None:
     for candidate in earlier["candidates"]:
         del candidate["means"], candidate["other_values"]
     read = BestSchedule.from_dict(written(earlier)).confirmed(MSE)
-    assert read is not None and read.decides == "final" and not read.other_is_known
+    assert read is not None and read.decides == "final"
+    assert not any(candidate.other_interval for candidate in read.candidates)
     assert [c.values for c in read.candidates] == [c.values for c in found.candidates]
     mixed = found.to_dict()
     mixed["candidates"][0]["other_values"] = [1.0]

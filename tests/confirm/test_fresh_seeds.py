@@ -212,7 +212,7 @@ def test_runs_of_a_version_without_both_values_are_not_trained_again(
     after, written, described = read(folder)
     assert again.retrained == 0
     assert [c.values for c in after.candidates] == [c.values for c in confirmation.candidates]
-    assert not after.other_is_known and not after.by_other_question
+    assert not any(c.other_interval for c in after.candidates) and not after.by_other_question
     assert list(written["best_val_mse"]) == list(written["val_mse"])
     assert written["final_val_mse"].isna().all()
     means = [candidate["means"] for candidate in described["confirmation"]["candidates"]]

@@ -45,9 +45,8 @@ class Counts:
             The trials that have ended since then; all that have, where earlier ones have come to
             count for nothing, or to count again.
         """
-        excluded = (
-            self._excluded_now()
-        )  # first: what is excluded from here on shows at the next look
+        # first, so that what is excluded from here on shows at the next look
+        excluded = self._excluded_now()
         trials = self._reader.study.get_trials(deepcopy=False)
         if excluded != self._excluded:
             self._excluded = excluded

@@ -39,6 +39,16 @@ def finish(study: optuna.Study, reader: StudyReader) -> list[int]:
     return [trial.number for trial in reader.trials]
 
 
+def send_until(
+    notes: list[str], study: optuna.Study, reader: StudyReader, followed: Following
+) -> None:
+    """Let trials end, and be sent, until something is told."""
+    while not notes:
+        finish(study, reader)
+        followed.trial_finished(reader.trials[-1])
+        time.sleep(0.05)
+
+
 def test_trials_are_sent_as_they_end_and_those_before_them(tmp_path: Path) -> None:
     study, notes, place = mixed_study(), list[str](), tmp_path / "lines"
     reader = StudyReader(study, CONFIG)
@@ -56,10 +66,7 @@ def test_one_that_is_away_is_told_of_once_and_stops_nothing(
     study, notes, place = new_study(), list[str](), tmp_path / "away"
     reader = StudyReader(study, CONFIG)
     with following(reader, tmp_path, {"lines": str(place)}, notes.append) as followed:
-        while not notes:
-            finish(study, reader)
-            followed.trial_finished(reader.trials[-1])
-            time.sleep(0.05)
+        send_until(notes, study, reader, followed)
         monkeypatch.setattr(module, "LAST_SECS", 0.2)
     (note,) = notes
     assert f"{place}: No such file or directory; the study goes on without it" in note
@@ -77,10 +84,7 @@ def test_one_that_comes_back_is_sent_what_it_lacks(
     study, notes, place = mixed_study(), list[str](), tmp_path / "away"
     reader = StudyReader(study, CONFIG)
     with following(reader, tmp_path, {"lines": str(place)}, notes.append) as followed:
-        while not notes:
-            finish(study, reader)
-            followed.trial_finished(reader.trials[-1])
-            time.sleep(0.05)
+        send_until(notes, study, reader, followed)
         place.touch()
     assert [number for number, _ in lines_of(place)] == [*range(len(reader.trials)), "study"]
     assert len(notes) == 1
