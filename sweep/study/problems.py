@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from sweep.base.errors import ScheduleError, did_you_mean
 from sweep.base.user_code import is_reference
-from sweep.base.wording import counted
+from sweep.base.wording import counted, listed
 from sweep.schedules.checks import check_params, is_factory
 from sweep.schedules.other_names import scheduler_here, setting_here
 from sweep.schedules.schedule import SHAPES, Schedule
@@ -331,7 +331,10 @@ def explain(detail: ErrorDetails) -> Problem:
     if kind == "extra_forbidden":
         of_schedules = location[0] == "space" or len(location) == 1
         near = setting_here(location[-1]) if of_schedules else ""
-        near = near or did_you_mean(location[-1], _keys_beside(location))
+        known = _keys_beside(location)
+        near = near or did_you_mean(location[-1], known)
+        if not near and len(known) <= _FEW_KEYS:
+            near = f"; expected {listed(known)}"
         return Problem(key, None, f"unknown key{near}")
     if kind == "missing":
         return Problem(key, None, "missing")
@@ -354,6 +357,10 @@ def key_of(detail: ErrorDetails) -> list[str]:
     location = [str(part) for part in detail["loc"]]
     whole = ".".join(location[:2])
     return location[:2] if whole in _EXPECTED else location
+
+
+_FEW_KEYS = 5
+"""So many keys of a section are all named where another one is given."""
 
 
 def _keys_beside(location: list[str]) -> list[str]:

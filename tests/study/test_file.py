@@ -193,6 +193,10 @@ class TestProblems:
             ),
             ("epoch = 3", "epoch: unknown key; did you mean 'epochs'?"),
             ("xyz = 3", "xyz: unknown key"),
+            (
+                'track = {comet = "x"}',
+                "track.comet: unknown key; expected tensorboard, mlflow, wandb",
+            ),
             ("model = 3", "model = 3: expected a table"),
             ("sampler = 3", "sampler = 3: expected a name or a table"),
             ("pruner = []", "pruner = []: expected a name or a table"),
