@@ -216,7 +216,7 @@ def speeds(device: str, rows: int, counts: tuple[int, ...], secs: float) -> None
     for title, batch in (("order-pre", 64), ("order-pre", rows), ("mlp", 64), ("CNN", 64)):
         net = NETS[title]
         data = on(device, make_data(rows, net.features))
-        settings = TrainingSettings(epochs=10_000, batch_size=batch)
+        settings = TrainingSettings(epochs=100, batch_size=batch)
         plain = per_second(plain_loop(data, net.seeded(0).to(device), batch), device, secs)
         shown = f"{title + ', ' + ('full' if batch == rows else str(batch)):18}{plain:9.1f}"
         for count in (*(c for c in counts if title != "CNN" or c <= 512), None):

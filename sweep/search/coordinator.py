@@ -27,7 +27,7 @@ from sweep.search.strategies.without_auditions import FEWEST_STEPS, go_on_withou
 from sweep.search.trials import StudyReader, Trial
 from sweep.training.contract import EpochResult, TrialEnd, TrialSpec
 from sweep.training.workers.dispatcher import Dispatcher, Verdict
-from sweep.training.workers.messages import Save
+from sweep.training.workers.messages import IN_TRAINING_SHARE, Save
 from sweep.training.workers.pool import Pool
 from sweep.training.workers.time_limit import TimeLimit
 
@@ -166,13 +166,13 @@ class Coordinator:
     def most_lanes(self, workers: int) -> int:
         """How many trials a worker should have at most.
 
-        A trial in flight is one that the sampler has not learnt from, so they are no more than a
-        quarter of the study; and near its end the workers share what is left evenly.
+        They are no more than a share of the study; and near its end the workers share what is left
+        evenly.
         """
         left = max(1, -(-self._trials_left() // workers))
         if self._config.lanes is not None:
             return left
-        return max(1, min(self._total // (4 * workers), left))
+        return max(1, min(int(self._total * IN_TRAINING_SHARE) // workers, left))
 
     def epochs_left(self) -> int:
         """Epochs of single trials that are still to come if none is pruned."""

@@ -120,6 +120,7 @@ def build_engine(
     lanes: int | None = None,
     compiling: Context = nullcontext,
     kinds: Sequence[LaneKind] = (),
+    most: int | None = None,
     measured: bool = True,
 ) -> Engine:
     """An engine for the study's model, once a trial step has shown that it can be trained.
@@ -134,6 +135,7 @@ def build_engine(
         lanes: How many trials the vectorised one trains at once; by default what suits it.
         compiling: In which torch's compilers are called.
         kinds: The optimizers and batch sizes that trials may have, where they are searched.
+        most: The most trials that it will be given at once, if that is known.
         measured: Whether the lanes that suit a GPU are found by measuring its speed.
 
     Raises:
@@ -163,6 +165,7 @@ def build_engine(
             lanes=lanes,
             known=known,
             compiling=compiling,
+            most=most,
             measured=measured,
         )
 

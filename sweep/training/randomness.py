@@ -76,7 +76,7 @@ def dropout_mask(key: Tensor, shape: torch.Size, p: float) -> Tensor:
         A bool tensor, True where an element is kept.
     """
     index = torch.arange(shape.numel(), dtype=torch.int32, device=key.device).view(shape)
-    x = index * -1640531535 + key  # 0x9E3779B1 as a signed number
+    x = torch.add(key, index, alpha=-1640531535)  # 0x9E3779B1 as a signed number
     x = x ^ (x >> 16 & 0xFFFF)
     x = x * 0x7FEB352D
     x = x ^ (x >> 15 & 0x1FFFF)

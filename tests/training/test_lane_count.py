@@ -78,9 +78,10 @@ def test_an_allocation_that_fails_is_not_tried_again() -> None:
     assert lane_count(Gpu(0, lambda lanes: 1.0, fails_at=1).train, gpu.free) == 1
 
 
-def test_the_orders_of_many_rows_bound_the_lanes() -> None:
+def test_no_more_lanes_are_tried_than_there_will_be() -> None:
     gpu = Gpu(0, lambda lanes: 1.0)
-    assert lane_count(gpu.train, gpu.free, rows=1_000_000) == 128
+    assert lane_count(gpu.train, gpu.free, most=128) == 128
+    assert max(gpu.tried) == 128
 
 
 def test_an_epoch_is_measured_by_some_of_its_steps(one_thread: None) -> None:

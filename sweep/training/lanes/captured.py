@@ -82,50 +82,65 @@ class _Epoch:
 
     Args:
         lanes: Rows of the stack.
-        orders: Row indices, (courses, rows) int32; one course for all lanes, or one for each.
-        keys: Of the dropout calls, (steps, courses, calls) int32.
-        numbers: What each step is computed with, by name, each (steps, lanes, 1) float32.
-        step: Of the epoch, (1,) int64; a whole batch advances it.
-        last: The last of the epoch, (1,) int64.
+        whole: Row indices of the batches that are whole, (steps, courses, batch) int32; one course
+            for all lanes, or one for each.
+        last: Those of the smaller last batch, (courses, rows left) int32.
+        keys: Of the dropout calls, (all steps, courses, calls) int32.
+        names: Of the numbers that each step is computed with.
+        numbers: These, (all steps, names, lanes, 1) float32.
+        step: Which of the whole batches is the next one, (1,) int64; a step advances it.
         sums: Of the losses of all rows, and of the gradients' norms of all steps, (2, lanes).
         replays: What takes each of the steps.
     """
 
     lanes: LaneTensors
-    orders: Tensor
-    keys: Tensor
-    numbers: dict[str, Tensor]
-    step: Tensor
+    whole: Tensor
     last: Tensor
+    keys: Tensor
+    names: tuple[str, ...]
+    numbers: Tensor
+    step: Tensor
     sums: Tensor
     replays: list[Callable[[], Any]] = field(default_factory=list)
 
     @classmethod
-    def like(cls, plan: EpochPlan, lanes: LaneTensors, names: Iterable[str]) -> _Epoch:
+    def like(cls, plan: EpochPlan, batch: int, lanes: LaneTensors, names: Iterable[str]) -> _Epoch:
         """That of plans of the same shape, with nothing in its tables yet."""
         device, count = lanes.parameters.device, len(lanes.parameters)
         steps, courses, calls = plan.keys.shape
         courses = 1 if courses == 1 else count
+        whole, left = divmod(plan.orders.shape[1], batch)
+        named = tuple(names)
+
+        def table(*shape: int) -> Tensor:
+            return torch.zeros(shape, dtype=torch.int32, device=device)
+
         return cls(
             lanes=lanes,
-            orders=torch.zeros(courses, plan.orders.shape[1], dtype=torch.int32, device=device),
-            keys=torch.zeros(steps, courses, calls, dtype=torch.int32, device=device),
-            numbers={name: torch.zeros(steps, count, 1, device=device) for name in names},
+            whole=table(whole, courses, batch),
+            last=table(courses, left),
+            keys=table(steps, courses, calls),
+            names=named,
+            numbers=torch.zeros(steps, len(named), count, 1, device=device),
             step=torch.zeros(1, dtype=torch.long, device=device),
-            last=torch.full((1,), steps - 1, device=device),
             sums=torch.zeros(2, count, device=device),
         )
 
     def fill(self, plan: EpochPlan, tables: Mapping[str, Numbers]) -> None:
         """Begin an epoch; rows that no lane has get a rate of 0."""
         count, steps = len(plan.course), len(plan.keys)
-        course = plan.course[: len(self.orders)]  # the first one's is all lanes', if it is shared
-        self.orders[: len(course)] = plan.orders[torch.from_numpy(course)]
+        course = plan.course[: self.keys.shape[1]]  # the first one's is all lanes', if it is shared
+        orders = plan.orders
+        if not np.array_equal(course, np.arange(len(orders))):
+            orders = orders[torch.from_numpy(course).to(orders.device)]
+        whole, batch = len(self.whole), self.whole.shape[2]
+        batches = orders[:, : whole * batch].view(len(course), whole, batch)
+        self.whole[:, : len(course)] = batches.transpose(0, 1)
+        self.last[: len(course)] = orders[:, whole * batch :]
         self.keys[:, : len(course)] = torch.from_numpy(plan.keys[:, course])
-        for name, values in tables.items():
-            whole = np.array(np.broadcast_to(values, (steps, count)))
-            self.numbers[name][:, :count, 0] = torch.from_numpy(whole)
-            self.numbers[name][:, count:] = 0
+        numbers = [np.broadcast_to(tables[name], (steps, count)) for name in self.names]
+        self.numbers[:, :, :count, 0] = torch.from_numpy(np.stack(numbers, axis=1))
+        self.numbers[:, :, count:] = 0
         self.step.zero_()
         self.sums.zero_()
 
@@ -236,13 +251,13 @@ class CapturedTrainer(EagerTrainer):
     ) -> _Epoch:
         key = (rows.start, rows.stop, len(plan.orders) == 1, stack.optimizer, *tables)
         if key not in self._epochs:
-            epoch = _Epoch.like(plan, stack.tensors.rows(rows), tables)
+            lanes = stack.tensors.rows(rows)
+            epoch = _Epoch.like(plan, self._batch_size, lanes, tables)
             epoch.fill(plan, tables)
-            whole, rest = divmod(plan.orders.shape[1], self._batch_size)
-            step = partial(self._take_step, epoch, stack.optimizer, whole)
-            epoch.replays = [self._recorded(step, epoch.changed())] * whole
-            if rest:
-                last = partial(self._take_last_step, epoch, stack.optimizer, rest)
+            step = partial(self._take_step, epoch, stack.optimizer)
+            epoch.replays = [self._recorded(step, epoch.changed())] * len(epoch.whole)
+            if epoch.last.numel():
+                last = partial(self._take_last_step, epoch, stack.optimizer)
                 epoch.replays.append(self._recorded(last, epoch.changed()))
             self._epochs[key] = epoch
         return self._epochs[key]
@@ -271,34 +286,43 @@ class CapturedTrainer(EagerTrainer):
             for tensor, value in zip(changed, before, strict=True):
                 tensor.copy_(value)
 
-    def _take_step(self, epoch: _Epoch, optimizer: str, steps: int) -> None:
-        """Take the next of an epoch's steps with whole batches, which are so many."""
-        self._take(epoch, optimizer, epoch.step, self._batch_size)
-        epoch.step.add_(1).remainder_(steps)
+    def _take_step(self, epoch: _Epoch, optimizer: str) -> None:
+        """Take the next of an epoch's steps with whole batches."""
+        rows, keys, numbers = (
+            table.index_select(0, epoch.step).squeeze(0)
+            for table in (epoch.whole, epoch.keys, epoch.numbers)
+        )
+        self._take(epoch, optimizer, rows, keys, numbers)
+        epoch.step.add_(1).remainder_(len(epoch.whole))
 
-    def _take_last_step(self, epoch: _Epoch, optimizer: str, size: int) -> None:
+    def _take_last_step(self, epoch: _Epoch, optimizer: str) -> None:
         """Take an epoch's last step, with the rows that are left."""
-        self._take(epoch, optimizer, epoch.last, size)
+        self._take(epoch, optimizer, epoch.last, epoch.keys[-1], epoch.numbers[-1])
 
-    def _take(self, epoch: _Epoch, optimizer: str, step: Tensor, size: int) -> None:
+    def _take(
+        self, epoch: _Epoch, optimizer: str, rows: Tensor, keys: Tensor, numbers: Tensor
+    ) -> None:
         lanes = epoch.lanes
-        columns = step * self._batch_size + torch.arange(size, device=step.device)
-        rows = epoch.orders.index_select(1, columns).long()  # (courses, size)
-        keys = epoch.keys.index_select(0, step).squeeze(0)  # (courses, calls)
-        shared = len(rows) == 1
+        shared, size = len(rows) == 1, rows.shape[1]
         if shared:
             rows, keys = rows.squeeze(0), keys.squeeze(0)
-        numbers = {n: table.index_select(0, step).squeeze(0) for n, table in epoch.numbers.items()}
+        named = dict(zip(epoch.names, numbers, strict=True))
         with self._stacked.mode(training=True):
             losses, gradients = self._gradients(
                 lanes.parameters,
                 lanes.constants,
-                self._data.x_train[rows],
-                self._data.y_train[rows],
+                _chosen(self._data.x_train, rows),
+                _chosen(self._data.y_train, rows),
                 keys,
                 shared=shared,
             )
         norms, gradients = self._clipped(gradients)
-        update(optimizer, lanes.parameters, gradients, lanes.states, numbers)
-        lanes.averages.lerp_(lanes.parameters, numbers[_GAINS])
-        epoch.sums.add_(torch.stack([losses * size, norms]))
+        update(optimizer, lanes.parameters, gradients, lanes.states, named)
+        lanes.averages.lerp_(lanes.parameters, named[_GAINS])
+        epoch.sums[0].add_(losses, alpha=size)
+        epoch.sums[1].add_(norms)
+
+
+def _chosen(table: Tensor, rows: Tensor) -> Tensor:
+    """Rows of a table, (*rows.shape, ...), by an operation that takes int32 as it is."""
+    return table.index_select(0, rows.flatten()).view(*rows.shape, *table.shape[1:])

@@ -33,8 +33,7 @@ from sweep.training.lanes.stack import (
     Lane,
     LaneRates,
     LaneStack,
-    Orders,
-    next_orders,
+    OrdersAhead,
     plan_epoch,
 )
 from sweep.training.lanes.stacked_model import StackedModel
@@ -61,6 +60,7 @@ class VectorizedEngine:
             `native` program for a chain of layers on a CPU; by default the native one if it is
             possible, else eager ones that are compiled when that pays.
         compiling: In which torch's compilers are called.
+        most: The most trials that it will be given at once, if that is known.
         measured: Whether the lanes that suit a GPU are found by measuring its speed.
 
     Raises:
@@ -77,6 +77,7 @@ class VectorizedEngine:
         known: Survey | None = None,
         kernel: Literal["auto"] | Kernel = "auto",
         compiling: Context = nullcontext,
+        most: int | None = None,
         measured: bool = True,
     ) -> None:
         self._criterion = Criterion.of(settings, data)
@@ -100,19 +101,19 @@ class VectorizedEngine:
             data, settings, build_model, self._stacked, known, kernel, self.notes.append, compiling
         )
         if not lanes and measured and self.kernel == "captured" and data.x_train.is_cuda:
-            lanes = measured_lanes(data, settings, build_model, self._stacked, known)
+            lanes = measured_lanes(data, settings, build_model, self._stacked, known, most)
         products = self._trainer.products if isinstance(self._trainer, NativeTrainer) else 0
         self.lanes = lanes or default_lanes(data, settings, known, self.kernel, products)
         self.description = f"vectorized: many trials at once, {_KERNELS[self.kernel]}"
         self._stack: LaneStack | None = None
         self._lanes: dict[int, Lane] = {}
         self._group = 1 << 30  # lanes that memory suffices for
-        self._made: Orders = {}
+        captured = self.kernel == "captured"
+        self._ahead = OrdersAhead(len(data.x_train), data.x_train.device) if captured else None
 
     def add(self, spec: TrialSpec) -> None:
         """Take a trial in; it starts with the next epoch."""
         device = self._data.x_train.device
-        model = self._build_model(spec.seed).to(device)
         rates = LaneRates(spec.schedule, spec.epochs or self._settings.epochs, self._steps)
         name = spec.optimizer.name
         if self._stack is None or (not len(self._stack) and name != self._stack.optimizer):
@@ -122,7 +123,8 @@ class VectorizedEngine:
                 f"all lanes must have the same optimizer, but got {name!r} beside "
                 f"{self._stack.optimizer!r}"
             )
-        self._lanes[spec.number] = Lane(spec, rates, self._stack.add(model))
+        slot = self._stack.add(self._build_model(spec.seed))
+        self._lanes[spec.number] = Lane(spec, rates, slot)
 
     def expect(self, epochs: int) -> None:
         """Say how many epochs of single trials are still to be trained, to decide on compiling."""
@@ -158,8 +160,8 @@ class VectorizedEngine:
             except Exception as error:
                 answers = [TrialError.of(lane.spec.number, lane.epoch + 1, error) for lane in lanes]
             results |= {answer.number: answer for answer in answers}
-        kept = {(lane.spec.seed, lane.epoch) for lane in in_stack}
-        self._made = {key: order for key, order in self._made.items() if key in kept}
+        if self._ahead:
+            self._ahead.keep(in_stack)
         ordered = [results[number] for number in self._lanes]
         for answer in ordered:
             if isinstance(answer, TrialError):
@@ -171,10 +173,10 @@ class VectorizedEngine:
         assert self._stack is not None
         started = time.perf_counter()
         rows = len(self._data.x_train)
-        plan = plan_epoch(lanes, rows, self._dropout_calls, self._steps, self._made)
+        plan = plan_epoch(lanes, rows, self._dropout_calls, self._steps, self._ahead)
         sums = self._sums(plan)
-        if self.kernel == "captured":  # while a GPU is at work
-            self._made |= next_orders(lanes, rows)
+        if self._ahead:
+            self._ahead.prepare(lanes)  # while a GPU is at work
         training, grad_norm, *means = sums.cpu().numpy()
         training *= self._criterion.training_scale / rows
         scales = self._criterion.scales

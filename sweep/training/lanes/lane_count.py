@@ -21,7 +21,7 @@ from sweep.training.contract import (
 from sweep.training.lanes.captured import CapturedTrainer, CudaGraphs
 from sweep.training.lanes.eager import LaneTrainer
 from sweep.training.lanes.kernel_choice import Kernel
-from sweep.training.lanes.stack import Lane, LaneRates, LaneStack, plan_epoch
+from sweep.training.lanes.stack import Lane, LaneRates, LaneStack, OrdersAhead, plan_epoch
 from sweep.training.lanes.stacked_model import StackedModel
 from sweep.training.lanes.survey import Survey
 
@@ -38,6 +38,9 @@ _MEASURED_STEPS = 24
 
 _ORDERS = 2**27
 """Row indices of all lanes' orders, 1 GiB."""
+
+_COPIES = 4
+"""Of these orders on a GPU: this epoch's, the next one's, both in pieces and in a table."""
 
 _CACHE_BYTES = 16 * 2**20
 """Activations of all lanes that stacked operations may go through in a step."""
@@ -87,8 +90,18 @@ def measured_lanes(
     build_model: ModelBuilder,
     stacked: StackedModel,
     known: Survey,
+    most: int | None = None,
 ) -> int:
-    """How many trials a CUDA device trains best at once, by its speed and its free memory."""
+    """How many trials a CUDA device trains best at once, by its speed and its free memory.
+
+    Args:
+        data: The rows.
+        settings: What all trials share.
+        build_model: Builds the model.
+        stacked: Its structure.
+        known: What a survey of it has shown.
+        most: More are not tried; a measurement takes a second.
+    """
     device = data.x_train.device
 
     def build(few: TrainingData) -> LaneTrainer:
@@ -97,13 +110,15 @@ def measured_lanes(
 
     model = build_model(0).to(device)
     secs_of = epoch_secs(build, data, settings, stacked, model, known)
-    count = lane_count(secs_of, lambda: free_memory(device), len(data.x_train))
+    rows = len(data.x_train)
+    fitting = min(1 << ((most or MOST) - 1).bit_length(), MOST, _ORDERS // rows)
+    count = lane_count(secs_of, lambda: free_memory(device), max(fitting, FIRST))
     del secs_of
     torch.cuda.empty_cache()
     return count
 
 
-def lane_count(secs_of: Callable[[int], float], free: Callable[[], int], rows: int = 1) -> int:
+def lane_count(secs_of: Callable[[int], float], free: Callable[[], int], most: int = MOST) -> int:
     """The greatest number of lanes that pays, and that memory suffices for.
 
     Where FACTOR times as many as it has found do not pay, or do not fit, twice as many may.
@@ -112,13 +127,12 @@ def lane_count(secs_of: Callable[[int], float], free: Callable[[], int], rows: i
         secs_of: Trains so many lanes, and says how long an epoch of all takes; what it has
             allocated stays allocated until it is called again.
         free: The bytes of the device's memory that nobody has.
-        rows: Training rows, of which each lane has an order in the machine's memory.
+        most: More are not tried.
 
     Returns:
         1 if memory does not suffice for more.
     """
     at_first = free()
-    most = min(MOST, max(_ORDERS // rows, FIRST))
     chosen, fastest, taken = 1, 0.0, 0
 
     def pays(tried: int) -> bool:
@@ -167,7 +181,7 @@ def epoch_secs(
         model: The model, on the device.
         known: What a survey of it has shown.
     """
-    rows = len(data.x_train)
+    rows, device = len(data.x_train), data.x_train.device
     batch_size = min(settings.batch_size or rows, rows)
     steps = min(_MEASURED_STEPS, max(rows // batch_size, 1))
     few = replace(data, x_train=data.x_train[: steps * batch_size])
@@ -179,14 +193,15 @@ def epoch_secs(
         held.clear()
         _return_memory(data)
         trainer = build_trainer(few)
-        stack = LaneStack(stacked, spec.optimizer.name, count, data.x_train.device, known.changing)
-        orders = torch.empty(count, rows, dtype=torch.int32, device=data.x_train.device)
+        stack = LaneStack(stacked, spec.optimizer.name, count, device, known.changing)
+        orders = torch.empty(_COPIES, count, rows, dtype=torch.int32, device=device)
         held.extend((trainer, stack, orders))
         lanes = [
             Lane(replace(spec, seed=lane), LaneRates(spec.schedule, 1, steps), stack.add(model))
             for lane in range(count)
         ]
-        plan = plan_epoch(lanes, len(few.x_train), known.dropout_calls, steps)
+        ahead = OrdersAhead(len(few.x_train), device)
+        plan = plan_epoch(lanes, len(few.x_train), known.dropout_calls, steps, ahead)
         took = []
         for _ in range(2):  # the first one makes what the second one finds
             times = [_now(data)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -148,7 +148,10 @@ class LaneStack:
         slot, rows = self._count, len(self._best)
         tensors, constants = self.tensors, self._stacked.constants(model)
         if not tensors.constants:
-            tensors.constants.update({n: t.new_zeros(rows, *t.shape) for n, t in constants.items()})
+            for name, constant in constants.items():
+                shape = rows, *constant.shape
+                zeros = torch.zeros(shape, dtype=constant.dtype, device=self._best.device)
+                tensors.constants[name] = zeros
             self._best_constants = {n: tensors.constants[n].clone() for n in self._changing}
         if slot == rows:
             tensors = self.tensors = LaneTensors(
@@ -206,7 +209,7 @@ class EpochPlan:
         lanes: Their rows in the stack.
         course: Which course each lane takes, (lanes,) int64.
         starts: Of each course, the seed of its trials and their first step, from 0.
-        orders: Row indices, (courses, rows) int64.
+        orders: Row indices, (courses, rows); int64, or int32 on the device.
         keys: Of the dropout calls, (steps, courses, calls) int32.
         rates: (steps, lanes) float64.
         numbers: Of the optimizer.
@@ -237,18 +240,46 @@ class EpochPlan:
             )
 
 
-Orders = dict[tuple[int, int], Tensor]
-"""Orders of rows that have been made before they are needed, by seed and epoch, from 0."""
+class OrdersAhead:
+    """The orders in which epochs visit the training rows, made before they are needed.
 
+    Args:
+        rows: How many training rows there are.
+        device: Where the orders are wanted.
+    """
 
-def next_orders(lanes: Sequence[Lane], rows: int) -> Orders:
-    """Those of the epoch after the next one."""
-    wanted = {(lane.spec.seed, lane.epoch + 1) for lane in lanes}
-    return {(seed, epoch): row_order(seed, epoch + 1, rows) for seed, epoch in wanted}
+    def __init__(self, rows: int, device: torch.device) -> None:
+        self._rows = rows
+        self._device = device
+        self._made: dict[tuple[int, int], Tensor] = {}
+
+    def of(self, seed: int, epoch: int) -> Tensor:
+        """The order of an epoch, from 0, of trials of a seed: (rows,) int32, on the device."""
+        if (seed, epoch) not in self._made:
+            return row_order(seed, epoch + 1, self._rows).to(self._device, torch.int32)
+        return self._made[seed, epoch]
+
+    def prepare(self, lanes: Sequence[Lane]) -> None:
+        """Make those of the epoch after the lanes' next one, and have them on their way."""
+        wanted = {(lane.spec.seed, lane.epoch + 1) for lane in lanes}
+        on_gpu = self._device.type == "cuda"
+        orders = torch.empty(len(wanted), self._rows, dtype=torch.int32, pin_memory=on_gpu)
+        for order, (seed, epoch) in zip(orders, wanted, strict=True):
+            order.copy_(row_order(seed, epoch + 1, self._rows))
+        self._made |= zip(wanted, orders.to(self._device, non_blocking=True), strict=True)
+
+    def keep(self, lanes: Iterable[Lane]) -> None:
+        """Let go of all but those of the lanes' next epochs."""
+        kept = {(lane.spec.seed, lane.epoch) for lane in lanes}
+        self._made = {key: order for key, order in self._made.items() if key in kept}
 
 
 def plan_epoch(
-    lanes: Sequence[Lane], rows: int, dropout_calls: int, steps: int, made: Orders | None = None
+    lanes: Sequence[Lane],
+    rows: int,
+    dropout_calls: int,
+    steps: int,
+    ahead: OrdersAhead | None = None,
 ) -> EpochPlan:
     """The next epoch of lanes that are neighbours in the stack.
 
@@ -257,13 +288,12 @@ def plan_epoch(
         rows: Training rows.
         dropout_calls: In a step.
         steps: In an epoch.
-        made: What there is already.
+        ahead: Has orders of rows; they are made now if left out.
     """
     courses: dict[tuple[int, int], int] = {}
     course = [courses.setdefault((lane.spec.seed, lane.epoch), len(courses)) for lane in lanes]
-    made = made or {}
     orders = [
-        made[seed, epoch] if (seed, epoch) in made else row_order(seed, epoch + 1, rows)
+        ahead.of(seed, epoch) if ahead else row_order(seed, epoch + 1, rows)
         for seed, epoch in courses
     ]
     seeds, epochs = zip(*courses, strict=True)

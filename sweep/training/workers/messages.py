@@ -19,6 +19,9 @@ from sweep.training.workers.devices import device_of
 ANSWER_SECS = 0.1
 """A worker that has trained so long answers, however many epochs it was told to train."""
 
+IN_TRAINING_SHARE = 0.25
+"""Of a study's trials: those in training at once at most, since no sampler has learnt from them."""
+
 NOMINAL_STEPS = 1000
 """The horizon that a schedule is tried over where only a training loop knows the real one."""
 
@@ -34,6 +37,7 @@ class WorkerSetup:
         settings: What all trials share.
         engine: Which one it builds.
         lanes: How many trials the vectorised engine trains at once; by default what suits it.
+        trials: How many the study has, if that is known: a share of them is in training at once.
         custom: One schedule of each of the user's own factories, to be tried first.
         loop: A training loop of the user's own, in the place of data, model and settings.
         command: A command of the user's own, in their place.
@@ -49,6 +53,7 @@ class WorkerSetup:
     settings: TrainingSettings
     engine: EngineName = "auto"
     lanes: int | None = None
+    trials: int | None = None
     custom: tuple[Schedule, ...] = ()
     loop: LoopSettings | None = None
     command: CommandSettings | None = None
@@ -69,6 +74,7 @@ class WorkerSetup:
             settings=TrainingSettings.of(config, folders),
             engine=config.engine,
             lanes=config.lanes,
+            trials=config.trials,
             custom=config.search_space.custom_schedules(),
             loop=LoopSettings.of(config) if config.loop else None,
             deterministic=config.deterministic,
@@ -89,6 +95,11 @@ class WorkerSetup:
         device = device_of(worker, self.devices)
         loop = self.loop and replace(self.loop, device=device)
         return replace(self, settings=replace(self.settings, device=device), loop=loop)
+
+    @property
+    def most_lanes(self) -> int | None:
+        """More trials than that a worker will not be given at once; None if that is not known."""
+        return None if self.trials is None else max(1, int(self.trials * IN_TRAINING_SHARE))
 
     @property
     def horizons(self) -> tuple[int, ...]:

@@ -228,6 +228,7 @@ def _build_engine(setup: WorkerSetup, connection: Connection, index: int) -> Eng
         setup.lanes,
         lambda: _compiling(connection),
         setup.kinds,
+        most=setup.most_lanes,
         measured=not setup.deterministic,
     )
 
