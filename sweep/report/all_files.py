@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import optuna
@@ -11,6 +13,18 @@ from sweep.base.files import write_whole
 from sweep.base.languages.sentences import ENGLISH, language
 from sweep.study.results_folder import REPORT
 from sweep.study.settings import StudyConfig
+
+
+def load_libraries() -> None:
+    """Begin to load what `write_report` needs, which takes seconds, while workers start."""
+
+    def load() -> None:
+        with suppress(Exception):  # what cannot be loaded is told where it is used
+            from sweep.report.dashboard import notes_and_figures  # noqa: F401
+            from sweep.report.figures import all  # noqa: F401
+            from sweep.report.page import html  # noqa: F401
+
+    threading.Thread(target=load, daemon=True).start()
 
 
 def write_report(

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import shlex
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sweep.base.errors import InputError
-from sweep.search.strategies.problems import search_problems
 from sweep.study.file import read_study
 from sweep.study.locations import Location, locate_study
+from sweep.study.problems import Problem
 from sweep.study.registries.entry import alternatives
 from sweep.study.registries.trackers import TRACKERS
 from sweep.study.sections import SplitConfig
@@ -66,23 +66,29 @@ KEYS = {
 _NUMBERS_OR_WORDS = ("timeout", "batch_size")
 
 
-def configured(given: Mapping[str, Any]) -> tuple[Location, StudyConfig]:
+def configured(
+    given: Mapping[str, Any], when_read: Callable[[StudyConfig], None] | None = None
+) -> tuple[Location, StudyConfig]:
     """Find and read the study that a command names, flags included.
 
     Args:
         given: A command's parameters by name: `study`, `out`, `setting` (a list of `KEY=VALUE`)
             and any of KEYS; others mean nothing here.
+        when_read: Told the settings before it is checked that they can be run, which takes a
+            second: the libraries of the search are loaded for it.
 
     Raises:
         InputError: There is no such study, or its settings are not valid.
     """
-    location, config, problems = checked(given)
+    location, config, problems = checked(given, when_read)
     if problems:
         raise problems
     return location, config
 
 
-def checked(given: Mapping[str, Any]) -> tuple[Location, StudyConfig, InputError | None]:
+def checked(
+    given: Mapping[str, Any], when_read: Callable[[StudyConfig], None] | None = None
+) -> tuple[Location, StudyConfig, InputError | None]:
     """As `configured`, but with the default in the place of what is not valid, and what that is.
 
     Raises:
@@ -109,7 +115,7 @@ def checked(given: Mapping[str, Any]) -> tuple[Location, StudyConfig, InputError
         key, value = read_setting(text)
         overrides[key] = value
         flags[key] = f"--set {key}"
-    return found(given["study"], given["out"], overrides, flags)
+    return found(given["study"], given["out"], overrides, flags, when_read)
 
 
 def found(
@@ -117,6 +123,7 @@ def found(
     out: Path | None,
     overrides: Mapping[str, Any],
     flags: Mapping[str, str] | None = None,
+    when_read: Callable[[StudyConfig], None] | None = None,
 ) -> tuple[Location, StudyConfig, InputError | None]:
     """The study that a name and some settings mean, for a command as for a script.
 
@@ -126,6 +133,7 @@ def found(
         out: The results folder, if not the study's own.
         overrides: Settings by dotted key, in the place of those of its file.
         flags: How the command line spells those keys.
+        when_read: As `configured` has it.
 
     Returns:
         Its places; its settings, with the default in the place of what is not valid; what that is.
@@ -137,7 +145,15 @@ def found(
     if command:  # it is given here, and not in a study's file
         overrides = {"working_folder": str(Path.cwd()), **overrides}
     location = locate_study(study, out, _text(source), _text(loop), _words(command))
-    config, problems = read_study(location.file, overrides, flags, search_problems)
+
+    def check(config: StudyConfig) -> Iterator[Problem]:
+        if when_read:
+            when_read(config)
+        from sweep.search.strategies.problems import search_problems
+
+        return search_problems(config)
+
+    config, problems = read_study(location.file, overrides, flags, check)
     if config.name:
         location = replace(location, name=config.name)
     return location, config, problems

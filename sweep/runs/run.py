@@ -18,7 +18,7 @@ from sweep.confirm.candidates import to_complete
 from sweep.confirm.fresh_seeds import Outcome, confirm
 from sweep.confirm.trial_folders import remove_folders, remove_hopeless
 from sweep.confirm.winner import save_order, write_winner
-from sweep.report.all_files import write_report
+from sweep.report.all_files import load_libraries, write_report
 from sweep.report.dashboard.running_note import RunningNote
 from sweep.report.trackers.following import Following, following
 from sweep.runs.listener import Listener
@@ -113,6 +113,7 @@ def run_sweep(
                 stopping_on_signals() as stop,
                 patient(context.study, listener.on_note, stop),
             ):
+                load_libraries()
                 total = in_turn(context.study, lambda: enqueue_first(context, carried))
                 search = _Search(context, total, listener, pool, stop, limit, trackers)
                 search.run(_deadline(started, config.search_timeout))

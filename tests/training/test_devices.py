@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from multiprocessing import Pipe
 from pathlib import Path
@@ -99,6 +101,17 @@ def test_torch_is_asked_only_where_there_may_be_a_card(monkeypatch: pytest.Monke
     monkeypatch.setattr(torch.cuda, "device_count", lambda: pytest.fail("asked"))
     assert count_gpus("cpu", {"CUDA_VISIBLE_DEVICES": "0"}) == 0
     assert count_gpus("auto", {"CUDA_VISIBLE_DEVICES": ""}) == 0
+
+
+@pytest.mark.slow
+def test_a_process_without_torch_asks_one_that_loads_it_for_workers() -> None:
+    asks = (
+        "import sys\n"
+        "from sweep.training.workers.devices import count_gpus\n"
+        "print(count_gpus('cuda'), 'torch' in sys.modules)\n"
+    )
+    told = subprocess.run([sys.executable, "-c", asks], capture_output=True, text=True)
+    assert told.stdout.split() == [str(torch.cuda.device_count()), "False"], told.stderr
 
 
 @pytest.mark.usefixtures("three_cards")

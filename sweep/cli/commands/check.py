@@ -30,14 +30,14 @@ def check(*, fresh: FreshOption = False, as_json: JsonOption = False, **given: A
 
       sweep check --metric val_accuracy --direction maximize -- python train.py
     """
+    from sweep.runs.overrides import checked
     from sweep.training.workers.process_pool import preload
 
-    preload(with_torch=not given["command"])
+    asked = checked(given, lambda read: preload(with_torch=read.command is None))
     from sweep.cli.check_tables import check_report
     from sweep.runs.before.check import check_study
-    from sweep.runs.overrides import checked
 
-    found = check_study(*checked(given), fresh=fresh)
+    found = check_study(*asked, fresh=fresh)
     answer(found, as_json, lambda width: check_report(found))
     if found.problems:
         raise typer.Exit(InputError.exit_code)

@@ -58,8 +58,7 @@ def run(
     from sweep.training.workers.process_pool import preload
 
     page_in = chosen_language(lang)
-    location, config = configured(given)
-    preload(with_torch=config.command is None)
+    location, config = configured(given, lambda read: preload(with_torch=read.command is None))
     from sweep.runs.run import run_sweep
 
     if fresh and not yes:

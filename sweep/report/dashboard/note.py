@@ -9,7 +9,6 @@ import re
 import zlib
 
 import optuna
-from optuna_dashboard import get_note, save_note
 
 from sweep.search.storage.optuna_private import storage_of
 
@@ -28,6 +27,8 @@ def write_note(study: optuna.Study, text: str, trial_id: int | None = None) -> b
     Returns:
         Whether it was written.
     """
+    from optuna_dashboard import get_note, save_note  # it loads all that its server needs
+
     place = study if trial_id is None else _trial(study, trial_id)
     before = get_note(place)
     text = text.rstrip()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from sweep.base.errors import InputError
 from sweep.base.wording import counted, listed
@@ -50,13 +52,25 @@ def device_of(worker: int, devices: Sequence[str]) -> str:
 def count_gpus(name: str, environment: Mapping[str, str] = os.environ) -> int:
     """CUDA devices that torch sees.
 
-    Torch, which takes a second to load, is asked only where a GPU is named, or `auto` may be one.
+    Torch, which takes seconds to load, is asked only where a GPU is named, or `auto` may be one;
+    and where this process has not loaded it, in one that loads it for the workers anyway.
     """
     if not name.startswith(_CUDA) and not (name == "auto" and visible_gpus(environment)):
         return 0
+    return _torchs_count() if "torch" in sys.modules else _count_elsewhere()
+
+
+def _torchs_count() -> int:
     import torch
 
     return torch.cuda.device_count()
+
+
+@cache
+def _count_elsewhere() -> int:
+    from sweep.training.workers.process_pool import answer_of_a_worker
+
+    return answer_of_a_worker(_torchs_count)
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,13 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from sweep.base.errors import SweepError, TrainingError
 from sweep.base.library_warnings import are_shown
@@ -40,6 +41,8 @@ END_SECS = 30.0
 
 END_LOOP_SECS = 3.0
 """That a worker has to leave a loop of the user's own, which may have something to close."""
+
+_Result = TypeVar("_Result")
 
 _CONTEXT: Any = multiprocessing.get_context(START_METHOD)
 
@@ -79,6 +82,13 @@ def preload(with_torch: bool = True) -> None:
             f"{folder}: worker processes cannot be started from there: {problem}; set TMPDIR to a "
             "folder that can be written to and whose path is short, such as /tmp"
         ) from problem
+
+
+def answer_of_a_worker(question: Callable[[], _Result]) -> _Result:
+    """What a function of a module returns in a process that has loaded torch, as workers have."""
+    preload()
+    with without_main(), ProcessPoolExecutor(1, mp_context=_CONTEXT) as one:
+        return one.submit(question).result()
 
 
 class ProcessPool(Pool):
