@@ -97,6 +97,19 @@ class Encoder(nn.Module):
         return y
 
 
+class Words(nn.Module):
+    """The numbers of a row as ids, of which 0 says that there is none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(6, 4, padding_idx=0)
+        self.out = nn.Linear(4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.out(self.embedding((2 * x.abs()).long().clamp(max=5)).mean(1))
+        return y
+
+
 class Heads(nn.Module):
     """Attention, with dropout of its weights, that is asked for these weights, too."""
 
@@ -190,6 +203,7 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "gru": lambda: Recurrent(nn.GRU, num_layers=3, dropout=0.3),
     "gru both ways": lambda: Recurrent(nn.GRU, batch_first=True, bidirectional=True, bias=False),
     "cells": Cells,
+    "padded words": Words,
     "transformer": Encoder,
     "transformer of two layers": lambda: Encoder(
         2, masked=True, norm_first=True, activation="gelu", dropout=0.2

@@ -43,6 +43,8 @@ def prepare(model: nn.Module, folded: bool = True) -> AbstractContextManager[Any
             vars(module)["forward"] = MethodType(_norm_by_all_batches, module)
         if type(module) is nn.Linear and module.bias is not None:
             vars(module)["forward"] = MethodType(_linear, module)
+        if type(module) is nn.Embedding and module.padding_idx is not None:
+            vars(module)["forward"] = MethodType(_padded_embedding, module)
         if isinstance(module, nn.RNNBase):
             vars(module)["flatten_parameters"] = _leave_flat_weights
     return (
@@ -59,6 +61,13 @@ def _linear(layer: Any, x: Tensor) -> Tensor:
         return functional.linear(x, layer.weight, layer.bias)
     y: Tensor = x.mm(layer.weight.t()) + layer.bias
     return y
+
+
+def _padded_embedding(layer: Any, x: Tensor) -> Tensor:
+    """An embedding whose row `padding_idx` is not learnt, which torch's own, stacked, forgets."""
+    rest = (layer.max_norm, layer.norm_type, layer.scale_grad_by_freq, layer.sparse)
+    y = functional.embedding(x, layer.weight, None, *rest)
+    return torch.where((x == layer.padding_idx).unsqueeze(-1), y.detach(), y)
 
 
 def _leave_flat_weights() -> None:
