@@ -12,7 +12,7 @@ import numpy.typing as npt
 from sweep.base.errors import DataError
 from sweep.base.wording import counted, listed, percent, verb
 from sweep.data.dataset import Dataset, HeldOutRows, fingerprint
-from sweep.data.examine.doubts import few_rows
+from sweep.data.examine.table_warnings import few_rows
 from sweep.data.fitted.arrays import ArrayPreparation
 from sweep.data.splitting import AT_RANDOM, split_rows
 

@@ -16,8 +16,8 @@ from sweep.data.arrays import Arrays, dataset_of
 from sweep.data.classes import class_names, known_rows, target_labels
 from sweep.data.columns import is_number
 from sweep.data.dataset import Array, Dataset, HeldOutRows, Targets, fingerprint
-from sweep.data.examine.doubts import doubts_of_table
 from sweep.data.examine.examined import Examined
+from sweep.data.examine.table_warnings import table_warnings
 from sweep.data.magnitude import out_of_range
 from sweep.data.preparation import Preparation, log1p, target_name, target_values
 from sweep.data.sources import Table, read_source
@@ -112,7 +112,7 @@ def _of_table(table: Table, config: DataConfig, seed: int, loss: str) -> Dataset
         features=learnt.names,
         split=told,
         last=last,
-        warnings=tuple(doubts_of_table(examined)),
+        warnings=tuple(table_warnings(examined)),
         target=target,
         unit=f"log(1 + {target})" if target in logs else target,
         notes=(*notes, *preparation.notes),

@@ -1,4 +1,4 @@
-"""What a table's doubts are found in."""
+"""What a table's warnings are found in."""
 
 from __future__ import annotations
 

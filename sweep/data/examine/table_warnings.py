@@ -17,7 +17,7 @@ FEW_ROWS = 50
 """Of validation, below which schedules can hardly be told apart."""
 
 
-def doubts_of_table(table: Examined) -> Iterator[str]:
+def table_warnings(table: Examined) -> Iterator[str]:
     """Each in a sentence that says what to do."""
     time, told = time_order(table)
     # Between its neighbours in time, a row's target is known of itself: that is no leak.
