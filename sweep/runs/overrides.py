@@ -149,7 +149,7 @@ def found(
     def check(config: StudyConfig) -> Iterator[Problem]:
         if when_read:
             when_read(config)
-        from sweep.search.strategies.problems import search_problems
+        from sweep.search.strategies.problems import search_problems  # with all that it needs
 
         return search_problems(config)
 

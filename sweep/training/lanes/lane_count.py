@@ -37,7 +37,7 @@ _KEPT_FREE = 0.1
 _MEASURED_STEPS = 24
 
 _ORDERS = 2**27
-"""Row indices of all lanes' orders, 1 GiB."""
+"""Row indices in all lanes' orders: 512 MiB, as int32."""
 
 _COPIES = 4
 """Of these orders on a GPU: this epoch's, the next one's, both in pieces and in a table."""
