@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import optuna
 import pytest
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 from storages import new_study
 
 from sweep.search.attributes import COMPLETES
@@ -23,6 +22,7 @@ from sweep.search.storage.optuna_private import (
     leave_out,
     set_study_attribute,
 )
+from sweep.search.storage.trial_list import TrialList
 from sweep.search.storage.urls import JOURNAL
 from sweep.search.trials import StudyReader
 from sweep.study.settings import StudyConfig
@@ -73,20 +73,22 @@ def test_what_another_does_while_it_is_counted_is_counted_once(
     completing, other = study.ask(), study.ask()
     unread = reads
 
-    def acted(read: Callable[..., list[FrozenTrial]], *given: Any, **named: Any) -> Any:
+    storage = study._storage
+    assert isinstance(storage, ListedJournal)
+    listed = storage.listed
+
+    @contextmanager
+    def acted(study_id: int) -> Iterator[TrialList]:
         nonlocal unread
-        found = read(*given, **named)
+        with listed(study_id) as trials:
+            yield trials
         unread -= 1
         if unread == 0 and what == "ends":
             theirs.tell(other.number, 2.0)
         elif unread == 0:
             set_study_attribute(theirs, DISCARDED, [1])
-        return found
 
-    storage = study._storage
-    assert isinstance(storage, ListedJournal)
-    for name in ("get_all_trials", "excluded_trials"):
-        monkeypatch.setattr(storage, name, partial(acted, getattr(storage, name)))
+    monkeypatch.setattr(storage, "listed", acted)
     counts = Counts(reader)
     study.tell(completing, 1.0)
     while unread > 0:

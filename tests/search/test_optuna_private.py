@@ -41,7 +41,7 @@ def test_every_name_does_what_it_says(tmp_path: Path, kind: str) -> None:
     assert private.study_attributes(study)["ours"] == 2
     assert private.trial_ids(study) == {0: private.trial_id(trial)}
     private.set_state(trial, TrialState.WAITING)
-    assert [frozen.state for frozen in private.every_trial(study)] == [TrialState.WAITING]
+    assert [frozen.state for frozen in private.shown_trials(study)] == [TrialState.WAITING]
     private.set_state(trial, TrialState.RUNNING)
     again = private.trial_in_training(study, study.get_trials()[0])
     study.tell(again, 3.0)

@@ -12,7 +12,7 @@ import optuna
 import pytest
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from sweep.search.storage.opening import flush, open_storage
 from sweep.search.storage.optuna_private import trial_in_training
@@ -117,3 +117,28 @@ def test_trials_that_others_have_begun_may_be_lacking_at_first() -> None:
         listed.put(trials[number])
     assert [trial.number for trial in listed.of(None)] == [0, 1, 3, 4, 5]
     assert [trial.number for trial in listed.of((TrialState.COMPLETE,))] == [0, 1, 3, 4, 5]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whichever_are_excluded_when_the_others_are_shown(seed: int) -> None:
+    draws, listed, known = random.Random(seed), TrialList(), dict[int, FrozenTrial]()
+    excluded = frozenset[int]()
+    for _ in range(60):
+        number = draws.randrange(12)
+        if draws.random() < 0.2:
+            excluded = frozenset(draws.sample(range(12), draws.randrange(4)))
+            listed.exclude(excluded)
+        elif draws.random() < 0.2:
+            listed.remove(number)
+            known.pop(number, None)
+        else:
+            state = draws.choice([TrialState.RUNNING, TrialState.PRUNED])
+            known[number] = optuna.trial.create_trial(state=state)
+            known[number].number = number
+            listed.put(known[number])
+        shown = [known[n] for n in sorted(known.keys() - excluded)]
+        assert [*listed.shown] == shown == listed.of(None)
+        assert listed.excluded == [known[n] for n in sorted(known.keys() & excluded)]
+        running = [trial for trial in shown if trial.state == TrialState.RUNNING]
+        assert listed.of((TrialState.RUNNING,)) == running
+        assert len(listed) == len(known)

@@ -6,7 +6,7 @@ from optuna.trial import TrialState
 
 from sweep.search.attributes import completes
 from sweep.search.status import Tally
-from sweep.search.storage.optuna_private import excluded_trials
+from sweep.search.storage.optuna_private import excluded_trials, shown_trials
 from sweep.search.storage.trial_list import numbered
 from sweep.search.trials import StudyReader, Trial
 
@@ -47,7 +47,7 @@ class Counts:
         """
         # first, so that what is excluded from here on shows at the next look
         excluded = self._excluded_now()
-        trials = self._reader.study.get_trials(deepcopy=False)
+        trials = shown_trials(self._reader.study)
         if excluded != self._excluded:
             self._excluded = excluded
             self._begin()

@@ -6,7 +6,17 @@ tests/search/test_optuna_private.py says which versions it holds for.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
+from abc import abstractmethod
+from collections.abc import (
+    Callable,
+    Collection,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any, Literal, cast
 
@@ -104,14 +114,38 @@ class NumberingDatabase(RDBStorage):
         return trial
 
 
-class ListedJournal(JournalStorage):
-    """Optuna's storage in a journal; to ask for all trials costs little however many there are.
+class Listed(BaseStorage):
+    """A storage that keeps the list of a study's trials: to ask for them costs little.
 
     Nobody who asks for trials is shown those that are discarded, or left out by this process.
+
+    Attributes:
+        left_out: Numbers of trials, by study.
     """
 
+    left_out: dict[int, frozenset[int]]
+
+    @abstractmethod
+    def listed(self, study_id: int) -> AbstractContextManager[TrialList]:
+        """All trials of a study as they are now, under the storage's lock."""
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """A study's trials by number, as Optuna's storage has them, without excluded ones."""
+        with self.listed(study_id) as trials:
+            found = trials.of(states)
+        return copy.deepcopy(found) if deepcopy else found
+
+
+class ListedJournal(Listed, JournalStorage):
+    """Optuna's storage in a journal, listed."""
+
     def __init__(self, backend: BaseJournalBackend) -> None:
-        self.left_out: dict[int, frozenset[int]] = {}  # by study
+        self.left_out = {}
         self._lists: dict[int, TrialList] = {}  # by study
         self._changed: set[int] = set()  # trials in the storage's own counting
         super().__init__(backend)
@@ -130,45 +164,27 @@ class ListedJournal(JournalStorage):
                 self._changed.add(log["trial_id"])
             yield log
 
-    def get_all_trials(
-        self,
-        study_id: int,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
-    ) -> list[FrozenTrial]:
-        """A study's trials by number, as Optuna's storage has them, without excluded ones."""
+    @contextmanager
+    def listed(self, study_id: int) -> Iterator[TrialList]:
+        """All trials of a study as they are now, under the storage's lock."""
         with self._thread_lock:
-            trials = self._listed(study_id)
-            found = trials.of(states, self._excluded(study_id))
-        return copy.deepcopy(found) if deepcopy else found
-
-    def excluded_trials(self, study_id: int) -> list[FrozenTrial]:
-        """The others, by number."""
-        with self._thread_lock:
-            return self._listed(study_id).numbered(self._excluded(study_id))
-
-    def _excluded(self, study_id: int) -> frozenset[int]:
-        attributes = self._replay_result.get_study(study_id).system_attrs
-        return discarded_in(attributes) | self.left_out.get(study_id, _NO)
-
-    def _listed(self, study_id: int) -> TrialList:
-        """All trials of a study as they are now; call it under the lock."""
-        self._sync_with_backend()
-        replayed = self._replay_result
-        replayed.get_study(study_id)  # which raises if there is none
-        for changed in self._changed & replayed._trials.keys():
-            listed = self._lists.get(replayed._trial_id_to_study_id[changed])
-            if listed is not None and replayed._trials[changed].number < len(listed):
-                listed.put(replayed._trials[changed])
-        self._changed.clear()
-        trials = self._lists.setdefault(study_id, TrialList())
-        for trial_id in replayed._study_id_to_trial_ids[study_id][len(trials) :]:
-            trials.put(replayed._trials[trial_id])
-        return trials
+            self._sync_with_backend()
+            replayed = self._replay_result
+            attributes = replayed.get_study(study_id).system_attrs
+            for changed in self._changed & replayed._trials.keys():
+                listed = self._lists.get(replayed._trial_id_to_study_id[changed])
+                if listed is not None and replayed._trials[changed].number < len(listed):
+                    listed.put(replayed._trials[changed])
+            self._changed.clear()
+            trials = self._lists.setdefault(study_id, TrialList())
+            for trial_id in replayed._study_id_to_trial_ids[study_id][len(trials) :]:
+                trials.put(replayed._trials[trial_id])
+            trials.exclude(discarded_in(attributes) | self.left_out.get(study_id, _NO))
+            yield trials
 
 
-class ListedDatabase(_CachedStorage):
-    """Optuna's cache of a database, which likewise sorts no trials that have not changed.
+class ListedDatabase(Listed, _CachedStorage):
+    """Optuna's cache of a database, listed.
 
     What is discarded is known anew whenever a study's attributes are read, as every coordinator
     does now and then: a look for it each time would be one more question to the server.
@@ -176,7 +192,7 @@ class ListedDatabase(_CachedStorage):
 
     def __init__(self, backend: RDBStorage) -> None:
         super().__init__(backend)
-        self.left_out: dict[int, frozenset[int]] = {}  # by study
+        self.left_out = {}
         self._discarded: dict[int, frozenset[int]] = {}  # by study
         self._lists: dict[int, TrialList] = {}  # by study
         self._changed: dict[int, set[int]] = {}  # numbers of trials, by study
@@ -214,51 +230,46 @@ class ListedDatabase(_CachedStorage):
         super()._add_trials_to_cache(study_id, trials)
         self._changed.setdefault(study_id, set()).update(trial.number for trial in trials)
 
-    def get_all_trials(
-        self,
-        study_id: int,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
-    ) -> list[FrozenTrial]:
-        """A study's trials by number, as Optuna's storage has them, without excluded ones."""
+    @contextmanager
+    def listed(self, study_id: int) -> Iterator[TrialList]:
+        """All trials of a study as they are now, under the storage's lock."""
         self._read_trials_from_remote_storage(study_id)
-        excluded = self._excluded(study_id)
-        with self._lock:
-            found = self._listed(study_id).of(states, excluded)
-        return copy.deepcopy(found) if deepcopy else found
-
-    def excluded_trials(self, study_id: int) -> list[FrozenTrial]:
-        """The others, by number."""
-        self._read_trials_from_remote_storage(study_id)
-        excluded = self._excluded(study_id)
-        with self._lock:
-            return self._listed(study_id).numbered(excluded)
-
-    def _excluded(self, study_id: int) -> frozenset[int]:
         if study_id not in self._discarded:
             self.get_study_system_attrs(study_id)
-        return self._discarded[study_id] | self.left_out.get(study_id, _NO)
+        with self._lock:
+            known = self._studies[study_id].trials
+            trials = self._lists.setdefault(study_id, TrialList())
+            for number in sorted(self._changed.pop(study_id, ())):
+                trials.put(known[number])
+            trials.exclude(self._discarded[study_id] | self.left_out.get(study_id, _NO))
+            yield trials
 
-    def _listed(self, study_id: int) -> TrialList:
-        trials = self._studies[study_id].trials
-        listed = self._lists.setdefault(study_id, TrialList())
-        for number in sorted(self._changed.pop(study_id, ())):
-            listed.put(trials[number])
-        return listed
+
+def shown_trials(study: optuna.Study) -> Sequence[FrozenTrial]:
+    """A study's trials by number, also where `study` is a pruner's view of some of them.
+
+    To be read at once: they are not copied, and the next one who asks for trials may change them.
+    """
+    storage = study._storage
+    if isinstance(storage, Listed):
+        with storage.listed(study._study_id) as trials:
+            return trials.shown
+    return storage.get_all_trials(study._study_id, deepcopy=False)
 
 
 def excluded_trials(study: optuna.Study) -> list[FrozenTrial]:
     """The trials that a study does not show, by number."""
     storage = study._storage
-    if isinstance(storage, ListedJournal | ListedDatabase):
-        return storage.excluded_trials(study._study_id)
+    if isinstance(storage, Listed):
+        with storage.listed(study._study_id) as trials:
+            return trials.excluded
     return []
 
 
 def leave_out(study: optuna.Study, numbers: Collection[int]) -> None:
     """Exclude trials for everybody who asks this study for them, as if they were discarded."""
     storage = study._storage
-    if not isinstance(storage, ListedJournal | ListedDatabase):
+    if not isinstance(storage, Listed):
         raise TypeError(f"{type(storage).__name__} excludes no trials")
     storage.left_out[study._study_id] = frozenset(numbers)
 
@@ -297,11 +308,6 @@ def trial_ids(study: optuna.Study) -> dict[int, int]:
     """Every trial of a study in the storage's own counting, by number; excluded ones, too."""
     every = (*study.get_trials(deepcopy=False), *excluded_trials(study))
     return {trial.number: trial._trial_id for trial in every}
-
-
-def every_trial(study: optuna.Study) -> list[FrozenTrial]:
-    """A study's trials by number, also where `study` is a pruner's view of some of them."""
-    return study._storage.get_all_trials(study._study_id, deepcopy=False)
 
 
 def without_trials(study: optuna.Study, is_hidden: Callable[[FrozenTrial], bool]) -> optuna.Study:

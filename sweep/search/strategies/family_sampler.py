@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.search.attributes import completes, has_diverged
 from sweep.search.origins import is_outside
-from sweep.search.storage.optuna_private import every_trial
+from sweep.search.storage.optuna_private import shown_trials
 from sweep.search.storage.trial_list import numbered
 from sweep.search.strategies.axis import Axis
 from sweep.search.strategies.lessons import Lessons, Others
@@ -197,7 +197,7 @@ class FamilySampler(BaseSampler):
         Under Hyperband, `study` has those of one bracket alone; from them, the turns of every
         bracket would begin with the same points.
         """
-        trials = every_trial(study)
+        trials = shown_trials(study)
         known = self._lessons
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
         count = trials[-1].number + 1 if trials else 0

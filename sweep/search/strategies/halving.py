@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, insort
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -14,6 +15,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from sweep.search.attributes import audition_horizon, completes
+from sweep.search.storage.optuna_private import shown_trials
 from sweep.search.storage.trial_list import numbered
 
 
@@ -108,7 +110,7 @@ class _Reported:
         self, study: optuna.Study, judged: FrozenTrial, epoch: int, value: float
     ) -> tuple[int, int]:
         """How many trials but this one are better at an epoch, and how many have a value there."""
-        trials = study.get_trials(deepcopy=False)
+        trials = shown_trials(study)
         count = trials[-1].number + 1 if trials else 0
         self._open |= dict.fromkeys(range(self._looked_at, count))
         self._looked_at = count
@@ -121,7 +123,7 @@ class _Reported:
         others = len(losses) - (epoch in self._taken[judged.number])
         return bisect_left(losses, self._sign * value), others
 
-    def _take(self, trial: FrozenTrial, trials: list[FrozenTrial]) -> None:
+    def _take(self, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> None:
         """Read what a trial has reported since it was seen last."""
         taken = self._taken[trial.number]
         for rung in self._rungs & _own_epochs(trial, trials) - taken:
@@ -136,7 +138,7 @@ class _Reported:
         return math.inf if math.isnan(value) else self._sign * value
 
 
-def _own_epochs(trial: FrozenTrial, trials: list[FrozenTrial]) -> set[int]:
+def _own_epochs(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> set[int]:
     """The epochs that a trial has reported, without those of a pruned one that it completes."""
     completed = completes(trial)
     pruned = None if completed is None else numbered(trials, completed)
