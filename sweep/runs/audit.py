@@ -12,6 +12,7 @@ from sweep.confirm.audit import Audit, audit
 from sweep.runs.listener import Listener
 from sweep.runs.opening import prepare, worker_pool
 from sweep.search.context import RunContext
+from sweep.search.trials import StudyReader
 from sweep.study.locations import SAVED_STUDY, Location
 from sweep.study.settings import StudyConfig
 
@@ -34,7 +35,7 @@ def run_audit(
     """
     location = Location(study.study_name, folder / SAVED_STUDY, folder)
     data = prepare(location, config)
-    context = RunContext(location, config, data, study, listener.on_note)
+    context = RunContext(location, config, data, StudyReader(study, config), listener.on_note)
     if data and data.fingerprint != context.reader.rows:
         raise StudyChangedError(f"{config.data.source}: not the rows that the study was trained on")
     with worker_pool(context) as pool, stopping_on_signals() as stop:

@@ -7,21 +7,21 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import optuna
 
 from sweep.base.code_files import fingerprints
-from sweep.base.errors import UnaccountedError
 from sweep.base.files import write_whole
 from sweep.base.user_code import look_in, script_of
 from sweep.base.wording import listed, verb
 from sweep.confirm.trial_folders import discard_folders
 from sweep.data.dataset import Dataset
 from sweep.data.load import load_dataset
-from sweep.runs.account import check_accounted, has_results, thrown_away
+from sweep.runs.account import has_results, thrown_away
+from sweep.runs.earlier import earlier
 from sweep.runs.warm_start import WarmStart, best_of_other
 from sweep.search.context import RunContext
 from sweep.search.continuation import begin, comparable, continues, describe, note_code, of_rows
@@ -29,10 +29,8 @@ from sweep.search.origins import enqueue_baseline
 from sweep.search.storage.journal import repair_journal
 from sweep.search.storage.opening import (
     close_storage,
-    closing_study,
     open_storage,
     open_study,
-    peek_study,
 )
 from sweep.search.storage.owners import owner_of
 from sweep.search.storage.urls import is_shared, storage_url, to_pass_on
@@ -145,60 +143,6 @@ def worker_pool(context: RunContext) -> Pool:
     return open_pool(config, setup, config.trials, context.note)
 
 
-@dataclass(frozen=True)
-class Earlier:
-    """What a study has before a run.
-
-    Args:
-        trials: Its trials that stay, whether they count or not, by number.
-        is_there: Whether the storage has a study of this name.
-        stays: Whether new trials are added to what there is; else that is thrown away first.
-    """
-
-    trials: list[Trial]
-    is_there: bool
-    stays: bool
-
-
-def earlier(
-    location: Location, config: StudyConfig, data: Dataset | None, url: str, fresh: bool
-) -> Earlier:
-    """Find out whether a study is continued or begun; nothing is written.
-
-    Args:
-        location: The study's name and results folder.
-        config: Its settings.
-        data: Its rows; None where the training loop is the user's own.
-        url: Its storage.
-        fresh: Whether earlier trials and results are to be thrown away.
-
-    Raises:
-        StorageError: The storage cannot be read, or the study has another direction.
-        StudyChangedError: It has trials that new ones cannot be compared with.
-        UnaccountedError: The folder has results of trials that the storage lacks.
-    """
-    maximize = None if fresh else config.measure.maximize
-    with closing_study(peek(location, url, maximize, fresh)) as study:
-        if fresh:
-            return Earlier([], study is not None, stays=False)
-        trials = StudyReader(study, config).every_trial if study else []
-        check_accounted(location.folder, trials, url)
-        if study is None:
-            return Earlier([], is_there=False, stays=True)
-        stays = continues(study, comparable(config, data), is_shared(url))
-        return Earlier(trials if stays else [], is_there=True, stays=stays)
-
-
-def peek(location: Location, url: str, maximize: bool | None, fresh: bool) -> optuna.Study | None:
-    """The study, if it has been begun; `fresh` puts a damaged one aside."""
-    try:
-        return peek_study(location.name, url, location.folder, maximize)
-    except UnaccountedError:
-        if not fresh:
-            raise
-        return None
-
-
 def open_sweep(
     location: Location,
     config: StudyConfig,
@@ -226,7 +170,7 @@ def open_sweep(
     if not is_shared(url):
         for repair in repair_journal(Path(url), fresh):
             note(repair)
-    before = earlier(location, config, data, url, fresh)
+    before = earlier(location, config, data, url, fresh, to_run=True)
     if fresh and before.is_there:
         _try_training(worker_setup(location, config, data))
     carried = _to_carry_over(location, config, before.trials, note)
@@ -237,12 +181,18 @@ def open_sweep(
     draws_before = len(before.trials) + (_own_draws(location) if is_shared(url) else 0)
     sampler = build_sampler(config.sampling, config.seed, draws_before, family_plan(config))
     pruner = build_pruner(config.pruning, config.epochs)
-    study = open_study(location.name, url, sampler, pruner, config.measure.maximize)
+    if reader := before.reader:
+        study = reader.study
+        study.sampler, study.pruner = sampler, pruner
+    else:
+        study = open_study(location.name, url, sampler, pruner, config.measure.maximize)
     now = comparable(config, data)
     if continues(study, now, is_shared(url)):
         begin(study, now)
-    context = RunContext(location, config, data, study, note)
-    describe(study, config.measure, _known(config, data) if data else {})
+    is_news = describe(study, config.measure, _known(config, data) if data else {})
+    if reader is None or is_news:  # from which more may follow of a trial that it has read
+        reader = StudyReader(study, config)
+    context = RunContext(location, config, data, reader, note)
     _save_settings(location, config, url)
     if changed := note_code(study, _code_files(location, config), bool(before.trials)):
         note(

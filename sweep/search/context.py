@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import optuna
 
@@ -23,14 +22,14 @@ class RunContext:
         location: The study's name, file and results folder.
         config: Its settings.
         data: Its prepared rows; None for a training loop of the user's own.
-        study: Its trials.
+        reader: Reads the study; the one for all steps, so that each trial is converted once.
         note: Tells the user a sentence.
     """
 
     location: Location
     config: StudyConfig
     data: Dataset | None
-    study: optuna.Study
+    reader: StudyReader
     note: Callable[[str], None]
 
     @property
@@ -38,10 +37,10 @@ class RunContext:
         """What all trials share."""
         return TrainingSettings.of(self.config)
 
-    @cached_property
-    def reader(self) -> StudyReader:
-        """Reads the study; the one for all steps, so that each trial is converted once."""
-        return StudyReader(self.study, self.config)
+    @property
+    def study(self) -> optuna.Study:
+        """Its trials."""
+        return self.reader.study
 
     @property
     def trials(self) -> list[Trial]:

@@ -158,18 +158,23 @@ def of_rows(data: Dataset, loss: str) -> dict[str, Any]:
     return {"unit": data.unit, NAIVE: naive, WARNINGS: [*data.warnings]}
 
 
-def describe(study: optuna.Study, metric: Metric, known: Mapping[str, Any]) -> None:
+def describe(study: optuna.Study, metric: Metric, known: Mapping[str, Any]) -> bool:
     """Write down what optuna-dashboard shows of a study without being told, and reports read.
 
     Args:
         study: The study.
         metric: What its values are.
         known: What `of_rows` says, and `steps_per_epoch` or `training_rows`.
+
+    Returns:
+        Whether any of it was new to the study.
     """
     if not study.metric_names:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names([metric.title])
-    for name, value in known.items():
-        if study.user_attrs.get(name) != value:
-            study.set_user_attr(name, value)
+    said = study.user_attrs
+    new = {name: value for name, value in known.items() if said.get(name) != value}
+    for name, value in new.items():
+        study.set_user_attr(name, value)
+    return bool(new)

@@ -439,7 +439,8 @@ def test_an_interrupted_audit_leaves_the_last_one(confirmed: Any) -> None:
 
 def _context(study: optuna.Study, config: StudyConfig, folder: Path) -> RunContext:
     data = load_dataset(config.data, config.seed)
-    return RunContext(Location("small", None, folder), config, data, study, lambda text: None)
+    location, reader = Location("small", None, folder), StudyReader(study, config)
+    return RunContext(location, config, data, reader, lambda text: None)
 
 
 class _Still:

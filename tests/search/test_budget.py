@@ -176,7 +176,8 @@ def test_how_little_is_known_counts_each_schedule_once(tmp_path: Path) -> None:
     study.enqueue_trial(params("step", 0.1, drops=2), user_attrs={COMPLETES: 1})
     add(study, params("step", 0.1, drops=2), [9, 8, 7, 6])
     location = Location("shop", None, tmp_path)
-    told = no_budget(RunContext(location, config, None, study, print), spent_elsewhere=False)
+    context = RunContext(location, config, None, StudyReader(study, config), print)
+    told = no_budget(context, spent_elsewhere=False)
     assert told.endswith(
         "from one seed, 2 of 2 to the end, so how much of a lead is luck is not known"
     )

@@ -169,7 +169,8 @@ def test_the_best_constant_rate_is_taken_up(tmp_path: Path) -> None:
         trial for trial in standing_for_themselves(read(study)) if trial.scheduler == "constant"
     ]
     assert any(trial.ending == Ending.COMPLETED for trial in constants)
-    running = RunContext(Location("small", None, folder), config, None, study, lambda text: None)
+    location, reader = Location("small", None, folder), StudyReader(study, config)
+    running = RunContext(location, config, None, reader, lambda text: None)
     assert all(trial.ending == Ending.COMPLETED for trial in chosen(running, None))
 
 

@@ -10,6 +10,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from sweep.search.storage.journal import BatchedJournal
+from sweep.search.storage.optuna_private import ListedJournal
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -106,3 +107,30 @@ def test_an_epoch_of_reports_is_one_append(path: Path, monkeypatch: pytest.Monke
         trial.report(1.0, step)
     journal.flush()
     assert len(acquired) == 1
+
+
+def test_what_is_in_the_file_is_not_held_in_memory_before_it_is_handed_out(path: Path) -> None:
+    study = optuna.create_study(study_name="s", storage=optunas(path))
+    for number in range(3):
+        study.set_user_attr("note", number)
+    journal = BatchedJournal(path)
+    logs = journal.read_logs(0)
+    taken = [next(logs), next(logs)]
+    assert not journal._unread and journal._offset < path.stat().st_size
+    taken += [*logs, *journal.read_logs(4)]
+    assert [log.get("user_attr") for log in taken] == [None, *({"note": n} for n in range(3))]
+
+
+def test_what_all_trials_have_alike_is_in_memory_once(path: Path) -> None:
+    written = optuna.create_study(study_name="s", storage=optunas(path))
+    for _ in range(2):
+        trial = written.ask()
+        trial.suggest_float("rate", 1e-3, 1.0, log=True)
+        trial.set_user_attr("seconds", 1.5)
+        written.tell(trial, 1.0)
+    study = optuna.load_study(study_name="s", storage=ListedJournal(BatchedJournal(path)))
+    assert study.trials == written.trials
+    one, other = study.get_trials(deepcopy=False)
+    assert one.distributions["rate"] is other.distributions["rate"]
+    for first, second in ((one.params, other.params), (one.user_attrs, other.user_attrs)):
+        assert all(a is b for a, b in zip(first, second, strict=True))

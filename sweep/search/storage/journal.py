@@ -73,10 +73,12 @@ class BatchedJournal(BaseJournalBackend):
         """Hand out every operation once, in an order that is the same for this process."""
         if log_number_from != self._handed_out:
             raise ValueError(f"logs are handed out once, but got {log_number_from=}")
-        self._read_file()
         while self._unread:
             self._handed_out += 1
             yield self._unread.popleft()
+        for log in self._new_in_file():
+            self._handed_out += 1
+            yield log
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Keep operations that can wait; append others at once, after those."""
@@ -94,7 +96,7 @@ class BatchedJournal(BaseJournalBackend):
 
     def _write(self, new: list[dict[str, Any]]) -> None:
         with naming(self._path), _holding(self._lock):
-            self._read_file()
+            self._unread += self._new_in_file()
             if os.stat(self._path).st_size > self._offset:  # another writer died in mid-line
                 os.truncate(self._path, self._offset)
             lines = (json.dumps(log, separators=(",", ":")) + "\n" for log in self._unwritten)
@@ -117,8 +119,8 @@ class BatchedJournal(BaseJournalBackend):
                 os.fsync(file.fileno())
                 self._synced_at = time.monotonic()
 
-    def _read_file(self) -> None:
-        """Take in the whole lines that others have appended."""
+    def _new_in_file(self) -> Iterator[dict[str, Any]]:
+        """The whole lines that others have appended, read one by one: at first they are many."""
         if os.stat(self._path).st_size == self._offset:
             return
         with open(self._path, "rb") as file:
@@ -126,8 +128,9 @@ class BatchedJournal(BaseJournalBackend):
             for line in file:
                 if not line.endswith(b"\n"):
                     return
-                self._unread.append(json.loads(line))
+                log = json.loads(line)
                 self._offset += len(line)
+                yield log
 
 
 class JournalSnapshot(BaseJournalBackend):
@@ -137,20 +140,45 @@ class JournalSnapshot(BaseJournalBackend):
         path: The journal.
 
     Raises:
-        StorageError: The file is no journal at all, or cannot be read.
-        UnaccountedError: It is damaged.
+        StorageError: The file cannot be read; or is no journal at all, as reading its logs says.
+        UnaccountedError: It is damaged, as reading its logs says.
     """
 
     def __init__(self, path: Path) -> None:
-        self._logs = [json.loads(record) for record in _read(path)[1] if record]
+        self._path = path
+        with _readable(path):
+            self._size = path.stat().st_size
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        """Hand out the operations from that one on."""
-        yield from self._logs[log_number_from:]
+        """Hand out the operations, all at once; there are never any more."""
+        if log_number_from:
+            return
+        left = self._size
+        with _readable(self._path), open(self._path, "rb") as file:
+            for line in file:
+                left -= len(line)
+                if left < 0:  # it was not whole
+                    return
+                record = _record(line)
+                if record is None:
+                    check_journal(self._path)
+                    record = _record(_record_in(line))
+                if record is not None:
+                    yield record
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Refuse."""
         raise RuntimeError("a snapshot of a journal cannot be written to")
+
+
+def check_journal(path: Path) -> None:
+    """Go through a journal for what no killed writer leaves in it.
+
+    Raises:
+        StorageError: The file is no journal at all, or cannot be read.
+        UnaccountedError: It is damaged.
+    """
+    _read(path)
 
 
 def repair_journal(path: Path, fresh: bool = False) -> list[str]:
@@ -168,7 +196,8 @@ def repair_journal(path: Path, fresh: bool = False) -> list[str]:
 
     Raises:
         StorageError: The file is no journal at all, or cannot be read.
-        UnaccountedError: It is damaged, in a way that no killed writer leaves it.
+        UnaccountedError: It is damaged, in a way that no killed writer leaves it. Damage inside a
+            line is left to whoever reads it, who finds it out.
     """
     if not path.exists():
         return []
@@ -176,6 +205,8 @@ def repair_journal(path: Path, fresh: bool = False) -> list[str]:
     if _remove_stale_lock(path):
         done.append(f"removed the lock that a killed process left on {path.name}")
     with _holding(journal_lock(path)):
+        if not fresh and _has_whole_lines(path):
+            return done
         try:
             content, records = _read(path)
         except UnaccountedError:
@@ -193,6 +224,20 @@ def repair_journal(path: Path, fresh: bool = False) -> list[str]:
     return done
 
 
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:
+        raise StorageError(f"{path}: the journal cannot be read: {problem.strerror}") from None
+
+
+def _has_whole_lines(path: Path) -> bool:
+    """Whether each line begins and ends as a record does, and none begins within it."""
+    with _readable(path), open(path, "rb") as file:
+        return all(line.rfind(RECORD_START) == 0 and line.endswith(b"}\n") for line in file)
+
+
 def _read(path: Path) -> tuple[bytes, list[bytes]]:
     """A journal's content, and for each line the whole record in it, if there is one.
 
@@ -201,10 +246,8 @@ def _read(path: Path) -> tuple[bytes, list[bytes]]:
         UnaccountedError: A line is neither a record nor what a killed writer leaves. What follows
             cannot be trusted then, since records are counted.
     """
-    try:
+    with _readable(path):
         content = path.read_bytes()
-    except OSError as problem:
-        raise StorageError(f"{path}: the journal cannot be read: {problem.strerror}") from None
     lines = content.splitlines(keepends=True)
     records = [_record_in(line) for line in lines]
     start = content[: len(RECORD_START)]
@@ -229,19 +272,20 @@ def _aside(path: Path) -> Path:
 def _record_in(line: bytes) -> bytes:
     """The whole record that a line is, or that it ends with after a torn one; else nothing."""
     for start in (0, line.rfind(RECORD_START)):
-        if start >= 0 and _is_record(line[start:]):
+        if start >= 0 and _record(line[start:]) is not None:
             return line[start:]
     return b""
 
 
-def _is_record(line: bytes) -> bool:
+def _record(line: bytes) -> dict[str, Any] | None:
+    """The record that a line is; None if it is none."""
     if not line.endswith(b"\n"):
-        return False
+        return None
     try:
         record = json.loads(line)
     except ValueError:
-        return False
-    return isinstance(record, dict) and "op_code" in record
+        return None
+    return record if isinstance(record, dict) and "op_code" in record else None
 
 
 def _remove_stale_lock(path: Path) -> bool:

@@ -20,7 +20,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from sweep.base.errors import StorageError, SweepError
 from sweep.search.storage.batched_database import BatchedDatabase
 from sweep.search.storage.batches import BATCHING
-from sweep.search.storage.journal import BatchedJournal, JournalSnapshot, journal_lock
+from sweep.search.storage.journal import (
+    BatchedJournal,
+    JournalSnapshot,
+    check_journal,
+    journal_lock,
+)
 from sweep.search.storage.optuna_private import (
     ListedDatabase,
     ListedJournal,
@@ -65,7 +70,7 @@ def _opening(url: str) -> Iterator[None]:
         remedy = ": pip install 'sweep-lr[postgresql]'" if driver == "psycopg" else ""
         raise StorageError(f"{shown}: this storage needs the module {driver!r}{remedy}") from None
     except json.JSONDecodeError:
-        JournalSnapshot(Path(url))  # which says so if it is damaged
+        check_journal(Path(url))  # which says so if it is damaged
         raise StorageError(
             f"{url}: a killed process left a half-written line; running the study mends it"
         ) from None
@@ -119,9 +124,12 @@ def open_storage(url: str, batched: bool = False) -> BaseStorage:
             path = Path(url)
             file = BatchedJournal(path) if batched else JournalFileBackend(url, journal_lock(path))
             return _journal(file, url)
-        database = PatientStorage(url)
-        is_batched = batched and database.engine.dialect.name in BATCHING
-        return (BatchedDatabase if is_batched else ListedDatabase)(database)
+        return _listed(PatientStorage(url), batched)
+
+
+def _listed(database: PatientStorage, batched: bool) -> ListedDatabase:
+    is_batched = batched and database.engine.dialect.name in BATCHING
+    return (BatchedDatabase if is_batched else ListedDatabase)(database)
 
 
 def open_study(
@@ -182,7 +190,11 @@ def _check_direction(study: optuna.Study, direction: StudyDirection, url: str) -
 
 
 def peek_study(
-    name: str, url: str, folder: Path, maximize: bool | None = False
+    name: str,
+    url: str,
+    folder: Path,
+    maximize: bool | None = False,
+    batched: bool = False,
 ) -> optuna.Study | None:
     """The study that `open_study` would load, without creating or repairing anything.
 
@@ -191,9 +203,11 @@ def peek_study(
         url: As `storage_url` gives it.
         folder: The results folder, which a run makes before it opens the storage.
         maximize: Whether more is better; None if that is not known, so that either will do.
+        batched: Whether it may be run later, as what `open_study` would load; of a journal, only
+            while `hold` keeps others away and it is repaired.
 
     Returns:
-        The study, to be read; None if there is none yet.
+        The study, else to be read alone; None if there is none yet.
 
     Raises:
         StorageError: As `open_study`; or a journal is none; or a database has tables of these
@@ -201,7 +215,7 @@ def peek_study(
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with _opening(url):
-        storage = _storage_that_is_there(url, folder)
+        storage = _storage_that_is_there(url, folder, batched)
         if storage is None:
             return None
         try:
@@ -235,11 +249,12 @@ def close_storage(storage: BaseStorage) -> None:
         database.engine.dispose()
 
 
-def _storage_that_is_there(url: str, folder: Path) -> BaseStorage | None:
+def _storage_that_is_there(url: str, folder: Path, batched: bool) -> BaseStorage | None:
     """A storage to read; None if a run would begin it."""
     if not is_shared(url):
         path = Path(url)
-        return _journal(JournalSnapshot(path), url) if path.exists() else None
+        kind = BatchedJournal if batched else JournalSnapshot
+        return _journal(kind(path), url) if path.exists() else None
     engine = create_engine(url, **engine_options(url, Patience()))
     database = engine.url.database
     if engine.dialect.name == "sqlite" and not (database and Path(database).exists()):
@@ -253,7 +268,7 @@ def _storage_that_is_there(url: str, folder: Path) -> BaseStorage | None:
         engine.dispose()
     if not is_begun:
         return None
-    return ListedDatabase(PatientStorage(url, skip_table_creation=True))
+    return _listed(PatientStorage(url, skip_table_creation=True), batched)
 
 
 def _has_studies(connection: Connection, url: str) -> bool:

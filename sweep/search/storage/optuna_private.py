@@ -21,6 +21,7 @@ from datetime import datetime
 from typing import Any, Literal, cast
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages._rdb import models
@@ -148,6 +149,8 @@ class ListedJournal(Listed, JournalStorage):
         self.left_out = {}
         self._lists: dict[int, TrialList] = {}  # by study
         self._changed: set[int] = set()  # trials in the storage's own counting
+        self._names: dict[str, str] = {}
+        self._distributions: dict[str, BaseDistribution] = {}  # by their JSON
         super().__init__(backend)
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
@@ -158,11 +161,31 @@ class ListedJournal(Listed, JournalStorage):
         self._replay_result.apply_logs(self._watched(logs))
 
     def _watched(self, logs: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """The same; which trials they change is kept."""
+        """The same; which trials they change is kept, and what all have alike is kept once."""
         for log in logs:
             if "trial_id" in log:
                 self._changed.add(log["trial_id"])
+                self._share_names(log)
             yield log
+            if log["op_code"] == JournalOperation.SET_TRIAL_PARAM:  # it is applied by now
+                self._share_distribution(log)
+
+    def _share_names(self, log: dict[str, Any]) -> None:
+        """Let trials have the same names, where each line of a file has brought its own."""
+        shared = self._names.setdefault
+        if "param_name" in log:
+            log["param_name"] = shared(log["param_name"], log["param_name"])
+        for kind in ("user_attr", "system_attr"):
+            if kind in log:
+                log[kind] = {shared(name, name): value for name, value in log[kind].items()}
+
+    def _share_distribution(self, log: dict[str, Any]) -> None:
+        """Let trials have the same distribution of a parameter, not an equal one each."""
+        trial = self._replay_result._trials.get(log["trial_id"])
+        own = trial and trial._distributions.get(log["param_name"])
+        if trial and own:
+            shared = self._distributions.setdefault(log["distribution"], own)
+            trial._distributions[log["param_name"]] = shared
 
     @contextmanager
     def listed(self, study_id: int) -> Iterator[TrialList]:
