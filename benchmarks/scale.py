@@ -4,7 +4,8 @@
 .venv/bin/python benchmarks/scale.py workers [--workers 100,1000] [--secs 2] [--for 50]
 
 `trials`: what a trial costs the coordinator (ask, reports, prune, tell; sampler included) as the
-study grows, with one worker that answers at once. `workers`: how many epochs a second reach the
+study grows, with one worker that answers at once; then what it takes to go on with the study, up to
+the next trial. `workers`: how many epochs a second reach the
 storage when workers answer at once, and how busy they are kept when an epoch takes some seconds.
 
 Workers train nothing: an epoch's value is a function of the schedule, with noise, and comes after
@@ -29,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from sweep.runs.opening import enqueue_first, open_sweep
+from sweep.search.context import RunContext
 from sweep.search.coordinator import Coordinator
 from sweep.search.status import Status
 from sweep.search.storage.opening import flush
@@ -164,13 +166,23 @@ class Course:
 
 def run(config: StudyConfig, pool: SimulatedPool, folder: Path, for_secs: float) -> Course:
     """Run a study's search with simulated workers."""
-    location = Location("scale", None, folder)
-    context, _ = open_sweep(location, config, None, False, print)
-    total = enqueue_first(context, None)
     course, stop = Course(), threading.Event()
+    coordinator, context = opened(config, folder, course, stop)
     timer = threading.Timer(for_secs, stop.set)
     timer.daemon = True
     timer.start()
+    coordinator.run(pool)
+    flush(context.study)
+    timer.cancel()
+    return course
+
+
+def opened(
+    config: StudyConfig, folder: Path, course: Course, stop: threading.Event
+) -> tuple[Coordinator, RunContext]:
+    """A study that is begun or goes on, and what coordinates it."""
+    context, _ = open_sweep(Location("scale", None, folder), config, None, False, print)
+    total = enqueue_first(context, None)
     coordinator = Coordinator(
         context.reader,
         owner="scale",
@@ -185,10 +197,15 @@ def run(config: StudyConfig, pool: SimulatedPool, folder: Path, for_secs: float)
         limit=TimeLimit(),
         stop=stop,
     )
-    coordinator.run(pool)
-    flush(context.study)
-    timer.cancel()
-    return course
+    return coordinator, context
+
+
+def secs_to_go_on(config: StudyConfig, folder: Path) -> float:
+    """Of processor time, to open a study that there is and to draw its next trial."""
+    started = time.process_time()
+    coordinator, _ = opened(config, folder, Course(), threading.Event())
+    assert coordinator.next() is not None
+    return time.process_time() - started
 
 
 def settings(given: argparse.Namespace, trials: int, epochs: int) -> StudyConfig:
@@ -216,14 +233,17 @@ def measure_trials(given: argparse.Namespace) -> None:
         course = run(settings(given, given.trials, given.epochs), pool, Path(folder), 1e6)
         journal = Path(folder) / "study.journal"
         size = journal.stat().st_size / 2**20 if journal.exists() else math.nan
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+        more = settings(given, given.trials + 1, given.epochs)
+        going_on = secs_to_go_on(more, Path(folder))
     width = 500
     before = given.trials - len(course.ended)  # in a database that has trials already
     for mark in sorted({*(m for m in usual if before < m < given.trials), given.trials}):
         ended = course.ended[max(mark - width - before, 0) : mark - before]
         each = 1000 * (ended[-1] - ended[0]) / (len(ended) - 1)
         print(f"at {mark:>6} trials: {each:6.2f} ms of processor time a trial")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     print(f"journal {size:.0f} MiB, memory at most {peak:.0f} MiB")
+    print(f"to go on takes {going_on:.1f} s of processor time")
 
 
 def measure_workers(given: argparse.Namespace) -> None:

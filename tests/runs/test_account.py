@@ -51,10 +51,13 @@ def lines_of(journal: Path) -> list[bytes]:
     return journal.read_bytes().splitlines(keepends=True)
 
 
-def damage(number: int) -> Callable[[Path], None]:
+def damage(number: int, start: int = 0, end: int = 1) -> Callable[[Path], None]:
+    """Zeros in a line, all but so many bytes at its start and its end."""
+
     def write(journal: Path) -> None:
         lines = lines_of(journal)
-        lines[number] = b"\x00" * (len(lines[number]) - 1) + b"\n"
+        line = lines[number]
+        lines[number] = line[:start] + b"\x00" * (len(line) - start - end) + line[-end:]
         journal.write_bytes(b"".join(lines))
 
     return write
@@ -72,8 +75,9 @@ class TestAJournal:
             (lambda journal: journal.write_bytes(b"".join(lines_of(journal)[1:])), LOST),
             (damage(0), "{journal}: line 1 of "),
             (damage(20), "{journal}: line 21 of "),
+            (damage(20, start=30, end=2), "{journal}: line 21 of "),
         ],
-        ids=["emptied", "deleted", "headless", "first line", "middle line"],
+        ids=["emptied", "deleted", "headless", "first line", "middle line", "within a line"],
     )
     def test_that_has_lost_trials(
         self,
