@@ -16,6 +16,9 @@ from sweep.study.settings import StudyConfig
 Check = Callable[[StudyConfig], Iterable[Problem]]
 """Finds what is wrong with settings whose types are right."""
 
+_STANDS_FOR = {"cluster": "address", "confirm": "enabled"}
+"""The key of a table that a value in its place is; of other tables, a word is the name."""
+
 
 def load_study(
     path: Path | None,
@@ -90,13 +93,14 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _put(values: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key; a word that stands for a table (`sampler = "tpe"`) becomes one."""
+    """Set a dotted key; a value that stands for a table (`sampler = "tpe"`) becomes one."""
     is_dimension = key.startswith("space.") and not key.startswith("space.params.")
     *sections, last = key.split(".", 1 if is_dimension else -1)
     for section in sections:
         inner = values.setdefault(section, {})
         if not isinstance(inner, dict):
-            inner = values[section] = {"name": inner} if isinstance(inner, str) else {}
+            stands = isinstance(inner, str) or section in _STANDS_FOR
+            inner = values[section] = {_STANDS_FOR.get(section, "name"): inner} if stands else {}
         values = inner
     values[last] = value
 

@@ -129,6 +129,13 @@ class TestOverrides:
         config = load(tmp_path, 'sampler = "grid"', sampler__points=2)
         assert (config.sampler.name, config.sampler.arguments) == ("grid", {"points": 2})
 
+    def test_a_key_beside_a_value_that_stands_for_its_table(self, tmp_path: Path) -> None:
+        config = load(tmp_path, 'cluster = "auto"', cluster__workers=2)
+        assert (config.cluster.address, config.cluster.workers) == ("auto", 2)
+        assert load(tmp_path, 'cluster = "auto"', cluster__address="local").cluster.is_local
+        config = load(tmp_path, "confirm = false", confirm__seeds=7)
+        assert (config.confirm.enabled, config.confirm.seeds) == (False, 7)
+
     def test_problems_name_the_flag_and_not_the_file(self) -> None:
         with pytest.raises(StudyFileError) as raised:
             load_study(
