@@ -54,6 +54,11 @@ def say(text: str, err: bool = False) -> None:
     typer.echo(without_controls(text), err=err)
 
 
+def aside(text: str) -> None:
+    """Tell a note beside the answer, which may be read by a program."""
+    say(f"note: {text}", err=True)
+
+
 def show(rendered: Callable[[int], RenderableType]) -> None:
     """Print what is made for a terminal of that many columns."""
     screen = console()

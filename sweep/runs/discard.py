@@ -66,7 +66,7 @@ def discard(
     folder = locate_results(str(study))
     url = storage_url(storage or load_settings(folder / SAVED_STUDY).storage, folder)
     with hold(folder, url), explained(url), ExitStack() as at_the_end:
-        ran = load_study(folder, storage)
+        ran = load_study(folder, storage, note=heard.on_note)
         at_the_end.enter_context(closing_study(ran.study))
         reader = StudyReader(ran.study, ran.config)
 

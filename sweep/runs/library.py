@@ -25,6 +25,7 @@ from sweep.runs.listener import InNotebook, Listener, is_notebook
 from sweep.runs.overrides import found
 from sweep.runs.run import run_sweep
 from sweep.schedules.schedule import Schedule
+from sweep.search.storage.opening import await_server
 from sweep.search.storage.opening import load_study as load_trials
 from sweep.search.storage.urls import storage_url
 from sweep.search.tables import epochs_frame, results_frame
@@ -200,7 +201,11 @@ def run_study(
 
 
 def load_study(
-    study: str | Path | None = None, storage: str | None = None, *, trust: bool = False
+    study: str | Path | None = None,
+    storage: str | None = None,
+    *,
+    trust: bool = False,
+    note: Callable[[str], None] = lambda text: None,
 ) -> StudyResult:
     """A study that has been run, by whomever: nothing is run of what its folder names.
 
@@ -208,6 +213,7 @@ def load_study(
         study: Its name or results folder; the study that was run last if left out.
         storage: Where its trials are kept, if not where its `study.toml` says.
         trust: Whether a factory that its settings name may be imported, which runs its module.
+        note: Told that a database is away, which is waited for up to a minute.
 
     Raises:
         InputError: There are no results there.
@@ -216,6 +222,7 @@ def load_study(
     folder = locate_results(None if study is None else str(study))
     config = load_settings(folder / SAVED_STUDY)
     url = storage_url(storage or config.storage, folder)
+    await_server(url, note)
     trials = load_trials(config.name or folder.resolve().name, url)
     return StudyResult(trials, config, folder, trusted=trust)
 

@@ -37,6 +37,7 @@ from sweep.search.coordinator import Coordinator
 from sweep.search.status import Status
 from sweep.search.storage.locks import hold
 from sweep.search.storage.opening import (
+    await_server,
     explained,
     flush,
 )
@@ -95,6 +96,7 @@ def run_sweep(
     for horizon in setup.horizons:
         check_ends(config.search_space, horizon)
     url = storage_url(config.storage, location.folder)
+    await_server(url, listener.on_note)
     with hold(location.folder, url), explained(url):
         context, carried = open_sweep(location, config, data, fresh, listener.on_note)
         within_reach = {"trials": reachable_trials(config, drawn(context.trials))}

@@ -102,10 +102,12 @@ class TestErrors:
 
     @pytest.mark.slow
     def test_a_storage_that_cannot_be_reached(self, sweep: Called, tiny_study: Path) -> None:
-        ended = sweep("report", tiny_study, "--storage", "postgresql://me:secret@127.0.0.1:1/db")
+        ended = sweep(
+            "report", tiny_study, "--storage", "postgresql://me:secret@nowhere.invalid/db"
+        )
         assert (ended.returncode, ended.stdout) == (1, "")
         assert ended.stderr.startswith(
-            "error: postgresql://me@127.0.0.1:1/db: the storage cannot be"
+            "error: postgresql://me@nowhere.invalid/db: the storage cannot be"
         )
         assert "secret" not in ended.stderr
 

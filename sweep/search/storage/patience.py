@@ -15,10 +15,7 @@ import optuna
 from filelock import FileLock, Timeout
 from optuna.storages import RDBStorage
 from sqlalchemy import Connection, make_url, text
-from sqlalchemy.exc import (
-    OperationalError,
-    SQLAlchemyError,
-)
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from sweep.base.errors import InterruptedSweep, StorageError
 from sweep.base.wording import duration
@@ -112,6 +109,12 @@ class Patience:
         self.stop.wait(min(0.02 + waited / 4, 2.0))
         return self.stop.is_set()
 
+    def lasts(self, began: float, problem: Exception, url: str) -> bool:
+        """Whether to wait on for a database that is away; says so, if it has lasted long."""
+        limit, reason = duration(self.away_secs), reason_of(problem, url)
+        self.tell(began, "waiting for the storage", f", for up to {limit}: {reason}")
+        return not self.is_over(began, self.away_secs)
+
     def relieve(self, began: float) -> None:
         """Say that a wait that was told is over."""
         if max(self._told.values(), default=-math.inf) > began:
@@ -196,10 +199,7 @@ class PatientStorage(NumberingDatabase):
             except Exception as problem:
                 if not may_pass(problem):
                     raise
-                reason = reason_of(problem, self.url)
-                limit = duration(patience.away_secs)
-                patience.tell(began, "waiting for the storage", f", for up to {limit}: {reason}")
-                if patience.is_over(began, patience.away_secs):
+                if not patience.lasts(began, problem, self.url):
                     patience.away_secs = 0.0  # what is tried once more on the way out
                     self._end_if_stopped()
                     raise
