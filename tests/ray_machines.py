@@ -27,9 +27,13 @@ class Machines:
         self._nodes: list[Any] = []
         self.address: str = self._cluster.address
 
-    def add(self) -> None:
-        """One with a CPU."""
-        self._nodes.append(self._cluster.add_node(num_cpus=1))
+    def add(self, **environment: str) -> None:
+        """One with a CPU and, as it says, a GPU.
+
+        Args:
+            environment: Variables of its own.
+        """
+        self._nodes.append(self._cluster.add_node(num_cpus=1, num_gpus=1, env_vars=environment))
 
     def kill(self) -> None:
         """Kill the one that was added first, as if its plug was pulled."""

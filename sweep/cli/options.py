@@ -27,6 +27,15 @@ StorageOption = Annotated[
         "the path of a journal.",
     ),
 ]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="A Ray cluster to train on: ray (started here if there is none), auto, "
+        "ray://HOST:10001, or local for none.",
+        rich_help_panel="Training",
+    ),
+]
 FreshOption = Annotated[
     bool, typer.Option("--fresh", help="Throw the study's earlier trials away first.")
 ]

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from sweep.cli.completion import complete_results, complete_scheduler, complete_study, completing
-from sweep.cli.options import StorageOption
+from sweep.cli.options import ClusterOption, StorageOption
 from sweep.study.registries.entry import alternatives, owners
 from sweep.study.registries.losses import LOSSES, SCORES
 from sweep.study.registries.models import MODELS
@@ -257,15 +257,7 @@ class StudyOptions:
             rich_help_panel="Training",
         ),
     ] = None
-    cluster: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="A Ray cluster to train on: ray (started here if there is none), auto, or "
-            "ray://HOST:10001.",
-            rich_help_panel="Training",
-        ),
-    ] = None
+    cluster: ClusterOption = None
     gpus_per_trial: Annotated[
         int | None,
         typer.Option(

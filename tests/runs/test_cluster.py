@@ -14,14 +14,18 @@ from ray_machines import machines
 from support import sweep, sweep_anew
 
 from sweep.base.errors import TrainingError
+from sweep.runs.before.check import check_study
 from sweep.runs.library import run_study
 from sweep.runs.listener import Listener
+from sweep.study.locations import Location
+from sweep.study.settings import StudyConfig
+from sweep.study.training.cluster import ClusterConfig
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 LOOP = dedent(
     """
-    import time, torch
+    import os, time, torch
     from pathlib import Path
     from helper import start
 
@@ -39,7 +43,20 @@ LOOP = dedent(
             optimizer.step()
             scheduler.step()
             (trial.folder / "weight.txt").write_text(str(float(weight)))
+            (trial.folder / "gpus.txt").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
             yield {"val_mse": float(loss), "state": {"epoch": epoch + 1, "weight": float(weight)}}
+    """
+)
+LACKING = dedent(
+    """
+    import sys
+
+    class Lacking:
+        def find_spec(self, name, *_):
+            if name == "scipy":
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    sys.meta_path.insert(0, Lacking())
     """
 )
 HELPER = "def start(state):\n    return state['weight'] if state else 1.0\n"
@@ -117,10 +134,11 @@ def test_machines_come_and_go_and_at_last_all_of_them(
             cluster.add()
 
         heard = Acting(first, lose_one_and_get_another)
-        address = {"address": cluster.address}
+        address: dict[str, Any] = {"address": cluster.address, "gpus_per_worker": 1}
         found = run_study(
             loop="train.py:train", trials=10, cluster=address, listener=heard, **settings
         )
+        assert (found.folder / "best" / "gpus.txt").read_text() == "0"
         assert list(found.results["state"]) == ["COMPLETE"] * 10
         assert found.epochs.groupby("number").size().tolist() == [8] * 10
         assert any("was lost with its place on the machine" in note for note in heard.notes)
@@ -129,11 +147,14 @@ def test_machines_come_and_go_and_at_last_all_of_them(
         assert "Ray" in heard.notes[0]
 
         (tmp_path / "go").unlink()
+        del address["gpus_per_worker"]
         heard = Acting(first, cluster.kill_all)
         began = time.monotonic()
         with pytest.raises(TrainingError, match=r"has gone.*--cluster local|Ray has ended"):
             run_study(loop="train.py:train", trials=16, cluster=address, listener=heard, **settings)
         assert time.monotonic() - began < 400
+        seen = [path.read_text() for path in found.folder.glob("trials/*/gpus.txt")]
+        assert seen and not any(seen)  # a machine's GPUs are theirs who ask for them
     (tmp_path / "go").touch()
     heard = Acting(0, None)
     found = run_study(loop="train.py:train", trials=16, listener=heard, **settings)
@@ -141,3 +162,23 @@ def test_machines_come_and_go_and_at_last_all_of_them(
     assert list(found.results["state"]) == ["COMPLETE"] * 16
     assert found.epochs.groupby("number").size().tolist() == [8] * 16
     assert not (found.folder / "checkpoints").exists()
+
+
+def test_a_check_looks_at_every_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them lacks a package that the loop imports: this one has it."""
+    (tmp_path / "train.py").write_text(
+        LOOP.replace("FIRST", "9").replace("import os", "import scipy, os")
+    )
+    (tmp_path / "helper.py").write_text(HELPER)
+    (tmp_path / "lacks").mkdir()
+    (tmp_path / "lacks" / "sitecustomize.py").write_text(LACKING)
+    monkeypatch.chdir(tmp_path)
+    place = Location("lacking", None, tmp_path / "out")
+    config = StudyConfig(loop="train.py:train", trials=4, epochs=2)
+    with machines() as cluster:
+        cluster.add()
+        config = config.model_copy(update={"cluster": ClusterConfig(address=cluster.address)})
+        cluster.add(PYTHONPATH=str(tmp_path / "lacks"))
+        (problem,) = check_study(place, config).problems
+        assert problem.startswith("on the machine ") and "'scipy'; install it there" in problem
+    assert not (tmp_path / "out").exists()

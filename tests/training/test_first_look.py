@@ -12,6 +12,7 @@ from sweep.study.sections import ModelConfig
 from sweep.training.contract import LoopSettings, TrainingSettings, TrialError
 from sweep.training.workers.first_look import FirstLook, first_look
 from sweep.training.workers.messages import WorkerSetup
+from sweep.training.workers.process_pool import ProcessPool
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +28,7 @@ def look(folder: Path, code: str) -> FirstLook:
     (folder / "train.py").write_text(code)
     settings = LoopSettings(reference="train.py:train", metric=Metric(), epochs=4)
     setup = WorkerSetup(None, ModelConfig(), (folder,), TrainingSettings(4), loop=settings)
-    return first_look(setup, spec(), 4)
+    return first_look(lambda: ProcessPool(setup, 1), spec(), 4)
 
 
 def test_all_is_well(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from sweep.base.errors import StudyFileError, SweepError
 from sweep.base.user_code import load_object, look_in
 from sweep.base.wording import counted
@@ -23,7 +25,7 @@ from sweep.schedules.dry_run import step_through
 from sweep.search.budget import prospect
 from sweep.search.continuation import check_folder
 from sweep.search.storage.locks import check_folders, check_not_held
-from sweep.search.storage.opening import closing_study, explained
+from sweep.search.storage.opening import await_server, closing_study, explained
 from sweep.search.storage.urls import storage_url
 from sweep.search.strategies.samplers import grid_note, reachable_trials
 from sweep.study.baselines.reading import baselines
@@ -42,7 +44,9 @@ from sweep.training.own_loop.loading import load_loop
 from sweep.training.specs import trial_spec
 from sweep.training.workers.devices import Share, share_of
 from sweep.training.workers.first_look import first_look
-from sweep.training.workers.process_pool import default_workers
+from sweep.training.workers.opening import open_pool
+from sweep.training.workers.pool import Pool
+from sweep.training.workers.process_pool import ProcessPool, default_workers
 
 _NOMINAL_STEPS = 10
 """Steps in an epoch, where there is no data to count them by."""
@@ -222,7 +226,7 @@ class _Preflight:
         config, folders = self._config.model, self._location.code_folders
         if self._config.loop:
             with self._kept():
-                device = resolve_device(settings.device)
+                device = self._device(settings)
                 load_loop(LoopSettings.of(self._config), folders, device)
             return None
         if self._config.own_code:
@@ -235,7 +239,7 @@ class _Preflight:
                     load_object(config.name, folders)
             return None
         with self._kept():
-            tensors = training_data(data, resolve_device(settings.device))
+            tensors = training_data(data, self._device(settings))
             outputs, row = Criterion.of(settings, tensors).count, tuple(tensors.x_train.shape[1:])
             model = build_model(config, row, 0, folders, outputs)
             anatomy = examine(model.to(tensors.x_train.device), tensors, settings)
@@ -243,10 +247,20 @@ class _Preflight:
             return anatomy
         return None
 
+    def _device(self, settings: TrainingSettings) -> torch.device:
+        """Where the model is looked at: on this machine, whatever those of a cluster have."""
+        return resolve_device(settings.device if self._config.cluster.is_local else "cpu")
+
     def _gpus(self) -> str:
-        """Which worker has which GPU, in a sentence; empty where there are none."""
+        """Which worker of this machine has which GPU, in a sentence; empty where there are none."""
         config = self._config
-        if self._wrong_sections & {"device", "workers", "command", "gpus_per_trial", "loop"}:
+        if not config.cluster.is_local or self._wrong_sections & {
+            "device",
+            "workers",
+            "command",
+            "gpus_per_trial",
+            "loop",
+        }:
             return ""
         if not config.command:
             return share_of(config, config.trials, default_workers()).told
@@ -259,7 +273,13 @@ class _Preflight:
         config = self._config
         spec = trial_spec(config, 0, config.search_space.constant())
         with passing_setup(self._location, config, None) as setup:
-            found = first_look(setup, spec, config.epochs)
+
+            def opened() -> Pool:
+                if config.cluster.is_local:
+                    return ProcessPool(setup, 1)
+                return open_pool(config, setup, config.trials, self._note)
+
+            found = first_look(opened, spec, config.epochs)
         if isinstance(found.end, TrialError):
             self._problems.append(f"a trial raised: {found.end.traceback or found.end.error}")
         elif found.end and found.end.reason:
@@ -267,6 +287,11 @@ class _Preflight:
                 f"a trial at the rate {spec.schedule.lr:.3g} {found.end.ending}: {found.end.reason}"
             )
         self._notes += [text for text in (found.seen, *found.advice, *found.notes) if text]
+
+    def _note(self, text: str) -> None:
+        """Keep what is said, once."""
+        if text not in self._notes:
+            self._notes.append(text)
 
     def _schedules(self, steps_per_epoch: Sequence[int]) -> tuple[ScheduleFacts, ...]:
         """The facts of the longest trials; problems of all."""
@@ -314,6 +339,7 @@ class _Preflight:
         either = self._fresh or "direction" in self._wrong_sections
         maximize = None if either else config.measure.maximize
         with self._kept(), explained(url):
+            await_server(url, self._note)
             check_folder(location)
             check_folders(location.folder, url)
             check_not_held(location.folder, url)

@@ -1,4 +1,4 @@
-"""How fast a study's trials are trained here, and how long the whole of it will take."""
+"""How fast a study's trials are trained, and how long the whole of it will take."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sweep.base.errors import TrainingError
 from sweep.base.wording import duration
 from sweep.data.dataset import Dataset
 from sweep.study.locations import Location
 from sweep.study.settings import StudyConfig
 from sweep.training.specs import trial_spec
-from sweep.training.workers.devices import share_of
 from sweep.training.workers.messages import WorkerSetup
+from sweep.training.workers.opening import open_pool
 from sweep.training.workers.pool import Pool
-from sweep.training.workers.process_pool import ProcessPool, default_workers
 from sweep.training.workers.retraining import Retraining
 
 _ENOUGH_SECS = 0.5
@@ -155,7 +153,7 @@ def _asking_secs(config: StudyConfig) -> float:
 
 
 def measure(location: Location, config: StudyConfig, data: Dataset) -> Speed:
-    """Train a few epochs in worker processes, as many and as large as a sweep would have.
+    """Train a few epochs in workers, as many and as large as a sweep would have, and where.
 
     An epoch that takes too long is cut to a few batches, and the speed is that of the whole one.
 
@@ -192,19 +190,12 @@ def _cut(config: StudyConfig, data: Dataset) -> tuple[Dataset, float]:
 
 def _measure(location: Location, config: StudyConfig, data: Dataset) -> Speed:
     """The speed is 0 if nothing was trained in time."""
-    share = share_of(config, config.trials, default_workers())
-    workers = share.workers
     setup = WorkerSetup.of(config, data, location.code_folders)
-    setup = replace(setup, devices=share.devices)
     notes: list[str] = []
     started = time.monotonic()
-    with ProcessPool(setup, workers) as pool:
-        while len(pool.idle) < workers:
-            for _, message in pool.wait(timeout=1.0):
-                reason = getattr(message, "reason", None)
-                if reason:
-                    raise TrainingError(f"a worker was {reason} while it started")
-                notes += getattr(message, "notes", [])
+    with open_pool(config, setup, config.trials, notes.append) as pool:
+        notes += pool.await_all()
+        workers = len(pool.idle)
         lanes = min(pool.lanes.values())
         if config.lanes is None:
             lanes = max(1, min(lanes, config.trials // (4 * workers)))  # as the coordinator does

@@ -35,12 +35,19 @@ def actor_class() -> type:
 
         def begin(self) -> Any:
             if self._node is None:
+                import os
+
                 import ray
 
                 from sweep.training.cluster.node import Node
 
+                if not ray.get_gpu_ids():  # Ray hides those that an actor has not asked for no more
+                    os.environ["CUDA_VISIBLE_DEVICES"] = ""
                 self._node = Node(ray.get(self._job[0]), self._index)
             return self._node.begin()
+
+        def is_there(self) -> bool:
+            return True
 
         def obey(self, orders: Any, files: Any) -> Any:
             return self._node.obey(orders, files)

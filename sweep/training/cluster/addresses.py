@@ -100,4 +100,5 @@ def _no_cluster(asked: str, address: str | None, why: str) -> InputError:
     return InputError(
         f"--cluster {asked}: no Ray cluster is reached{where} ({why}); "
         + (advice or "look at it there with: ray status; where it has a token: RAY_AUTH_MODE=token")
+        + "; --cluster local trains on this machine"
     )

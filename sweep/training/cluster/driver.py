@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from multiprocessing.connection import Connection
@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from sweep.base.errors import InputError, SweepError, TrainingError
-from sweep.base.wording import duration, listed
+from sweep.base.wording import duration
 from sweep.training.cluster.actor import actor_class
-from sweep.training.cluster.addresses import connect, is_reached
+from sweep.training.cluster.addresses import connect
 from sweep.training.cluster.messages import (
     Close,
     Job,
@@ -36,13 +36,15 @@ from sweep.training.cluster.messages import (
     ReplyFrom,
     Size,
 )
+from sweep.training.cluster.room import no_room, room_on
+from sweep.training.cluster.silence import SILENT_SECS, Silence, why_gone
 from sweep.training.workers.messages import Died
 
 _LOOK_SECS = 1.0
 """How often the cluster's machines are looked at."""
 
-_GONE_SECS = 15.0
-"""After which a head node that cannot be reached is gone; Ray itself ends a process after 60."""
+_PULSE_SECS = 10.0
+"""How long a worker may say nothing until it is asked whether it is there still."""
 
 _HANG_UP_SECS = 5.0
 """That the coordinator has to take in what was said last."""
@@ -72,11 +74,13 @@ def drive(connection: Connection, job: Job, placement: Placement, log: Path) -> 
 
 @dataclass
 class _Worker:
-    """An actor; `host` is None until it has been placed."""
+    """An actor; `host` is None until it has been placed, `is_asked` whether it is there still."""
 
     actor: Any
     host: str | None = None
     process_has_died: bool = False
+    silence: Silence = field(default_factory=Silence)
+    is_asked: bool = False
 
 
 class _Driver:
@@ -95,6 +99,7 @@ class _Driver:
         self._workers: dict[int, _Worker] = {}
         self._is_over = False
         self._alone_since = time.monotonic()
+        self._looks = 0
         self._size = 0
         self._failures = 0
         self._versions = {name: _version(name) for name in _COMPARED_PACKAGES}
@@ -169,8 +174,10 @@ class _Driver:
     def _keep_workers(self) -> None:
         """Start workers where there is room for them, as machines come and go."""
         nodes = [node for node in self._ray.nodes() if node["Alive"]]
-        room = sum(map(self._room_on, nodes))
+        self._looks += 1
+        self._feel_pulses()
         placement = self._placement
+        room = sum(room_on(node, placement) for node in nodes)
         wanted = min(placement.most, room if placement.workers is None else placement.workers)
         while len(self._workers) < wanted:
             self._start()
@@ -178,14 +185,7 @@ class _Driver:
         for index in waiting[: max(len(self._workers) - wanted, 0)]:
             self._drop(index)
         self._tell_size(room)
-        self._check_patience(nodes, room)
-
-    def _room_on(self, node: dict[str, Any]) -> int:
-        """Workers that a machine has room for, if nothing else runs there."""
-        needs = {"CPU": self._placement.cpus, "GPU": self._placement.gpus}
-        there = node["Resources"]
-        shares = [there.get(kind, 0.0) / need for kind, need in needs.items() if need]
-        return int(min(shares) + 1e-9) if shares else self._placement.most
+        self._check_patience(nodes)
 
     def _tell_size(self, room: int) -> None:
         size = max(1, min(len(self._workers), room))
@@ -193,47 +193,45 @@ class _Driver:
             self._size = size
             self._say(Size(size))
 
-    def _check_patience(self, nodes: list[dict[str, Any]], room: int) -> None:
-        """End a study that has no worker, and gets none."""
-        if any(worker.host for worker in self._workers.values()):
+    def _check_patience(self, nodes: list[dict[str, Any]]) -> None:
+        """End a study that has no worker, or too few, and gets none."""
+        placement = self._placement
+        started = sum(worker.host is not None for worker in self._workers.values())
+        if started >= placement.least:
             self._alone_since = time.monotonic()
         waited = time.monotonic() - self._alone_since
-        if waited < self._placement.patience_secs:
-            return
-        needs = f"{self._placement.cpus:g} CPU"
-        needs += f" and {self._placement.gpus:g} GPU" if self._placement.gpus else ""
-        have = listed(
-            f"{node['NodeManagerHostname']} has {node['Resources'].get('CPU', 0):g} CPU and "
-            f"{node['Resources'].get('GPU', 0):g} GPU"
-            for node in nodes
-        )
-        why = "all of it is taken by others" if room else "no machine is large enough"
-        self._say(
-            TrainingError(
-                f"for {duration(waited)} the cluster has had no room for a worker, which needs "
-                f"{needs}: {why} ({have or 'no machine is left'}); [cluster] says what a worker "
-                "needs and how long it is waited for. The same command goes on with the rest."
-            )
-        )
+        if waited >= placement.patience_secs:
+            self._say(TrainingError(no_room(nodes, placement, started, waited)))
 
     def _watch_head(self) -> None:
         """End the study where the cluster has gone as a whole."""
-        heard = time.monotonic()
-        while not self._is_over:
-            time.sleep(_LOOK_SECS)
-            if is_reached(self._head, _LOOK_SECS + 2.0):
-                heard = time.monotonic()
-            silent = time.monotonic() - heard
-            if silent > _GONE_SECS:
-                self._say(
-                    TrainingError(
-                        f"the Ray cluster at {self._head} has gone: nothing has answered for "
-                        f"{duration(silent)}. What has ended is kept; the same command goes on "
-                        "with the rest, with --cluster local on this machine alone"
-                    )
-                )
-                self._hang_up()
-                os._exit(1)  # the other thread may wait for Ray for long
+        why = why_gone(self._head, lambda: self._looks, lambda: self._is_over)
+        if why is None:
+            return
+        self._say(
+            TrainingError(
+                f"the Ray cluster at {self._head} has gone: {why}. What has ended is kept; the "
+                "same command goes on with the rest, with --cluster local on this machine alone"
+            )
+        )
+        self._hang_up()
+        os._exit(1)  # the other thread may wait for Ray for long
+
+    def _feel_pulses(self) -> None:
+        """Give up workers that say nothing, since they or their machine have stopped."""
+        for index, worker in [*self._workers.items()]:
+            silent_secs = worker.silence.lasts() if worker.host else 0.0
+            if silent_secs > SILENT_SECS:
+                self._lose(index, worker, f"silent for {duration(silent_secs)} and given up")
+            elif silent_secs > _PULSE_SECS and not worker.is_asked:
+                worker.is_asked = True
+                self._on(worker.actor.is_there.remote(), index, worker, self._felt)
+
+    def _felt(self, index: int, worker: _Worker, future: Future[Any]) -> None:
+        """A worker is there still; where it is not, what it was told to do says how it ended."""
+        worker.is_asked = False
+        if future.exception() is None:
+            worker.silence.ends()
 
     def _start(self) -> None:
         index = min(set(range(len(self._workers) + 1)) - self._workers.keys())
@@ -249,6 +247,7 @@ class _Driver:
             return
         about = future.result()
         worker.host = about["host"]
+        worker.silence.ends()
         if wrong := self._differs(about):
             self._say(wrong)
             return
@@ -298,6 +297,7 @@ class _Driver:
         problem = future.exception()
         if problem is None:
             self._failures = 0
+            worker.silence.ends()
             reply: Reply = future.result()
             worker.process_has_died = isinstance(reply.message, Died)
             self._say(ReplyFrom(index, reply.message, reply.files))
@@ -317,9 +317,13 @@ class _Driver:
             how = "ended by Ray for want of memory"
         else:
             how = "lost"
+        self._lose(index, worker, how, is_lost=not is_memory)
+
+    def _lose(self, index: int, worker: _Worker, how: str, is_lost: bool = True) -> None:
+        """Do without a worker; the coordinator gives its trials to others."""
         self._drop(index)
         reason = f"{how} with its place on the machine {worker.host}"
-        self._say(ReplyFrom(index, Died(reason, lost=not is_memory)))
+        self._say(ReplyFrom(index, Died(reason, lost=is_lost)))
 
     def _drop(self, index: int) -> None:
         worker = self._workers.pop(index)

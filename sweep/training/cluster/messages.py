@@ -51,8 +51,9 @@ class Placement:
         workers: How many there are to be; as many as there is room for if left out.
         cpus: That each of them has to itself.
         gpus: The same.
-        patience_secs: After which a study without any worker is over.
+        patience_secs: After which a study with fewer workers than `least` is over.
         grace_secs: That workers have to end what they have started.
+        least: Workers without which nothing is trained.
     """
 
     address: str
@@ -62,6 +63,7 @@ class Placement:
     gpus: float
     patience_secs: float
     grace_secs: float
+    least: int = 1
 
 
 @dataclass(frozen=True)

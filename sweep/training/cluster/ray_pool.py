@@ -40,6 +40,9 @@ _CONNECT_SECS = 60.0
 _SHUTDOWN_SECS = 15.0
 """That Ray has to end what it has started here, after workers have."""
 
+_GIVE_UP_SECS = 3.0
+"""That a process has to end which still waits for Ray."""
+
 _NOBODY = -1
 """The index of no worker: as long as none has started, one is waited for."""
 
@@ -187,9 +190,10 @@ class RayPool(Pool):
         if process is None or connection is None:
             return
         self._tell(Close())
+        until = time.monotonic() + self._placement.grace_secs + _SHUTDOWN_SECS
         if self._connecting_since is not None:  # it may wait for Ray for long
             process.terminate()
-        until = time.monotonic() + self._placement.grace_secs + _SHUTDOWN_SECS
+            until = time.monotonic() + _GIVE_UP_SECS
         with suppress(EOFError, OSError):
             while connection.poll(max(until - time.monotonic(), 0.0)):
                 told = connection.recv()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from sweep.base.errors import TrainingError
 from sweep.base.wording import counted, duration, listed, number
 from sweep.training.contract import EpochResult, TrialEnd, TrialError, TrialNews, TrialSpec
-from sweep.training.workers.messages import Answer, Died, Orders, WorkerSetup
+from sweep.training.workers.messages import Answer, Died, Orders
 from sweep.training.workers.pool import Pool
-from sweep.training.workers.process_pool import ProcessPool
 
 _WAIT_SECS = 0.2
 
@@ -86,11 +85,11 @@ class FirstLook:
         )
 
 
-def first_look(setup: WorkerSetup, spec: TrialSpec, epochs: int) -> FirstLook:
+def first_look(opened: Callable[[], Pool], spec: TrialSpec, epochs: int) -> FirstLook:
     """Train a trial for two epochs, and once more, in the same process.
 
     Args:
-        setup: What a worker needs.
+        opened: Opens a pool of workers: one is enough, but all of them are waited for.
         spec: The trial.
         epochs: Of a whole trial.
 
@@ -98,44 +97,45 @@ def first_look(setup: WorkerSetup, spec: TrialSpec, epochs: int) -> FirstLook:
         SweepError: The worker cannot be started, or it dies.
     """
     epochs = min(epochs, _EPOCHS)
-    with ProcessPool(setup, 1) as pool:
+    with opened() as pool:
+        notes = pool.await_all()
         first = _trained(pool, spec, epochs)
+        first = replace(first, notes=(*notes, *first.notes))
         if isinstance(first.end, TrialError) or first.seconds > _LONG_SECS:
             return first
         again = _trained(pool, replace(spec, number=spec.number + 1), epochs).values
     if _same(first.values, again):
         return replace(first, again=again)
-    with ProcessPool(setup, 1) as pool:
+    with opened() as pool:
+        pool.await_all()
         return replace(first, again=again, elsewhere=_trained(pool, spec, epochs).values)
 
 
 def _trained(pool: Pool, spec: TrialSpec, epochs: int) -> FirstLook:
-    """A trial's first epochs."""
+    """A trial's first epochs, by one of the workers, which are all idle."""
     results: list[EpochResult] = []
     notes: list[str] = []
     end: TrialEnd | TrialError | None = None
-    if pool.idle:
-        pool.send(0, Orders(add=[spec]))
-        is_asked = True
-    else:
-        is_asked = False
+    worker = min(pool.idle)
+    pool.send(worker, Orders(add=[spec]))
     while True:
-        for _, message in pool.wait(_WAIT_SECS):
+        for index, message in pool.wait(_WAIT_SECS):
             if isinstance(message, Died):
                 raise TrainingError(f"the worker of a trial was {message.reason}")
             assert isinstance(message, Answer)
+            if index != worker:
+                continue
             notes += message.notes
             news: Sequence[TrialNews] = [n for n in message.results if n.number == spec.number]
             results += [one for one in news if isinstance(one, EpochResult)]
             ends = [one for one in news if not isinstance(one, EpochResult)]
             end = ends[0] if ends else end
             if end is not None or len(results) >= epochs:
-                pool.send(0, Orders(remove=[spec.number], epochs=0))
-                while not pool.idle:
+                pool.send(worker, Orders(remove=[spec.number], epochs=0))
+                while worker not in pool.idle:
                     pool.wait(_WAIT_SECS)
                 return FirstLook(tuple(results[:epochs]), end, tuple(notes))
-            pool.send(0, Orders() if is_asked else Orders(add=[spec]))
-            is_asked = True
+            pool.send(worker, Orders())
 
 
 def _same(ours: Sequence[float], theirs: Sequence[float]) -> bool:

@@ -64,6 +64,12 @@ def _ray_pool(
             f"device {config.device!r}: the cluster says which GPU a worker has; use --device "
             "cuda, and [cluster] gpus_per_worker"
         )
+    gpus = cluster.gpus_per_worker or float(config.gpus_per_trial or 0)
+    if config.device == "cuda" and not gpus:
+        raise InputError(
+            "device 'cuda': workers of a cluster see no GPU unless the study says how many each "
+            "has to itself: [cluster] gpus_per_worker, or --set cluster.gpus_per_worker=1"
+        )
     from sweep.training.cluster.code import code_of
     from sweep.training.cluster.messages import Job, Placement
     from sweep.training.cluster.ray_pool import RayPool
@@ -76,12 +82,14 @@ def _ray_pool(
         working_folder=Path.cwd(),
         with_library_warnings=are_shown(),
     )
+    wanted = None if workers is None else min(workers, most)
     placement = Placement(
         address=cluster.address,
         most=most,
-        workers=None if workers is None else min(workers, most),
+        workers=wanted,
+        least=(config.deterministic and wanted) or 1,
         cpus=cluster.cpus_per_worker,
-        gpus=cluster.gpus_per_worker or float(config.gpus_per_trial or 0),
+        gpus=gpus,
         patience_secs=cluster.patience,
         grace_secs=(END_SECS if setup.command else END_LOOP_SECS) + 2.0,
     )

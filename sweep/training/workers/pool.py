@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from abc import ABC, abstractmethod
 from pathlib import Path
 
 from sweep.base.errors import TrainingError
 from sweep.training.workers.messages import ANSWER_SECS, Answer, Died, Orders, Prediction
+
+_JOIN_SECS = 20.0
+"""That workers of a cluster have to be ready, too, once another one is."""
 
 
 class Pool(ABC):
@@ -72,6 +77,32 @@ class Pool(ABC):
     @abstractmethod
     def close(self) -> None:
         """End all workers, whatever they are at, and what they have started."""
+
+    def await_all(self) -> list[str]:
+        """Wait until all workers are ready; what their engines say.
+
+        Those of a cluster that it has no room for now are not waited for once others have been
+        ready for a while.
+
+        Raises:
+            SweepError: A worker cannot build its engine, or it dies.
+        """
+        notes: list[str] = []
+        until = math.inf
+        while len(self.idle) < len(self):
+            for _, message in self.wait(ANSWER_SECS):
+                if isinstance(message, Died):
+                    raise TrainingError(f"a worker was {message.reason} while it started")
+                notes += message.notes
+            if self.idle.issuperset(self.awaited):
+                until = min(until, time.monotonic() + _JOIN_SECS)
+            if time.monotonic() > until:
+                there = f"{len(self.idle)} of {len(self)}"
+                notes.append(
+                    f"{there} workers have started: the cluster has no room for others now"
+                )
+                break
+        return notes
 
     def predict(self, path: Path, stop: threading.Event) -> Prediction | None:
         """What a saved model says of the test rows; None if it cannot be used, or after `stop`.
