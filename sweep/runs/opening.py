@@ -50,12 +50,13 @@ from sweep.study.results_folder import ARTIFACTS, CHECKPOINTS, FILES, LOGS, TRIA
 from sweep.study.sections import DataConfig
 from sweep.study.settings import StudyConfig
 from sweep.study.training.optimizer import BatchSize
+from sweep.training.cluster.addresses import find as find_cluster
 from sweep.training.contract import TrainingSettings
 from sweep.training.own_command.settings import CommandSettings, working_folder
 from sweep.training.own_loop import by_value
 from sweep.training.workers.devices import count_gpus, named_devices
 from sweep.training.workers.messages import WorkerSetup
-from sweep.training.workers.opening import open_pool
+from sweep.training.workers.opening import check_cluster, open_pool
 from sweep.training.workers.pool import Pool
 from sweep.training.workers.process_pool import default_workers, preload
 
@@ -172,7 +173,7 @@ def open_sweep(
             note(repair)
     before = earlier(location, config, data, url, fresh, to_run=True)
     if fresh and before.is_there:
-        _try_training(worker_setup(location, config, data))
+        _try_training(config, worker_setup(location, config, data))
     carried = _to_carry_over(location, config, before.trials, note)
     if fresh and has_results(location.folder):
         note(f"thrown away: {thrown_away(location.folder)}")
@@ -202,12 +203,17 @@ def open_sweep(
     return context, carried
 
 
-def _try_training(setup: WorkerSetup) -> None:
+def _try_training(config: StudyConfig, setup: WorkerSetup) -> None:
     """Try what workers will build, before results that it cannot replace are thrown away.
 
     Raises:
-        InputError: The model, the loop or a function of the user's own cannot be trained with.
+        InputError: The model, the loop or a function of the user's own cannot be trained with, or
+            the cluster is not there.
     """
+    if not config.cluster.is_local:
+        check_cluster(config)
+        find_cluster(config.cluster.address)
+        setup = replace(setup, devices=("cpu",)).on_device_of(0)  # here may be no GPU
     from sweep.training.build import checked_model, resolve_device
     from sweep.training.own_loop.loading import load_loop
 

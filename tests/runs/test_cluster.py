@@ -11,11 +11,11 @@ import pandas as pd
 import psutil
 import pytest
 from ray_machines import machines
-from support import sweep, sweep_anew
+from support import no_page, sweep, sweep_anew
 
-from sweep.base.errors import TrainingError
+from sweep.base.errors import InputError, TrainingError
 from sweep.runs.before.check import check_study
-from sweep.runs.library import run_study
+from sweep.runs.library import load_study, run_study
 from sweep.runs.listener import Listener
 from sweep.study.locations import Location
 from sweep.study.settings import StudyConfig
@@ -182,3 +182,25 @@ def test_a_check_looks_at_every_machine(tmp_path: Path, monkeypatch: pytest.Monk
         (problem,) = check_study(place, config).problems
         assert problem.startswith("on the machine ") and "'scipy'; install it there" in problem
     assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_thrown_away_for_a_cluster_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings: dict[str, Any] = {"epochs": 1, "trials": 2, "confirm": {"enabled": False}}
+    with no_page():
+        run_study(data="diabetes", out="out", model={"name": "linear"}, **settings)
+    before = (tmp_path / "out" / "results.csv").read_bytes()
+    for device, wrong in (("auto", "no Ray cluster is reached"), ("cuda", "gpus_per_worker")):
+        with pytest.raises(InputError, match=wrong):
+            run_study(
+                data="diabetes",
+                out="out",
+                fresh=True,
+                cluster="127.0.0.1:1",
+                device=device,
+                **settings,
+            )
+    assert (tmp_path / "out" / "results.csv").read_bytes() == before
+    assert len(load_study("out").results) == 2

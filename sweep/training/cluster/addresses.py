@@ -35,11 +35,28 @@ class Cluster:
     note: str
 
 
+def find(asked: str) -> str | None:
+    """The address at which a cluster's head node answers; None where one is to be started here.
+
+    Args:
+        asked: `ray`, `auto`, or Ray's own address.
+
+    Raises:
+        InputError: Nothing answers.
+    """
+    address = _running() if asked in ("ray", "auto") else asked
+    if address is not None and is_reached(_head(address), _FIND_SECS):
+        return address
+    if asked != "ray" or os.environ.get("RAY_ADDRESS"):
+        raise _no_cluster(asked, address, "nothing answers")
+    return None
+
+
 def connect(asked: str) -> Cluster:
     """Find a cluster, or start one.
 
     Args:
-        asked: `ray`, `auto`, or Ray's own address.
+        asked: As for `find`.
 
     Raises:
         InputError: There is none.
@@ -48,11 +65,8 @@ def connect(asked: str) -> Cluster:
 
     module: Any = ray
     started = time.monotonic()
-    address = _running() if asked in ("ray", "auto") else asked
-    is_there = address is not None and is_reached(_head(address), _FIND_SECS)
-    is_ours = asked == "ray" and not is_there and not os.environ.get("RAY_ADDRESS")
-    if not (is_there or is_ours):
-        raise _no_cluster(asked, address, "nothing answers")
+    address = find(asked)
+    is_ours = address is None
     try:
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
         if is_ours:

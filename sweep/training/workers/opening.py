@@ -45,16 +45,18 @@ def open_pool(
     return ProcessPool(setup, share.workers)
 
 
-def _ray_pool(
-    config: StudyConfig, setup: WorkerSetup, most: int, note: Callable[[str], None]
-) -> Pool:
+def check_cluster(config: StudyConfig) -> None:
+    """See that a study's settings suit workers on a cluster.
+
+    Raises:
+        InputError: They do not, or Ray is not installed.
+    """
     cluster = config.cluster
     if find_spec("ray") is None:
         raise InputError(
             f"--cluster {cluster.address}: Ray is not installed: pip install 'sweep-lr[ray]'"
         )
-    workers = cluster.workers or config.workers
-    if config.deterministic and workers is None:
+    if config.deterministic and not (cluster.workers or config.workers):
         raise InputError(
             "deterministic: what is decided depends on how many workers there are, and a cluster "
             "has more or fewer: say so with --workers"
@@ -64,16 +66,28 @@ def _ray_pool(
             f"device {config.device!r}: the cluster says which GPU a worker has; use --device "
             "cuda, and [cluster] gpus_per_worker"
         )
-    gpus = cluster.gpus_per_worker or float(config.gpus_per_trial or 0)
-    if config.device == "cuda" and not gpus:
+    if config.device == "cuda" and not _gpus(config):
         raise InputError(
             "device 'cuda': workers of a cluster see no GPU unless the study says how many each "
             "has to itself: [cluster] gpus_per_worker, or --set cluster.gpus_per_worker=1"
         )
+
+
+def _gpus(config: StudyConfig) -> float:
+    """That a worker of a cluster has to itself."""
+    return config.cluster.gpus_per_worker or float(config.gpus_per_trial or 0)
+
+
+def _ray_pool(
+    config: StudyConfig, setup: WorkerSetup, most: int, note: Callable[[str], None]
+) -> Pool:
+    check_cluster(config)
     from sweep.training.cluster.code import code_of
     from sweep.training.cluster.messages import Job, Placement
     from sweep.training.cluster.ray_pool import RayPool
 
+    cluster = config.cluster
+    workers = cluster.workers or config.workers
     threads = config.threads or max(1, int(cluster.cpus_per_worker))
     folders = tuple(folder.resolve() for folder in setup.folders)
     job = Job(
@@ -89,7 +103,7 @@ def _ray_pool(
         workers=wanted,
         least=(config.deterministic and wanted) or 1,
         cpus=cluster.cpus_per_worker,
-        gpus=gpus,
+        gpus=_gpus(config),
         patience_secs=cluster.patience,
         grace_secs=(END_SECS if setup.command else END_LOOP_SECS) + 2.0,
     )
