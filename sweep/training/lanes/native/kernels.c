@@ -157,22 +157,26 @@ INLINE void linear_backward(int rows, int inputs, int outputs, const float *x, c
 #define IN_TURNS(a, b, ...) __builtin_shuffle(a, b, (ints){__VA_ARGS__})
 #endif
 
-/* Square blocks: taking the rows of both halves in turns, log2(LANES) times, transposes one. */
+/* A square block: taking the rows of both halves in turns, log2(LANES) times, transposes it. */
+INLINE void transpose_block(const float *x, int apart, float *y, int y_apart) {
+    vec rows[LANES], mixed[LANES];
+    UNROLL for (int r = 0; r < LANES; r++) rows[r] = load(x + r * apart);
+    UNROLL for (int done = 1; done < LANES; done *= 2) {
+        UNROLL for (int r = 0; r < LANES / 2; r++) {
+            mixed[2 * r] = IN_TURNS(rows[r], rows[r + LANES / 2], LOWER);
+            mixed[2 * r + 1] = IN_TURNS(rows[r], rows[r + LANES / 2], UPPER);
+        }
+        UNROLL for (int r = 0; r < LANES; r++) rows[r] = mixed[r];
+    }
+    UNROLL for (int r = 0; r < LANES; r++) store(y + r * y_apart, rows[r]);
+}
+
 INLINE void transpose(int inputs, int outputs, const float *w, float *wt) {
     if (outputs == 1) return;
     for (int o = 0; o < PAD(outputs); o += LANES)
-        for (int i = 0; i < PAD(inputs); i += LANES) {
-            vec rows[LANES], mixed[LANES];
-            UNROLL for (int r = 0; r < LANES; r++) rows[r] = load(w + (o + r) * PAD(inputs) + i);
-            UNROLL for (int done = 1; done < LANES; done *= 2) {
-                UNROLL for (int r = 0; r < LANES / 2; r++) {
-                    mixed[2 * r] = IN_TURNS(rows[r], rows[r + LANES / 2], LOWER);
-                    mixed[2 * r + 1] = IN_TURNS(rows[r], rows[r + LANES / 2], UPPER);
-                }
-                UNROLL for (int r = 0; r < LANES; r++) rows[r] = mixed[r];
-            }
-            UNROLL for (int r = 0; r < LANES; r++) store(wt + (i + r) * PAD(outputs) + o, rows[r]);
-        }
+        for (int i = 0; i < PAD(inputs); i += LANES)
+            transpose_block(w + o * PAD(inputs) + i, PAD(inputs), wt + i * PAD(outputs) + o,
+                            PAD(outputs));
 }
 
 /* NaN goes through, as in torch. */
@@ -188,25 +192,28 @@ INLINE void relu_backward(int rows, int features, const float *y, float *dy) {
         store(dy + i, choose(load(y + i) <= zero(), zero(), load(dy + i)));
 }
 
-/* randomness.dropout_mask: rows of this block begin at row `first` of the batch. A mask has torch's
- * order of elements, in which the channels of images come before their places. */
-INLINE void dropout(int rows, int places, int features, int of_images, int first, unsigned key,
-                    unsigned least, float scale, float *x, float *mask) {
+/* randomness.dropout_mask of elements that are so far `apart`: 0, or `scale` where one is kept. */
+INLINE vec kept(unsigned apart, unsigned begin, unsigned key, unsigned least, float scale) {
     bits column;
     for (int i = 0; i < LANES; i++) column[i] = i;
-    const unsigned apart = of_images ? places : 1;
+    bits h = (column * apart + begin) * 0x9E3779B1u + key;
+    h ^= h >> 16;
+    h *= 0x7FEB352Du;
+    h ^= h >> 15;
+    h *= 0x846CA68Bu;
+    h ^= h >> 16;
+    return choose((ints)((h & 0x7FFFFFFFu) >= (bits){0} + least), zero() + scale, zero());
+}
+
+/* Rows of this block begin at row `first` of the batch. A mask has torch's order of elements, in
+ * which the channels of images come before their places. */
+INLINE void dropout(int rows, int places, int features, int of_images, int first, unsigned key,
+                    unsigned least, float scale, float *x, float *mask) {
     for (int r = 0; r < rows * places; r++)
         for (int o = 0; o < PAD(features); o += LANES) {
             int begin = of_images ? ((first + r / places) * features + o) * places + r % places
                                   : (first * places + r) * features + o;
-            bits h = (column * apart + (unsigned)begin) * 0x9E3779B1u + key;
-            h ^= h >> 16;
-            h *= 0x7FEB352Du;
-            h ^= h >> 15;
-            h *= 0x846CA68Bu;
-            h ^= h >> 16;
-            ints kept = (ints)((h & 0x7FFFFFFFu) >= (bits){0} + least);
-            vec factor = choose(kept, zero() + scale, zero());
+            vec factor = kept(of_images ? places : 1, begin, key, least, scale);
             int at = r * PAD(features) + o;
             store(mask + at, factor);
             store(x + at, load(x + at) * factor);

@@ -170,6 +170,7 @@ class Passes:
             Embedding: self._add_embedding,
             Spread: self._add_spread,
             Flatten: self._add_flatten,
+            Dropout: self._add_dropout,
             Attention: self._add_attention,
             Added: self._add_weight,
             Residual: self._add_residual,
@@ -182,8 +183,6 @@ class Passes:
             self._add_product(layer.inputs, layer.outputs, (), layer.weight, layer.bias)
         elif type(layer) in adders:
             adders[type(layer)](layer)
-        elif isinstance(layer, Dropout):
-            self._add_dropout(layer.p, at, width, self._places, layer.of_images)
         elif isinstance(layer, Activation):
             y, slope = self._new(), self._new()
             self._forward.append(
@@ -225,18 +224,22 @@ class Passes:
             )
         self._at = y
 
-    def _add_dropout(self, p: float, at: _Room, width: int, places: int, of_images: bool) -> None:
-        mask = self._buffer(places * padded(width))
-        least, scale = int(p * (1 << 31)), 1.0 / (1.0 - p)
+    def _dropout_numbers(self, p: float) -> str:
+        """The key of the next call, the least of what is kept, and its scale."""
+        self._calls += 1
+        return f"keys[{self._calls - 1}], {int(p * (1 << 31))}u, {1.0 / (1.0 - p)!r}f"
+
+    def _add_dropout(self, layer: Dropout) -> None:
+        at, width, places = self._at, self._width, self._places
+        mask = self._new()
         self._forward.append(
-            f"if (training) dropout(rows, {places}, {width}, {of_images:d}, first + at, "
-            f"keys[{self._calls}], {least}u, {scale!r}f, l->a + {at}, l->a + {mask});"
+            f"if (training) dropout(rows, {places}, {width}, {layer.of_images:d}, first + at, "
+            f"{self._dropout_numbers(layer.p)}, l->a + {at}, l->a + {mask});"
         )
         if self._trained:
             self._backward.append(
                 f"scale_by(rows * {places}, {width}, l->a + {mask}, l->d + {at});"
             )
-        self._calls += 1
 
     def _add_embedding(self, layer: Embedding) -> None:
         x, self._places, self._width = self._at, layer.tokens, layer.width
@@ -269,24 +272,38 @@ class Passes:
         x, tokens, heads = self._at, self._places, layer.heads
         width = self._width // 3
         sizes = f"rows, {tokens}, {width}, {heads}"
-        space = heads * tokens * padded(tokens)
-        shares = self._buffer(space)
-        kept = self._buffer(space) if layer.p else shares
-        self._forward.append(f"attention_shares({sizes}, l->a + {x}, l->a + {shares});")
-        self._backward.append(
-            f"attention_shares_backward({sizes}, l->a + {x}, l->a + {shares}, l->d + {kept}, "
-            f"l->d + {x});"
-        )
-        if layer.p:
-            every = f"rows * {heads * tokens}, {tokens}"
-            self._forward.append(f"copy({every}, l->a + {shares}, l->a + {kept});")
-            self._add_dropout(layer.p, kept, tokens, heads * tokens, False)
+        count = heads * tokens * tokens
+        turned, shares = self._new(), self._buffer(count)
+        kept = self._buffer(count) if layer.p else shares
+        mixed = self._buffer(tokens * padded(width))
         y = self._buffer(tokens * padded(width))
-        self._forward.append(f"attention({sizes}, l->a + {x}, l->a + {kept}, l->a + {y});")
-        self._backward.append(
-            f"attention_backward({sizes}, l->a + {x}, l->a + {kept}, l->d + {y}, l->d + {kept}, "
-            f"l->d + {x});"
-        )
+        self._forward += [
+            f"turn(rows, {tokens}, {3 * width}, l->a + {x}, l->a + {turned});",
+            f"attention_shares({sizes}, l->a + {turned}, l->a + {shares});",
+        ]
+        self._backward += [
+            f"turn_back(rows, {tokens}, {3 * width}, l->d + {turned}, l->d + {x});",
+            f"attention_shares_backward({sizes}, l->a + {turned}, l->a + {shares}, "
+            f"l->d + {kept}, l->d + {turned});",
+        ]
+        if layer.p:
+            mask = self._buffer(count)
+            every = f"1, IN_GROUPS(rows) * {count}"
+            self._forward += [
+                f"copy({every}, l->a + {shares}, l->a + {kept});",
+                f"if (training) dropout_in_groups(rows, {count}, first + at, "
+                f"{self._dropout_numbers(layer.p)}, l->a + {kept}, l->a + {mask});",
+            ]
+            self._backward.append(f"scale_by({every}, l->a + {mask}, l->d + {kept});")
+        self._forward += [
+            f"attention({sizes}, l->a + {turned}, l->a + {kept}, l->a + {mixed});",
+            f"turn_back(rows, {tokens}, {width}, l->a + {mixed}, l->a + {y});",
+        ]
+        self._backward += [
+            f"attention_backward({sizes}, l->a + {turned}, l->a + {kept}, l->d + {mixed}, "
+            f"l->d + {kept}, l->d + {turned});",
+            f"turn(rows, {tokens}, {width}, l->d + {y}, l->d + {mixed});",
+        ]
         self._at, self._width = y, width
 
     def _add_weight(self, layer: Added) -> None:

@@ -51,132 +51,124 @@ INLINE void add_each_backward(int rows, int places, int width, const float *dy, 
     for (int r = 0; r < rows; r++) add(places, width, dy + r * places * PAD(width), dweight);
 }
 
-/* Queries, keys and values of a token are beside each other in x; part 0, 1 or 2 of a head begins at
- * this column. Shares are (rows, heads, tokens that ask, tokens that are asked). */
-#define PART(x, r, t, part) \
-    ((x) + ((r) * tokens + (t)) * PAD(3 * width) + (part) * width + h * (width / heads))
-#define SHARES(s, r, t) ((s) + (((r) * heads + h) * tokens + (t)) * PAD(tokens))
-#define EACH_HEAD for (int r = 0; r < rows; r++) for (int h = 0; h < heads; h++)
+/* Attention works on LANES rows at once, one in each element of a vector, so that no head is too
+ * narrow for one. Turned, the rows of a group are (tokens, features, LANES), and shares are (heads,
+ * tokens that ask, tokens that are asked, LANES). There is room for rows up to a whole group. */
+#define EACH_GROUP for (int r = 0; r < rows; r += LANES)
+#define IN_GROUPS(rows) (((rows) + LANES - 1) / LANES * LANES)
 
-/* (each, PAD(tokens)) of (tokens, each), so that tokens are along a vector. */
-INLINE void across(int tokens, int each, const float *x, int apart, float *turned) {
-    for (int d = 0; d < each; d++)
-        for (int t = 0; t < PAD(tokens); t++)
-            turned[d * PAD(tokens) + t] = t < tokens ? x[t * apart + d] : 0;
+INLINE void turn(int rows, int tokens, int features, const float *x, float *turned) {
+    const int row = tokens * PAD(features);
+    EACH_GROUP for (int i = 0; i < row; i += LANES)
+        transpose_block(x + r * row + i, row, turned + r * row + i * LANES, LANES);
 }
 
-typedef int four_ints __attribute__((vector_size(16)));
+INLINE void turn_back(int rows, int tokens, int features, const float *turned, float *x) {
+    const int row = tokens * PAD(features);
+    EACH_GROUP for (int i = 0; i < row; i += LANES)
+        transpose_block(turned + r * row + i * LANES, LANES, x + r * row + i, row);
+}
 
-INLINE float greatest(vec v) {
-    four parts[LANES / 4];
-    memcpy(parts, &v, sizeof v);
-    UNROLL for (int half = LANES / 8; half; half /= 2)
-        UNROLL for (int i = 0; i < half; i++) {
-            four a = parts[i], b = parts[i + half];
-            four_ints more = a > b;
-            parts[i] = (four)((more & (four_ints)a) | (~more & (four_ints)b));
+INLINE vec product_of(int count, const float *x, const float *y) {
+    vec sums = zero();
+    for (int i = 0; i < count; i++) sums += load(x + i * LANES) * load(y + i * LANES);
+    return sums;
+}
+
+/* sums[i] = sum over k < count of factors[k] * x[k][i], where these are so many vectors apart. */
+INLINE void mix(int count, int each, const float *factors, int factors_apart, const float *x,
+                int apart, float *sums) {
+    for (int begin = 0; begin < each; begin += 8) {
+        vec some[8];
+        UNROLL for (int i = 0; i < 8; i++) some[i] = zero();
+        for (int k = 0; k < count; k++) {
+            const vec factor = load(factors + k * factors_apart * LANES);
+            UNROLL for (int i = 0; i < 8; i++)
+                if (begin + i < each)
+                    some[i] += factor * load(x + (k * apart + begin + i) * LANES);
         }
-    const float a = parts[0][0] > parts[0][2] ? parts[0][0] : parts[0][2];
-    const float b = parts[0][1] > parts[0][3] ? parts[0][1] : parts[0][3];
-    return a > b ? a : b;
+        UNROLL for (int i = 0; i < 8; i++)
+            if (begin + i < each) store(sums + (begin + i) * LANES, some[i]);
+    }
 }
+
+/* Queries, keys and values of a token are beside each other; in a group's first token, part 0, 1 or 2
+ * of head h begins here, and the next token's so many vectors later. */
+#define PART(x, part) ((x) + r * tokens * PAD(3 * width) + ((part) * width + h * (width / heads)) * LANES)
+#define OF_HEAD(y) ((y) + r * tokens * PAD(width) + h * (width / heads) * LANES)
+#define SHARES(s) ((s) + (r * heads + h * LANES) * tokens * tokens)
+#define EACH_HEAD EACH_GROUP for (int h = 0; h < heads; h++)
 
 INLINE void attention_shares(int rows, int tokens, int width, int heads, const float *x,
                              float *shares) {
-    const int each = width / heads;
+    const int each = width / heads, apart = PAD(3 * width) * LANES;
     const float scale = 1 / sqrtf(each);
-    float keys[each * PAD(tokens)];
-    EACH_HEAD {
-        across(tokens, each, PART(x, r, 0, 1), PAD(3 * width), keys);
-        for (int t = 0; t < tokens; t++) {
-            const float *query = PART(x, r, t, 0);
-            float *s = SHARES(shares, r, t);
-            vec highest = zero() - INFINITY;
-            for (int i = 0; i < PAD(tokens); i += LANES) {
-                vec v = zero();
-                for (int d = 0; d < each; d++) v += query[d] * load(keys + d * PAD(tokens) + i);
-                v *= scale;
-                store(s + i, v);
-                v = choose(before(tokens, i), v, zero() - INFINITY);
-                highest = choose(v > highest, v, highest);
-            }
-            const float most = greatest(highest);
-            vec sums = zero();
-            for (int i = 0; i < PAD(tokens); i += LANES) {
-                vec v = choose(before(tokens, i), exponential(load(s + i) - most), zero());
-                store(s + i, v);
-                sums += v;
-            }
-            const float inverse = 1 / sum(sums);
-            for (int i = 0; i < PAD(tokens); i += LANES) store(s + i, load(s + i) * inverse);
+    EACH_HEAD for (int t = 0; t < tokens; t++) {
+        float *s = SHARES(shares) + t * tokens * LANES;
+        vec most = zero() - INFINITY, sums = zero();
+        for (int i = 0; i < tokens; i++) {
+            vec v = product_of(each, PART(x, 0) + t * apart, PART(x, 1) + i * apart) * scale;
+            store(s + i * LANES, v);
+            most = choose(v > most, v, most);
         }
+        for (int i = 0; i < tokens; i++) {
+            vec v = exponential(load(s + i * LANES) - most);
+            store(s + i * LANES, v);
+            sums += v;
+        }
+        for (int i = 0; i < tokens; i++) store(s + i * LANES, load(s + i * LANES) / sums);
     }
 }
 
 INLINE void attention_shares_backward(int rows, int tokens, int width, int heads, const float *x,
                                       const float *shares, float *dshares, float *dx) {
-    const int each = width / heads;
+    const int each = width / heads, apart = PAD(3 * width);
     const float scale = 1 / sqrtf(each);
     EACH_HEAD {
         for (int t = 0; t < tokens; t++) {
-            const float *s = SHARES(shares, r, t);
-            float *ds = SHARES(dshares, r, t), query[each];
-            vec along = zero();
-            for (int i = 0; i < PAD(tokens); i += LANES) along += load(s + i) * load(ds + i);
-            const float product = sum(along);
-            for (int i = 0; i < PAD(tokens); i += LANES)
-                store(ds + i, load(s + i) * (load(ds + i) - product) * scale);
-            for (int d = 0; d < each; d++) query[d] = 0;
-            for (int i = 0; i < tokens; i++)
-                for (int d = 0; d < each; d++) query[d] += ds[i] * PART(x, r, i, 1)[d];
-            memcpy(PART(dx, r, t, 0), query, sizeof query);
+            const float *s = SHARES(shares) + t * tokens * LANES;
+            float *ds = SHARES(dshares) + t * tokens * LANES;
+            const vec along = product_of(tokens, s, ds);
+            for (int i = 0; i < tokens * LANES; i += LANES)
+                store(ds + i, load(s + i) * (load(ds + i) - along) * scale);
+            mix(tokens, each, ds, 1, PART(x, 1), apart, PART(dx, 0) + t * apart * LANES);
         }
-        for (int i = 0; i < tokens; i++) {
-            float key[each];
-            for (int d = 0; d < each; d++) key[d] = 0;
-            for (int t = 0; t < tokens; t++)
-                for (int d = 0; d < each; d++)
-                    key[d] += SHARES(dshares, r, t)[i] * PART(x, r, t, 0)[d];
-            memcpy(PART(dx, r, i, 1), key, sizeof key);
-        }
+        for (int i = 0; i < tokens; i++)
+            mix(tokens, each, SHARES(dshares) + i * LANES, tokens, PART(x, 0), apart,
+                PART(dx, 1) + i * apart * LANES);
     }
 }
 
 INLINE void attention(int rows, int tokens, int width, int heads, const float *x,
                       const float *shares, float *y) {
     const int each = width / heads;
-    EACH_HEAD for (int t = 0; t < tokens; t++) {
-        float mixed[each];
-        for (int d = 0; d < each; d++) mixed[d] = 0;
-        for (int i = 0; i < tokens; i++)
-            for (int d = 0; d < each; d++)
-                mixed[d] += SHARES(shares, r, t)[i] * PART(x, r, i, 2)[d];
-        memcpy(y + (r * tokens + t) * PAD(width) + h * each, mixed, sizeof mixed);
-    }
+    EACH_HEAD for (int t = 0; t < tokens; t++)
+        mix(tokens, each, SHARES(shares) + t * tokens * LANES, 1, PART(x, 2), PAD(3 * width),
+            OF_HEAD(y) + t * PAD(width) * LANES);
 }
 
 INLINE void attention_backward(int rows, int tokens, int width, int heads, const float *x,
                                const float *shares, const float *dy, float *dshares, float *dx) {
-    const int each = width / heads;
-    float values[each * PAD(tokens)];
+    const int each = width / heads, apart = PAD(3 * width) * LANES;
     EACH_HEAD {
-        across(tokens, each, PART(x, r, 0, 2), PAD(3 * width), values);
-        for (int t = 0; t < tokens; t++) {
-            const float *d = dy + (r * tokens + t) * PAD(width) + h * each;
-            for (int i = 0; i < PAD(tokens); i += LANES) {
-                vec v = zero();
-                for (int k = 0; k < each; k++) v += d[k] * load(values + k * PAD(tokens) + i);
-                store(SHARES(dshares, r, t) + i, v);
-            }
-        }
-        for (int i = 0; i < tokens; i++) {
-            float value[each];
-            for (int d = 0; d < each; d++) value[d] = 0;
-            for (int t = 0; t < tokens; t++)
-                for (int d = 0; d < each; d++)
-                    value[d] += SHARES(shares, r, t)[i] *
-                                dy[(r * tokens + t) * PAD(width) + h * each + d];
-            memcpy(PART(dx, r, i, 2), value, sizeof value);
-        }
+        for (int t = 0; t < tokens; t++)
+            for (int i = 0; i < tokens; i++)
+                store(SHARES(dshares) + (t * tokens + i) * LANES,
+                      product_of(each, OF_HEAD(dy) + t * PAD(width) * LANES,
+                                 PART(x, 2) + i * apart));
+        for (int i = 0; i < tokens; i++)
+            mix(tokens, each, SHARES(shares) + i * LANES, tokens, OF_HEAD(dy), PAD(width),
+                PART(dx, 2) + i * apart);
+    }
+}
+
+/* As `dropout`, of groups of rows that are (numbers, LANES). */
+INLINE void dropout_in_groups(int rows, int numbers, int first, unsigned key, unsigned least,
+                              float scale, float *x, float *mask) {
+    EACH_GROUP for (int i = 0; i < numbers; i++) {
+        const int at = r * numbers + i * LANES;
+        const vec factor = kept(numbers, (unsigned)(first + r) * numbers + i, key, least, scale);
+        store(mask + at, factor);
+        store(x + at, load(x + at) * factor);
     }
 }
