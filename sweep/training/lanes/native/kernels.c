@@ -120,12 +120,23 @@ INLINE void linear(int rows, int inputs, int outputs, const float *x, const floa
     }
 }
 
+/* The sum of VALUE, which is of row r, over rows; four at a time, none of which waits for another. */
+#define SUM_OF_ROWS(TOTAL, VALUE)                                                                 \
+    vec TOTAL = zero();                                                                           \
+    {                                                                                             \
+        vec parts[4] = {zero(), zero(), zero(), zero()};                                          \
+        int begin = 0;                                                                            \
+        for (; begin + 4 <= rows; begin += 4)                                                     \
+            UNROLL for (int k = 0; k < 4; k++) { const int r = begin + k; parts[k] += VALUE; }    \
+        for (int r = begin; r < rows; r++) parts[0] += VALUE;                                     \
+        TOTAL = (parts[0] + parts[1]) + (parts[2] + parts[3]);                                    \
+    }
+
 INLINE void linear_backward(int rows, int inputs, int outputs, const float *x, const float *w,
                             const float *dy, float *dx, float *dw, float *dbias) {
     if (dbias)
         for (int o = 0; o < PAD(outputs); o += LANES) {
-            vec sums = zero();
-            for (int r = 0; r < rows; r++) sums += load(dy + r * PAD(outputs) + o);
+            SUM_OF_ROWS(sums, load(dy + r * PAD(outputs) + o))
             store(dbias + o, load(dbias + o) + sums);
         }
     if (outputs > 1)

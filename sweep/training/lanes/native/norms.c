@@ -26,12 +26,9 @@ INLINE void layer_norm_backward(int rows, int features, const float *weight, con
                                 const float *inverse, const float *dy, float *dx, float *dweight,
                                 float *dbias) {
     for (int i = 0; i < PAD(features); i += LANES) {
-        vec weights = zero(), biases = zero();
-        for (int r = 0; r < rows; r++) {
-            vec d = load(dy + r * PAD(features) + i);
-            weights += d * load(normal + r * PAD(features) + i);
-            biases += d;
-        }
+        SUM_OF_ROWS(biases, load(dy + r * PAD(features) + i))
+        SUM_OF_ROWS(weights,
+                    load(dy + r * PAD(features) + i) * load(normal + r * PAD(features) + i))
         if (dweight) store(dweight + i, load(dweight + i) + weights);
         if (dbias) store(dbias + i, load(dbias + i) + biases);
     }
@@ -53,18 +50,6 @@ INLINE void layer_norm_backward(int rows, int features, const float *weight, con
         }
     }
 }
-
-/* The sum of VALUE, which is of row r, over rows; four at a time, none of which waits for another. */
-#define SUM_OF_ROWS(TOTAL, VALUE)                                                                 \
-    vec TOTAL = zero();                                                                           \
-    {                                                                                             \
-        vec parts[4] = {zero(), zero(), zero(), zero()};                                          \
-        int begin = 0;                                                                            \
-        for (; begin + 4 <= rows; begin += 4)                                                     \
-            UNROLL for (int k = 0; k < 4; k++) { const int r = begin + k; parts[k] += VALUE; }    \
-        for (int r = begin; r < rows; r++) parts[0] += VALUE;                                     \
-        TOTAL = (parts[0] + parts[1]) + (parts[2] + parts[3]);                                    \
-    }
 
 /* Statistics are six rows of features: the running mean and variance, the mean and 1 / deviation
  * that x is made normal by, and what of a gradient is not passed on: a level, and a slope along x.

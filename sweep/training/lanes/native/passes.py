@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from sweep.training.lanes.native.calls import Calls
 from sweep.training.lanes.native.layers import (
     Activation,
     Added,
@@ -77,7 +78,8 @@ class Passes:
         self._statistics = self._noted = 0
         self._transposed = 0
         self.activations = 0
-        self._calls = 0
+        self._calls = Calls()
+        self._dropouts = 0
         self._features = self._width = math.prod(shape)
         self._places = 1  # of an image, or tokens; of each there is the width
         self._at = self._buffer(padded(self._features))
@@ -103,7 +105,15 @@ class Passes:
         }
 
     @property
-    def functions(self) -> dict[str, list[str]]:
+    def source(self) -> str:
+        """The functions, and what they call."""
+        passes = "".join(
+            f"static void {head} {{\n    " + "\n    ".join(body) + "\n}\n"
+            for head, body in self._functions().items()
+        )
+        return self._calls.source + passes
+
+    def _functions(self) -> dict[str, list[str]]:
         """The statements of functions by their heads."""
         forward = "forward(Lane *l, int every, int first, const int *keys, int training)"
         return {
@@ -134,7 +144,7 @@ class Passes:
             else:
                 yield "for (int at = 0; at < every; at += TOGETHER) {"
                 yield "const int rows = every - at < TOGETHER ? every - at : TOGETHER;"
-            yield from some
+            yield from map(self._calls.call, some)
             yield "}"
 
     def _buffer(self, columns: int) -> _Room:
@@ -226,8 +236,8 @@ class Passes:
 
     def _dropout_numbers(self, p: float) -> str:
         """The key of the next call, the least of what is kept, and its scale."""
-        self._calls += 1
-        return f"keys[{self._calls - 1}], {int(p * (1 << 31))}u, {1.0 / (1.0 - p)!r}f"
+        self._dropouts += 1
+        return f"keys[{self._dropouts - 1}], {int(p * (1 << 31))}u, {1.0 / (1.0 - p)!r}f"
 
     def _add_dropout(self, layer: Dropout) -> None:
         at, width, places = self._at, self._width, self._places

@@ -32,10 +32,7 @@ def program_source(layers: Sequence[Layer], shape: Sequence[int], loss: Loss, ba
     }
     defines = "".join(f"#define {name} {size}\n" for name, size in sizes.items())
     program = "".join(map(_kernels, _PARTS))
-    program += "".join(
-        f"static void {head} {{\n    " + "\n    ".join(body) + "\n}\n"
-        for head, body in passes.functions.items()
-    )
+    program += passes.source
     program += optimizers_source()
     program += (
         "INLINE float loss_of(const float *p, const float *t, float *d) {\n"
