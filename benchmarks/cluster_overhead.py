@@ -119,7 +119,8 @@ def main() -> None:
 
 
 def _median(costs: list[Cost], name: str) -> float:
-    return statistics.median(getattr(each, name) for each in costs)
+    median: float = statistics.median(getattr(each, name) for each in costs)
+    return median
 
 
 if __name__ == "__main__":

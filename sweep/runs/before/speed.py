@@ -14,7 +14,7 @@ from sweep.data.dataset import Dataset
 from sweep.study.locations import Location
 from sweep.study.settings import StudyConfig
 from sweep.training.specs import trial_spec
-from sweep.training.workers.messages import WorkerSetup
+from sweep.training.workers.messages import IN_TRAINING_SHARE, WorkerSetup
 from sweep.training.workers.opening import open_pool
 from sweep.training.workers.pool import Pool
 from sweep.training.workers.retraining import Retraining
@@ -198,7 +198,7 @@ def _measure(location: Location, config: StudyConfig, data: Dataset) -> Speed:
         workers = len(pool.idle)
         lanes = min(pool.lanes.values())
         if config.lanes is None:
-            lanes = max(1, min(lanes, config.trials // (4 * workers)))  # as the coordinator does
+            lanes = max(1, min(lanes, int(config.trials * IN_TRAINING_SHARE) // workers))
         trainer = _Trainer(config, pool, workers * lanes, notes.append)
         in_time = trainer.warm_up()
         ready = time.monotonic()
