@@ -21,7 +21,17 @@ from pathlib import Path
 
 import psutil
 
-STUDY = ("run", "diabetes", "--workers", "2", "--deterministic", "--pruner", "none", "--no-confirm")
+STUDY = (
+    "run",
+    "diabetes",
+    "--workers",
+    "2",
+    "--sampler",
+    "random",
+    "--pruner",
+    "none",
+    "--no-confirm",
+)
 BARE = """
 import logging, ray, time
 ray.init("local", num_cpus=2, log_to_driver=False, logging_level=logging.ERROR)

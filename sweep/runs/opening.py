@@ -56,9 +56,9 @@ from sweep.training.own_command.settings import CommandSettings, working_folder
 from sweep.training.own_loop import by_value
 from sweep.training.workers.devices import count_gpus, named_devices
 from sweep.training.workers.messages import WorkerSetup
-from sweep.training.workers.opening import check_cluster, open_pool
+from sweep.training.workers.opening import check_cluster, open_pool, preload_for
 from sweep.training.workers.pool import Pool
-from sweep.training.workers.process_pool import default_workers, preload
+from sweep.training.workers.process_pool import default_workers
 
 
 def prepare(location: Location, config: StudyConfig) -> Dataset | None:
@@ -69,8 +69,7 @@ def prepare(location: Location, config: StudyConfig) -> Dataset | None:
     Returns:
         The rows; None where the training is the user's own code.
     """
-    if config.cluster.is_local:
-        preload(with_torch=config.command is None)
+    preload_for(config)
     look_in(location.code_folders)
     if config.own_code:
         return None

@@ -31,9 +31,9 @@ def check(*, fresh: FreshOption = False, as_json: JsonOption = False, **given: A
       sweep check --metric val_accuracy --direction maximize -- python train.py
     """
     from sweep.runs.overrides import checked
-    from sweep.training.workers.process_pool import preload
+    from sweep.training.workers.opening import preload_for
 
-    asked = checked(given, lambda read: preload(with_torch=read.command is None))
+    asked = checked(given, preload_for)
     from sweep.cli.check_tables import check_report
     from sweep.runs.before.check import check_study
 

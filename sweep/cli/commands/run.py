@@ -55,10 +55,10 @@ def run(
     """
     started = time.monotonic()
     from sweep.runs.overrides import configured
-    from sweep.training.workers.process_pool import preload
+    from sweep.training.workers.opening import preload_for
 
     page_in = chosen_language(lang)
-    location, config = configured(given, lambda read: preload(with_torch=read.command is None))
+    location, config = configured(given, preload_for)
     from sweep.runs.run import run_sweep
 
     if fresh and not yes:

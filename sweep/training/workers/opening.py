@@ -18,7 +18,14 @@ from sweep.training.workers.process_pool import (
     END_SECS,
     ProcessPool,
     default_workers,
+    preload,
 )
+
+
+def preload_for(config: StudyConfig) -> None:
+    """Start loading what a study's workers on this machine need, while the caller goes on."""
+    if config.cluster.is_local:
+        preload(with_torch=config.command is None)
 
 
 def open_pool(
