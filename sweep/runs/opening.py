@@ -54,7 +54,8 @@ from sweep.training.cluster.addresses import find as find_cluster
 from sweep.training.contract import TrainingSettings
 from sweep.training.own_command.settings import CommandSettings, working_folder
 from sweep.training.own_loop import by_value
-from sweep.training.workers.devices import count_gpus, named_devices
+from sweep.training.workers.devices import named_devices
+from sweep.training.workers.gpu_count import count_gpus
 from sweep.training.workers.messages import WorkerSetup
 from sweep.training.workers.opening import check_cluster, open_pool, preload_for
 from sweep.training.workers.pool import Pool

@@ -18,7 +18,8 @@ from sweep.schedules.schedule import Schedule
 from sweep.study.file import load_study
 from sweep.training.build import resolve_device
 from sweep.training.contract import EpochResult, OptimizerSettings, TrialSpec
-from sweep.training.workers.devices import Share, count_gpus, named_devices, share_of
+from sweep.training.workers.devices import Share, named_devices, share_of
+from sweep.training.workers.gpu_count import count_gpus
 from sweep.training.workers.messages import WorkerSetup
 from sweep.training.workers.process_pool import ProcessPool
 from sweep.training.workers.retraining import Retraining
@@ -75,7 +76,9 @@ def three_cards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def shared(most: int = 100, **settings: Any) -> Share:
     given = {key.replace("__", "."): value for key, value in settings.items()}
-    return share_of(load_study(None, given), most, cores=8)
+    return share_of(
+        load_study(None, given), most, cores=8, gpus=count_gpus(given.get("device", "auto"))
+    )
 
 
 @pytest.mark.usefixtures("three_cards")
@@ -107,7 +110,7 @@ def test_torch_is_asked_only_where_there_may_be_a_card(monkeypatch: pytest.Monke
 def test_a_process_without_torch_asks_one_that_loads_it_for_workers() -> None:
     asks = (
         "import sys\n"
-        "from sweep.training.workers.devices import count_gpus\n"
+        "from sweep.training.workers.gpu_count import count_gpus\n"
         "print(count_gpus('cuda'), 'torch' in sys.modules)\n"
     )
     told = subprocess.run([sys.executable, "-c", asks], capture_output=True, text=True)
@@ -122,7 +125,7 @@ def test_a_loop_is_given_the_card_of_its_worker(
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
     (tmp_path / "asks.py").write_text(LOOP)
     config = load_study(None, {"loop": "asks.py:train", "device": "cuda:0,2", "epochs": 1})
-    share = share_of(config, 10, cores=8)
+    share = share_of(config, 10, cores=8, gpus=3)
     setup = WorkerSetup.of(config, None, (tmp_path,))
     setup = WorkerSetup(**{**vars(setup), "devices": share.devices})
     spec = TrialSpec(0, 0, Schedule("constant", lr=0.1), OptimizerSettings())

@@ -44,6 +44,7 @@ from sweep.training.own_loop.loading import load_loop
 from sweep.training.specs import trial_spec
 from sweep.training.workers.devices import Share, share_of
 from sweep.training.workers.first_look import first_look
+from sweep.training.workers.gpu_count import count_gpus
 from sweep.training.workers.opening import open_pool
 from sweep.training.workers.pool import Pool
 from sweep.training.workers.process_pool import ProcessPool, default_workers
@@ -263,7 +264,9 @@ class _Preflight:
         }:
             return ""
         if not config.command:
-            return share_of(config, config.trials, default_workers()).told
+            return share_of(
+                config, config.trials, default_workers(), count_gpus(config.device)
+            ).told
         command = worker_setup(self._location, config, None).command
         gpus = command.gpus if command else None
         return Share(len(gpus), tuple(f"cuda:{each}" for each in gpus)).told if gpus else ""

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 from sweep.base.errors import InputError
 from sweep.base.wording import counted, listed
 from sweep.study.settings import StudyConfig
-from sweep.training.own_command.gpus import visible_gpus
 
 _CUDA = "cuda"
 
@@ -49,30 +45,6 @@ def device_of(worker: int, devices: Sequence[str]) -> str:
     return devices[worker % len(devices)]
 
 
-def count_gpus(name: str, environment: Mapping[str, str] = os.environ) -> int:
-    """CUDA devices that torch sees.
-
-    Torch, which takes seconds to load, is asked only where a GPU is named, or `auto` may be one;
-    and where this process has not loaded it, in one that loads it for the workers anyway.
-    """
-    if not name.startswith(_CUDA) and not (name == "auto" and visible_gpus(environment)):
-        return 0
-    return _torchs_count() if "torch" in sys.modules else _count_elsewhere()
-
-
-def _torchs_count() -> int:
-    import torch
-
-    return torch.cuda.device_count()
-
-
-@cache
-def _count_elsewhere() -> int:
-    from sweep.training.workers.process_pool import answer_of_a_worker
-
-    return answer_of_a_worker(_torchs_count)
-
-
 @dataclass(frozen=True)
 class Share:
     """What of a machine a study's workers have.
@@ -100,7 +72,7 @@ class Share:
         return "; ".join(parts)
 
 
-def share_of(config: StudyConfig, most: int, cores: int) -> Share:
+def share_of(config: StudyConfig, most: int, cores: int, gpus: int) -> Share:
     """How a machine is shared out to the workers of a loop, or of a model on a table.
 
     A GPU has one worker unless the study says how many there are: that one fills it with many
@@ -111,11 +83,12 @@ def share_of(config: StudyConfig, most: int, cores: int) -> Share:
         config: The study's settings.
         most: Workers that there is any use for.
         cores: That this process may use.
+        gpus: That there are.
 
     Raises:
         InputError: A device is not there.
     """
-    devices = named_devices(config.device, count_gpus(config.device))
+    devices = named_devices(config.device, gpus)
     one_each = devices[0].startswith(_CUDA) and (config.loop or config.engine != "sequential")
     workers = min(config.workers or (len(devices) if one_each else cores), most)
     return Share(workers, tuple(device_of(index, devices) for index in range(workers)))

@@ -11,6 +11,7 @@ from sweep.base.errors import InputError
 from sweep.base.library_warnings import are_shown
 from sweep.study.settings import StudyConfig
 from sweep.training.workers.devices import share_of
+from sweep.training.workers.gpu_count import count_gpus
 from sweep.training.workers.messages import WorkerSetup
 from sweep.training.workers.pool import Pool
 from sweep.training.workers.process_pool import (
@@ -46,7 +47,7 @@ def open_pool(
         return _ray_pool(config, setup, most, note)
     if setup.command:
         return ProcessPool(setup, min(setup.command.workers, most))
-    share = share_of(config, most, default_workers())
+    share = share_of(config, most, default_workers(), count_gpus(config.device))
     threads = config.threads or max(1, default_workers() // share.workers)
     setup = replace(_with_threads(setup, threads), devices=share.devices)
     return ProcessPool(setup, share.workers)
