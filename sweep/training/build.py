@@ -25,6 +25,7 @@ from sweep.training.contract import (
 )
 from sweep.training.criterion import Criterion
 from sweep.training.examine.ids import check_ids
+from sweep.training.examine.unregistered import check_registered
 from sweep.training.examine.inputs import input_notes
 from sweep.training.generators import seeded
 from sweep.training.lanes.engine import VectorizedEngine
@@ -216,6 +217,7 @@ def check_training(
         augment.check(data.x_train[:CHECKED_ROWS])
     check_ids(copied(model, type(model).__name__), (data.x_train, data.x_validation))
     check_model(model, data.x_train, data.y_train, criterion, data.constant)
+    check_registered(copied(model, type(model).__name__), data.x_train[:CHECKED_ROWS])
     for size in sizes:
         check_last_batch(model, data, settings.with_batches_of(size))
     probe = copied(model, type(model).__name__).eval()

@@ -66,6 +66,13 @@ def gradient_graph(loss: Tensor, names: Mapping[str, Tensor]) -> Node:
     return last
 
 
+def leaf_tensors(result: Tensor) -> list[Tensor]:
+    """The tensors at the ends of a result's graph, each once; none where it has no graph."""
+    functions = _inputs_first(result.grad_fn) if result.grad_fn is not None else []
+    variables = (getattr(function, "variable", None) for function in functions)
+    return [variable for variable in variables if isinstance(variable, Tensor)]
+
+
 def _inputs(function: Any) -> list[Any]:
     """What a backward function hands gradients on to; None stands for what needs none."""
     return [each for each, _ in function.next_functions if each is not None]
