@@ -12,6 +12,7 @@ import pandas as pd
 from sweep.base.errors import DataError
 from sweep.base.wording import listed, percent, toml_list
 from sweep.data.columns import MISSING, Unusable, alike, as_numbers, is_date, is_number, read_column
+from sweep.data.examine.event_log import counting_hint
 from sweep.data.fitted.columns import RARE, TablePreparation, unique_name
 from sweep.data.fitted.fitting import MAX_CATEGORIES, MIN_CATEGORY_SHARE, Source, fitted
 from sweep.data.magnitude import out_of_range
@@ -48,6 +49,7 @@ def target_name(table: Table, config: DataConfig) -> str:
         raise DataError(
             f"{table.place}: data.target is missing: name the column to predict "
             f"(columns: {listed(columns)})"
+            f"{'' if config.pivot else counting_hint(table.frame, None)}"
         )
     features = config.features or []
     logs = config.log1p if isinstance(config.log1p, list) else []
@@ -64,6 +66,7 @@ def target_name(table: Table, config: DataConfig) -> str:
         roles[f"split.{how}"] = [by]
     problems = [
         f"data.{key} = {name!r}: {no_such_column(name, table)}"
+        f"{counting_hint(table.frame, name) if key == 'target' and not config.pivot else ''}"
         for key, names in roles.items()
         for name in names
         if name not in columns

@@ -92,6 +92,11 @@ def locate_study(
         return Location(study, local, out or local.with_suffix(""))
     if study in shipped:
         return Location(study, shipped[study], out or Path("studies") / study)
+    if Path(study).is_file():
+        raise InputError(
+            f"{study}: is no study file, which ends in .toml; if it is a table, write one with "
+            f"`sweep init {study} --target COLUMN`, or run it by `--data {study} --target COLUMN`"
+        )
     names = {*shipped, *(path.stem for path in Path("studies").glob("*.toml"))}
     raise InputError(
         f"no study named {study!r}{did_you_mean(study, names)} (here: {', '.join(sorted(names))}; "

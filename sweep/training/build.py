@@ -25,8 +25,8 @@ from sweep.training.contract import (
 )
 from sweep.training.criterion import Criterion
 from sweep.training.examine.ids import check_ids
-from sweep.training.examine.unregistered import check_registered
 from sweep.training.examine.inputs import input_notes
+from sweep.training.examine.unregistered import check_registered
 from sweep.training.generators import seeded
 from sweep.training.lanes.engine import VectorizedEngine
 from sweep.training.lanes.grouped import GroupedEngine

@@ -13,6 +13,7 @@ from sweep.base.errors import DataError
 from sweep.data.behaviour_log import behaviour_log
 from sweep.data.examine.event_log import EventLog, event_log_in
 from sweep.data.load import load_dataset
+from sweep.data.sources import GIVEN, give
 from sweep.runs.before.template import write_study_file
 from sweep.study.file import load_study
 
@@ -34,7 +35,12 @@ def log(**columns: Any) -> pd.DataFrame:
 
 @pytest.mark.parametrize(
     ("who", "what"),
-    [("user_id", "behavior_type"), ("customer", "event_name"), ("Session ID", "Action")],
+    [
+        ("用户ID", "行为类型"),
+        ("user_id", "behavior_type"),
+        ("customer", "event_name"),
+        ("Session ID", "Action"),
+    ],
 )
 def test_by_what_its_columns_are_called(who: str, what: str) -> None:
     renamed = log().rename(columns={"user_id": who, "behavior_type": what})
@@ -97,11 +103,35 @@ class TestInit:
     def test_a_target_that_is_no_code(self, table: str, target: str | None) -> None:
         with pytest.raises(DataError) as raised:
             self.written(table, target)
-        assert str(raised.value).endswith(
-            "to learn how often, give as --target one of its codes (buy, cart, fav, pv); pivot is "
-            "then written"
-        )
+        text = str(raised.value)
+        assert "to learn how often, give as target one of its codes (buy, cart, fav, pv)" in text
+        assert text.endswith("`sweep init TABLE --target CODE` writes that")
 
     def test_a_target_that_is_a_column_is_learnt_from_the_events(self) -> None:
         config, _ = self.written("log.csv", "item_id")
         assert config.data.pivot is None
+
+
+def _asked_for(frame: pd.DataFrame, target: str) -> str:
+    config = load_study(None, {"data.source": GIVEN, "data.target": target}, {}).data
+    give(frame)
+    with pytest.raises(DataError) as raised:
+        load_dataset(config, 0)
+    return str(raised.value)
+
+
+def test_a_code_as_the_target_is_answered_with_the_pivot_that_counts_it() -> None:
+    """Whichever command asks, not `sweep init` alone."""
+    text = _asked_for(log(), "buy")
+    assert 'pivot = {index = "user_id", columns = "behavior_type"}; `sweep init TABLE' in text
+
+
+def test_so_it_is_where_the_columns_are_called_as_nobody_expects() -> None:
+    events = log().rename(columns={"user_id": "who", "behavior_type": "what"})
+    text = _asked_for(events[["who", "what"]], "buy")
+    assert "'buy' is a value of 'what'" in text
+    assert 'pivot = {index = "who", columns = "what"} under [data]' in text
+
+
+def test_another_column_that_is_not_there_is_no_event() -> None:
+    assert "pivot" not in _asked_for(pd.DataFrame({"a": range(50), "price": range(50)}), "prise")

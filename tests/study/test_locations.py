@@ -99,6 +99,11 @@ class TestLocateStudy:
     def test_a_table_alone_names_the_study(self, data: str, name: str) -> None:
         assert locate_study(None, data=data) == Location(name, None, Path("studies") / name)
 
+    def test_a_table_in_the_place_of_a_study_is_answered_with_what_takes_it(self) -> None:
+        Path("houses.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+        with pytest.raises(InputError, match=r"`sweep init houses\.csv --target COLUMN`"):
+            locate_study("houses.csv")
+
     def test_a_study_with_another_table_keeps_its_name(self) -> None:
         assert locate_study("diabetes", data="houses.csv").name == "diabetes"
 

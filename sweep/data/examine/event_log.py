@@ -9,16 +9,18 @@ from typing import Any
 
 import pandas as pd
 
-from sweep.base.wording import listed
+from sweep.base.wording import listed, toml_list
 from sweep.data.columns import is_date, is_number
 
 _WHO = re.compile(
     r"(?i)(user|customer|client|visitor|member|account|buyer|player|session|device|uid)s?"
     r"([ _-]?(id|no|nr|number|key|code|pseudo_id))?"
+    r"|(用户|客户|顾客|会员|买家|访客|玩家|账号|设备)[ _-]?(id|号|编号|标识|代码)?"
 )
 _WHAT = re.compile(
     r"(?i)((user|event)[ _-]?)?(behaviou?r|event|action|activity|operation|interaction)"
     r"([ _-]?(type|name|kind|code|id))?"
+    r"|(用户)?(行为|事件|动作|操作|活动)[ _-]?(类型|名称|类别|种类|代码|编码|id)?"
 )
 _MOST_CODES, _EVENTS_OF_EACH, _LEAST_USERS = 50, 3, 10
 """Different codes at most; events of a user and of a code on average, and users, at least."""
@@ -81,6 +83,35 @@ def event_log_in(frame: pd.DataFrame) -> EventLog | None:
     if not whats or not whos:
         return None
     return EventLog(whos[0], whats[0], _codes(frame[whats[0]]))
+
+
+def counting_hint(frame: pd.DataFrame, target: str | None) -> str:
+    """How a target that is no column may be counted of events; empty if nothing says so."""
+    log = event_log_in(frame)
+    if log is not None:
+        names = f"columns = {toml_list(log.names)} and " if log.names else ""
+        code = target if target in log.codes else "CODE"
+        return (
+            f"\n  it looks like an event log, of what each {log.index!r} did: to learn how often, "
+            f"give as target one of its codes ({listed(log.codes)}) and, under [data], {names}"
+            f"{_pivot(log.index, log.columns)}; `sweep init TABLE --target {code}` writes that"
+        )
+    for what in frame.columns:
+        if target is not None and _has_codes(frame[what]) and target in _codes(frame[what]):
+            whos = [n for n in frame.columns if n != what and _is_of_users(frame[n])]
+            who = whos[0] if len(whos) == 1 else "..."
+            return (
+                f"\n  {target!r} is a value of {what!r}: if a row is what somebody did, "
+                f"{_pivot(who, what)} under [data] makes a row of each, with a column of how often "
+                f"for each value of {what!r}"
+            )
+    return ""
+
+
+def _pivot(index: str, columns: str) -> str:
+    """The setting, as a study file has it."""
+    who, what = (toml_list([name])[1:-1] for name in (index, columns))
+    return f"pivot = {{index = {who}, columns = {what}}}"
 
 
 def _has_no_header(frame: pd.DataFrame) -> bool:

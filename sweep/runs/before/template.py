@@ -13,7 +13,7 @@ import tomlkit
 from sweep.base.errors import DataError, InputError
 from sweep.base.files import write_whole
 from sweep.base.text import one_line
-from sweep.base.wording import listed, toml_list
+from sweep.base.wording import toml_list
 from sweep.data.arrays import Arrays
 from sweep.data.examine.event_log import EventLog, event_log_in
 from sweep.data.load import load_dataset
@@ -125,8 +125,8 @@ def write_study_file(
         reasons = unusable.reasons
         config = config.model_copy(update={"drop": [*drop, *reasons]})
         data = load_dataset(config, study.seed, (Path.cwd(),), study.training.loss)
-    except DataError as problem:
-        log = _event_log(config, problem)
+    except DataError:
+        log = _event_log(config)
         if log is None:
             raise
         note(log.told)
@@ -166,22 +166,13 @@ def write_study_file(
     return path
 
 
-def _event_log(config: DataConfig, problem: DataError) -> EventLog | None:
-    """The event log that a table is, where its target is one of the log's codes; None if it is not.
-
-    Raises:
-        DataError: It is one, and no code is its target; the text lists them.
-    """
+def _event_log(config: DataConfig) -> EventLog | None:
+    """The event log that a table is, where its target is one of the log's codes; else None."""
     if config.pivot is not None or config.columns is not None:
         return None
     read = read_source(config, (Path.cwd(),))
     log = None if isinstance(read, Arrays) else event_log_in(read.frame)
-    if log is None or config.target in log.codes:
-        return log
-    raise DataError(
-        f"{problem}\n  it looks like an event log, of what each {log.index!r} did: to learn how "
-        f"often, give as --target one of its codes ({listed(log.codes)}); pivot is then written"
-    )
+    return log if log is not None and config.target in log.codes else None
 
 
 def _with_settings(content: str, settings: Mapping[str, Any]) -> str:
