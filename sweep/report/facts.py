@@ -143,8 +143,8 @@ class Summary:
 
     @property
     def mse_unit(self) -> str:
-        """The unit of the MSE, squared: `buy²`, `(log(1 + buy))²`."""
-        unit = self.unit
+        """The unit of the MSE, squared: `buy²`, `(log(1 + buy))²`; of a code, `('4')²`."""
+        unit = repr(self.unit) if self.unit.isdecimal() else self.unit
         if not unit or not self.metric.is_mse:
             return ""
         return f"{unit}²" if unit.isidentifier() else f"({unit})²"

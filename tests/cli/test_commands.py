@@ -110,6 +110,13 @@ class TestExport:
             "error: --to yaml: expected python, json, csv, tensorboard, mlflow or wandb\n"
         )
 
+    def test_a_schedules_file_is_named_by_out(self, sweep: Called, tiny_study: Path) -> None:
+        ended = sweep("export", tiny_study, "--to", "python=best.py")
+        assert (ended.returncode, ended.stderr) == (
+            2,
+            "error: --to python=best.py: a file is named by --out: --to python --out best.py\n",
+        )
+
     def test_to_a_tracker(self, sweep: Called, tiny_study: Path, tmp_path: Path) -> None:
         for given in (("logs", "--to", "tensorboard"), ("--to", "tensorboard=logs")):
             ended = sweep("export", tiny_study, *given)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,9 @@ def test_sentences(tmp_path: Path) -> None:
     assert summary.rivalry == "step, lr 0.05, decay 0.1, warm-up 10 %, drops 2: 20 % behind"
     assert summary.cautions == ("a constant rate had only 1 trial, cosine had 3",)
     assert summary.mse_unit == "buy²"
+    assert (
+        replace(summary, unit="4").mse_unit == "('4')²"
+    )  # of an event log whose codes are numbers
 
 
 def test_schedulers_are_listed_by_their_best_and_the_untried_last(tmp_path: Path) -> None:

@@ -75,6 +75,10 @@ def _send(study: str | None, name: str, place: str | None, storage: str | None) 
     from sweep.search.storage.urls import without_password
     from sweep.search.trials import StudyReader
 
+    if name in _FORMATS:
+        raise InputError(
+            f"--to {name}={place}: a file is named by --out: --to {name} --out {place}"
+        )
     if name not in TRACKERS:
         known = (*_FORMATS, *TRACKERS)
         raise InputError(f"--to {name}: expected {alternatives(known)}{did_you_mean(name, known)}")

@@ -96,9 +96,10 @@ def _shown(found: Predicted) -> RenderableType:
             )
         )
         lines += [Text(f"- {sentence}") for sentence in found.unseen]
+    target = repr(found.target) if found.target.isdecimal() else found.target  # a code, no number
     lines.append(
         Text(
-            f"wrote {found.path}: {found.target} predicted for {counted(found.rows, 'row')} by "
+            f"wrote {found.path}: {target} predicted for {counted(found.rows, 'row')} by "
             f"the model of trial {found.trial}"
         )
     )
