@@ -22,26 +22,46 @@ typedef struct {
                 }                                                                                 \
             }
 
+/* An image with its border of zeros and without padded channels: all that a line of a window shows
+ * at a place is beside each other there, and in the same order as in what is unfolded. */
+#define LINE(s) (((s).width + 2 * (s).left) * (s).channels)
+#define FRAMED(s) (((s).height + 2 * (s).above) * LINE(s))
+#define EACH_PIXEL(s) for (int i = 0; i < (s).height; i++) for (int j = 0; j < (s).width; j++)
+#define PIXEL(s) (((r * (s).height + i) * (s).width + j) * PAD((s).channels))
+#define IN_FRAME(s) ((i + (s).above) * LINE(s) + (j + (s).left) * (s).channels)
+#define EACH_LINE(s)                                                                              \
+    for (int i = 0; i < (s).rows; i++)                                                            \
+        for (int j = 0; j < (s).columns; j++)                                                     \
+            for (int k = 0; k < (s).tall; k++)
+#define UNFOLDED(s)                                                                               \
+    (((r * (s).rows + i) * (s).columns + j) * PAD((s).tall * (s).wide * (s).channels) +           \
+     k * (s).wide * (s).channels)
+#define LINE_AT(s) ((i * (s).down + k) * LINE(s) + j * (s).right * (s).channels)
+
 INLINE void unfold(int rows, Window s, const float *x, float *u) {
-    const int depth = PAD(s.tall * s.wide * s.channels);
-    EACH_TAP(rows, s, {
-        float *to = u + at * depth + k * s.channels;
-        if (inside) memcpy(to, x + from, s.channels * sizeof(float));
-        else memset(to, 0, s.channels * sizeof(float));
-    })
+    float framed[FRAMED(s)];
+    memset(framed, 0, sizeof framed);
+    for (int r = 0; r < rows; r++) {
+        EACH_PIXEL(s) memcpy(framed + IN_FRAME(s), x + PIXEL(s), s.channels * sizeof(float));
+        EACH_LINE(s)
+            memcpy(u + UNFOLDED(s), framed + LINE_AT(s), s.wide * s.channels * sizeof(float));
+    }
 }
 
 INLINE void fold(int rows, Window s, const float *du, float *dx) {
-    const int depth = PAD(s.tall * s.wide * s.channels);
-    memset(dx, 0, rows * s.height * s.width * PAD(s.channels) * sizeof(float));
-    EACH_TAP(rows, s, {
-        const float *d = du + at * depth + k * s.channels;
-        float *to = dx + from;
-        if (!inside) continue;
-        for (int c = 0; c < s.channels / LANES * LANES; c += LANES)
-            store(to + c, load(to + c) + load(d + c));
-        for (int c = s.channels / LANES * LANES; c < s.channels; c++) to[c] += d[c];
-    })
+    float framed[FRAMED(s)];
+    const int shown = s.wide * s.channels;
+    for (int r = 0; r < rows; r++) {
+        memset(framed, 0, sizeof framed);
+        EACH_LINE(s) {
+            const float *d = du + UNFOLDED(s);
+            float *to = framed + LINE_AT(s);
+            for (int c = 0; c < shown / LANES * LANES; c += LANES)
+                store(to + c, load(to + c) + load(d + c));
+            for (int c = shown / LANES * LANES; c < shown; c++) to[c] += d[c];
+        }
+        EACH_PIXEL(s) memcpy(dx + PIXEL(s), framed + IN_FRAME(s), s.channels * sizeof(float));
+    }
 }
 
 /* The first of the greatest, and NaN if there is one, as in torch; `which` tap it is. */

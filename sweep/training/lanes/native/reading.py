@@ -320,6 +320,7 @@ def _window(module: Any, shape: tuple[int, ...], axes: int) -> Window:
     pairs: Any = (size, kernel, stride, padding)
     window = Window(shape[0], *pairs)
     _demand(min(window.places) > 0)
+    _demand(all(pad < wide for pad, wide in zip(padding, kernel, strict=True)))
     return window
 
 
