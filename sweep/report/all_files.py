@@ -20,6 +20,8 @@ def load_libraries() -> None:
 
     def load() -> None:
         with suppress(Exception):  # what cannot be loaded is told where it is used
+            import optuna.visualization  # noqa: F401  # which loads matplotlib
+
             from sweep.report.dashboard import notes_and_figures  # noqa: F401
             from sweep.report.figures import all  # noqa: F401
             from sweep.report.page import html  # noqa: F401

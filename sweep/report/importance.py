@@ -7,7 +7,6 @@ import warnings
 from dataclasses import dataclass
 
 from optuna.exceptions import ExperimentalWarning
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from sweep.base.languages.sentences import _, plural
 from sweep.search.in_memory import in_memory
@@ -52,6 +51,11 @@ def importance(reader: StudyReader) -> Importance:
         return Importance({}, _("every parameter is fixed"))
     if len({trial.value for trial in done}) == 1:
         return Importance({}, _("every completed trial has the same value"))
+    from optuna.importance import (  # scikit-learn comes with it, which takes a second
+        PedAnovaImportanceEvaluator,
+        get_param_importances,
+    )
+
     used = in_memory(reader.study, done, reader.config.search_space, sorted(shared))
     try:
         with warnings.catch_warnings():

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,19 @@ def test_a_program_is_built_once(tmp_path: Path) -> None:
     assert builds.count == 1
     assert {p.name for p in tmp_path.iterdir()} == {NAME, f"{NAME}.sha256"}
     assert {p.stat().st_mode & 0o777 for p in tmp_path.iterdir()} == {0o600}
+
+
+def test_of_several_that_want_a_program_one_builds_it(tmp_path: Path) -> None:
+    builds = Builds()
+
+    def build_slowly(path: Path) -> None:
+        time.sleep(0.2)
+        builds(path)
+
+    with ThreadPoolExecutor() as pool:
+        want = [pool.submit(kept_program, tmp_path, NAME, build_slowly) for _ in range(3)]
+        assert {each.result() for each in want} == {tmp_path / NAME}
+    assert builds.count == 1
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from filelock import FileLock
+
 from sweep.base.files import write_whole
+
+_WAIT_SECS = 60.0
+"""For another process to build a program; that a compiler is given to do so."""
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -61,6 +66,8 @@ def made_cache_folder() -> tuple[Path, str]:
 def kept_program(folder: Path, name: str, build: Callable[[Path], None]) -> Path:
     """A program from a folder, built if it is not there, not whole, not ours, or deadly.
 
+    Of several processes that want it at the same time one builds it, and the others wait.
+
     Args:
         folder: One that `mistrust` has nothing against.
         name: A file name that stands for everything the program depends on.
@@ -70,18 +77,44 @@ def kept_program(folder: Path, name: str, build: Callable[[Path], None]) -> Path
         OSError: The folder cannot be written to.
     """
     path = folder / name
-    if _has_killed(path) or not _is_whole(path):
-        handle, unfinished = tempfile.mkstemp(dir=folder, suffix=path.suffix)
-        os.close(handle)
-        try:
-            build(Path(unfinished))
-            content = Path(unfinished).read_bytes()
-        finally:
-            Path(unfinished).unlink(missing_ok=True)
-        for target, data in ((path, content), (_checksum_of(path), _checksum(content))):
-            write_whole(target, data)
-            target.chmod(0o600)
+    if not _is_ready(path):
+        with _alone(path):
+            if not _is_ready(path):
+                _build(path, build)
     return path
+
+
+def _is_ready(path: Path) -> bool:
+    """Whether a program can be used; one that a process has died of is taken away."""
+    if _has_killed(path):
+        path.unlink(missing_ok=True)
+    return _is_whole(path)
+
+
+def _build(path: Path, build: Callable[[Path], None]) -> None:
+    """Put a program there, and its checksum, each at once."""
+    handle, unfinished = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
+    os.close(handle)
+    try:
+        build(Path(unfinished))
+        content = Path(unfinished).read_bytes()
+    finally:
+        Path(unfinished).unlink(missing_ok=True)
+    for target, data in ((path, content), (_checksum_of(path), _checksum(content))):
+        write_whole(target, data)
+        target.chmod(0o600)
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Inside, no other process builds the program; where that cannot be had, several may."""
+    lock = FileLock(f"{path}.lock", timeout=_WAIT_SECS, mode=0o600)
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError, NotImplementedError):  # a folder that knows no locks
+            held.enter_context(lock)
+        yield
+        with contextlib.suppress(OSError):
+            Path(lock.lock_file).unlink()
 
 
 @contextlib.contextmanager
