@@ -1,12 +1,18 @@
-"""Functions of a program that call a kernel with constant sizes, one for all places that do."""
+"""Calls of kernels: which rows they are for, and functions with constant sizes that they are of."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from itertools import groupby
 
 _CALL = re.compile(r"(?P<before>if \(training\) )?(?P<kernel>\w+)\((?P<arguments>.*)\);")
 _BETWEEN = re.compile(r", (?![^(){}]*[)}])")
 """Commas between arguments, but not those inside of one."""
+
+
+class Whole(str):
+    """A statement about all rows of a batch, of which others do some at a time."""
 
 
 class Calls:
@@ -28,7 +34,19 @@ class Calls:
             for definition, name in self._names.items()
         )
 
-    def call(self, statement: str) -> str:
+    def over_rows(self, statements: Sequence[str], at_once: bool) -> list[str]:
+        """The statements for `every` row, all at once or in loops over parts of the rows."""
+        lines: list[str] = []
+        for is_whole, some in groupby(statements, lambda each: isinstance(each, Whole)):
+            if is_whole or at_once:
+                lines.append("{ const int at = 0, rows = every;")
+            else:
+                lines.append("for (int at = 0; at < every; at += TOGETHER) {")
+                lines.append("const int rows = every - at < TOGETHER ? every - at : TOGETHER;")
+            lines += [*map(self._call, some), "}"]
+        return lines
+
+    def _call(self, statement: str) -> str:
         """The same as a call of such a function.
 
         Args:

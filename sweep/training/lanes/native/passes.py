@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from sweep.training.lanes.native.calls import Calls
+from sweep.training.lanes.native.calls import Calls, Whole
 from sweep.training.lanes.native.layers import (
     Activation,
     Added,
@@ -27,31 +25,12 @@ from sweep.training.lanes.native.layers import (
     Spread,
     mixes_rows,
 )
+from sweep.training.lanes.native.rooms import Room, padded
 
 _PARTS = (64, 32, 16)
 """Rows that may go through all layers together: the most whose activations stay in a cache."""
 
 _CACHE_FLOATS = 2**18
-
-
-def padded(size: int) -> int:
-    """The next multiple of 16, to which features are padded."""
-    return -(-size // 16) * 16
-
-
-@dataclass(frozen=True)
-class _Room:
-    """So many numbers of each row of a block; as text, where those of row `at` begin."""
-
-    begin: int
-    columns: int
-
-    def __str__(self) -> str:
-        return f"{self.begin} * BLOCK + at * {self.columns}"
-
-
-class _Whole(str):
-    """A statement about all rows of a batch, of which others do some at a time."""
 
 
 class Passes:
@@ -107,24 +86,21 @@ class Passes:
     @property
     def source(self) -> str:
         """The functions, and what they call."""
-        passes = "".join(
-            f"static void {head} {{\n    " + "\n    ".join(body) + "\n}\n"
-            for head, body in self._functions().items()
-        )
-        return self._calls.source + passes
-
-    def _functions(self) -> dict[str, list[str]]:
-        """The statements of functions by their heads."""
         forward = "forward(Lane *l, int every, int first, const int *keys, int training)"
-        return {
+        at_once = not self._batch
+        bodies = {
             "pack_all(const float *flat, float *padded)": self._pack,
             "unpack_all(const float *padded, float *flat)": self._unpack,
             "pack_statistics(const float *flat, float *padded)": self._pack_statistics,
             "unpack_statistics(const float *padded, float *flat)": self._unpack_statistics,
             "transpose_all(Lane *l)": self._transpose,
-            forward: [*self._parted(self._forward)],
-            "backward(Lane *l, int every)": [*self._parted(self._backward[::-1])],
+            forward: self._calls.over_rows(self._forward, at_once),
+            "backward(Lane *l, int every)": self._calls.over_rows(self._backward[::-1], at_once),
         }
+        return self._calls.source + "".join(
+            f"static void {head} {{\n    " + "\n    ".join(body) + "\n}\n"
+            for head, body in bodies.items()
+        )
 
     @property
     def block(self) -> int:
@@ -136,20 +112,9 @@ class Passes:
         """Rows that go through layers together as long as they do not depend on each other."""
         return next((b for b in _PARTS if 2 * b * self.activations <= _CACHE_FLOATS), _PARTS[-1])
 
-    def _parted(self, statements: Sequence[str]) -> Iterator[str]:
-        """The statements in loops over parts of the rows."""
-        for is_whole, some in groupby(statements, lambda each: isinstance(each, _Whole)):
-            if is_whole or not self._batch:
-                yield "{ const int at = 0, rows = every;"
-            else:
-                yield "for (int at = 0; at < every; at += TOGETHER) {"
-                yield "const int rows = every - at < TOGETHER ? every - at : TOGETHER;"
-            yield from map(self._calls.call, some)
-            yield "}"
-
-    def _buffer(self, columns: int) -> _Room:
+    def _buffer(self, columns: int) -> Room:
         self.activations += columns
-        return _Room(self.activations - columns, columns)
+        return Room(self.activations - columns, columns)
 
     def _weight(self, shape: tuple[int, ...], flat: int | None, space: int) -> str:
         """Room for a weight; its address, less the arena, or an empty string.
@@ -169,7 +134,7 @@ class Passes:
         self._unpack.append(f"un{kind}({sizes}, padded + {begin}, flat + {flat});")
         return f" + {begin}"
 
-    def _new(self) -> _Room:
+    def _new(self) -> Room:
         """Room for what is of the same shape as now."""
         return self._buffer(self._places * padded(self._width))
 
@@ -270,7 +235,7 @@ class Passes:
             self._move("images" if layer.of_images else "tokens", "from", "to", y)
         self._width, self._places = self._width * self._places, 1
 
-    def _move(self, kind: str, forth: str, back: str, y: _Room) -> None:
+    def _move(self, kind: str, forth: str, back: str, y: Room) -> None:
         """Another order of the same numbers, from where they are to y."""
         x, sizes = self._at, f"rows, {self._places}, {self._width}"
         self._forward.append(f"{forth}_{kind}({sizes}, l->a + {x}, l->a + {y});")
@@ -411,7 +376,7 @@ class Passes:
         given = f"rows * {self._places}, {features}, l->a + {x}, l->statistics + {at}"
         numbers = f"{layer.eps!r}f, {layer.momentum!r}f"
         self._forward += [
-            _Whole(f"batch_statistics({given}, {numbers}, training);"),
+            Whole(f"batch_statistics({given}, {numbers}, training);"),
             f"batch_norm({given}, {weight}, {bias}, l->a + {y});",
         ]
         if self._trained:
@@ -420,7 +385,7 @@ class Passes:
             )
         if self._trained or w or b:
             self._backward.append(
-                _Whole(f"batch_gradients({given}, l->d + {y}, {dweight}, {dbias});")
+                Whole(f"batch_gradients({given}, l->d + {y}, {dweight}, {dbias});")
             )
             self._trained = True
         self._at = y

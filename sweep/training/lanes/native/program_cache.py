@@ -112,9 +112,11 @@ def _alone(path: Path) -> Iterator[None]:
     with contextlib.ExitStack() as held:
         with contextlib.suppress(OSError, NotImplementedError):  # a folder that knows no locks
             held.enter_context(lock)
-        yield
-        with contextlib.suppress(OSError):
-            Path(lock.lock_file).unlink()
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # on Windows, where it goes with the lock
+                Path(lock.lock_file).unlink()
 
 
 @contextlib.contextmanager
