@@ -122,6 +122,9 @@ def _read_all(fd: int) -> str:
         return stream.read()
 
 
+WITHOUT_PAGE = "SWEEP_TESTS_DRAW_NO_PAGE"
+"""A variable of the environment; `support.no_page` sets it."""
+
 LATER = (
     *("optuna.visualization", "optuna.visualization.matplotlib", "plotly.graph_objs._figure"),
     *("sklearn.datasets", "torch._dynamo", "torch.profiler"),
@@ -209,6 +212,8 @@ def _become(request: dict[str, Any]) -> None:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    if os.environ.pop(WITHOUT_PAGE, ""):
+        sys.modules["sweep.runs.run"].write_report = lambda *_: None  # type: ignore[attr-defined]
     process.ORIGINAL_DIR = os.getcwd()  # type: ignore[attr-defined]
     script = request.get("script", "")
     sys.path[0] = str(Path(script).resolve().parent) if script else os.getcwd()

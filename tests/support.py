@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from command_server import Command, CommandServer
+from command_server import WITHOUT_PAGE, Command, CommandServer
 from optuna.trial import FrozenTrial
 
 from sweep.search.attributes import completes
@@ -106,8 +106,9 @@ def sweep_anew(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess
 
 @contextmanager
 def no_page() -> Iterator[None]:
-    """Runs in this process draw no page: that takes longer than all else of a small run."""
+    """Runs draw no page, here and in `sweep`: that takes longer than all else of a small run."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(WITHOUT_PAGE, "1")
         patch.setattr("sweep.runs.run.write_report", lambda *_: None)
         yield
 

@@ -19,7 +19,7 @@ from support import PostgreSQL, drawn, no_page, start_sweep, sweep
 from sweep.search.storage.opening import load_study
 from sweep.search.tables import read_results
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_page")]
 
 BY_HAND = """
 import math, os, pathlib, signal, sys
@@ -119,12 +119,11 @@ def test_an_audition_is_a_study_of_so_few_epochs(engine: str, tmp_path: Path) ->
         "engine": engine,
         "optimizer__batch_size": 16,
     }
-    with no_page():
-        study, *_ = small_sweep(tmp_path, epochs=16, trials=24, lanes=4, **one)
-        short: dict[str, Any] = {"epochs": 2, "trials": 24, "pruner__name": "none"}
-        other = tmp_path / "short"
-        other.mkdir()
-        few, *_ = small_sweep(other, **short, **one)
+    study, *_ = small_sweep(tmp_path, epochs=16, trials=24, lanes=4, **one)
+    short: dict[str, Any] = {"epochs": 2, "trials": 24, "pruner__name": "none"}
+    other = tmp_path / "short"
+    other.mkdir()
+    few, *_ = small_sweep(other, **short, **one)
     trials = drawn(study.get_trials(deepcopy=False))
     assert_sound(trials, 16, 2)
     counts = [trial.state == TrialState.COMPLETE for trial in trials]
@@ -137,8 +136,7 @@ def test_an_audition_is_a_study_of_so_few_epochs(engine: str, tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", ["median", "hyperband", "none", "halving", "thorough", "fast"])
 def test_other_pruners_have_no_auditions(name: str, tmp_path: Path) -> None:
-    with no_page():
-        study, config, location = small_sweep(tmp_path, pruner__name=name, epochs=16, trials=3)
+    study, config, location = small_sweep(tmp_path, pruner__name=name, epochs=16, trials=3)
     assert config.audition_epochs == 0
     assert set(pd.read_csv(location.folder / "epochs.csv")["horizon"]) == {16}
     assert read_results(location.folder)["audition_val_mse"].isna().all()
@@ -262,6 +260,19 @@ def at(number, epochs, epoch):
 """
 
 
+TO_KILL = (*LOOP, *SMALL, "--epochs", "16", "--trials", "14")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run, which nothing interrupts."""
+    folder = written(tmp_path_factory.mktemp("whole"))
+    with no_page():
+        done = called(*TO_KILL, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
 @pytest.mark.parametrize(
     ("where", "with_signal"),
     [
@@ -275,11 +286,8 @@ def at(number, epochs, epoch):
     ],
 )
 def test_an_interrupted_run_comes_to_the_same(
-    where: str, with_signal: signal.Signals, tmp_path: Path
+    where: str, with_signal: signal.Signals, whole: Path, tmp_path: Path
 ) -> None:
-    whole = written(tmp_path / "whole")
-    command = (*LOOP, *SMALL, "--epochs", "16", "--trials", "14")
-    assert called(*command, cwd=whole).returncode == 0
     begun = begun_in(whole)
     passed = [number for number, epochs in begun if epochs == 16]
     places = {
@@ -291,12 +299,12 @@ def test_an_interrupted_run_comes_to_the_same(
     }
     killing = KILLED.replace("WHERE", str(places[where])).replace("SIGNAL", str(int(with_signal)))
     folder = written(tmp_path / "killed", BY_HAND.partition("def at")[0] + killing)
-    process = start_sweep(*command, cwd=folder)
+    process = start_sweep(*TO_KILL, cwd=folder)
     (folder / "pid.txt").write_text(str(process.pid))
     process.communicate(timeout=120)
     assert (folder / "killed.txt").exists()
     before = {t.number: dict(t.intermediate_values) for t in trials_of(folder)}
-    done = sweep(*command, cwd=folder)
+    done = called(*TO_KILL, cwd=folder)
     assert done.returncode == 0, done.stderr
     trials = trials_of(folder)
     assert_sound(trials, 16, 2)
@@ -328,10 +336,9 @@ def test_a_study_of_the_rule_before_auditions_goes_on_with_them(tmp_path: Path) 
     """Epoch 2 of its whole trials is not taken for what an audition came to."""
     settings: dict[str, Any] = {"epochs": 16, "sampler__name": "random", "workers": 1}
     settings["optimizer__batch_size"] = 16
-    with no_page():
-        small_sweep(tmp_path, trials=10, pruner__name="halving", **settings)
-        notes = Notes()
-        study, *_ = small_sweep(tmp_path, notes, trials=20, **settings)
+    small_sweep(tmp_path, trials=10, pruner__name="halving", **settings)
+    notes = Notes()
+    study, *_ = small_sweep(tmp_path, notes, trials=20, **settings)
     trials = drawn(study.get_trials(deepcopy=False))
     assert all(2 in trial.intermediate_values for trial in trials[:10])
     assert_sound(trials[10:], 16, 2)

@@ -31,6 +31,7 @@ SETTINGS: dict[str, Any] = {
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_page")
 def test_every_file_of_it_is_watched(tmp_path: Path) -> None:
     for name, text in OWN.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)

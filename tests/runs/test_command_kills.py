@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
 import psutil
 import pytest
+from command_server import Command
 from commands import wait_for, wait_until_gone
+from support import start_sweep
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_page")]
 
 SCRIPT = """
 import json, os, subprocess, sys, time
@@ -38,18 +39,16 @@ child.kill()
 """Hangs in its third epoch as long as there is a file `slowly`; has a child in its own session."""
 
 
-def start(folder: Path, *more: str) -> subprocess.Popen[str]:
+def start(folder: Path, *more: str) -> Command:
     """`sweep run` in a group of its own, as a terminal starts it."""
     options = ["--epochs", "4", "--trials", "3", "--workers", "2", "--no-confirm"]
     options += ["--pruner", "none", *more]
-    return subprocess.Popen(
-        [sys.executable, "-m", "sweep", "run", *options, "--", sys.executable, "train.py"],
-        cwd=folder,
-        process_group=0,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    return start_sweep("run", *options, "--", sys.executable, "train.py", cwd=folder)
+
+
+def said(command: Command) -> str:
+    """All that it has said, once it and its workers have ended."""
+    return "".join(command.communicate(timeout=200))
 
 
 def pids_of(folder: Path, number: int | None = None) -> list[int]:
@@ -89,19 +88,19 @@ def test_nothing_is_left_and_it_goes_on(how: str, slow: Path) -> None:
     elif how == "ctrl-c":
         os.killpg(process.pid, signal.SIGINT)
     elif how == "SIGTERM":
-        process.terminate()
+        os.kill(process.pid, signal.SIGTERM)
     elif how == "the coordinator":
-        process.kill()
+        os.kill(process.pid, signal.SIGKILL)
     else:
         for pid in (process.pid, *family):
             os.kill(pid, signal.SIGKILL)
     if how != "a worker":
-        output, _ = process.communicate(timeout=60)
+        output = said(process)
         assert process.returncode == (130 if how in ("ctrl-c", "SIGTERM") else -9), output
         wait_until_gone([*pids, *family])
         (slow / "slowly").unlink()
         process = start(slow)
-    output, _ = process.communicate(timeout=120)
+    output = said(process)
     assert process.returncode == 0, output
     results = pd.read_csv(slow / "studies/train/results.csv").set_index("number")
     assert len(results) == 3
@@ -117,13 +116,13 @@ def test_nothing_is_left_and_it_goes_on(how: str, slow: Path) -> None:
 
 
 def test_a_timeout_ends_in_time_and_the_rest_goes_on(slow: Path) -> None:
-    process = start(slow, "--timeout", "10")
-    output, _ = process.communicate(timeout=200)
+    process = start(slow, "--timeout", "3")
+    output = said(process)
     assert "longer --timeout" in output  # nothing has completed
     (slow / "pids.txt").touch()
     wait_until_gone(pids_of(slow))
     (slow / "slowly").unlink()
     process = start(slow)
-    output, _ = process.communicate(timeout=100)
+    output = said(process)
     assert process.returncode == 0, output
     assert set((slow / "trained-0.txt").read_text().split()) == {"1", "2", "3", "4"}

@@ -10,11 +10,12 @@ from textwrap import dedent
 
 import pandas as pd
 import pytest
-from support import sweep
+from called import called
+from support import no_page, sweep
 
 from sweep.runs.library import load_study, run_study
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_page")]
 
 PYTHON = shlex.quote(sys.executable)
 
@@ -43,12 +44,13 @@ def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sweep of a script, for the greatest accuracy."""
     folder = tmp_path_factory.mktemp("classes")
     (folder / "train.py").write_text(CLASSES)
-    done = sweep(
+    command = (
         *("run", "--metric", "val_accuracy", "--direction", "maximize", "--epochs", "6"),
         *("--trials", "12", "--lr", "1e-3:1:log", "--workers", "2", "--"),
         *(sys.executable, "train.py", "--noise", "0.3"),
-        cwd=folder,
     )
+    with no_page():
+        done = sweep(*command, cwd=folder)
     assert done.returncode == 0, done.stderr
     (folder / "output.txt").write_text(done.stdout)
     return folder
@@ -165,7 +167,7 @@ def test_a_script_that_fails_whatever_the_schedule_ends_the_sweep(tmp_path: Path
     ],
 )
 def test_what_is_refused(options: tuple[str, ...], told: str, tmp_path: Path) -> None:
-    done = sweep("run", *options, cwd=tmp_path)
+    done = called("run", *options, cwd=tmp_path)
     assert done.returncode == 2
     assert told in " ".join(done.stderr.split())
     assert not list(tmp_path.iterdir())

@@ -14,7 +14,7 @@ from sweep.runs.run import run_sweep
 from sweep.study.file import load_study
 from sweep.study.locations import Location
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_page")]
 
 LOOP = """
 import os, time
@@ -81,7 +81,6 @@ def test_two_runs_with_several_workers(tmp_path: Path) -> None:
     assert len(confirmation) > 6
 
 
-@pytest.mark.usefixtures("no_page")
 @pytest.mark.parametrize("sampler", ["auto", "qmc", "grid"])
 def test_trials_that_are_trained_side_by_side(sampler: str, tmp_path: Path) -> None:
     (tmp_path / "residual.py").write_text(MODEL)

@@ -49,6 +49,7 @@ SMALL = ("run", "diabetes", "--model", "linear", "--workers", "1", "--no-confirm
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_page")
 def test_a_journal_that_cannot_grow(tmp_path: Path) -> None:
     study = (*SMALL, "--trials", "60", "--epochs", "5")
     stopped = sweep(*study, cwd=tmp_path, largest_file=60_000)
@@ -70,6 +71,7 @@ def test_a_report_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_page")
 def test_a_model_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "wide.py").write_text(
         "from torch import nn\n"

@@ -22,6 +22,7 @@ from sweep.search.storage.opening import load_study
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.usefixtures("no_page"),
     pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads processes from /proc"),
 ]
 

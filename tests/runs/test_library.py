@@ -67,6 +67,7 @@ def test_a_result_is_what_its_files_say(folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_page")
 def test_a_loop_in_the_script_itself(tmp_path: Path) -> None:
     code = """
     import torch
@@ -115,6 +116,7 @@ print(len(found.results))
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_page")
 def test_a_call_beside_the_loop_needs_no_guard(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(TRAIN)
     (tmp_path / "plain.py").write_text(CALL)
@@ -143,6 +145,7 @@ def test_an_unguarded_call_in_the_loops_file_is_explained_once(tmp_path: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_page")
 def test_a_loop_that_workers_cannot_import_is_handed_to_them(tmp_path: Path) -> None:
     scale = 3.0
 
@@ -172,6 +175,7 @@ def test_a_loop_that_workers_cannot_import_is_handed_to_them(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_page")
 def test_a_table_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     rows = range(80)

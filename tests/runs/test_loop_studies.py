@@ -126,6 +126,7 @@ class TestMaximize:
         assert "the best value rose from" in visible
         assert "higher val_accuracy" in visible
 
+    @pytest.mark.usefixtures("no_page")
     def test_an_audit_knows_which_way_is_up(self, classes: Path, tmp_path: Path) -> None:
         classes = shutil.copytree(classes, tmp_path / "copy")
         done = sweep("audit", "train", "--sample", "5", "--json", cwd=classes)
@@ -139,6 +140,7 @@ class TestMaximize:
             course = [value for epoch, value in before.items() if epoch > 1]
             assert one["val_accuracy"] >= max(course, default=0.0)  # the same course, to its end
 
+    @pytest.mark.usefixtures("no_page")
     def test_it_goes_on_from_its_folder(self, classes: Path, tmp_path: Path) -> None:
         classes = shutil.copytree(classes, tmp_path / "copy")
         done = sweep("run", "studies/train", "--trials", "32", "--no-confirm", cwd=classes)
@@ -153,6 +155,7 @@ class TestMaximize:
         assert "direction" in done.stderr
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_loop_that_raises_fails_its_trials_and_is_told(tmp_path: Path) -> None:
     broken = LINE.replace("error = float(", "error = float('x' if epoch else 1) * float(")
     (tmp_path / "train.py").write_text(broken)
@@ -167,6 +170,7 @@ def test_a_loop_that_raises_fails_its_trials_and_is_told(tmp_path: Path) -> None
     assert list(results["epochs_run"]) == [1, 1]
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_loop_that_diverges_is_no_winner(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(
         CLASSES.replace("right.float().mean()", "right.float().mean() if epoch < 3 else math.nan")
@@ -210,6 +214,7 @@ def test_problems_of_a_study_with_a_loop_are_told_together(tmp_path: Path) -> No
     )
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_loop_that_is_counted_in_steps(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(
         dedent("""
@@ -263,6 +268,7 @@ def test_a_loop_that_is_counted_in_steps(tmp_path: Path) -> None:
     assert "evaluate_every" in refused.stderr
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_loop_has_threads_of_its_own(tmp_path: Path) -> None:
     code = LINE.replace('"val_mse": error', '"val_mse": torch.get_num_threads()')
     (tmp_path / "train.py").write_text(code)
@@ -279,6 +285,7 @@ def test_a_loop_has_threads_of_its_own(tmp_path: Path) -> None:
         assert list(value) == [expected, expected]
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_loop_that_ignores_its_seed_is_told(tmp_path: Path) -> None:
     same = "generator=torch.Generator().manual_seed(0)"
     fixed = LINE.replace("randn((),", f"randn((), {same},").replace("perm(80", f"perm(80, {same}")

@@ -11,13 +11,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from called import called
+from support import no_page
 
 from sweep.base.csv_cells import frame_from_csv
 from sweep.runs.library import StudyResult, load_study
 from sweep.runs.warm_start import MOST
 from sweep.schedules.schedule import Schedule
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_page")]
 
 LOOP = """
 import math, torch
@@ -76,7 +77,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> StudyResult:
     folder = tmp_path_factory.mktemp("params")
     (folder / "train.py").write_text(LOOP)
     (folder / "own.toml").write_text(STUDY)
-    done = called("run", "own.toml", cwd=folder)
+    with no_page():
+        done = called("run", "own.toml", cwd=folder)
     assert done.returncode == 0, done.stderr
     shown = "weight_decay 1e-06:0.1:log, width [64, 128], mode [none, gelu], fixed 0.5"
     assert shown in done.stderr + done.stdout

@@ -18,7 +18,7 @@ from sweep.runs.before.lr_range import find_range
 from sweep.runs.opening import steps_of_batch_sizes
 from sweep.study.settings import StudyConfig
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_page")]
 
 SEARCHED: dict[str, Any] = {
     "optimizer__name": ["sgd", "adamw"],

@@ -156,6 +156,7 @@ def test_a_forgotten_direction_is_refused_with_both_choices(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_page")
 @pytest.mark.parametrize("storage", ["journal", "sqlite", "postgresql"])
 def test_fresh_may_change_the_direction(
     storage: str, tmp_path: Path, request: pytest.FixtureRequest

@@ -103,6 +103,7 @@ def killed(schedule, epochs, seed, state=None):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_page")
 def test_a_sweep_killed_in_the_middle_of_a_trial_goes_on_there(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(RESUMED.replace("WAIT", "0.05") + KILLED)
     command = ["run", "--loop", "train.py:killed", "--epochs", "30"]

@@ -12,6 +12,7 @@ from support import start_sweep, sweep
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.usefixtures("no_page"),
     pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads processes from /proc"),
 ]
 
