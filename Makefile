@@ -14,6 +14,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# Tests start many Pythons: each would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test quick check format docs bench bench-tables bench-pruning bench-quality bench-budget \
 	bench-findings bench-scale clean
 

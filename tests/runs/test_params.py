@@ -197,15 +197,11 @@ def test_a_loop_that_does_not_take_one(tmp_path: Path) -> None:
 
 
 SCRIPT = """
-import torch, sweep
+import sweep
 
 trial = sweep.current_trial()
-weight = torch.nn.Parameter(torch.zeros(()))
-optimizer = torch.optim.SGD([weight], lr=0.1)
-scheduler = trial.attach(optimizer, steps_per_epoch=1)
+trial.schedule.rates(trial.epochs)
 for epoch in range(trial.epochs):
-    optimizer.step()
-    scheduler.step()
     trial.report(trial.params["width"] + (trial.params["mode"] == "b") / 2)
 """
 

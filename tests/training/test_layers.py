@@ -229,7 +229,8 @@ def test_layers(layer: str, optimizer: str) -> None:
     chosen = CHOSEN[optimizer]
     specs = [spec(n, n % 2, Schedule("cosine", 0.01 / (n + 1)), chosen) for n in range(5)]
     arrivals, departures = {0: specs[:3], 1: specs[3:4], 2: specs[4:]}, {2: [0], 3: [2]}
-    assert_same_courses(own(LAYERS[layer]), arrivals, settings(clip=1.0), departures=departures)
+    two_batches = settings(70, clip=1.0)
+    assert_same_courses(own(LAYERS[layer]), arrivals, two_batches, departures=departures)
 
 
 def test_batch_norm_with_adamw_as_it_is() -> None:

@@ -19,9 +19,9 @@ from sweep.training.contract import OptimizerSettings, TrainingData, TrainingSet
 from sweep.training.lanes.engine import VectorizedEngine
 
 torch.set_num_threads(1)
-x = torch.rand(112_000, 3)
+x = torch.rand(106_000, 3)
 y = x.sum(1)
-data = TrainingData(x[:12_000], y[:12_000], x[12_000:], y[12_000:], 1.0)
+data = TrainingData(x[:6_000], y[:6_000], x[6_000:], y[6_000:], 1.0)
 config = ModelConfig(name="order-pre")
 engine = VectorizedEngine(
     data,
