@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+_UNWATCHED = {"include_log_monitor": False}
+"""Without a process on each machine that reads its logs, which nobody asks for."""
+
 
 class Machines:
     """A head without CPUs, and machines that are added and killed.
@@ -22,7 +25,8 @@ class Machines:
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster
 
-        head = {"num_cpus": 0, "include_dashboard": False}
+        head = {"num_cpus": 0, "include_dashboard": False, "no_monitor": True}
+        head |= _UNWATCHED
         self._cluster: Any = Cluster(initialize_head=True, head_node_args=head)
         self._nodes: list[Any] = []
         self.address: str = self._cluster.address
@@ -33,7 +37,9 @@ class Machines:
         Args:
             environment: Variables of its own.
         """
-        self._nodes.append(self._cluster.add_node(num_cpus=1, num_gpus=1, env_vars=environment))
+        self._nodes.append(
+            self._cluster.add_node(num_cpus=1, num_gpus=1, env_vars=environment, **_UNWATCHED)
+        )
 
     def kill(self) -> None:
         """Kill the one that was added first, as if its plug was pulled."""
