@@ -21,11 +21,14 @@ from sweep.training.workers.time_limit import TimeLimit
 
 def remove_hopeless(context: RunContext) -> None:
     """Remove the folders of trials that have completed and will not be the winner."""
-    if context.config.keep:
+    folder = context.location.folder / TRIALS
+    if context.config.keep or not folder.is_dir():
         return
+    there = {other.name for other in folder.iterdir()}  # few: earlier ones are removed already
     done = completed(context.trials, context.config.measure)
     hopeful = {trial.number for trial in (*done[:1], *chosen(context, None))}
-    _remove(context, (trial for trial in done if trial.number not in hopeful))
+    hopeless = (trial for trial in done if trial.number not in hopeful)
+    _remove(context, (trial for trial in hopeless if str(trial.number) in there))
 
 
 def remove_folders(context: RunContext) -> None:

@@ -23,6 +23,7 @@ from sweep.report.dashboard.running_note import RunningNote
 from sweep.report.trackers.following import Following, following
 from sweep.runs.listener import Listener
 from sweep.runs.opening import as_run, enqueue_first, open_sweep, prepare, worker_pool, worker_setup
+from sweep.runs.seldom import Seldom
 from sweep.search import completion
 from sweep.search.budget import (
     Spent,
@@ -157,7 +158,8 @@ class _Search:
         self._limit = limit
         self._trackers = trackers
         self._owner = owner_of(context.location.folder)
-        self._tables = _TableWriter(context)
+        self._tables = Seldom(lambda: _write_tables(context))
+        self._folders = Seldom(lambda: remove_hopeless(context))
         self._note = RunningNote(context.reader, total)
         self._advised: tuple[str, ...] = ()
         self._has_news = False
@@ -183,6 +185,8 @@ class _Search:
             )
             self._train(self._limit.at, draws=False)
         _write_tables(context)
+        if context.config.own_code:
+            remove_hopeless(context)
 
     def _train(self, deadline: float, draws: bool = True) -> bool:
         """Whether there was anything to train."""
@@ -219,8 +223,6 @@ class _Search:
             self._listener.on_note(sentence)
         if trial.traceback:
             self._write_traceback(trial)
-        if self._context.config.own_code and trial.ending == Ending.COMPLETED:
-            remove_hopeless(self._context)
         self._has_news = True
         self._trackers.trial_finished(trial)
         self._listener.on_finished(trial, status)
@@ -230,6 +232,8 @@ class _Search:
             self._has_news = False
             self._tables.trial_finished()
             self._note.trial_finished()
+            if self._context.config.own_code:
+                self._folders.trial_finished()
         self._listener.on_tick(status)
 
     def _write_traceback(self, trial: Trial) -> None:
@@ -302,25 +306,6 @@ def _conclude(
     if not stop.is_set() and not limit.is_over:
         remove_folders(context)
         shutil.rmtree(context.location.folder / CHECKPOINTS, ignore_errors=True)
-
-
-class _TableWriter:
-    """Rewrites the tables as trials end, but spends little of the time on it."""
-
-    _SHARE = 0.02
-    _FIRST_SECS = 2.0
-
-    def __init__(self, context: RunContext) -> None:
-        self._context = context
-        self._next = time.monotonic() + self._FIRST_SECS
-
-    def trial_finished(self) -> None:
-        started = time.monotonic()
-        if started < self._next:
-            return
-        _write_tables(self._context)
-        ended = time.monotonic()
-        self._next = ended + max(1.0, (ended - started) / self._SHARE)
 
 
 def _write_tables(context: RunContext) -> None:
