@@ -26,6 +26,7 @@ from sweep.training.contract import (
 from sweep.training.criterion import Criterion
 from sweep.training.examine.ids import check_ids
 from sweep.training.examine.inputs import input_notes
+from sweep.training.examine.pairs import pair_notes
 from sweep.training.examine.unregistered import check_registered
 from sweep.training.generators import seeded
 from sweep.training.lanes.engine import VectorizedEngine
@@ -149,6 +150,7 @@ def build_engine(
     if lanes and engine == "sequential":
         notes.append(f"lanes = {lanes} does nothing with the sequential engine")
     notes += input_notes(first, tensors.x_train, tensors.constant, criterion.outputs)
+    notes += pair_notes(first, tensors, criterion)
     known = None
     if engine != "sequential":
         known = survey(build, tensors.x_train, tensors.y_train, criterion)
