@@ -79,7 +79,7 @@ class Source:
     courses: dict[int, list[int]] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
 
-    def next(self) -> TrialSpec | None:
+    def next(self, wanted: int = 1) -> TrialSpec | None:
         if self.asked == self.trials:
             return None
         self.asked += 1

@@ -10,18 +10,17 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.base.wording import counted
-from sweep.search.attributes import completes
-from sweep.search.completion import next_enqueued
 from sweep.search.failures import Failures
 from sweep.search.in_flight.allowance import Allowance
+from sweep.search.in_flight.asking import Asking
 from sweep.search.in_flight.auditions import FEWEST_AUDITIONS, Auditions
 from sweep.search.in_flight.counts import Counts
 from sweep.search.in_flight.in_training import InTraining
 from sweep.search.in_flight.ownership import Ownership
 from sweep.search.in_flight.trials import InFlight
+from sweep.search.in_flight.unshown import Unshown
 from sweep.search.status import Lane, Status, secs_for_epochs, secs_for_trials
 from sweep.search.storage.opening import flush
-from sweep.search.storage.owners import in_turn
 from sweep.search.strategies.pruners import possible_ends
 from sweep.search.strategies.without_auditions import FEWEST_STEPS, go_on_without_auditions, too_few
 from sweep.search.trials import StudyReader, Trial
@@ -86,10 +85,9 @@ class Coordinator:
         self._config = config
         self._metric = config.measure
         self._total = trials
-        self._most = trials
+        most = trials
         if config.budget is not None and config.sampling.name != "grid":
-            self._most = int(config.budget * config.epochs)  # or those that raise at once never end
-        self._draws = draws
+            most = int(config.budget * config.epochs)  # or those that raise at once never end
         self._variance = variance
         self._weights = weights
         self._on_finished = on_finished
@@ -102,6 +100,18 @@ class Coordinator:
         self._in_flight = InFlight(config, self._auditions)
         self._ownership = Ownership(study, owner, shared, self._in_flight, on_note)
         self._allowance = Allowance(reader, earlier, self._in_flight, self._ownership)
+        self._unshown = Unshown(reader, self._ownership, self._counts)
+        self._asking = Asking(
+            reader,
+            self._in_flight,
+            self._auditions,
+            self._ownership,
+            self._counts,
+            self._allowance,
+            total=trials,
+            most=most,
+            draws=draws,
+        )
         self._failures = Failures(len(config.space.scheduler))
         self._deadline = deadline
         self._limit = limit
@@ -112,7 +122,7 @@ class Coordinator:
 
     def has_work(self) -> bool:
         """Whether the study wants any training at all."""
-        wanted = self._ownership.take_abandoned() or self._wants_more()
+        wanted = self._ownership.take_abandoned() or self._asking.wants_more()
         return wanted or self._ownership.others_train
 
     def run(self, pool: Pool) -> None:
@@ -124,13 +134,16 @@ class Coordinator:
         """
         self._started = self._ticked = time.monotonic()
         self._ownership.show_life()
-        Dispatcher(pool, self, self._stop, self._on_note, self._limit).run()
-        while not self._limit.is_over and self._ownership.await_others(
-            self._stop, self._deadline, self.tick
-        ):
+        try:
             Dispatcher(pool, self, self._stop, self._on_note, self._limit).run()
-        if not self._stop.is_set():
-            self._give_back()
+            while not self._limit.is_over and self._ownership.await_others(
+                self._stop, self._deadline, self.tick
+            ):
+                Dispatcher(pool, self, self._stop, self._on_note, self._limit).run()
+            if not self._stop.is_set():
+                self._give_back()
+        finally:
+            self._settle()
         self.tick(at_once=True)
 
     def _give_back(self) -> None:
@@ -143,10 +156,11 @@ class Coordinator:
                 "command trains what is left"
             )
 
-    def next(self) -> TrialSpec | None:
+    def next(self, wanted: int = 1) -> TrialSpec | None:
         """The next trial to train: an interrupted one, else a new one if the study wants more."""
-        self._ask()
         in_flight = self._in_flight
+        if not in_flight.waiting:
+            self._ask(wanted)
         if not in_flight.waiting and not in_flight.training and self._ownership.shared:
             self._ownership.take_abandoned()
         if not in_flight.waiting and not in_flight.any_in_audition:
@@ -160,8 +174,13 @@ class Coordinator:
         return running.spec
 
     def prepare(self, wanted: int) -> bool:
-        """Ask for a trial that a worker will soon want, so that it need not wait for it."""
-        return self._in_flight.waiting < wanted and self._ask(ahead=True)
+        """Ask for trials that workers will soon want, so that they need not wait for them."""
+        lacking = wanted - self._in_flight.waiting
+        return (
+            lacking > 0
+            and 2 * lacking >= min(wanted, 2 * self._asking.at_once)
+            and self._ask(lacking)
+        )
 
     def most_lanes(self, workers: int) -> int:
         """How many trials a worker should have at most.
@@ -169,7 +188,7 @@ class Coordinator:
         They are no more than a share of the study; and near its end the workers share what is left
         evenly.
         """
-        left = max(1, -(-self._trials_left() // workers))
+        left = max(1, -(-self._asking.left // workers))
         if self._config.lanes is not None:
             return left
         return max(1, min(int(self._total * IN_TRAINING_SHARE) // workers, left))
@@ -177,7 +196,7 @@ class Coordinator:
     def epochs_left(self) -> int:
         """Epochs of single trials that are still to come if none is pruned."""
         left = max(self._allowance.left, 0)
-        return int(min(self._trials_left() * self._config.epochs, left))
+        return int(min(self._asking.left * self._config.epochs, left))
 
     def epochs_to_decision(self, number: int, epoch: int) -> int:
         """After how many more epochs a trial may end."""
@@ -293,60 +312,20 @@ class Coordinator:
         if not at_once and now - self._ticked < _TICK_SECS:
             return
         self._ticked = now
-        flush(self._study)
+        self._settle()
         if self._ownership.shared:
             self._ownership.show_life_regularly()
-            self._count_all()
+        self._allowance.count(self._counts.look())  # what has ended or begun elsewhere
         self._lanes = self._in_flight.lanes  # here alone: there may be very many
         self._on_tick(self.status())
 
-    def _trials_left(self) -> int:
-        """Trials that have not ended, and those that have not been asked for."""
-        to_draw = 0
-        if self._draws and self._whole_epochs <= self._allowance.uncommitted:
-            to_draw = max(self._total - self._counts.tally.started, int(self._most > self._total))
-        return to_draw + self._counts.tally.to_complete + len(self._in_flight)
-
-    def _ask(self, ahead: bool = False) -> bool:
-        """Ask for a new trial if the study wants one and none waits; whether it was asked for."""
-        late = time.monotonic() > self._deadline or not self._limit.allows(self.epochs)
-        if late or (self._in_flight.waiting and not ahead):
+    def _ask(self, count: int) -> bool:
+        """Ask for so many new trials, if the study wants them; whether there were any."""
+        if time.monotonic() > self._deadline or not self._limit.allows(self.epochs):
             return False
-
-        def ask() -> InTraining | None:
-            if not self._wants_more():
-                return None
-            lacks = self._counts.tally.to_complete > 0  # one that completes a pruned one goes first
-            trial = next_enqueued(self._study) if lacks else self._study.ask()
-            self._ownership.claim(trial)
-            running = self._in_flight.drawn(trial)  # before another may ask: it counts it
-            self._allowance.commit(running)
-            return running
-
-        running = in_turn(self._study, ask)
-        if running is not None:
-            is_drawn = completes(running.trial) is None
-            self._counts.tally.started += is_drawn
-            self._counts.tally.to_complete -= not is_drawn
-            self._in_flight.wait(running)
-        return running is not None
-
-    def _wants_more(self) -> bool:
-        if self._ownership.shared:  # others ask too
-            self._count_all()
-        to_draw = self._draws and self._counts.tally.started < self._most
-        if to_draw and self._allowance.fits(self._whole_epochs):
-            return True
-        return self._counts.tally.to_complete > 0 and self._allowance.fits(self.epochs)
-
-    @property
-    def _whole_epochs(self) -> int:
-        """That a trial may cost."""
-        return self._auditions.epochs + self.epochs
-
-    def _count_all(self) -> None:
-        """Take in what has ended or begun, here or elsewhere."""
-        self._allowance.count(self._counts.look())
+        has_asked = self._asking.ask(count)
+        self._show()
+        return has_asked
 
     def _end(
         self, running: InTraining, state: TrialState, reason: str, traceback: str = ""
@@ -363,11 +342,22 @@ class Coordinator:
         ended = self._reader.trial(told)
         self._in_flight.remove([running])
         self._ended += 1
-        self._count_all()
+        self._allowance.count(self._counts.end(ended))
+        self._unshown.add(running)
         if self._allowance.is_limited:
             self._decide()  # another one may fit now
-        self._on_finished(ended, self.status())
+        self._show()
         return ended
+
+    def _settle(self) -> None:
+        """Write down what waits in memory, and show what has ended with it."""
+        flush(self._study)
+        self._show()
+
+    def _show(self) -> None:
+        """Show the trials that have ended, as far as the storage knows it."""
+        for ended in self._unshown.settled():
+            self._on_finished(ended, self.status())
 
     def status(self) -> Status:
         """Where the sweep stands."""
@@ -377,7 +367,7 @@ class Coordinator:
             left = max(self._allowance.left, 0.0)
             expected = secs_for_epochs(elapsed, self._epochs, left)
         else:
-            expected = secs_for_trials(elapsed, self._ended, running, self._trials_left())
+            expected = secs_for_trials(elapsed, self._ended, running, self._asking.left)
         return Status(
             total=self._total,
             endings=self._counts.tally.endings,

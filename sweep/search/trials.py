@@ -285,7 +285,7 @@ class StudyReader:
     def trial(self, frozen: FrozenTrial) -> Trial:
         """One of its trials."""
         known = self._ended.get(frozen.number)
-        if known is None:
+        if known is None or known.finished != frozen.datetime_complete:  # another run has ended it
             known = self._converted(frozen)
             if known.ending is not None:
                 self._ended[frozen.number] = known

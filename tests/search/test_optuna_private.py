@@ -7,12 +7,15 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
-from support import ROOT
+from storages import closed_later
+from support import ROOT, PostgreSQL
 
 from sweep.search.storage import optuna_private as private
+from sweep.search.storage.opening import load_study
 
 HOLDS_FOR = range(5, 6)
 """Major versions; on another one, read the module beside Optuna's sources, then add it here."""
@@ -58,3 +61,68 @@ def test_every_name_does_what_it_says(tmp_path: Path, kind: str) -> None:
 
 def test_a_trials_numbers_and_attributes_alone_can_wait() -> None:
     assert private.CAN_WAIT == {5, 7, 8, 9}  # as they stand in the journals that there are
+
+
+def fill(study: optuna.Study) -> None:
+    """Trials of every kind, as Optuna writes them."""
+    space = {
+        "scheduler": CategoricalDistribution(["cosine", None, True, 3]),
+        "lr": FloatDistribution(1e-5, 1.0, log=True),
+        "width": IntDistribution(8, 64, step=8),
+    }
+    for number in range(7):
+        trial = study.ask(space)
+        trial.set_user_attr("note", {"text": "\u00fc'\"", "number": number})
+        for step, value in enumerate([float("inf"), -float("inf"), float("nan"), 0.25]):
+            trial.report(value, 3 * step)
+        if number < 4:
+            study.tell(trial, [1.5, float("inf"), -float("inf"), -0.0][number])
+    study.tell(4, state=TrialState.PRUNED)
+    study.tell(5, state=TrialState.FAIL)
+    study.enqueue_trial({"lr": 0.1}, user_attrs={"from": "there"})
+    study.ask({})
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def test_trials_are_read_as_optuna_reads_them(
+    tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    if kind == "postgresql":
+        server: PostgreSQL = request.getfixturevalue("postgresql")
+        url = server.new_database("read")
+    storage = RDBStorage(url)
+    for name in ("other", "mine"):
+        fill(optuna.create_study(study_name=name, storage=storage))
+    optuna.create_study(study_name="several", directions=["minimize", "maximize"], storage=storage)
+    several = optuna.load_study(study_name="several", storage=storage)
+    several.tell(several.ask(), [float("inf"), 2.0])
+    for name in ("mine", "several"):
+        with closed_later(load_study(name, url)) as study:
+            theirs = optuna.load_study(study_name=name, storage=storage).get_trials()
+            # as text, since one that is no number equals none
+            assert [*map(vars_of, study.get_trials())] == [*map(vars_of, theirs)]
+    with closed_later(load_study("mine", url)) as study:
+        backend = private.backend_of(study)
+        ids = sorted(private.trial_ids(study).values())
+        for states, some, above in (
+            (None, {ids[0], ids[5]}, ids[3]),
+            ((TrialState.RUNNING,), set(), -1),
+            (None, set(), ids[-1]),
+        ):
+            asked = private.study_id(study), states, some, above
+            found, expected = backend._get_trials(*asked), storage._get_trials(*asked)
+            assert [*map(vars_of, found)] == [*map(vars_of, expected)]
+        with pytest.raises(KeyError):
+            backend._get_trials(1000, None, set(), -1)
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+def vars_of(trial: optuna.trial.FrozenTrial) -> dict[str, str]:
+    """All that a trial is, in an order of its own."""
+    about = vars(trial)
+    return {
+        name: repr(sorted(value.items()) if isinstance(value, dict) else value)
+        for name, value in about.items()
+    }

@@ -76,8 +76,8 @@ class Told(Source):
 
     story: list[tuple[str, int]] = field(default_factory=list)
 
-    def next(self) -> TrialSpec | None:
-        spec = super().next()
+    def next(self, wanted: int = 1) -> TrialSpec | None:
+        spec = super().next(wanted)
         self.story.append(("next", spec.number if spec else 0))
         return spec
 

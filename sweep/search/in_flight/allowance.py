@@ -91,7 +91,8 @@ class Allowance:
                 self.commit(running)
             return fits
 
-        if in_turn(self._reader.study, commit) if self._ownership.shared else commit():
+        needs_turn = self.is_limited and self._ownership.shared
+        if in_turn(self._reader.study, commit) if needs_turn else commit():
             running.pass_audition()
             self._in_flight.wait(running)
         elif self._in_flight.any_whole:

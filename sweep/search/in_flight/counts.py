@@ -24,12 +24,16 @@ class Counts:
     def __init__(self, reader: StudyReader) -> None:
         self._reader = reader
         self._excluded = self._excluded_now()
+        self.count_anew()
+
+    def count_anew(self) -> None:
+        """Count all of them: one that had ended has not."""
         self._begin()
         self.look()
 
     def _begin(self) -> None:
         self.tally = Tally(self._reader.config.measure)
-        self._open: list[int] = []  # those that had not ended, or were not shown
+        self._open: dict[int, None] = {}  # those that had not ended, or were not shown
         self._next = 0
         self._drawn = 0  # of those that have ended
 
@@ -53,14 +57,14 @@ class Counts:
             self._begin()
         last = trials[-1].number + 1 if trials else 0
         numbers = [*self._open, *range(self._next, last)]
-        ended, self._open, self._next = list[Trial](), [], max(self._next, last)
+        ended, self._open, self._next = list[Trial](), {}, max(self._next, last)
         begun = to_complete = 0
         for number in numbers:
             trial = numbered(trials, number)
             if trial is not None and trial.state.is_finished():
                 ended.append(self._reader.trial(trial))
                 continue
-            self._open.append(number)
+            self._open[number] = None
             if trial is not None:
                 is_drawn, waits = completes(trial) is None, trial.state == TrialState.WAITING
                 begun += is_drawn and not waits
@@ -74,3 +78,18 @@ class Counts:
         self._drawn += sum(trial.completes is None for trial in ended)
         self.tally.started, self.tally.to_complete = self._drawn + begun, to_complete
         return ended
+
+    def end(self, trial: Trial) -> list[Trial]:
+        """Count a trial that has ended here, and what else a look shows where one is needed.
+
+        A look goes through all trials that have not ended.
+
+        Returns:
+            Those that are counted now, as `look` does.
+        """
+        if trial.number not in self._open or trial.completes is not None:
+            return self.look()
+        del self._open[trial.number]
+        self.tally.count(trial)
+        self._drawn += 1
+        return [trial]

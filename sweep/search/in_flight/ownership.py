@@ -20,8 +20,11 @@ from sweep.search.storage.owners import (
     SignsOfLife,
     abandoned_trials,
     claim,
+    end_gathered,
+    gathers_ends,
     give_back,
     in_turn,
+    is_claimed,
     let_go,
     others_running,
     others_trials,
@@ -148,9 +151,17 @@ class Ownership:
         )
 
     def end(self, running: InTraining, tell: Callable[[], FrozenTrial]) -> FrozenTrial | None:
-        """A trial of ours, told how it has ended; None, and lost, if it is another's by now."""
+        """A trial of ours, told how it has ended; None, and lost, if it is another's by now.
+
+        Where the storage gathers ends, that may show only when it `is_settled`.
+        """
         if not self.shared:
             return tell()
+        if gathers_ends(self._study):
+            told = end_gathered(self._study, running.trial, tell)
+            if told is None:
+                self.lose(running)
+            return told
 
         def end() -> FrozenTrial | None:
             state, is_ours = state_now(self._study, running.trial, self._owner)
@@ -165,6 +176,16 @@ class Ownership:
         if ended is None:
             self.lose(running)
         return ended
+
+    def is_ended(self, running: InTraining) -> bool:
+        """Whether a trial of ours that was told how it has ended has done so; else it is lost."""
+        if not self.shared:
+            return True
+        frozen = stored(running.trial)
+        is_ours = frozen.state.is_finished() and is_claimed(frozen, self._owner)
+        if not is_ours:
+            self.lose(running)
+        return is_ours
 
     def await_others(
         self, stop: threading.Event, deadline: float, tick: Callable[[], None]
@@ -196,4 +217,4 @@ class Ownership:
             stop.wait(_LOOK_SECS)
             self._signs.look()
             tick()
-        return self._in_flight.waiting > 0
+        return self._in_flight.waiting > 0 and not stop.is_set()

@@ -7,24 +7,30 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from typing import Any, NamedTuple, TypeVar
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from optuna.distributions import BaseDistribution, check_distribution_compatibility
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
 from sweep.search.storage.batches import OWNER, Batch
-from sweep.search.storage.optuna_private import Kind, ListedDatabase, table_of, table_of_trials
+from sweep.search.storage.lean_database import NewNumber, bare_trial, time_from_stored
+from sweep.search.storage.optuna_private import (
+    Kind,
+    ListedDatabase,
+    table_of,
+    table_of_trials,
+)
 from sweep.search.storage.optuna_private import trial_id as id_of
 from sweep.search.storage.patience import PatientStorage
 
 _NEWS_SECS = 1.0
 """How old what is known of other coordinators' trials may be outside of a turn."""
-
-T = TypeVar("T")
 
 
 class _Before(NamedTuple):
@@ -43,8 +49,8 @@ class BatchedDatabase(ListedDatabase):
     Optuna reads all open trials of a study for each question, and writes each parameter, report and
     attribute in a transaction of its own. Here those of the trials that are trained here are kept
     in memory, and are written together: with the end of any of them, with a turn, or on `flush`.
-    Those that are trained elsewhere are read once a turn, and else once a second. What creates or
-    ends a trial never waits.
+    On a server, those that a turn begins are written at its end, too, and their numbers are asked
+    for at once. Those that are trained elsewhere are read once a turn, and else once a second.
 
     Args:
         backend: On one of the databases of `batches.BATCHING`.
@@ -60,10 +66,19 @@ class BatchedDatabase(ListedDatabase):
         self._read_at: dict[int, float] = {}
         self._before: _Before | None = None
         self._unread_in_turn: set[int] | None = None  # studies; None outside of a turn
+        self._begins = 0
+        self._numbers: deque[NewNumber] = deque()
+        self._gathers_ends = False
 
-    def begin_turn(self) -> None:
-        """From now on, what others have done counts, and all that is done here may be undone."""
+    def begin_turn(self, begins: int = 1) -> None:
+        """From now on, what others have done counts, and all that is done here may be undone.
+
+        Args:
+            begins: How many trials may be begun in it.
+        """
         with self._lock:
+            self._begins = begins
+            self._numbers.clear()
             self._before = _Before(
                 set(self._held),
                 self._batch.copy(),
@@ -77,6 +92,7 @@ class BatchedDatabase(ListedDatabase):
         """It is over: what was done in it stays, if it has not been undone."""
         with self._lock:
             self._before = self._unread_in_turn = None
+            self._numbers.clear()
 
     def undo_turn(self) -> None:
         """Have things as they were when it began; what a database has not kept is read anew."""
@@ -114,6 +130,8 @@ class BatchedDatabase(ListedDatabase):
             study = self._study(study_id)
             up_to = self._read_up_to.get(study_id, -1)
             elsewhere = study.unfinished_trial_ids - self._held
+            waiting = {each for each in elsewhere if self._of(each).state == TrialState.WAITING}
+            elsewhere -= waiting - self._database.waiting_no_longer(waiting)
             new = self._database._get_trials(study_id, None, elsewhere, up_to)
             self._take_in(study_id, [trial for trial in new if id_of(trial) not in self._held])
             self._read_up_to[study_id] = max([up_to, *(id_of(trial) for trial in new)])
@@ -140,15 +158,21 @@ class BatchedDatabase(ListedDatabase):
                 known.unfinished_trial_ids.add(id_of(trial))
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """As it is here, if it is trained here."""
+        """As it is here, if it is trained here, or was read in this turn."""
         with self._lock:
-            if trial_id in self._held:
+            if trial_id in self._held or self._is_read_in_turn(trial_id):
                 return self._of(trial_id)
         return super().get_trial(trial_id)
 
     def _of(self, trial_id: int) -> FrozenTrial:
         study_id, number = self._trial_id_to_study_id_and_number[trial_id]
         return self._studies[study_id].trials[number]
+
+    def _is_read_in_turn(self, trial_id: int) -> bool:
+        """Whether all that counts of a trial is known: nobody else does any of it in a turn."""
+        study_id, _ = self._trial_id_to_study_id_and_number.get(trial_id, (None, None))
+        unread = self._unread_in_turn
+        return study_id is not None and unread is not None and study_id not in unread
 
     def state_and_attribute(self, trial_id: int, key: str) -> tuple[TrialState, Any]:
         """What the database has of a trial now, which others may have taken over."""
@@ -159,23 +183,8 @@ class BatchedDatabase(ListedDatabase):
             .select_from(trials.outerjoin(attributes, of_key))
             .where(trials.c.trial_id == trial_id)
         )
-        state, value = self._connected(lambda connection: connection.execute(question).one())
+        state, value = self._database.connected(lambda bound: bound.execute(question).one())
         return state, None if value is None else json.loads(value)
-
-    def _connected(self, act: Callable[[Connection], T]) -> T:
-        """Do something in a transaction, or in the one that a turn is."""
-
-        def attempt() -> T:
-            session = self._database.scoped_session()
-            try:
-                result = act(session.connection())
-                session.commit()
-                return result
-            except BaseException:
-                session.rollback()
-                raise
-
-        return self._database.insist(attempt)
 
     def let_go(self, trial_id: int) -> None:
         """A trial is another's by now: what waits to be written to it is not."""
@@ -183,11 +192,19 @@ class BatchedDatabase(ListedDatabase):
             self._held.discard(trial_id)
             self._batch.leave_out([trial_id])
             self._read_at.clear()
+            if self._of(trial_id).state != TrialState.RUNNING:  # here alone, perhaps
+                study_id, _ = self._trial_id_to_study_id_and_number[trial_id]
+                self._take_in(study_id, [self._database.get_trial(trial_id)])
+
+    def holds(self, trial_id: int) -> bool:
+        """Whether a trial is trained here, as far as is known."""
+        return trial_id in self._held
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         """Begin one, which is trained here, or enqueue one."""
-        trial = self._database._create_new_trial(study_id, template_trial)
         with self._lock:
+            trial = None if template_trial else self._begun_in_turn(study_id)
+            trial = trial or self._database._create_new_trial(study_id, template_trial)
             all_known = trial.number == len(self._study(study_id).trials)
             self._take_in(study_id, [trial])
             if trial.state == TrialState.RUNNING:
@@ -198,6 +215,19 @@ class BatchedDatabase(ListedDatabase):
                 self._read_at.clear()
         return id_of(trial)
 
+    def _begun_in_turn(self, study_id: int) -> FrozenTrial | None:
+        """A new trial that its turn writes down; None where that is not known to be whole."""
+        if self._before is None or not self._database.is_in_turn:
+            return None
+        if not self._numbers:
+            self._numbers.extend(self._database.new_numbers(study_id, self._begins))
+            if not self._numbers:
+                return None
+        number, trial_id = self._numbers.popleft()
+        begun = bare_trial(trial_id, number, TrialState.RUNNING, datetime.now())
+        self._batch.begin(study_id, begun)
+        return begun
+
     def _hold(self, trial_id: int, takes: bool = False) -> FrozenTrial | None:
         """A trial that is written to, which is therefore ours; None if it is not in training.
 
@@ -206,13 +236,17 @@ class BatchedDatabase(ListedDatabase):
             takes: Whether it is claimed with that, or has just been begun here.
 
         Raises:
-            UpdateFinishedTrialError: Another run has claimed it.
+            UpdateFinishedTrialError: Another run has claimed it, or it is in training no more.
         """
         if trial_id in self._held:
-            return self._of(trial_id)
+            held = self._of(trial_id)
+            if held.state != TrialState.RUNNING:
+                raise UpdateFinishedTrialError(f"trial {held.number} is not in training any more")
+            return held
         if trial_id not in self._trial_id_to_study_id_and_number:
             return None
-        trial = self._database.get_trial(trial_id)
+        is_read = self._is_read_in_turn(trial_id)
+        trial = self._of(trial_id) if is_read else self._database.get_trial(trial_id)
         if trial.state != TrialState.RUNNING:
             return None
         if OWNER in trial.system_attrs and not takes:
@@ -242,6 +276,7 @@ class BatchedDatabase(ListedDatabase):
                 study_id, _ = self._trial_id_to_study_id_and_number[trial_id]
                 known = self._studies[study_id].param_distribution.get(param_name)
             if known is None:  # the first of its name, which others may differ in
+                self.flush()
                 super().set_trial_param(trial_id, param_name, param_value_internal, distribution)
             else:
                 check_distribution_compatibility(known, distribution)
@@ -286,30 +321,62 @@ class BatchedDatabase(ListedDatabase):
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
-        """Begin one that waits, let one wait, or end one, at once."""
+        """Begin one that waits, let one wait, or end one: at once, if that is not gathered."""
         with self._lock:
+            is_gathered = self._gathers_ends or self._before is not None
+            if state == TrialState.RUNNING:
+                begun = super().set_trial_state_values(trial_id, state, values)
+                self._read_at.clear()
+                if begun:
+                    self._hold(trial_id, takes=True)
+                return begun
+            if is_gathered and trial_id in self._held and (trial := self._hold(trial_id)):
+                self._batch.leave(self._left(trial, state, values, datetime.now()))
+                return True
             self.flush()
             done = super().set_trial_state_values(trial_id, state, values)
-            if state == TrialState.RUNNING:
-                self._read_at.clear()
-                if done:
-                    self._hold(trial_id, takes=True)
-                return done
             if trial_id in self._held:
-                ended = copy.copy(self._of(trial_id))
-                ended.state, ended.values = state, values and [*values]
-                ended.datetime_complete = self._completed_at(trial_id)
-                self._take_in(self._trial_id_to_study_id_and_number[trial_id][0], [ended])
+                self._left(self._of(trial_id), state, values, self._completed_at(trial_id))
                 self._held.discard(trial_id)
             return done
+
+    def _left(
+        self,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+        complete: datetime | None,
+    ) -> FrozenTrial:
+        """A trial that has ended or waits again, in the place of the one that was in training."""
+        left = copy.copy(trial)
+        left.state, left.values = state, values and [*values]
+        left.datetime_complete = complete if state.is_finished() else None
+        self._take_in(self._trial_id_to_study_id_and_number[id_of(trial)][0], [left])
+        return left
+
+    @contextmanager
+    def gathering_ends(self) -> Iterator[None]:
+        """Let trials that are trained here, and end meanwhile, be written with the next flush.
+
+        That is to be in a turn: nobody may take a trial over while its end is written.
+        """
+        self._gathers_ends = True
+        try:
+            yield
+        finally:
+            self._gathers_ends = False
+
+    @property
+    def unwritten_ends(self) -> Collection[int]:
+        """The trials that have ended here and not in the database."""
+        return self._batch.left
 
     def _completed_at(self, trial_id: int) -> datetime | None:
         trials = table_of_trials()
         question = select(trials.c.datetime_complete).where(trials.c.trial_id == trial_id)
-        at: datetime | None = self._connected(
-            lambda connection: connection.execute(question).scalar_one()
+        return time_from_stored(
+            self._database.connected(lambda bound: bound.execute(question).scalar_one())
         )
-        return at and at.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
 
     def flush(self) -> None:
         """Write down what waits."""
@@ -318,7 +385,8 @@ class BatchedDatabase(ListedDatabase):
             if not batch:
                 return
             owners = {each: self._of(each).system_attrs.get(OWNER) for each in batch.trial_ids}
-            lost = self._connected(lambda connection: batch.write(connection, owners))
+            lost = self._database.connected(lambda bound: batch.write(bound, owners))
             self._batch = Batch()
+            self._held -= batch.left.keys()
             for trial_id in lost:
                 self.let_go(trial_id)

@@ -32,6 +32,7 @@ from sweep.search.storage.optuna_private import (
     backend_of,
     storage_of,
 )
+from sweep.search.storage.owners import in_turn
 from sweep.search.storage.passing import is_away
 from sweep.search.storage.patience import Patience, PatientStorage, engine_options
 from sweep.search.storage.urls import cannot_be_opened, is_shared, reason_of, without_password
@@ -337,9 +338,13 @@ def explained(url: str) -> Iterator[None]:
 
 def flush(study: optuna.Study) -> None:
     """Write down what waits in memory."""
-    for kept in (storage_of(study), backend_of(study)):
-        if isinstance(kept, BatchedJournal | ListedDatabase):
-            kept.flush()
+    kept, backend = storage_of(study), backend_of(study)
+    if isinstance(kept, BatchedDatabase) and kept.unwritten_ends:
+        in_turn(study, lambda: None)  # nobody takes a trial over while its end is written
+    elif isinstance(kept, ListedDatabase):
+        kept.flush()
+    elif isinstance(backend, BatchedJournal):
+        backend.flush()
 
 
 def load_study(name: str, url: str) -> optuna.Study:

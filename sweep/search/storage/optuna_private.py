@@ -68,7 +68,7 @@ def discarded_numbers(study: optuna.Study) -> frozenset[int]:
     return discarded_in(study_attributes(study))
 
 
-Kind = Literal["parameter", "report", "user", "system"]
+Kind = Literal["parameter", "report", "user", "system", "value"]
 """What may be written to a trial that is in training, beside its state."""
 
 _TABLES: dict[Kind, tuple[Any, str]] = {
@@ -76,6 +76,7 @@ _TABLES: dict[Kind, tuple[Any, str]] = {
     "report": (models.TrialIntermediateValueModel, "step"),
     "user": (models.TrialUserAttributeModel, "key"),
     "system": (models.TrialSystemAttributeModel, "key"),
+    "value": (models.TrialValueModel, "objective"),
 }
 
 
@@ -90,10 +91,21 @@ def table_of_trials() -> Table:
     return cast(Table, models.TrialModel.__table__)
 
 
+def table_of_studies() -> Table:
+    """A database's table of studies."""
+    return cast(Table, models.StudyModel.__table__)
+
+
 def columns_of_report(value: float) -> dict[str, Any]:
     """A report as a database has it, which knows no infinity."""
     encoded = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)
     return dict(zip(("intermediate_value", "intermediate_value_type"), encoded, strict=True))
+
+
+def columns_of_value(value: float) -> dict[str, Any]:
+    """What a trial has come to, likewise."""
+    encoded = models.TrialValueModel.value_to_stored_repr(value)
+    return dict(zip(("value", "value_type"), encoded, strict=True))
 
 
 class NumberingDatabase(RDBStorage):
@@ -220,7 +232,7 @@ class ListedDatabase(Listed, _CachedStorage):
         self._lists: dict[int, TrialList] = {}  # by study
         self._changed: dict[int, set[int]] = {}  # numbers of trials, by study
 
-    def begin_turn(self) -> None:
+    def begin_turn(self, begins: int = 1) -> None:
         """Nobody else does anything that counts from now on; it may come to nothing."""
 
     def end_turn(self) -> None:

@@ -40,7 +40,7 @@ _BEAT = "sweep:beat:"
 T = TypeVar("T")
 
 
-def in_turn(study: optuna.Study, act: Callable[[], T]) -> T:
+def in_turn(study: optuna.Study, act: Callable[[], T], begins: int = 1) -> T:
     """Do something while no other coordinator of a database does.
 
     Between counting a study's trials and asking for one more, another could ask too, and the
@@ -50,6 +50,7 @@ def in_turn(study: optuna.Study, act: Callable[[], T]) -> T:
     Args:
         study: Whose turn.
         act: What to do.
+        begins: How many trials it may begin, whose numbers are then asked for at once.
 
     Returns:
         What it returns.
@@ -64,7 +65,7 @@ def in_turn(study: optuna.Study, act: Callable[[], T]) -> T:
         return act()
 
     def take_turn() -> T:
-        kept.begin_turn()
+        kept.begin_turn(begins)
         result = act()
         kept.flush()
         return result
@@ -98,6 +99,35 @@ def state_now(study: optuna.Study, trial: optuna.Trial, owner: str) -> tuple[Tri
         return state, claimed_by in (None, owner)
     now = stored(trial)
     return now.state, is_claimed(now, owner)
+
+
+def gathers_ends(study: optuna.Study) -> bool:
+    """Whether `end_gathered` gathers anything."""
+    return isinstance(storage_of(study), BatchedDatabase)
+
+
+def end_gathered(
+    study: optuna.Study, trial: optuna.Trial, tell: Callable[[], FrozenTrial]
+) -> FrozenTrial | None:
+    """A trial of ours, told how it has ended: here at once, and in the storage with a flush.
+
+    Whether another has taken it over meanwhile shows when it `is_settled`.
+
+    Returns:
+        None, and nothing is told, if it is known to be another's.
+    """
+    kept = storage_of(study)
+    assert isinstance(kept, BatchedDatabase)
+    if not kept.holds(trial_id(trial)):
+        return None
+    with kept.gathering_ends():
+        return tell()
+
+
+def is_settled(study: optuna.Study, trial: optuna.Trial) -> bool:
+    """Whether the storage knows of a trial's end."""
+    kept = storage_of(study)
+    return not (isinstance(kept, BatchedDatabase) and trial_id(trial) in kept.unwritten_ends)
 
 
 def let_go(study: optuna.Study, trial: optuna.Trial) -> None:
@@ -134,12 +164,16 @@ def give_back(study: optuna.Study, trials: Iterable[optuna.Trial], owner: str) -
 
     As with an interrupted trial, their numbers and parameters stay, and they are trained again.
     """
-    unfinished = list(trials)
+    unfinished, kept = list(trials), storage_of(study)
+
+    def is_in_training(trial: optuna.Trial) -> bool:
+        if isinstance(kept, BatchedDatabase):  # which writes to no other
+            return kept.holds(trial_id(trial))
+        return state_now(study, trial, owner) == (TrialState.RUNNING, True)
 
     def give() -> None:
         for trial in unfinished:
-            state, is_ours = state_now(study, trial, owner)
-            if state == TrialState.RUNNING and is_ours:
+            if is_in_training(trial):
                 set_state(trial, TrialState.WAITING)
 
     in_turn(study, give)

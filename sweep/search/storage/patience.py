@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 
 import optuna
 from filelock import FileLock, Timeout
-from optuna.storages import RDBStorage
 from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from sweep.base.errors import InterruptedSweep, StorageError
 from sweep.base.wording import duration
-from sweep.search.storage.optuna_private import NumberingDatabase, backend_of
+from sweep.search.storage.lean_database import LeanDatabase
+from sweep.search.storage.optuna_private import backend_of
 from sweep.search.storage.passing import may_pass
 from sweep.search.storage.urls import cannot_be_opened, reason_of, without_password
 
@@ -66,10 +66,10 @@ _REPEATED = (
     *("get_study_name_from_id", "get_study_directions", "get_study_user_attrs", "get_all_studies"),
     *("get_study_system_attrs", "set_trial_user_attr", "set_trial_system_attr", "get_trial"),
     *("set_trial_intermediate_value", "set_trial_state_values", "_create_new_trial"),
-    *("_set_trial_param", "_get_trials", "_get_best_trial_id"),
-    "get_trial_id_from_study_id_trial_number",
+    *("_set_trial_param", "_get_best_trial_id", "get_trial_id_from_study_id_trial_number"),
+    "connected",
 )
-"""What Optuna's cache calls on a database. Creating and ending a trial are no danger: on a server
+"""What the caches call on a database. Creating and ending a trial are no danger: on a server
 they belong to a turn, which is repeated as a whole, and SQLite says at once that it did nothing."""
 T = TypeVar("T")
 
@@ -121,7 +121,7 @@ class Patience:
             self.note(f"the storage answers again, after {duration(time.monotonic() - began)}")
 
 
-class PatientStorage(NumberingDatabase):
+class PatientStorage(LeanDatabase):
     """Optuna's storage in a database, which survives a server that is away for a while.
 
     Args:
@@ -295,7 +295,7 @@ def engine_options(url: str, patience: Patience) -> dict[str, Any]:
 
 
 def _insisting(name: str) -> Callable[..., Any]:
-    plain = getattr(RDBStorage, name)
+    plain = getattr(LeanDatabase, name)
 
     def method(self: PatientStorage, *arguments: Any, **named: Any) -> Any:
         return self.insist(lambda: plain(self, *arguments, **named))

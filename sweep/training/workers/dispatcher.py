@@ -49,8 +49,12 @@ class Source(Protocol):
     kind: str
     epochs: int
 
-    def next(self) -> TrialSpec | None:
-        """The next trial to train, if there is one now."""
+    def next(self, wanted: int = 1) -> TrialSpec | None:
+        """The next trial to train, if there is one now.
+
+        Args:
+            wanted: Trials that workers have room for at this moment, this one among them.
+        """
 
     def prepare(self, wanted: int) -> bool:
         """Do a little work ahead, while workers train; whether there was any to do.
@@ -188,8 +192,9 @@ class Dispatcher:
         orders = {index: Orders() for index in sorted(self._pool.idle)}
         for index, result in results:
             self._judge(index, result, orders)
+        wanted = sum(max(0, self._room(each) - len(self._running[each])) for each in orders)
         for index, given in orders.items():
-            self._give(index, given)
+            wanted -= self._give(index, given, wanted)
 
     def _judge(self, index: int, result: TrialNews, orders: dict[int, Orders]) -> None:
         """Pass a worker's result on; what follows from it is added to the orders."""
@@ -220,25 +225,29 @@ class Dispatcher:
             self._notes.add(note)
             self._note(note)
 
-    def _give(self, index: int, orders: Orders) -> None:
-        """Add new trials to a worker's orders; leave a worker without any in peace."""
+    def _give(self, index: int, orders: Orders, wanted: int) -> int:
+        """Add new trials to a worker's orders; leave a worker without any in peace.
+
+        Returns:
+            How many were added, of those that are wanted by all.
+        """
         running = self._running[index]
         if self._limit.is_over:
             if orders.given:  # weights to be written
                 orders.epochs = 0
                 self._pool.send(index, orders)
-            return
+            return 0
         room, until = self._room(index), time.monotonic() + _ASK_SECS
         while len(running) < room and not _has_suspect(running):
             if running and not self._pool.deterministic and time.monotonic() > until:
                 break  # it trains what it has; the others are asked for meanwhile
-            run = self._next(alone=not running)
+            run = self._next(alone=not running, wanted=max(1, wanted - len(orders.add)))
             if run is None:
                 break
             running[run.spec.number] = run
             orders.add.append(run.spec)
         if not (orders.given or running):
-            return
+            return 0
         if self._pool.prepares:
             orders.expect = self._source.epochs_left() // len(self._pool)
         if not self._pool.deterministic:
@@ -247,6 +256,7 @@ class Dispatcher:
                 (to_decision(n, run.epoch) for n, run in running.items()), default=1
             )
         self._pool.send(index, orders)
+        return len(orders.add)
 
     def _room(self, index: int) -> int:
         """How many trials a worker is to have at once."""
@@ -258,13 +268,13 @@ class Dispatcher:
         busy = training.keys() - self._pool.idle
         return sum(max(0, self._room(index) - len(training[index])) for index in busy)
 
-    def _next(self, alone: bool) -> _Run | None:
+    def _next(self, alone: bool, wanted: int) -> _Run | None:
         """The next trial, if there is time; one that may kill its worker only where it is alone."""
         if not self._limit.allows(self._source.epochs):
             return None
         if self._again and (alone or self._again[0].tries == 1):
             return self._again.popleft()
-        spec = self._source.next()
+        spec = self._source.next(wanted)
         return None if spec is None else _Run(spec)
 
     def _bury(self, index: int, died: Died) -> None:

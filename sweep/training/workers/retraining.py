@@ -73,7 +73,7 @@ class _Specs:
         self._ended = 0
         self._trained = 0
 
-    def next(self) -> TrialSpec | None:
+    def next(self, wanted: int = 1) -> TrialSpec | None:
         """The next one."""
         return self._waiting.popleft() if self._waiting else None
 

@@ -1,0 +1,168 @@
+"""Trials that begin and end together in a database: what that costs, and what outlives a kill."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import optuna
+import pytest
+from coordinators import KILLED, coordinator_of, untrained
+from fake_pool import Pool
+from optuna.trial import TrialState
+from sqlalchemy import event
+from storages import closed_later, new_study
+from support import ROOT, PostgreSQL
+
+from sweep.search.coordinator import Coordinator
+from sweep.search.in_flight import asking
+from sweep.search.storage.opening import flush, load_study
+from sweep.search.storage.owners import claim, in_turn
+from sweep.training.contract import EpochResult, TrialSpec
+
+THEIRS = "there:/studies/mine"
+
+
+def end(coordinator: Coordinator, number: int, *epochs: int) -> None:
+    """Train a trial's two epochs, or some of them."""
+    for epoch in epochs or (1, 2):
+        value = number + epoch / 10
+        coordinator.hear(EpochResult(number, epoch, value, value, value, 0.1, 0.1, None, 0.01))
+
+
+def asked(coordinator: Coordinator, count: int) -> list[int]:
+    """The numbers of so many trials that workers have room for at once."""
+    specs = [coordinator.next(count - done) for done in range(count)]
+    assert all(isinstance(spec, TrialSpec) for spec in specs)
+    return [spec.number for spec in specs if spec]
+
+
+@contextmanager
+def statements(study: optuna.Study) -> Iterator[list[str]]:
+    """What the database is asked meanwhile: each is waited for."""
+    engine, sent = study._storage._backend.engine, list[str]()  # type: ignore[attr-defined]
+
+    def note(*about: object) -> None:
+        sent.append(str(about[2]))
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+@pytest.mark.slow
+def test_a_server_is_asked_as_often_for_one_trial_as_for_many(
+    postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "_TURN_SECS", float("inf"))
+    with closed_later(new_study(postgresql.new_database("bunches"))) as study:
+        coordinator = coordinator_of(study, untrained(200))
+        first = asked(coordinator, 1)  # which also asks for each parameter's name
+        end(coordinator, first[0])
+        flush(study)
+        costs = []
+        for count in (1, 2, 32):
+            with statements(study) as to_begin:
+                numbers = asked(coordinator, count)
+            with statements(study) as to_end:
+                for number in numbers:
+                    end(coordinator, number)
+                assert not to_end
+                flush(study)
+            costs.append((sorted(to_begin), sorted(to_end)))
+        assert costs[0] == costs[1] == costs[2]
+        assert len(costs[0][0]) <= 9 and len(costs[0][1]) <= 8
+
+
+@pytest.mark.slow
+def test_no_two_are_given_the_same_number(postgresql: PostgreSQL) -> None:
+    """Two coordinators, and a script that knows of neither."""
+    url, given = postgresql.new_database("numbers"), list[int]()
+    with closed_later(new_study(url)) as one, closed_later(new_study(url)) as two:
+        plain = optuna.load_study(study_name="mine", storage=one._storage._backend.url)  # type: ignore[attr-defined]
+
+        def begin(study: optuna.Study) -> None:
+            for _ in range(6):
+                given.extend(
+                    in_turn(study, lambda: [study.ask().number for _ in range(5)], begins=7)
+                )
+
+        def begin_alone() -> None:
+            given.extend(plain.ask().number for _ in range(30))
+
+        threads = [threading.Thread(target=begin, args=(study,)) for study in (one, two)]
+        threads.append(threading.Thread(target=begin_alone))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(given) == [*range(90)]
+        assert [trial.number for trial in plain.get_trials()] == [*range(90)]
+        with closed_later(plain):
+            pass
+
+
+@pytest.mark.slow
+def test_what_was_shown_as_ended_outlives_a_kill(postgresql: PostgreSQL, tmp_path: Path) -> None:
+    url = postgresql.new_database("killed")
+    code = f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r})\n{KILLED}"
+    killed = subprocess.run(
+        [sys.executable, "-c", code, url], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    shown = dict(line.split() for line in killed.stdout.splitlines()[1:])
+    assert len(shown) >= 20
+    with closed_later(load_study("mine", url)) as study:
+        found = study.trials
+    assert [trial.number for trial in found] == [*range(len(found))]
+    assert {trial.state for trial in found} == {TrialState.COMPLETE, TrialState.RUNNING}
+    ended = {trial.number: trial.value for trial in found if trial.state == TrialState.COMPLETE}
+    assert ended == {int(number): float(value) for number, value in shown.items()}
+    with closed_later(new_study(url)) as study:
+        resumed = list[int]()
+        total = len(found) + 10
+        config = untrained(total)
+        resuming = coordinator_of(study, config, on_finished=lambda t: resumed.append(t.number))
+        resuming.run(Pool(8, 1, []))  # type: ignore[arg-type]
+        assert sorted(resumed) == [n for n in range(total) if n not in ended]
+    with closed_later(load_study("mine", url)) as study:
+        assert [trial.number for trial in study.trials] == [*range(total)]
+        assert all(trial.state == TrialState.COMPLETE for trial in study.trials)
+        assert {n: study.trials[n].value for n in ended} == ended
+
+
+def test_one_that_another_has_taken_meanwhile_has_not_ended(tmp_path: Path) -> None:
+    url, notes, shown = f"sqlite:///{tmp_path}/a.db", list[str](), list[int]()
+    study, theirs = new_study(url), new_study(url)
+    coordinator = coordinator_of(
+        study, untrained(4), on_note=notes.append, on_finished=lambda t: shown.append(t.number)
+    )
+    for number in asked(coordinator, 2):
+        end(coordinator, number, 1)
+    taken = optuna.Trial(theirs, theirs.get_trials()[0]._trial_id)
+    in_turn(theirs, lambda: claim(taken, THEIRS))
+    for number in (0, 1):
+        end(coordinator, number, 2)
+    assert shown == [] and coordinator.status().endings.completed == 2
+    coordinator.tick(at_once=True)
+    assert shown == [1] and coordinator.status().endings.completed == 1
+    assert [note.split(" by another")[0] for note in notes] == ["trial 0 was taken over"]
+    assert [trial.state for trial in load_study("mine", url).trials] == [
+        TrialState.RUNNING,
+        TrialState.COMPLETE,
+    ]
+    assert load_study("mine", url).trials[0].values is None
+    in_turn(theirs, lambda: theirs.tell(taken, 7.0))
+    in_turn(study, study.get_trials)  # which reads what is new
+    coordinator.tick(at_once=True)
+    assert coordinator.status().endings.completed == 2
+    best = coordinator.status().best
+    assert best is not None and best.value == 1.1
+    assert shown == [1]
