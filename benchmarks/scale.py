@@ -1,12 +1,14 @@
 """How much one coordinator carries: simulated workers, a real study in a real storage.
 
-.venv/bin/python benchmarks/scale.py trials [--trials 100000] [--sampler auto] [--storage URL]
+.venv/bin/python benchmarks/scale.py trials [--trials 100000] [--sampler auto]
 .venv/bin/python benchmarks/scale.py workers [--workers 100,1000] [--secs 2] [--for 50]
+
+`--storage URL` keeps the study in a database, else it is in a journal of its own.
 
 `trials`: what a trial costs the coordinator (ask, reports, prune, tell; sampler included) as the
 study grows, with one worker that answers at once; then what it takes to go on with the study, up to
-the next trial. `workers`: how many epochs a second reach the
-storage when workers answer at once, and how busy they are kept when an epoch takes some seconds.
+the next trial. `workers`: how many epochs a second reach the storage when workers answer at once,
+and how busy they are kept when an epoch takes some seconds.
 
 Workers train nothing: an epoch's value is a function of the schedule, with noise, and comes after
 the time that it is to take. All else is what `sweep run` does; the tables and the running note,
@@ -164,10 +166,12 @@ class Course:
         self.ended.append(time.process_time())
 
 
-def run(config: StudyConfig, pool: SimulatedPool, folder: Path, for_secs: float) -> Course:
+def run(
+    config: StudyConfig, pool: SimulatedPool, folder: Path, for_secs: float, name: str = "scale"
+) -> Course:
     """Run a study's search with simulated workers."""
     course, stop = Course(), threading.Event()
-    coordinator, context = opened(config, folder, course, stop)
+    coordinator, context = opened(config, folder, course, stop, name)
     timer = threading.Timer(for_secs, stop.set)
     timer.daemon = True
     timer.start()
@@ -178,10 +182,10 @@ def run(config: StudyConfig, pool: SimulatedPool, folder: Path, for_secs: float)
 
 
 def opened(
-    config: StudyConfig, folder: Path, course: Course, stop: threading.Event
+    config: StudyConfig, folder: Path, course: Course, stop: threading.Event, name: str = "scale"
 ) -> tuple[Coordinator, RunContext]:
     """A study that is begun or goes on, and what coordinates it."""
-    context, _ = open_sweep(Location("scale", None, folder), config, None, False, print)
+    context, _ = open_sweep(Location(name, None, folder), config, None, False, print)
     total = enqueue_first(context, None)
     coordinator = Coordinator(
         context.reader,
@@ -254,7 +258,7 @@ def measure_workers(given: argparse.Namespace) -> None:
                 pool = SimulatedPool(count, 1, secs)
                 config = settings(given, 1_000_000, given.epochs)
                 started = time.monotonic()
-                course = run(config, pool, Path(folder), given.seconds)
+                course = run(config, pool, Path(folder), given.seconds, f"scale-{count}-{secs:g}")
                 took = time.monotonic() - started
             busy = 1 - pool.idle_secs / (count * took)
             told = f"{busy:.1%} busy" if secs else f"{pool.epochs / took:,.0f} epochs/s"

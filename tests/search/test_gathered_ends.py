@@ -138,6 +138,29 @@ def test_what_was_shown_as_ended_outlives_a_kill(postgresql: PostgreSQL, tmp_pat
         assert {n: study.trials[n].value for n in ended} == ended
 
 
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def test_those_that_waited_end_as_those_that_are_drawn(
+    tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    url, notes, shown = f"sqlite:///{tmp_path}/a.db", list[str](), list[int]()
+    if kind == "postgresql":
+        url = request.getfixturevalue("postgresql").new_database("waited")
+    with closed_later(new_study(url)) as study:
+        for rate in (0.01, 0.02, 0.03):
+            study.enqueue_trial({"lr": rate})
+        coordinator = coordinator_of(
+            study, untrained(6), on_note=notes.append, on_finished=lambda t: shown.append(t.number)
+        )
+        coordinator.run(Pool(2, 2, []))  # type: ignore[arg-type]
+        assert notes == [] and sorted(shown) == [*range(6)]
+        plain = optuna.load_study(study_name="mine", storage=url)
+        with closed_later(plain):
+            assert plain.trials == study.trials
+            rates = [trial.params["lr"] for trial in plain.trials[:3]]
+            assert rates == [0.01, 0.02, 0.03]
+            assert all(trial.state == TrialState.COMPLETE for trial in plain.trials)
+
+
 def test_one_that_another_has_taken_meanwhile_has_not_ended(tmp_path: Path) -> None:
     url, notes, shown = f"sqlite:///{tmp_path}/a.db", list[str](), list[int]()
     study, theirs = new_study(url), new_study(url)

@@ -52,6 +52,16 @@ def test_what_another_has_taken_is_lost_wherever_it_was(place: str) -> None:
     assert notes == ["trial 1 was taken over by another run while this one was silent"]
 
 
+def test_one_that_is_stopped_trains_nothing_that_waits() -> None:
+    study, stop = study_of(CONFIG), threading.Event()
+    in_flight = InFlight(CONFIG, Auditions(0, 8, []))
+    ownership = Ownership(study, OURS, True, in_flight, lambda note: None)
+    in_flight.wait(in_flight.drawn(study.ask()))
+    assert ownership.await_others(stop, float("inf"), lambda: None)
+    stop.set()
+    assert not ownership.await_others(stop, float("inf"), lambda: None)
+
+
 def coordinator_of(study: optuna.Study, notes: list[str]) -> Coordinator:
     """One of two trials, both in their audition of an epoch."""
     coordinator = Coordinator(

@@ -87,7 +87,8 @@ class Counts:
         Returns:
             Those that are counted now, as `look` does.
         """
-        if trial.number not in self._open or trial.completes is not None:
+        is_plain = trial.number in self._open and trial.number not in self._excluded
+        if not is_plain or trial.completes is not None:
             return self.look()
         del self._open[trial.number]
         self.tally.count(trial)

@@ -233,7 +233,7 @@ class BatchedDatabase(ListedDatabase):
 
         Args:
             trial_id: It.
-            takes: Whether it is claimed with that, or has just been begun here.
+            takes: Whether it is claimed with that.
 
         Raises:
             UpdateFinishedTrialError: Another run has claimed it, or it is in training no more.
@@ -251,9 +251,12 @@ class BatchedDatabase(ListedDatabase):
             return None
         if OWNER in trial.system_attrs and not takes:
             raise UpdateFinishedTrialError(f"trial {trial.number} is trained by another run")
-        self._take_in(self._trial_id_to_study_id_and_number[trial_id][0], [trial])
-        self._held.add(trial_id)
+        self._take_hold(trial)
         return trial
+
+    def _take_hold(self, trial: FrozenTrial) -> None:
+        self._take_in(self._trial_id_to_study_id_and_number[id_of(trial)][0], [trial])
+        self._held.add(id_of(trial))
 
     def _change(self, trial_id: int, trial: FrozenTrial, field: str, key: Any, value: Any) -> None:
         """Put another one in a trial's place: whoever has it need not expect it to change."""
@@ -328,7 +331,7 @@ class BatchedDatabase(ListedDatabase):
                 begun = super().set_trial_state_values(trial_id, state, values)
                 self._read_at.clear()
                 if begun:
-                    self._hold(trial_id, takes=True)
+                    self._take_hold(self._database.get_trial(trial_id))
                 return begun
             if is_gathered and trial_id in self._held and (trial := self._hold(trial_id)):
                 self._batch.leave(self._left(trial, state, values, datetime.now()))

@@ -13,8 +13,8 @@ def numbered(trials: Sequence[FrozenTrial], number: int) -> FrozenTrial | None:
 
     Some may be lacking: those that count for nothing, and those that others have just begun.
     """
-    if number < len(trials) and (found := trials[number]).number == number:  # as almost always
-        return found
+    if number < len(trials) and trials[number].number == number:  # as almost always
+        return trials[number]
     place = _place(trials, number)
     found = trials[place] if place < len(trials) else None
     return found if found is not None and found.number == number else None
