@@ -134,6 +134,9 @@ def test_what_was_shown_as_ended_outlives_a_kill(postgresql: PostgreSQL, tmp_pat
         assert sorted(resumed) == [n for n in range(total) if n not in ended]
     with closed_later(load_study("mine", url)) as study:
         assert [trial.number for trial in study.trials] == [*range(total)]
+        plain = optuna.load_study(study_name="mine", storage=url)
+        with closed_later(plain):
+            assert plain.trials == study.trials
         assert all(trial.state == TrialState.COMPLETE for trial in study.trials)
         assert {n: study.trials[n].value for n in ended} == ended
 
