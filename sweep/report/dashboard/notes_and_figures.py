@@ -150,15 +150,14 @@ def _save_figures(study: optuna.Study, drawn: Mapping[str, Picture]) -> None:
 def _standing_alone(picture: Picture) -> go.Figure:
     """The figure with its title below Plotly's buttons, on white whatever is around it."""
     figure = go.Figure(picture.figure)
+    figure.layout.template = None  # a copy has Plotly's own again: two thirds of what is saved
     top = 104 if figure.layout.showlegend else 72
     height = picture.height + top
     title = {"text": picture.title, "x": 0.01, "xanchor": "left", "font": {"size": 14}}
-    figure.update_layout(
+    return figure.update_layout(
         title={**title, "y": 1 - 32 / height, "yanchor": "top"},
         margin={"t": top},
         height=height,
         paper_bgcolor="white",
         plot_bgcolor="white",
     )
-    figure.layout.template = None  # a copy has Plotly's own again: two thirds of what is saved
-    return figure

@@ -105,6 +105,7 @@ def styled(figure: go.Figure, *, height: int, legend: bool = False, **layout: An
         legend: Whether to name the traces, above the drawing.
         layout: More of Plotly's layout.
     """
+    figure.layout.template = None  # not to be copied and checked: it is large
     own = figure.layout.to_plotly_json()
     style = {
         "title": None,
