@@ -21,7 +21,7 @@ from sweep.confirm.trial_folders import discard_folders
 from sweep.data.dataset import Dataset
 from sweep.data.load import load_dataset
 from sweep.runs.account import has_results, thrown_away
-from sweep.runs.earlier import earlier
+from sweep.runs.before.earlier import earlier
 from sweep.runs.warm_start import WarmStart, best_of_other
 from sweep.search.context import RunContext
 from sweep.search.continuation import begin, comparable, continues, describe, note_code, of_rows

@@ -11,7 +11,7 @@ import pytest
 from made_studies import add, params
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.runs.earlier import earlier
+from sweep.runs.before.earlier import earlier
 from sweep.runs.opening import enqueue_first, open_sweep
 from sweep.search.context import RunContext
 from sweep.search.storage import journal

@@ -17,8 +17,8 @@ from sweep.base.wording import counted
 from sweep.data.dataset import Dataset
 from sweep.data.load import load_dataset
 from sweep.runs.before.data_facts import DataFacts
+from sweep.runs.before.earlier import earlier, peek
 from sweep.runs.before.speed import Forecast, Speed, forecast, measure
-from sweep.runs.earlier import earlier, peek
 from sweep.runs.opening import as_run, passing_setup, steps_of_batch_sizes, worker_setup
 from sweep.runs.warm_start import best_of_other
 from sweep.schedules.dry_run import step_through
