@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import platform
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,9 @@ from sweep.schedules.schedule import Schedule
 from sweep.study.metric import Metric
 from sweep.training.contract import OptimizerSettings, TrainingData, TrainingSettings, TrialError
 from sweep.training.lanes.engine import VectorizedEngine
+from sweep.training.lanes.native import compiler
 from sweep.training.lanes.native.chain import chain_of
+from sweep.training.lanes.native.compiler import library
 from sweep.training.sequential import SequentialEngine
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -218,6 +221,20 @@ def test_native_images_and_tokens(name: str) -> None:
     momentum = OptimizerSettings(momentum=0.9)
     specs = [spec(0), spec(1, 4, optimizer=momentum), spec(2, 4, Schedule("step", 0.02))]
     assert_same_courses(own(make), {0: specs}, shared, data, kernels=["native"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    "native" not in KERNELS or platform.machine() not in ("x86_64", "AMD64"),
+    reason="needs a C compiler for x86-64",
+)
+def test_attention_with_shorter_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiler, "PROCESSORS", (("-msse2",),))
+    shape, classes, make = TOKENS["post-norm"]
+    data, shared = rows_of(shape, classes), of_classes(37)
+    library.cache_clear()
+    assert_same_courses(own(make), {0: [spec(0)]}, shared, data, kernels=["native"])
+    library.cache_clear()
 
 
 class Whole(nn.Module):

@@ -42,7 +42,7 @@ def program_source(layers: Sequence[Layer], shape: Sequence[int], loss: Loss, ba
 
 
 def _kernels(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return resources.files(__package__).joinpath("c", name).read_text(encoding="utf-8")
 
 
 def optimizers_source() -> str:
