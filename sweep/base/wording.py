@@ -43,6 +43,11 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def column_name(name: str) -> str:
+    """A column's name in a sentence; one that reads as a number, such as a code, is quoted."""
+    return repr(name) if name.isdecimal() else name
+
+
 def counted(count: int, noun: str) -> str:
     """`1 trial`, `1,200 trials`."""
     return amount(f"{count:,}", noun)

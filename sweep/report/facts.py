@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.base.languages.sentences import _, plural
-from sweep.base.wording import counted, listed, number, percent
+from sweep.base.wording import column_name, counted, listed, number, percent
 from sweep.confirm.audit import Audit
 from sweep.confirm.best_schedule import HeldOutScore
 from sweep.confirm.verdict import CONSTANT, Confirmation
@@ -144,7 +144,7 @@ class Summary:
     @property
     def mse_unit(self) -> str:
         """The unit of the MSE, squared: `buy²`, `(log(1 + buy))²`; of a code, `('4')²`."""
-        unit = repr(self.unit) if self.unit.isdecimal() else self.unit
+        unit = column_name(self.unit)
         if not unit or not self.metric.is_mse:
             return ""
         return f"{unit}²" if unit.isidentifier() else f"({unit})²"

@@ -23,7 +23,7 @@ from sweep.report.dashboard.running_note import RunningNote
 from sweep.report.trackers.following import Following, following
 from sweep.runs.listener import Listener
 from sweep.runs.opening import as_run, enqueue_first, open_sweep, prepare, worker_pool, worker_setup
-from sweep.runs.seldom import Seldom
+from sweep.runs.throttle import Throttle
 from sweep.search import completion
 from sweep.search.budget import (
     Spent,
@@ -158,8 +158,8 @@ class _Search:
         self._limit = limit
         self._trackers = trackers
         self._owner = owner_of(context.location.folder)
-        self._tables = Seldom(lambda: _write_tables(context))
-        self._folders = Seldom(lambda: remove_hopeless(context))
+        self._tables = Throttle(lambda: _write_tables(context))
+        self._folders = Throttle(lambda: remove_hopeless(context))
         self._note = RunningNote(context.reader, total)
         self._advised: tuple[str, ...] = ()
         self._has_news = False

@@ -29,7 +29,7 @@ from sweep.base.errors import (
 )
 from sweep.data.load import load_dataset
 from sweep.report.summary import summarise
-from sweep.runs import run, seldom
+from sweep.runs import run, throttle
 from sweep.runs.listener import Listener
 from sweep.runs.run import run_sweep
 from sweep.search.status import Status
@@ -388,7 +388,7 @@ def test_a_worker_does_not_wait_for_tables(tmp_path: Path, monkeypatch: pytest.M
         (tmp_path / "first_in_tables").touch()
 
     monkeypatch.setattr(run, "write_tables", observed)
-    monkeypatch.setattr(seldom, "FIRST_SECS", 0.0)
+    monkeypatch.setattr(throttle, "FIRST_SECS", 0.0)
     own: dict[str, Any] = {
         "loop": f"{tmp_path}/waits.py:train",
         "data__source": None,

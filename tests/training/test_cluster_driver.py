@@ -16,7 +16,7 @@ import pytest
 from sweep.study.settings import StudyConfig
 from sweep.training.cluster.driver import _Driver, _Worker
 from sweep.training.cluster.messages import Job, Placement, Replace, Reply
-from sweep.training.cluster.silence import SILENT_SECS, Silence, why_gone
+from sweep.training.cluster.silence import SILENT_SECS, Silence, watch_head
 from sweep.training.contract import LoopSettings
 from sweep.training.workers.messages import Answer, Died, WorkerSetup
 
@@ -77,13 +77,13 @@ def test_a_worker_that_says_nothing_is_asked_and_at_last_given_up() -> None:
     one._ray = SimpleNamespace(kill=ended.append)
     worker = one._workers[0] = _Worker(actor, "there")
     worker.silence.secs = SILENT_SECS - 1
-    one._feel_pulses()
-    one._feel_pulses()
+    one._ask_silent_workers()
+    one._ask_silent_workers()
     assert actor.count == 1 and said(one) == []
-    one._felt(0, worker, replied(Answer(1, [], [])))
+    one._is_still_there(0, worker, replied(Answer(1, [], [])))
     assert worker.silence.secs == 0 and not worker.is_asked
     worker.silence.secs = SILENT_SECS
-    one._feel_pulses()
+    one._ask_silent_workers()
     (told,) = said(one)
     assert told.message.lost and "silent for 40" in told.message.reason
     assert told.message.reason.endswith("on the machine there") and not one._workers
@@ -106,13 +106,13 @@ def test_a_head_node_that_has_stopped_is_gone_although_it_can_be_reached(
     monkeypatch.setattr("sweep.training.cluster.silence.SILENT_SECS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as there:
         head = f"127.0.0.1:{there.getsockname()[1]}"
-        why = why_gone(head, lambda: 7, lambda: False)
+        why = watch_head(head, lambda: 7, lambda: False)
         assert why is not None and why.startswith("it can be reached, but has not answered for")
         answers = itertools.count()
         is_over = iter([False] * 50 + [True])
-        assert why_gone(head, lambda: next(answers), lambda: next(is_over)) is None
+        assert watch_head(head, lambda: next(answers), lambda: next(is_over)) is None
     monkeypatch.setattr("sweep.training.cluster.silence._GONE_SECS", 0.1)
-    assert "nothing has answered" in str(why_gone(head, lambda: next(answers), lambda: False))
+    assert "nothing has answered" in str(watch_head(head, lambda: next(answers), lambda: False))
 
 
 def test_workers_that_all_must_be_there_are_not_waited_for_without_end() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 from twins import CONFIGS, EPOCHS, ZOO, builder, make_data, own, settings, spec, train
 
 from sweep.data.load import load_dataset
@@ -13,6 +15,7 @@ from sweep.study.sections import DataConfig, ModelConfig
 from sweep.training.build import build_engine
 from sweep.training.contract import ModelBuilder
 from sweep.training.lanes.engine import VectorizedEngine
+from sweep.training.lanes.layers import prepare
 from sweep.training.models import lacks, set_products_of
 from sweep.training.sequential import SequentialEngine
 
@@ -43,6 +46,15 @@ def test_engines_agree_in_bf16(model: str, kernel: str) -> None:
             assert other.value == pytest.approx(precise.value, rel=5e-2)
             assert other.value != precise.value
     assert all(value.dtype == torch.float32 for value in engine.weights(0).values())
+
+
+def test_layers_of_lanes_are_as_precise_as_their_own() -> None:
+    model, x = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)), torch.randn(5, 3)
+    lanes = copy.deepcopy(model)
+    with torch.autocast("cpu", torch.bfloat16), prepare(lanes):
+        ours, theirs = lanes(x), model(x)
+    assert ours.dtype == theirs.dtype == torch.bfloat16
+    torch.testing.assert_close(ours, theirs)
 
 
 def test_tf32_is_asked_for() -> None:

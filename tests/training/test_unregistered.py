@@ -77,6 +77,20 @@ class Registered(Net):
         return self.all_layers[0]
 
 
+class Slope(nn.Module):
+    """The gradient of a potential with respect to its input, which the pass makes a leaf of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.potential = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.enable_grad():
+            place = x.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(self.potential(place).sum(), place, create_graph=True)
+        return slope.sum(1, keepdim=True)
+
+
 def _check(model: nn.Module) -> None:
     generator = torch.Generator().manual_seed(0)
     x, y = torch.rand(40, 3, generator=generator), torch.rand(40, generator=generator)
@@ -100,3 +114,7 @@ def test_what_no_optimizer_would_be_given_is_named(net: type[Net], named: str) -
 
 def test_a_model_may_keep_its_own_layers_twice() -> None:
     _check(Registered())
+
+
+def test_a_pass_may_make_leaves_of_its_own() -> None:
+    _check(Slope())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sweep.base.wording import counted, verb
+from sweep.base.wording import column_name, counted, verb
 from sweep.cli.completion import complete_results
 from sweep.cli.options import JsonOption
 from sweep.cli.terminal import answer
@@ -96,11 +96,10 @@ def _shown(found: Predicted) -> RenderableType:
             )
         )
         lines += [Text(f"- {sentence}") for sentence in found.unseen]
-    target = repr(found.target) if found.target.isdecimal() else found.target  # a code, no number
     lines.append(
         Text(
-            f"wrote {found.path}: {target} predicted for {counted(found.rows, 'row')} by "
-            f"the model of trial {found.trial}"
+            f"wrote {found.path}: {column_name(found.target)} predicted for "
+            f"{counted(found.rows, 'row')} by the model of trial {found.trial}"
         )
     )
     return Group(*lines)

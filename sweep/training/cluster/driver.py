@@ -37,13 +37,13 @@ from sweep.training.cluster.messages import (
     Size,
 )
 from sweep.training.cluster.room import no_room, room_on
-from sweep.training.cluster.silence import SILENT_SECS, Silence, why_gone
+from sweep.training.cluster.silence import SILENT_SECS, Silence, watch_head
 from sweep.training.workers.messages import Died
 
 _LOOK_SECS = 1.0
 """How often the cluster's machines are looked at."""
 
-_PULSE_SECS = 10.0
+_ASK_SECS = 10.0
 """How long a worker may say nothing until it is asked whether it is there still."""
 
 _HANG_UP_SECS = 5.0
@@ -175,7 +175,7 @@ class _Driver:
         """Start workers where there is room for them, as machines come and go."""
         nodes = [node for node in self._ray.nodes() if node["Alive"]]
         self._looks += 1
-        self._feel_pulses()
+        self._ask_silent_workers()
         placement = self._placement
         room = sum(room_on(node, placement) for node in nodes)
         wanted = min(placement.most, room if placement.workers is None else placement.workers)
@@ -205,7 +205,7 @@ class _Driver:
 
     def _watch_head(self) -> None:
         """End the study where the cluster has gone as a whole."""
-        why = why_gone(self._head, lambda: self._looks, lambda: self._is_over)
+        why = watch_head(self._head, lambda: self._looks, lambda: self._is_over)
         if why is None:
             return
         self._say(
@@ -217,17 +217,17 @@ class _Driver:
         self._hang_up()
         os._exit(1)  # the other thread may wait for Ray for long
 
-    def _feel_pulses(self) -> None:
+    def _ask_silent_workers(self) -> None:
         """Give up workers that say nothing, since they or their machine have stopped."""
         for index, worker in [*self._workers.items()]:
             silent_secs = worker.silence.lasts() if worker.host else 0.0
             if silent_secs > SILENT_SECS:
                 self._lose(index, worker, f"silent for {duration(silent_secs)} and given up")
-            elif silent_secs > _PULSE_SECS and not worker.is_asked:
+            elif silent_secs > _ASK_SECS and not worker.is_asked:
                 worker.is_asked = True
-                self._on(worker.actor.is_there.remote(), index, worker, self._felt)
+                self._on(worker.actor.is_there.remote(), index, worker, self._is_still_there)
 
-    def _felt(self, index: int, worker: _Worker, future: Future[Any]) -> None:
+    def _is_still_there(self, index: int, worker: _Worker, future: Future[Any]) -> None:
         """A worker is there still; where it is not, what it was told to do says how it ended."""
         worker.is_asked = False
         if future.exception() is None:

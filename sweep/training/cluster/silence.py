@@ -43,7 +43,7 @@ class Silence:
         self.secs = 0.0
 
 
-def why_gone(head: str, answers: Callable[[], int], is_over: Callable[[], bool]) -> str | None:
+def watch_head(head: str, answers: Callable[[], int], is_over: Callable[[], bool]) -> str | None:
     """Watch a cluster's head node until it has gone: how that shows.
 
     A head that has been stopped, rather than ended, can be reached: its system answers for it.

@@ -28,9 +28,10 @@ def check_registered(model: nn.Module, x: Tensor) -> None:
         ModelError: The output depends on such a tensor.
     """
     with seeded(0, x.device):
-        output = model(x.clone())
-    own = {id(parameter) for parameter in model.parameters()}
-    others = {id(leaf): leaf for leaf in leaf_tensors(output) if id(leaf) not in own}
+        once, again = model(x.clone()), model(x.clone())
+    known = {id(parameter) for parameter in model.parameters()}
+    kept = {id(leaf) for leaf in leaf_tensors(once)} - known  # what it makes anew is not kept
+    others = {id(leaf): leaf for leaf in leaf_tensors(again) if id(leaf) in kept}
     if not others:
         return
     names = {id(tensor): name for name, tensor in _kept(model) if id(tensor) in others}

@@ -84,8 +84,12 @@ def preload(with_torch: bool = True) -> None:
         ) from problem
 
 
-def answer_of_a_worker(question: Callable[[], _Result]) -> _Result:
-    """What a function of a module returns in a process that has loaded torch, as workers have."""
+def answer_with_torch(question: Callable[[], _Result]) -> _Result:
+    """What a function of a module returns in a process that has loaded torch, as workers do.
+
+    Raises:
+        BrokenProcessPool: The process has died.
+    """
     preload()
     with without_main(), ProcessPoolExecutor(1, mp_context=_CONTEXT) as one:
         return one.submit(question).result()

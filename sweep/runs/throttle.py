@@ -6,11 +6,16 @@ import time
 from collections.abc import Callable
 
 FIRST_SECS = 2.0
+"""Of a run, in which it is not done: one that is over by then needs it at its end alone."""
+
 _LEAST_SECS = 1.0
+"""Between two times that it is done."""
+
 _SHARE = 0.02
+"""Of a run's time that it may take."""
 
 
-class Seldom:
+class Throttle:
     """Does something as trials end, but spends little of the time on it, however many there are.
 
     Args:

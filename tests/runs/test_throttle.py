@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from sweep.runs.seldom import Seldom
+from sweep.runs.throttle import Throttle
 
 
 @pytest.mark.parametrize("secs", [0.001, 0.5, 30.0])
@@ -23,10 +23,10 @@ def test_it_takes_a_small_part_of_the_time_whatever_it_takes_once(
         spent += secs
         times += 1
 
-    seldom = Seldom(act)
+    throttle = Throttle(act)
     while now < 20_000:
         now += 0.1  # a trial
-        seldom.trial_finished()
+        throttle.trial_finished()
     assert times > 5 and spent < 0.025 * now
     assert times < 20_000
 
@@ -34,11 +34,11 @@ def test_it_takes_a_small_part_of_the_time_whatever_it_takes_once(
 def test_nothing_is_done_in_the_first_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     now, done = 100.0, list[float]()
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    seldom = Seldom(lambda: done.append(now))
+    throttle = Throttle(lambda: done.append(now))
     for _ in range(19):
         now += 0.1
-        seldom.trial_finished()
+        throttle.trial_finished()
     assert not done
     now += 0.5
-    seldom.trial_finished()
+    throttle.trial_finished()
     assert done == [now]
