@@ -24,7 +24,7 @@ class ClusterConfig(Section):
         files: What your own code needs beside the modules that it imports: files, folders and
             patterns (`configs/*.yaml`), from the study file's folder on.
         patience: Seconds that a study waits for a first worker, and for another one when all have
-            gone.
+            gone; with `deterministic`, for any that it lacks.
     """
 
     address: str = Field("local", pattern=r"^(local|ray|auto|(ray://)?[^/\s]+:\d+)$")

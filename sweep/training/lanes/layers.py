@@ -60,7 +60,8 @@ def _linear(layer: Any, x: Tensor) -> Tensor:
     if x.dim() != 2:
         return functional.linear(x, layer.weight, layer.bias)
     y: Tensor = x.mm(layer.weight.t())
-    return y + layer.bias.to(y.dtype)  # autocast leaves a bias as it is
+    bias: Tensor = layer.bias.to(y.dtype)  # which autocast leaves as it is
+    return y + bias
 
 
 def _padded_embedding(layer: Any, x: Tensor) -> Tensor:

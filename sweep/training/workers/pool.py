@@ -9,9 +9,10 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 from sweep.base.errors import TrainingError
+from sweep.base.wording import duration
 from sweep.training.workers.messages import ANSWER_SECS, Answer, Died, Orders, Prediction
 
-_JOIN_SECS = 20.0
+_JOIN_SECS = 30.0
 """That workers of a cluster have to be ready, too, once another one is."""
 
 
@@ -81,7 +82,7 @@ class Pool(ABC):
     def await_all(self) -> list[str]:
         """Wait until all workers are ready; what their engines say.
 
-        Those of a cluster that it has no room for now are not waited for once others have been
+        Those of a cluster that it may have no room for are not waited for once others have been
         ready for a while.
 
         Raises:
@@ -97,9 +98,10 @@ class Pool(ABC):
             if self.idle.issuperset(self.awaited):
                 until = min(until, time.monotonic() + _JOIN_SECS)
             if time.monotonic() > until:
-                there = f"{len(self.idle)} of {len(self)}"
                 notes.append(
-                    f"{there} workers have started: the cluster has no room for others now"
+                    f"{len(self.idle)} of {len(self)} workers were ready within "
+                    f"{duration(_JOIN_SECS)} of each other: the cluster has no room for the rest "
+                    "now, or they are slower to start"
                 )
                 break
         return notes
