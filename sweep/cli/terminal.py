@@ -54,7 +54,7 @@ def say(text: str, err: bool = False) -> None:
     typer.echo(without_controls(text), err=err)
 
 
-def aside(text: str) -> None:
+def note(text: str) -> None:
     """Tell a note beside the answer, which may be read by a program."""
     say(f"note: {text}", err=True)
 

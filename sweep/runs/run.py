@@ -43,7 +43,7 @@ from sweep.search.storage.opening import (
     flush,
 )
 from sweep.search.storage.owners import SILENT_SECS, in_turn, others_running, owner_of
-from sweep.search.storage.patience import patient
+from sweep.search.storage.patient_storage import patient
 from sweep.search.storage.urls import is_shared, storage_url
 from sweep.search.strategies.samplers import (
     reachable_trials,

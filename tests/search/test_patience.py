@@ -29,7 +29,7 @@ from sweep.base.errors import InterruptedSweep
 from sweep.runs.run import run_sweep
 from sweep.search.in_flight import ownership
 from sweep.search.status import Status
-from sweep.search.storage import owners, patience
+from sweep.search.storage import owners, patience, patient_storage
 from sweep.search.storage.opening import flush, load_study
 from sweep.search.storage.owners import SignsOfLife, claim
 from sweep.search.trials import Trial
@@ -42,10 +42,10 @@ IMPATIENT = """
 import sys
 from sweep.search.in_flight import ownership
 from sweep.search.storage import owners
-from sweep.search.storage import patience
+from sweep.search.storage import patience, patient_storage
 for module in (ownership, owners):
     module.BEAT_SECS, module.SILENT_SECS = 0.5, 4.0
-patience.ANSWER_SECS, patience._TURN_SECS, patience._TOLD_AFTER_SECS = 3.0, 1, 0.5
+patience.ANSWER_SECS, patient_storage._TURN_SECS, patience._TOLD_AFTER_SECS = 3.0, 1, 0.5
 patience._SESSION["idle_in_transaction_session_timeout"] = "5s"
 """
 """The waits of minutes in seconds."""
@@ -91,7 +91,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "BEAT_SECS", 0.5)
         monkeypatch.setattr(module, "SILENT_SECS", 4.0)
     monkeypatch.setattr(patience, "ANSWER_SECS", 3.0)
-    monkeypatch.setattr(patience, "_TURN_SECS", 1)
+    monkeypatch.setattr(patient_storage, "_TURN_SECS", 1)
     monkeypatch.setattr(patience, "_TOLD_AFTER_SECS", 0.5)
     monkeypatch.setitem(patience._SESSION, "idle_in_transaction_session_timeout", "5s")
 
@@ -359,7 +359,7 @@ def ask():
         print('mine', flush=True)
         os.kill(os.getpid(), signal.SIGSTOP)
     return study.ask().number
-with patience.patient(study, lambda text: None, threading.Event()):
+with patient_storage.patient(study, lambda text: None, threading.Event()):
     print(in_turn(study, ask), tries, flush=True)
 """
 )

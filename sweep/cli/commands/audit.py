@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sweep.cli.options import ClusterOption, JsonOption, ResultsArgument, StorageOption
-from sweep.cli.terminal import answer, aside, next_command, progress
+from sweep.cli.terminal import answer, next_command, note, progress
 
 
 def audit(
@@ -32,7 +32,7 @@ def audit(
     from sweep.study.file import load_study as load_settings
     from sweep.study.locations import SAVED_STUDY
 
-    ran = load_study(study, storage, note=aside)
+    ran = load_study(study, storage, note=note)
     config = ran.config
     if cluster is not None:
         there, flag = {"cluster.address": cluster}, {"cluster.address": "--cluster"}

@@ -9,7 +9,7 @@ import typer
 from sweep.base.errors import InputError
 from sweep.cli.options import FreshOption, JsonOption
 from sweep.cli.study_options import takes_a_study
-from sweep.cli.terminal import answer, next_command, same_options
+from sweep.cli.terminal import answer, next_command, note, same_options
 
 
 @takes_a_study
@@ -37,7 +37,7 @@ def check(*, fresh: FreshOption = False, as_json: JsonOption = False, **given: A
     from sweep.cli.check_tables import check_report
     from sweep.runs.before.check import check_study
 
-    found = check_study(*asked, fresh=fresh)
+    found = check_study(*asked, fresh=fresh, note=note)
     answer(found, as_json, lambda width: check_report(found))
     if found.problems:
         raise typer.Exit(InputError.exit_code)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sweep.cli.options import ResultsArgument, StorageOption
-from sweep.cli.terminal import aside, say
+from sweep.cli.terminal import note, say
 
 
 def dashboard(
@@ -24,7 +24,7 @@ def dashboard(
     from sweep.report.dashboard.server import prepare, serve
     from sweep.runs.library import load_study
 
-    ran = load_study(study, storage, note=aside)
+    ran = load_study(study, storage, note=note)
     prepare(ran.study, ran.config, ran.folder, storage)
     serve(
         ran.study,

@@ -10,7 +10,7 @@ import typer
 from sweep.base.errors import InputError, did_you_mean
 from sweep.base.wording import counted
 from sweep.cli.options import ResultsArgument, StorageOption
-from sweep.cli.terminal import aside, say
+from sweep.cli.terminal import note, say
 from sweep.study.registries.entry import alternatives
 from sweep.study.registries.trackers import TRACKERS
 
@@ -87,7 +87,7 @@ def _send(study: str | None, name: str, place: str | None, storage: str | None) 
         raise InputError(f"--to {name}: say where to: --to {name}={tracker.place}, {tracker.help}")
     if tracker.missing:
         raise InputError(f"--to {name}: {tracker.missing}")
-    ran = load_study(study, storage, note=aside)
+    ran = load_study(study, storage, note=note)
     reader = StudyReader(ran.study, ran.config)
     if tracker.makes_tables and is_new(place) and any(t.ending for t in reader.every_trial):
         say(f"making {tracker.title}'s tables, which can take a minute ...", err=True)

@@ -13,7 +13,7 @@ from sweep.base.languages.sentences import ENGLISH, language
 from sweep.base.wording import counted
 from sweep.cli.completion import complete_results
 from sweep.cli.options import LanguageOption, StorageOption, chosen_language
-from sweep.cli.terminal import aside, say, show
+from sweep.cli.terminal import note, say, show
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -114,7 +114,7 @@ def _loaded(study: str | None, storage: str | None, left_out: list[str] | None) 
     from sweep.runs.discard import without
     from sweep.runs.library import load_study
 
-    return without(load_study(study, storage, note=aside), numbers_in(left_out or (), "--without"))
+    return without(load_study(study, storage, note=note), numbers_in(left_out or (), "--without"))
 
 
 def _summarise(
@@ -149,7 +149,7 @@ def _compare(studies: list[str], format: str, of_one: list[str]) -> None:
     formats = {"json": views.to_json, "csv": views.to_csv, "md": views.to_markdown}
     if format != "text" and format not in formats:
         raise InputError(f"--format {format}: of several studies, expected text, json, csv or md")
-    every = [load_study(study, note=aside) for study in studies]
+    every = [load_study(study, note=note) for study in studies]
     found = compare([(ran.study, ran.config, ran.folder) for ran in every])
     _print(found, format, formats, views.comparison_report)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -137,6 +137,7 @@ def check_study(
     config: StudyConfig,
     wrong: SweepError | None = None,
     fresh: bool = False,
+    note: Callable[[str], None] = lambda text: None,
 ) -> Check:
     """Look at a study's data, model, schedules, storage and speed.
 
@@ -149,20 +150,27 @@ def check_study(
         config: Its settings.
         wrong: What is wrong with the settings; what they say of that is not looked at.
         fresh: Whether the run will throw the study's earlier trials away first.
+        note: Told at once what is waited for.
     """
     with contextlib.redirect_stdout(sys.stderr):  # a user's model may print
-        return _Preflight(location, config, wrong, fresh).check()
+        return _Preflight(location, config, wrong, fresh, note).check()
 
 
 class _Preflight:
     """Goes on after a problem, and keeps it."""
 
     def __init__(
-        self, location: Location, config: StudyConfig, wrong: SweepError | None, fresh: bool
+        self,
+        location: Location,
+        config: StudyConfig,
+        wrong: SweepError | None,
+        fresh: bool,
+        on_wait: Callable[[str], None],
     ) -> None:
         self._location = location
         self._config = config
         self._fresh = fresh
+        self._on_wait = on_wait
         self._notes: list[str] = []
         self._problems: list[str] = [] if wrong is None else [str(wrong)]
         keys = wrong.keys if isinstance(wrong, StudyFileError) else ()
@@ -342,7 +350,7 @@ class _Preflight:
         either = self._fresh or "direction" in self._wrong_sections
         maximize = None if either else config.measure.maximize
         with self._kept(), explained(url):
-            await_server(url, self._note)
+            await_server(url, self._on_wait)
             check_folder(location)
             check_folders(location.folder, url)
             check_not_held(location.folder, url)

@@ -27,7 +27,7 @@ from sweep.search.storage.optuna_private import (
     table_of_trials,
 )
 from sweep.search.storage.optuna_private import trial_id as id_of
-from sweep.search.storage.patience import PatientStorage
+from sweep.search.storage.patient_storage import PatientStorage
 
 _NEWS_SECS = 1.0
 """How old what is known of other coordinators' trials may be outside of a turn."""

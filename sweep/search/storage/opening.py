@@ -33,16 +33,14 @@ from sweep.search.storage.optuna_private import (
     storage_of,
 )
 from sweep.search.storage.owners import in_turn
-from sweep.search.storage.passing import is_away
-from sweep.search.storage.patience import Patience, PatientStorage, engine_options
+from sweep.search.storage.patience import Patience, await_answer, engine_options
+from sweep.search.storage.patient_storage import PatientStorage
 from sweep.search.storage.urls import cannot_be_opened, is_shared, reason_of, without_password
 
 SETTINGS = "settings"
 """The study attribute that holds what must stay the same for its trials to be compared."""
 ROWS = "data (its rows)"
 """In it, the fingerprint of the prepared rows; missing where the loop is the user's own."""
-BEGIN_SECS = 60.0
-"""How long a command that begins waits for a database that is away."""
 _TRIES = 4
 _STUDIES = "studies"
 _STUDIES_HAVE = {"study_id", "study_name"}
@@ -114,28 +112,20 @@ def _journal(backend: BaseJournalBackend, url: str) -> JournalStorage:
 
 
 def await_server(url: str, note: Callable[[str], None]) -> None:
-    """Wait for a PostgreSQL server that is away when a command begins, for up to BEGIN_SECS.
+    """Wait for a PostgreSQL server that is away when a command begins, for up to a minute.
 
-    Whatever else is wrong, and that it is away still, is told by what opens the storage.
+    That it is away still is told by what opens the storage.
 
     Args:
         url: As `storage_url` gives it.
         note: Told what is waited for.
+
+    Raises:
+        StorageError: The URL cannot be read, or its driver is missing; no password is in the text.
     """
-    if not is_shared(url) or not make_url(url).get_dialect().driver == "psycopg":
-        return
-    patience, began = Patience(), time.monotonic()
-    patience.note, patience.away_secs = note, BEGIN_SECS
-    engine = create_engine(url, **engine_options(url, patience))
-    while True:
-        try:
-            engine.connect().close()
-            patience.relieve(began)
-            break
-        except SQLAlchemyError as problem:
-            if not is_away(problem) or not patience.lasts(began, problem, url):
-                break
-    engine.dispose()
+    with _opening(url):
+        if is_shared(url):
+            await_answer(url, note)
 
 
 def open_storage(url: str, batched: bool = False) -> BaseStorage:

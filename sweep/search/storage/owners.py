@@ -29,7 +29,7 @@ from sweep.search.storage.optuna_private import (
     trial_id,
     trial_in_training,
 )
-from sweep.search.storage.patience import PatientStorage
+from sweep.search.storage.patient_storage import PatientStorage
 
 BEAT_SECS = 20.0
 """How often a coordinator gives a sign of life."""

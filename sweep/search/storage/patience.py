@@ -1,32 +1,31 @@
-"""A database that is slow, held by another or away: waits that end, are told, and hear Ctrl-C."""
+"""Waits for a database: what they may mend; how they end, are told and hear Ctrl-C."""
 
 from __future__ import annotations
 
 import math
 import os
+import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any
 
-import optuna
-from filelock import FileLock, Timeout
-from sqlalchemy import Connection, make_url, text
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from optuna.exceptions import StorageInternalError
+from sqlalchemy import create_engine, make_url
+from sqlalchemy.exc import (
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    PendingRollbackError,
+    SQLAlchemyError,
+)
 
-from sweep.base.errors import InterruptedSweep, StorageError
 from sweep.base.wording import duration
-from sweep.search.storage.lean_database import LeanDatabase
-from sweep.search.storage.optuna_private import backend_of
-from sweep.search.storage.passing import may_pass
-from sweep.search.storage.urls import cannot_be_opened, reason_of, without_password
+from sweep.search.storage.urls import reason_of
 
-AWAY_SECS = 300.0
-"""How long a run waits for a database that is away."""
-HELD_SECS = 120.0
-"""How long a run waits for its turn while another holds the lock."""
+_BEGIN_SECS = 60.0
+"""How long a command that begins waits for a server that is away."""
 ANSWER_SECS = 30.0
 """How long one statement may take; then its connection is given up, and it is tried again."""
 IDLE_SECS = 60
@@ -35,9 +34,6 @@ _TOLD_AFTER_SECS = 5.0
 _TOLD_EVERY_SECS = 60.0
 _STOP_SECS = 2.0
 """How long an answer may take after Ctrl-C."""
-_TURN_SECS = 3
-"""After so many seconds of waiting for its turn a process looks who holds it, and asks anew; before
-the wait would be told as that of a server that does not answer."""
 _CONNECT = {
     "connect_timeout": 10,
     "keepalives_idle": 10,
@@ -55,27 +51,44 @@ _SESSION = {
     "tcp_keepalives_count": "3",
 }
 """What the server is told of each connection; one that it does not know is left out."""
-_HOLDER = (
-    "SELECT a.application_name, extract(epoch FROM clock_timestamp() - a.xact_start) "
-    "FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' "
-    "AND l.granted AND l.classid = 0 AND l.objid::bigint = :key AND l.objsubid = 1 "
-    "AND a.datname = current_database()"
+_PASSING = ("08", "57", "40", "53300", "55P03", "25P03", "25P02")
+"""How the codes of PostgreSQL begin for what another try may mend: the connection, a server that
+stops or starts, a cancelled statement, a deadlock, too many connections, a lock, an idle end, what
+follows on any."""
+
+_NOBODY_THERE = re.compile(
+    r"Connection refused|Connection reset|timed out|timeout expired|is unreachable|"
+    r"No route to host|on socket .* failed: No such file|server closed the connection|"
+    r"the database system is "
 )
-_REPEATED = (
-    *("delete_study", "set_study_user_attr", "set_study_system_attr", "get_study_id_from_name"),
-    *("get_study_name_from_id", "get_study_directions", "get_study_user_attrs", "get_all_studies"),
-    *("get_study_system_attrs", "set_trial_user_attr", "set_trial_system_attr", "get_trial"),
-    *("set_trial_intermediate_value", "set_trial_state_values", "_create_new_trial"),
-    *("_set_trial_param", "_get_best_trial_id", "get_trial_id_from_study_id_trial_number"),
-    "connected",
-)
-"""What the caches call on a database. Creating and ending a trial are no danger: on a server
-they belong to a turn, which is repeated as a whole, and SQLite says at once that it did nothing."""
-T = TypeVar("T")
+"""What PostgreSQL's library says of a server that is not there, and the server of itself, in the
+language of its `lc_messages`, as it starts or stops: a connection that fails at its beginning has
+no code."""
 
 
-class Held(Exception):
-    """Another process holds what is waited for; the text says who."""
+def is_away(problem: BaseException | None) -> bool:
+    """Whether nobody answers at a database's address yet, or only to say that it is starting.
+
+    One who is there and refuses this user or knows no such database is not away, nor is a host
+    whose name nobody knows.
+    """
+    return isinstance(problem, OperationalError) and bool(_NOBODY_THERE.search(str(problem.orig)))
+
+
+def may_pass(problem: BaseException | None) -> bool:
+    """Whether the same may succeed if it is tried again."""
+    if isinstance(problem, StorageInternalError):
+        problem = problem.__cause__
+    if isinstance(problem, PendingRollbackError):  # what follows on a lost connection
+        return True
+    if not isinstance(problem, DBAPIError):
+        return False
+    code = getattr(problem.orig, "sqlstate", None)
+    if problem.connection_invalidated or (code and code.startswith(_PASSING)):
+        return True
+    if type(problem.orig).__module__.startswith("psycopg"):
+        return code is None and isinstance(problem, OperationalError | InterfaceError)
+    return "database is locked" in str(problem.orig)
 
 
 class Patience:
@@ -121,165 +134,6 @@ class Patience:
             self.note(f"the storage answers again, after {duration(time.monotonic() - began)}")
 
 
-class PatientStorage(LeanDatabase):
-    """Optuna's storage in a database, which survives a server that is away for a while.
-
-    Args:
-        url: As `storage_url` gives it.
-        skip_table_creation: Whether to write nothing, not even tables.
-
-    Raises:
-        StorageError: Its tables are those of another version of Optuna.
-    """
-
-    def __init__(self, url: str, skip_table_creation: bool = False) -> None:
-        self.patience = Patience()
-        self._is_in_turn = False
-        options = engine_options(url, self.patience)
-        try:
-            super().__init__(url, options, skip_table_creation=skip_table_creation)
-        except (AssertionError, RuntimeError) as problem:
-            # Optuna's words for tables of another version, and for those that are half made
-            raise cannot_be_opened(problem, url) from None
-
-    @property
-    def is_in_turn(self) -> bool:
-        """Whether it is this process's turn now."""
-        return self._is_in_turn
-
-    def in_turn(self, key: int, act: Callable[[], T], undone: Callable[[], None]) -> T:
-        """Do something while no other coordinator of this key does.
-
-        On PostgreSQL, it is one transaction on the connection that holds the lock: where that is
-        lost (the server restarts, or took this process for dead) nothing of it has happened, and
-        it is done again as a whole.
-
-        Args:
-            key: Of the lock, 32 bits.
-            act: What to do; it may be called several times.
-            undone: Called after an attempt that came to nothing.
-        """
-        dialect = self.engine.dialect.name
-        if self._is_in_turn:
-            return act()
-        if dialect == "postgresql":
-            return self.insist(lambda: self._transaction(key, act, undone))
-        if dialect == "sqlite" and self.engine.url.database:
-            lock = FileLock(f"{self.engine.url.database}.sweep-lock")
-            self.insist(lambda: _take(lock))
-            try:
-                return act()
-            finally:
-                lock.release()
-        if dialect == "mysql":
-            return self._with_named_lock(f"sweep-{key}", act)
-        return act()
-
-    def insist(self, act: Callable[[], T]) -> T:
-        """Try something until the database answers, or patience is at its end.
-
-        Raises:
-            StorageError: Another process holds the lock for too long.
-            InterruptedSweep: `stop` has been set meanwhile.
-        """
-        if self._is_in_turn:  # the turn is repeated as a whole
-            return act()
-        patience, began = self.patience, time.monotonic()
-        while True:
-            try:
-                result = act()
-            except Held as held:
-                patience.tell(began, "another run is at work on this study", f": {held}")
-                if patience.is_over(began, HELD_SECS):
-                    self._end_if_stopped()
-                    shown = without_password(self.url)
-                    raise StorageError(
-                        f"{shown}: {held}; the same command goes on once it is free"
-                    ) from None
-            except Exception as problem:
-                if not may_pass(problem):
-                    raise
-                if not patience.lasts(began, problem, self.url):
-                    patience.away_secs = 0.0  # what is tried once more on the way out
-                    self._end_if_stopped()
-                    raise
-            else:
-                patience.relieve(began)
-                return result
-
-    def _end_if_stopped(self) -> None:
-        if self.patience.stop.is_set():
-            raise InterruptedSweep(
-                f"interrupted while {without_password(self.url)} did not answer; finished trials "
-                "are in it. The same command goes on with the rest."
-            )
-
-    def _transaction(self, key: int, act: Callable[[], T], undone: Callable[[], None]) -> T:
-        with self.engine.connect() as connection:
-            self._lock(connection, key)
-            turn = connection.get_transaction()
-            self._bind(connection)
-            self._is_in_turn = True
-            try:
-                result = act()
-                self.scoped_session.remove()
-                if turn is None or not turn.is_active:  # undone in it, with the lock
-                    raise Held("the turn was lost")
-                connection.commit()
-                return result
-            except BaseException as problem:
-                undone()
-                if connection.invalidated and isinstance(problem, Exception):
-                    raise Held("the connection to the storage was lost") from problem
-                raise
-            finally:
-                self._is_in_turn = False
-                self._bind(None)
-
-    def _bind(self, connection: Connection | None) -> None:
-        """Have Optuna's sessions be parts of a connection's transaction, or their own again."""
-        with suppress(SQLAlchemyError):  # of a connection that is lost
-            self.scoped_session.remove()
-        self.scoped_session.registry.clear()
-        if connection is None:
-            own = {"bind": self.engine, "join_transaction_mode": "conditional_savepoint"}
-            self.scoped_session.configure(**own)
-        else:
-            # without a savepoint for each, which are two statements more: the turn is whole anyway
-            mode = "rollback_only"
-            self.scoped_session.configure(bind=connection, join_transaction_mode=mode)
-
-    def _lock(self, connection: Connection, key: int) -> None:
-        take = f"SELECT set_config('lock_timeout', '{_TURN_SECS}s', true), "
-        try:
-            connection.execute(text(f"{take} pg_advisory_xact_lock(:key)"), {"key": key})
-        except OperationalError as problem:
-            if getattr(problem.orig, "sqlstate", None) != "55P03":
-                raise
-            connection.rollback()
-            holder = connection.execute(text(_HOLDER), {"key": key}).first()
-            who, secs = holder or ("another run", 0.0)
-            raise Held(
-                f"{who or 'another run'} has held the lock of this study for "
-                f"{duration(float(secs))}; the server ends that after {IDLE_SECS} s of silence"
-            ) from None
-
-    def _with_named_lock(self, name: str, act: Callable[[], T]) -> T:
-        """MySQL's lock ends with its connection."""
-        with self.engine.connect() as connection:
-
-            def take() -> None:
-                got = connection.execute(text("SELECT GET_LOCK(:name, 1)"), {"name": name})
-                if got.scalar() != 1:
-                    raise Held("another run holds the lock of this study")
-
-            self.insist(take)
-            try:
-                return act()
-            finally:
-                connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
-
-
 def engine_options(url: str, patience: Patience) -> dict[str, Any]:
     """What SQLAlchemy's `create_engine` is told of a database, beside its URL.
 
@@ -294,48 +148,34 @@ def engine_options(url: str, patience: Patience) -> dict[str, Any]:
         raise ImportError("the driver is not installed") from missing
 
 
-def _insisting(name: str) -> Callable[..., Any]:
-    plain = getattr(LeanDatabase, name)
+def await_answer(url: str, note: Callable[[str], None]) -> None:
+    """Wait for a PostgreSQL server that is away, for up to a minute.
 
-    def method(self: PatientStorage, *arguments: Any, **named: Any) -> Any:
-        return self.insist(lambda: plain(self, *arguments, **named))
-
-    return method
-
-
-for _name in _REPEATED:
-    setattr(PatientStorage, _name, _insisting(_name))
-
-
-def _take(lock: FileLock) -> None:
-    try:
-        lock.acquire(timeout=1)
-    except Timeout:
-        raise Held(f"another run holds {lock.lock_file}") from None
-
-
-@contextmanager
-def patient(
-    study: optuna.Study, note: Callable[[str], None], stop: threading.Event
-) -> Generator[None]:
-    """Wait for a study's database while it is away, for up to AWAY_SECS.
+    Whatever else is wrong, and that it is away still, is told by what opens the storage.
 
     Args:
-        study: Whose.
+        url: A database's, which SQLAlchemy can read.
         note: Told what is waited for.
-        stop: Set to wait no more.
+
+    Raises:
+        ImportError: Its driver is not installed.
     """
-    storage = backend_of(study)
-    if not isinstance(storage, PatientStorage):
-        yield
+    if make_url(url).get_dialect().driver != "psycopg":
         return
-    patience = storage.patience
-    before = dict(vars(patience))
-    patience.note, patience.stop, patience.away_secs = note, stop, AWAY_SECS
+    patience, began = Patience(), time.monotonic()
+    patience.note, patience.away_secs = note, _BEGIN_SECS
+    engine = create_engine(url, **engine_options(url, patience))
     try:
-        yield
+        while True:
+            try:
+                engine.connect().close()
+                patience.relieve(began)
+                return
+            except SQLAlchemyError as problem:
+                if not is_away(problem) or not patience.lasts(began, problem, url):
+                    return
     finally:
-        vars(patience).update(before)
+        engine.dispose()
 
 
 def _psycopg(patience: Patience) -> Any:
