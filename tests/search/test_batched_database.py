@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import optuna
@@ -11,6 +12,7 @@ from sqlalchemy import event
 from storages import closed_later, new_study
 from support import PostgreSQL
 
+from sweep.search.storage import lean_database
 from sweep.search.storage.batched_database import BatchedDatabase
 from sweep.search.storage.opening import flush, load_study
 from sweep.search.storage.owners import claim, in_turn, let_go, state_now
@@ -136,3 +138,27 @@ def test_what_waits_is_forgotten_with_a_trial_that_is_let_go(tmp_path: Path) -> 
     let_go(study, trial)
     flush(study)
     assert written(url)[0].intermediate_values == {}
+
+
+def test_no_statement_names_more_trials_than_sqlite_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lean_database, "_AT_ONCE", 20)
+    url = f"sqlite:///{tmp_path}/a.db"
+    study = new_study(url)
+    event.listen(
+        batched(study)._backend.engine,
+        "before_cursor_execute",
+        lambda connection, *_: connection.connection.driver_connection.setlimit(
+            sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 30
+        ),
+    )
+    trials = [begun(study) for _ in range(50)]
+    for trial in trials:
+        trial.report(0.5, 1)
+    with batched(study).gathering_ends():
+        for trial in trials:
+            study.tell(trial, 1.0)
+    flush(study)
+    assert written(url) == study.trials
+    assert all(trial.state == TrialState.COMPLETE for trial in study.trials)

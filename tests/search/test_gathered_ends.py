@@ -83,16 +83,19 @@ def test_a_server_is_asked_as_often_for_one_trial_as_for_many(
 
 @pytest.mark.slow
 def test_no_two_are_given_the_same_number(postgresql: PostgreSQL) -> None:
-    """Two coordinators, and a script that knows of neither."""
+    """Two coordinators that begin more than they say, and a script that knows of neither."""
     url, given = postgresql.new_database("numbers"), list[int]()
     with closed_later(new_study(url)) as one, closed_later(new_study(url)) as two:
         plain = optuna.load_study(study_name="mine", storage=one._storage._backend.url)  # type: ignore[attr-defined]
 
+        def begun(study: optuna.Study) -> list[int]:
+            numbers = [study.ask().number for _ in range(2)]
+            study.enqueue_trial({"lr": 0.1})  # which is the next one
+            return numbers + [study.ask().number for _ in range(3)]
+
         def begin(study: optuna.Study) -> None:
-            for _ in range(6):
-                given.extend(
-                    in_turn(study, lambda: [study.ask().number for _ in range(5)], begins=7)
-                )
+            for begins in (7, 1, 3, 2, 7, 1):
+                given.extend(in_turn(study, lambda: begun(study), begins=begins))
 
         def begin_alone() -> None:
             given.extend(plain.ask().number for _ in range(30))
@@ -105,6 +108,7 @@ def test_no_two_are_given_the_same_number(postgresql: PostgreSQL) -> None:
             thread.join()
         assert sorted(given) == [*range(90)]
         assert [trial.number for trial in plain.get_trials()] == [*range(90)]
+        assert in_turn(one, one.get_trials) == plain.get_trials()
         with closed_later(plain):
             pass
 

@@ -203,7 +203,7 @@ class BatchedDatabase(ListedDatabase):
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         """Begin one, which is trained here, or enqueue one."""
         with self._lock:
-            trial = None if template_trial else self._begun_in_turn(study_id)
+            trial = self._begun_in_turn(study_id, template_trial)
             trial = trial or self._database._create_new_trial(study_id, template_trial)
             all_known = trial.number == len(self._study(study_id).trials)
             self._take_in(study_id, [trial])
@@ -215,14 +215,17 @@ class BatchedDatabase(ListedDatabase):
                 self._read_at.clear()
         return id_of(trial)
 
-    def _begun_in_turn(self, study_id: int) -> FrozenTrial | None:
-        """A new trial that its turn writes down; None where that is not known to be whole."""
+    def _begun_in_turn(self, study_id: int, template: FrozenTrial | None) -> FrozenTrial | None:
+        """A new trial that its turn writes down; None where the database has to make it."""
         if self._before is None or not self._database.is_in_turn:
             return None
+        if template or not self._numbers:
+            if self._batch.begins_any:  # the database numbers after the last one that it has
+                self.flush()
+            new = [] if template else self._database.new_numbers(study_id, self._begins)
+            self._numbers = deque(new)
         if not self._numbers:
-            self._numbers.extend(self._database.new_numbers(study_id, self._begins))
-            if not self._numbers:
-                return None
+            return None
         number, trial_id = self._numbers.popleft()
         begun = bare_trial(trial_id, number, TrialState.RUNNING, datetime.now())
         self._batch.begin(study_id, begun)

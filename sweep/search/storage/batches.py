@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from sweep.search.storage.lean_database import among, time_as_stored
+from sweep.search.storage.lean_database import among, parts, time_as_stored
 from sweep.search.storage.optuna_private import (
     Kind,
     columns_of_report,
@@ -49,6 +49,11 @@ class Batch:
 
     def __bool__(self) -> bool:
         return bool(self._begun or self._left) or any(self._rows.values())
+
+    @property
+    def begins_any(self) -> bool:
+        """Whether a new trial is in it."""
+        return bool(self._begun)
 
     @property
     def left(self) -> Mapping[int, object]:
@@ -138,22 +143,22 @@ class Batch:
         self, connection: Connection, wanted: set[int], owners: Mapping[int, str | None]
     ) -> set[int]:
         """Those of some trials that may be written to; nobody else does until the end of this."""
-        if not wanted:
-            return set()
         claimed = {trial_id for trial_id, key in self._rows.get("system", ()) if key == OWNER}
         trials, (attributes, _) = table_of_trials(), table_of("system")
         of_owner = (attributes.c.trial_id == trials.c.trial_id) & (attributes.c.key == OWNER)
         at_work = (
             select(trials.c.trial_id, attributes.c.value_json)
             .select_from(trials.outerjoin(attributes, of_owner))
-            .where(among(connection, trials.c.trial_id, wanted))
             .where(trials.c.state == TrialState.RUNNING)
             .order_by(trials.c.trial_id)  # as everybody else locks them
             .with_for_update(key_share=True, of=trials)
         )
         return {
             trial_id
-            for trial_id, owner in connection.execute(at_work)
+            for some in parts(wanted)
+            for trial_id, owner in connection.execute(
+                at_work.where(among(connection, trials.c.trial_id, some))
+            )
             if owner is None or trial_id in claimed or json.loads(owner) == owners[trial_id]
         }
 

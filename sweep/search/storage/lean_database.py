@@ -36,7 +36,7 @@ from sweep.search.storage.optuna_private import (
 )
 
 _AT_ONCE = 900
-"""Trials that one statement names: SQLite takes a thousand parameters everywhere."""
+"""Trials that one statement names: SQLite before 3.32 takes 999 parameters."""
 
 _NO_NUMBER = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
 """What stands for a value that a database has by the name of its type alone."""
@@ -79,7 +79,7 @@ class LeanDatabase(NumberingDatabase):
         def read(connection: Connection) -> list[FrozenTrial]:
             found: dict[int, FrozenTrial] = {}
             wanted = [trials.c.trial_id > trial_id_greater_than]
-            wanted += [among(connection, trials.c.trial_id, some) for some in _parts(before)]
+            wanted += [among(connection, trials.c.trial_id, some) for some in parts(before)]
             for condition in wanted:
                 found |= _without_contents(connection, study_id, condition)
             if states is not None:
@@ -95,7 +95,7 @@ class LeanDatabase(NumberingDatabase):
 
         def read(connection: Connection) -> set[int]:
             found = set[int]()
-            for some in _parts(trial_ids):
+            for some in parts(trial_ids):
                 is_one = among(connection, trials.c.trial_id, some)
                 begun = and_(is_one, trials.c.state != TrialState.WAITING)
                 found.update(connection.scalars(select(trials.c.trial_id).where(begun)))
@@ -183,7 +183,7 @@ def bare_trial(
 
 def _fill(connection: Connection, trials: dict[int, FrozenTrial]) -> None:
     """Read what belongs to trials, by id."""
-    for some in _parts(trials):
+    for some in parts(trials):
         values: defaultdict[int, dict[int, float]] = defaultdict(dict)
         parameters = _rows(connection, "parameter", some, "param_value", "distribution_json")
         for trial_id, name, number, written in parameters:
@@ -233,7 +233,8 @@ def _distribution(written: str) -> BaseDistribution:
     return json_to_distribution(written)
 
 
-def _parts(trial_ids: Collection[int]) -> Iterator[list[int]]:
+def parts(trial_ids: Collection[int]) -> Iterator[list[int]]:
+    """Trials by their ids, in order, as many at a time as one statement may name."""
     ordered = sorted(trial_ids)
     return (ordered[at : at + _AT_ONCE] for at in range(0, len(ordered), _AT_ONCE))
 
