@@ -9,6 +9,7 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import JournalStorage, RDBStorage
+from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from storages import closed_later
@@ -57,6 +58,19 @@ def test_every_name_does_what_it_says(tmp_path: Path, kind: str) -> None:
     else:
         in_table.undo_turn()
         assert study.best_value == 3.0
+
+
+def test_the_other_modules_use_no_private_name_that_is_not_listed() -> None:
+    database = RDBStorage("sqlite://")
+    study = optuna.create_study(storage=_CachedStorage(database))
+    trial = study.ask()
+    of_optuna = (database, study._storage, study, trial, study.trials[0])
+    names = {name for each in of_optuna for name in dir(each) if re.match("_[a-z]", name)}
+    folder = ROOT / "sweep" / "search" / "storage"
+    others = [path for path in folder.glob("*.py") if path.name != "optuna_private.py"]
+    words = {word for path in others for word in re.findall(r"\b_[a-z_]+\b", path.read_text())}
+    listed = set(re.findall("`(_[a-z_]+)`", private.__doc__ or ""))
+    assert words & names == listed
 
 
 def test_a_trials_numbers_and_attributes_alone_can_wait() -> None:

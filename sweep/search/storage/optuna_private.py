@@ -1,6 +1,10 @@
-"""What this project uses of Optuna that Optuna does not promise to keep: here, and nowhere else.
+"""What this project uses of Optuna that Optuna does not promise to keep.
 
-tests/search/test_optuna_private.py says which versions it holds for.
+It stands here. Beside it, the storages that are made of these classes override or call of a
+database `_get_trials`, `_create_new_trial`, `_set_trial_param` and `_get_best_trial_id`; of its
+cache `_lock`, `_studies`, `_trial_id_to_study_id_and_number`, `_study_id_and_number_to_trial_id`,
+`_add_trials_to_cache` and `_read_trials_from_remote_storage`; of a trial `_distributions`.
+tests/search/test_optuna_private.py holds that list to it, and says for which versions it holds.
 """
 
 from __future__ import annotations
