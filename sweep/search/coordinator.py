@@ -142,8 +142,12 @@ class Coordinator:
                 Dispatcher(pool, self, self._stop, self._on_note, self._limit).run()
             if not self._stop.is_set():
                 self._give_back()
-        finally:
-            self._settle()
+        except BaseException as problem:
+            try:
+                self._settle()
+            except Exception as second:  # often of the same cause
+                problem.add_note(f"what had ended could not be written either: {second}")
+            raise
         self.tick(at_once=True)
 
     def _give_back(self) -> None:

@@ -19,8 +19,10 @@ from sqlalchemy import event
 from storages import closed_later, new_study
 from support import ROOT, PostgreSQL
 
+from sweep.base.errors import StorageError, TrainingError
 from sweep.search.coordinator import Coordinator
 from sweep.search.in_flight import asking
+from sweep.search.storage import patient_storage
 from sweep.search.storage.opening import flush, load_study
 from sweep.search.storage.owners import claim, in_turn
 from sweep.training.contract import EpochResult, TrialSpec
@@ -143,6 +145,47 @@ def test_what_was_shown_as_ended_outlives_a_kill(postgresql: PostgreSQL, tmp_pat
             assert plain.trials == study.trials
         assert all(trial.state == TrialState.COMPLETE for trial in study.trials)
         assert {n: study.trials[n].value for n in ended} == ended
+
+
+class Dying(Pool):
+    """Workers that cannot be started."""
+
+    def start(self) -> None:
+        raise TrainingError("the workers die")
+
+
+@pytest.mark.slow
+def test_an_error_is_told_where_another_holds_the_turn_and_that_is_waited_for_once(
+    postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patient_storage, "HELD_SECS", 3.0)
+    monkeypatch.setattr(patient_storage, "_TURN_SECS", 1)
+    url, has_turn, is_over = postgresql.new_database("held"), threading.Event(), threading.Event()
+    with closed_later(new_study(url)) as study, closed_later(new_study(url)) as theirs:
+        coordinator = coordinator_of(study, untrained(3))
+        for number in asked(coordinator, 2):
+            end(coordinator, number)
+
+        def keep() -> None:
+            has_turn.set()
+            is_over.wait(50)
+
+        turn = threading.Thread(target=lambda: in_turn(theirs, keep))
+        turn.start()
+        try:
+            assert has_turn.wait(50)
+            with pytest.raises(TrainingError, match="the workers die") as told:
+                coordinator.run(Dying(1, 1, []))  # type: ignore[arg-type]
+            assert "has held the lock of this study" in told.value.__notes__[0]
+            with statements(study) as sent, pytest.raises(StorageError, match="held the lock"):
+                flush(study)
+            assert sum("pg_advisory_xact_lock" in each for each in sent) == 1
+        finally:
+            is_over.set()
+            turn.join()
+        flush(study)
+        ended = [t.number for t in in_turn(theirs, theirs.get_trials) if t.state.is_finished()]
+        assert ended == [0, 1]
 
 
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])

@@ -98,12 +98,14 @@ class Patience:
         note: Told a sentence when a wait becomes long, and now and then after that.
         stop: Set to wait no more.
         away_secs: How long to wait for one that is away; 0 to give up at once.
+        is_spent: Whether a wait was given up: what is done on the way out is tried once.
     """
 
     def __init__(self) -> None:
         self.note: Callable[[str], None] = lambda text: None
         self.stop = threading.Event()
         self.away_secs = 0.0
+        self.is_spent = False
         self._told: dict[str, float] = {}
 
     def tell(self, began: float, what: str, details: str = "") -> None:
@@ -117,7 +119,8 @@ class Patience:
     def is_over(self, began: float, limit: float) -> bool:
         """Whether to give up; after a moment, where not."""
         waited = time.monotonic() - began
-        if self.stop.is_set() or waited > limit:
+        if self.stop.is_set() or self.is_spent or waited > limit:
+            self.is_spent = True
             return True
         self.stop.wait(min(0.02 + waited / 4, 2.0))
         return self.stop.is_set()

@@ -129,7 +129,6 @@ class PatientStorage(LeanDatabase):
                 if not may_pass(problem):
                     raise
                 if not patience.lasts(began, problem, self.url):
-                    patience.away_secs = 0.0  # what is tried once more on the way out
                     self._end_if_stopped()
                     raise
             else:
@@ -246,7 +245,8 @@ def patient(
         return
     patience = storage.patience
     before = dict(vars(patience))
-    patience.note, patience.stop, patience.away_secs = note, stop, AWAY_SECS
+    patience.note, patience.stop = note, stop
+    patience.away_secs, patience.is_spent = AWAY_SECS, False
     try:
         yield
     finally:
