@@ -12,13 +12,13 @@ from optuna.trial import FrozenTrial, TrialState
 from sweep.base.wording import counted
 from sweep.search.failures import Failures
 from sweep.search.in_flight.allowance import Allowance
-from sweep.search.in_flight.asking import Asking
 from sweep.search.in_flight.auditions import FEWEST_AUDITIONS, Auditions
 from sweep.search.in_flight.counts import Counts
+from sweep.search.in_flight.ends_to_show import EndsToShow
 from sweep.search.in_flight.in_training import InTraining
+from sweep.search.in_flight.new_trials import NewTrials
 from sweep.search.in_flight.ownership import Ownership
 from sweep.search.in_flight.trials import InFlight
-from sweep.search.in_flight.unshown import Unshown
 from sweep.search.status import Lane, Status, secs_for_epochs, secs_for_trials
 from sweep.search.storage.opening import flush
 from sweep.search.strategies.pruners import possible_ends
@@ -100,8 +100,8 @@ class Coordinator:
         self._in_flight = InFlight(config, self._auditions)
         self._ownership = Ownership(study, owner, shared, self._in_flight, on_note)
         self._allowance = Allowance(reader, earlier, self._in_flight, self._ownership)
-        self._unshown = Unshown(reader, self._ownership, self._counts)
-        self._asking = Asking(
+        self._ends_to_show = EndsToShow(reader, self._ownership, self._counts)
+        self._new_trials = NewTrials(
             reader,
             self._in_flight,
             self._auditions,
@@ -122,7 +122,7 @@ class Coordinator:
 
     def has_work(self) -> bool:
         """Whether the study wants any training at all."""
-        wanted = self._ownership.take_abandoned() or self._asking.wants_more()
+        wanted = self._ownership.take_abandoned() or self._new_trials.wants_more()
         return wanted or self._ownership.others_train
 
     def run(self, pool: Pool) -> None:
@@ -182,7 +182,7 @@ class Coordinator:
         lacking = wanted - self._in_flight.waiting
         return (
             lacking > 0
-            and 2 * lacking >= min(wanted, 2 * self._asking.at_once)
+            and 2 * lacking >= min(wanted, 2 * self._new_trials.at_once)
             and self._ask(lacking)
         )
 
@@ -192,7 +192,7 @@ class Coordinator:
         They are no more than a share of the study; and near its end the workers share what is left
         evenly.
         """
-        left = max(1, -(-self._asking.left // workers))
+        left = max(1, -(-self._new_trials.left // workers))
         if self._config.lanes is not None:
             return left
         return max(1, min(int(self._total * IN_TRAINING_SHARE) // workers, left))
@@ -200,7 +200,7 @@ class Coordinator:
     def epochs_left(self) -> int:
         """Epochs of single trials that are still to come if none is pruned."""
         left = max(self._allowance.left, 0)
-        return int(min(self._asking.left * self._config.epochs, left))
+        return int(min(self._new_trials.left * self._config.epochs, left))
 
     def epochs_to_decision(self, number: int, epoch: int) -> int:
         """After how many more epochs a trial may end."""
@@ -327,7 +327,7 @@ class Coordinator:
         """Ask for so many new trials, if the study wants them; whether there were any."""
         if time.monotonic() > self._deadline or not self._limit.allows(self.epochs):
             return False
-        has_asked = self._asking.ask(count)
+        has_asked = self._new_trials.ask(count)
         self._show()
         return has_asked
 
@@ -347,7 +347,7 @@ class Coordinator:
         self._in_flight.remove([running])
         self._ended += 1
         self._allowance.count(self._counts.end(ended))
-        self._unshown.add(running)
+        self._ends_to_show.add(running)
         if self._allowance.is_limited:
             self._decide()  # another one may fit now
         self._show()
@@ -360,7 +360,7 @@ class Coordinator:
 
     def _show(self) -> None:
         """Show the trials that have ended, as far as the storage knows it."""
-        for ended in self._unshown.settled():
+        for ended in self._ends_to_show.settled():
             self._on_finished(ended, self.status())
 
     def status(self) -> Status:
@@ -371,7 +371,7 @@ class Coordinator:
             left = max(self._allowance.left, 0.0)
             expected = secs_for_epochs(elapsed, self._epochs, left)
         else:
-            expected = secs_for_trials(elapsed, self._ended, running, self._asking.left)
+            expected = secs_for_trials(elapsed, self._ended, running, self._new_trials.left)
         return Status(
             total=self._total,
             endings=self._counts.tally.endings,

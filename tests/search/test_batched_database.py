@@ -156,7 +156,7 @@ def test_no_statement_names_more_trials_than_sqlite_takes(
     trials = [begun(study) for _ in range(50)]
     for trial in trials:
         trial.report(0.5, 1)
-    with batched(study).gathering_ends():
+    with batched(study).batching_ends():
         for trial in trials:
             study.tell(trial, 1.0)
     flush(study)

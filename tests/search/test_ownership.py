@@ -100,7 +100,7 @@ def test_a_decision_on_one_that_another_has_ended_ends_nothing() -> None:
     assert coordinator.next() is None
 
 
-def test_what_was_gathered_of_one_that_another_has_taken_stays_unwritten(tmp_path: Path) -> None:
+def test_the_batch_of_one_that_another_has_taken_stays_unwritten(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/a.db"
     study, theirs, notes = new_study(url), new_study(url), list[str]()
     study.pruner = build_pruner(CONFIG.pruning, CONFIG.epochs)

@@ -19,9 +19,9 @@ from sweep.search.storage.owners import (
     SILENT_SECS,
     SignsOfLife,
     abandoned_trials,
+    batches_ends,
     claim,
-    end_gathered,
-    gathers_ends,
+    end_in_batch,
     give_back,
     in_turn,
     is_claimed,
@@ -153,12 +153,12 @@ class Ownership:
     def end(self, running: InTraining, tell: Callable[[], FrozenTrial]) -> FrozenTrial | None:
         """A trial of ours, told how it has ended; None, and lost, if it is another's by now.
 
-        Where the storage gathers ends, that may show only when it `is_settled`.
+        Where the storage writes ends in batches, that may show only when it `is_settled`.
         """
         if not self.shared:
             return tell()
-        if gathers_ends(self._study):
-            told = end_gathered(self._study, running.trial, tell)
+        if batches_ends(self._study):
+            told = end_in_batch(self._study, running.trial, tell)
             if told is None:
                 self.lose(running)
             return told

@@ -68,7 +68,7 @@ class BatchedDatabase(ListedDatabase):
         self._unread_in_turn: set[int] | None = None  # studies; None outside of a turn
         self._begins = 0
         self._numbers: deque[NewNumber] = deque()
-        self._gathers_ends = False
+        self._batches_ends = False
 
     def begin_turn(self, begins: int = 1) -> None:
         """From now on, what others have done counts, and all that is done here may be undone.
@@ -327,16 +327,16 @@ class BatchedDatabase(ListedDatabase):
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
-        """Begin one that waits, let one wait, or end one: at once, if that is not gathered."""
+        """Begin one that waits, let one wait, or end one: at once, if not in a batch."""
         with self._lock:
-            is_gathered = self._gathers_ends or self._before is not None
+            is_batched = self._batches_ends or self._before is not None
             if state == TrialState.RUNNING:
                 begun = super().set_trial_state_values(trial_id, state, values)
                 self._read_at.clear()
                 if begun:
                     self._take_hold(self._database.get_trial(trial_id))
                 return begun
-            if is_gathered and trial_id in self._held and (trial := self._hold(trial_id)):
+            if is_batched and trial_id in self._held and (trial := self._hold(trial_id)):
                 self._batch.leave(self._left(trial, state, values, datetime.now()))
                 return True
             self.flush()
@@ -361,16 +361,16 @@ class BatchedDatabase(ListedDatabase):
         return left
 
     @contextmanager
-    def gathering_ends(self) -> Iterator[None]:
+    def batching_ends(self) -> Iterator[None]:
         """Let trials that are trained here, and end meanwhile, be written with the next flush.
 
         That is to be in a turn: nobody may take a trial over while its end is written.
         """
-        self._gathers_ends = True
+        self._batches_ends = True
         try:
             yield
         finally:
-            self._gathers_ends = False
+            self._batches_ends = False
 
     @property
     def unwritten_ends(self) -> Collection[int]:

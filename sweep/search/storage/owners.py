@@ -101,12 +101,12 @@ def state_now(study: optuna.Study, trial: optuna.Trial, owner: str) -> tuple[Tri
     return now.state, is_claimed(now, owner)
 
 
-def gathers_ends(study: optuna.Study) -> bool:
-    """Whether `end_gathered` gathers anything."""
+def batches_ends(study: optuna.Study) -> bool:
+    """Whether a study's storage writes ends in batches, as `end_in_batch` has it."""
     return isinstance(storage_of(study), BatchedDatabase)
 
 
-def end_gathered(
+def end_in_batch(
     study: optuna.Study, trial: optuna.Trial, tell: Callable[[], FrozenTrial]
 ) -> FrozenTrial | None:
     """A trial of ours, told how it has ended: here at once, and in the storage with a flush.
@@ -120,7 +120,7 @@ def end_gathered(
     assert isinstance(kept, BatchedDatabase)
     if not kept.holds(trial_id(trial)):
         return None
-    with kept.gathering_ends():
+    with kept.batching_ends():
         return tell()
 
 

@@ -21,7 +21,7 @@ from support import ROOT, PostgreSQL
 
 from sweep.base.errors import StorageError, TrainingError
 from sweep.search.coordinator import Coordinator
-from sweep.search.in_flight import asking
+from sweep.search.in_flight import new_trials
 from sweep.search.storage import patient_storage
 from sweep.search.storage.opening import flush, load_study
 from sweep.search.storage.owners import claim, in_turn
@@ -63,7 +63,7 @@ def statements(study: optuna.Study) -> Iterator[list[str]]:
 def test_a_server_is_asked_as_often_for_one_trial_as_for_many(
     postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "_TURN_SECS", float("inf"))
+    monkeypatch.setattr(new_trials, "_TURN_SECS", float("inf"))
     with closed_later(new_study(postgresql.new_database("bunches"))) as study:
         coordinator = coordinator_of(study, untrained(200))
         first = asked(coordinator, 1)  # which also asks for each parameter's name

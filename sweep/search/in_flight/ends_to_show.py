@@ -13,8 +13,8 @@ from sweep.search.storage.owners import is_settled
 from sweep.search.trials import StudyReader, Trial
 
 
-class Unshown:
-    """Holds back trials that a storage gathers the ends of.
+class EndsToShow:
+    """Holds back trials whose ends a storage writes in batches.
 
     Args:
         reader: Reads the study.

@@ -21,8 +21,8 @@ _TURN_SECS = 0.04
 """After which a turn begins no other trial: workers and other coordinators wait for its end."""
 
 
-class Asking:
-    """Asks for new trials, as many as the study wants and its budget has room for.
+class NewTrials:
+    """The new trials of a study, asked for as many as it wants and its budget has room for.
 
     Args:
         reader: Reads the study.
