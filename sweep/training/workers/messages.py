@@ -19,6 +19,9 @@ from sweep.training.workers.devices import device_of
 ANSWER_SECS = 0.1
 """A worker that has trained so long answers, however many epochs it was told to train."""
 
+ANSWER_SECS_AFAR = 0.4
+"""The same of a worker on a cluster, which waits some 15 ms for what it is to do next."""
+
 IN_TRAINING_SHARE = 0.25
 """Of a study's trials: those in training at once at most, since no sampler has learnt from them."""
 
@@ -45,6 +48,7 @@ class WorkerSetup:
         audition: The horizon of trials' auditions in epochs; 0 if they have none.
         kinds: The optimizers and batch sizes that trials may have.
         devices: That of each worker, by its index; those of all if left out.
+        answer_secs: Of training after which a worker answers.
     """
 
     data: Dataset | None
@@ -61,6 +65,7 @@ class WorkerSetup:
     audition: int = 0
     kinds: tuple[LaneKind, ...] = ()
     devices: tuple[str, ...] = ()
+    answer_secs: float = ANSWER_SECS
 
     @classmethod
     def of(
@@ -152,7 +157,7 @@ class Orders:
         save: Weights to write.
         remove: Trials to let go.
         add: Trials to take in.
-        epochs: How many to train before it answers; fewer if they take longer than ANSWER_SECS.
+        epochs: How many to train before it answers; fewer if they take longer than `answer_secs`.
         expect: Epochs of single trials that are still to come, for preparations that must pay; 0
             if there are to be none.
         predict: A model that was saved, to predict the test rows with.

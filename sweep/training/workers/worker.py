@@ -32,7 +32,6 @@ if TYPE_CHECKING:  # the coordinator's side starts without torch
     from sweep.schedules.schedule import Schedule
     from sweep.training.contract import Engine
 from sweep.training.workers.messages import (
-    ANSWER_SECS,
     Answer,
     Compiling,
     Orders,
@@ -130,10 +129,10 @@ def _answer(connection: Connection, setup: WorkerSetup, engine: Engine, log: Pat
         except (EOFError, OSError):
             return
         prediction = None if orders.predict is None else predict_test(orders.predict, setup)
-        answer = Answer(engine.lanes, _carry_out(orders, engine), [], prediction)
+        answer = Answer(engine.lanes, _carry_out(orders, engine, setup.answer_secs), [], prediction)
 
 
-def _carry_out(orders: Orders, engine: Engine) -> list[TrialNews]:
+def _carry_out(orders: Orders, engine: Engine, answer_secs: float) -> list[TrialNews]:
     engine.expect(orders.expect)
     if orders.save:
         from sweep.training.saved.model import save_weights
@@ -153,7 +152,7 @@ def _carry_out(orders: Orders, engine: Engine) -> list[TrialNews]:
     started = time.monotonic()
     for _ in range(orders.epochs):
         results += engine.train_epoch()
-        if time.monotonic() - started > ANSWER_SECS:
+        if time.monotonic() - started > answer_secs:
             break
     return results
 
