@@ -12,7 +12,7 @@ from sweep.base.library_warnings import are_shown
 from sweep.study.settings import StudyConfig
 from sweep.training.workers.devices import share_of
 from sweep.training.workers.gpu_count import count_gpus
-from sweep.training.workers.messages import ANSWER_SECS_AFAR, WorkerSetup
+from sweep.training.workers.messages import ANSWER_SECS, ANSWER_SECS_AFAR, WorkerSetup
 from sweep.training.workers.pool import Pool
 from sweep.training.workers.process_pool import (
     END_LOOP_SECS,
@@ -98,8 +98,9 @@ def _ray_pool(
     workers = cluster.workers or config.workers
     threads = config.threads or max(1, int(cluster.cpus_per_worker))
     folders = tuple(folder.resolve() for folder in setup.folders)
+    answer_secs = ANSWER_SECS_AFAR if setup.data else ANSWER_SECS  # others' epochs are longer
     job = Job(
-        setup=replace(_with_threads(setup, threads), answer_secs=ANSWER_SECS_AFAR),
+        setup=replace(_with_threads(setup, threads), answer_secs=answer_secs),
         code=code_of(config, folders),
         working_folder=Path.cwd(),
         with_library_warnings=are_shown(),
