@@ -82,7 +82,7 @@ class Slope(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.potential = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+        self.potential = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.enable_grad():
